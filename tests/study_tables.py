@@ -18,6 +18,7 @@ def student(dataset: str, auroc: float, *, loss: str = "xent", seed: int = 0, **
         "dataset": dataset,
         "weak": "tiny/weak",
         "strong": "tiny/strong",
+        "purpose": "method",
         "method": "vanilla",
         "variant": "",
         "round": 0,
@@ -45,7 +46,7 @@ def scores(students: Sequence[dict], weak: float = WEAK, ceiling: float = CEILIN
         values = dict(zip(("weak", "ceiling"), by_dataset.get(one["dataset"], (weak, ceiling)), strict=True))
         run = {name: one[name] for name in ("weak", "strong", "data_seed")}
         for role, value in values.items():
-            shared = {**run, "method": "", "role": role}
+            shared = {**run, "purpose": "", "method": "", "role": role}
             rows.append(student(one["dataset"], value, seed=one["seed"], **shared))
     frame = pd.DataFrame(rows, columns=list(SCORE_COLUMNS))
     # training rows are in the table too, and must not be read for test

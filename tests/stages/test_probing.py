@@ -126,7 +126,7 @@ def test_kept_rows(executor, texts, chosen, filter_val):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"labels": {"flat": 0.7}}, r"all weak labels are 0.7"),
+        ({"labels": {"flat": 0.7}}, r"all labels are 0.7"),
         ({"chosen": TopoFilter(k=500)}, "k = 500 neighbours need more than 500 rows"),
         ({"drop": 0.999}, "leaves none"),
     ],

@@ -8,10 +8,11 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from outshine.analysis.results import PGR_COLUMNS, SCORE_COLUMNS
+from outshine.analysis.reading.scores import SCORE_COLUMNS
+from outshine.analysis.results import PGR_COLUMNS
 from outshine.core.errors import DataError
 
-_TEXT = ("study", "method", "variant", "loss", "weak", "reason", "key")
+_TEXT = ("study", "purpose", "method", "variant", "loss", "weak", "reason", "key")
 _ADVICE = "name the --out folder of a run, or its scores.parquet"
 
 

@@ -81,8 +81,9 @@ class _Value(NamedTuple):
 def pair(scores: pd.DataFrame, pgr: pd.DataFrame | None, baseline: str, metric: str = "auroc") -> Paired:
     """Pair every method with the baseline on the same dataset, split and seed.
 
-    `scores`, `pgr`: as `outshine.analysis.results` makes them, of one pair of models. `metric`: `auroc`, the
-    student's test AUROC, or `pgr`, for which seeds with an undefined PGR are left out and counted. Saturated datasets
+    `scores`, `pgr`: as `outshine.analysis.results` makes them, of one pair of models; controls and sweeps are left
+    out. `metric`: `auroc`, the student's test AUROC, or `pgr`, for which seeds with an undefined PGR are left out and
+    counted. Saturated datasets
     are left out of both. Raises UnknownNameError for an unknown metric or baseline, DataError where `pgr` is needed
     and not there, for two pairs of models, and for two different results of the same run.
     """
@@ -93,7 +94,7 @@ def pair(scores: pd.DataFrame, pgr: pd.DataFrame | None, baseline: str, metric: 
     test: Rows = [row for row in scores.to_dict("records") if row["split"] == "test"]
     _check_one_pair_of_models(test)
     _check_one_result_a_run(test)
-    students = [row for row in test if row["role"] == "student"]
+    students = [row for row in test if row["role"] == "student" and row["purpose"] == "method"]
     known = contenders(students)
     named = labels([one for one, first in known.items() if one == first])
     base = find_baseline(baseline, known, named)

@@ -15,12 +15,13 @@ from outshine.losses.base import Loss, losses
 from outshine.models.spec import ClassifierSpec
 from outshine.probes.base import Probe
 from outshine.stages.activations import Activations
+from outshine.stages.control import ControlLabels, ControlStudent
 from outshine.stages.finetune import Student, Supervised
 from outshine.stages.keep import Keep
 from outshine.stages.labels import GroundTruth, WeakLabelSource
 from outshine.stages.predictor import Predictor
 from outshine.stages.prepare import Texts
-from outshine.stages.probing import Probing
+from outshine.stages.probing import Probing, TruthProbing
 from outshine.training.settings import TrainingSettings
 
 LossChoice = Annotated[SerializeAsAny[Loss], BeforeValidator(losses.parse)]
@@ -42,7 +43,7 @@ class Tuned:
 class Lab:
     """One dataset and one seed: texts, models, and the stages that all methods share.
 
-    Ground truth enters `supervisor` and `ceiling` only; a method sees weak labels.
+    Ground truth enters `supervisor`, `ceiling` and declared controls only; a method sees weak labels.
     """
 
     texts: Texts
@@ -73,12 +74,33 @@ class Lab:
             raise ValueError("a lab needs a weak model or a file of weak labels")
         return labels
 
-    def student(self, labels: WeakLabelSource, loss: Loss | None = None, keep: Keep | None = None) -> Student:
-        """The strong model trained on these labels of strong_train; a GroundTruth source is refused.
+    def student(
+        self,
+        labels: WeakLabelSource,
+        loss: Loss | None = None,
+        keep: Keep | None = None,
+        model: Tuned | None = None,
+    ) -> Student:
+        """A model (None: the strong one) trained on these labels of strong_train; a GroundTruth source is refused.
 
         `keep`: the rows that a filter leaves; None: all.
         """
+        tuned = model or self.strong
         return Student(
+            classifier=tuned.classifier,
+            texts=self.texts,
+            train_split="strong_train",
+            learning_rate=tuned.learning_rate,
+            training=self.training,
+            seed=self.seed,
+            labels=labels,
+            loss=loss or self.loss,
+            keep=keep,
+        )
+
+    def control(self, labels: ControlLabels, loss: Loss | None = None) -> ControlStudent:
+        """The strong model trained on control labels."""
+        return ControlStudent(
             classifier=self.strong.classifier,
             texts=self.texts,
             train_split="strong_train",
@@ -87,7 +109,6 @@ class Lab:
             seed=self.seed,
             labels=labels,
             loss=loss or self.loss,
-            keep=keep,
         )
 
     def activations(self, layer: int) -> Activations:
@@ -113,6 +134,10 @@ class Lab:
             probe=probe,
             cross_fit=cross_fit,
         )
+
+    def truth_probing(self, probe: Probe, layer: int) -> TruthProbing:
+        """A probe fitted on activations and ground truth of strong_train: a control."""
+        return TruthProbing(texts=self.texts, activations=self.activations(layer), labels=self.truth, probe=probe)
 
     def check_layer(self, layer: int) -> int:
         """The layer itself. Raises SettingsError where the strong model has no such layer."""

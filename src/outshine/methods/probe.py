@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
 from outshine.core.errors import SettingsError
-from outshine.methods.base import Lab, methods
+from outshine.methods.base import Lab, Method, methods
 from outshine.methods.layer import LayerMethod
 from outshine.probes.base import Probe, probes
 from outshine.probes.logistic import Logistic
@@ -16,6 +16,12 @@ from outshine.stages.predictor import Predictor
 ProbeChoice = Annotated[
     SerializeAsAny[Probe], BeforeValidator(probes.parse), Field(description="knn, logistic or {kind: ..., ...}")
 ]
+
+
+def refuse_loss(method: Method) -> None:
+    """Raise SettingsError where a method that trains no student was given a loss."""
+    if method.loss is not None:
+        raise SettingsError(f"method '{method.kind}' trains no student, so it takes no loss; probe_to_strong does")
 
 
 @methods.register("probe")
@@ -31,8 +37,7 @@ class ProbeMethod(LayerMethod):
 
     @model_validator(mode="after")
     def _no_loss(self) -> ProbeMethod:
-        if self.loss is not None:
-            raise SettingsError("method 'probe' trains no student, so it takes no loss; probe_to_strong does")
+        refuse_loss(self)
         return self
 
     def predictors(self, lab: Lab) -> tuple[Predictor, ...]:

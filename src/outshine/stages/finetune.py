@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 from pydantic import NonNegativeInt, PositiveFloat, SerializeAsAny, model_validator
 
-from outshine.core.stage import Context
+from outshine.core.stage import Context, in_order
 from outshine.losses.base import Loss
 from outshine.losses.xent import Xent
 from outshine.models.spec import ClassifierSpec
@@ -18,7 +20,6 @@ from outshine.stages.texts import tokenized
 from outshine.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
     from outshine.core.store import Store
@@ -26,6 +27,17 @@ if TYPE_CHECKING:
     from outshine.training.loop import LabelledRows, Trained, Validation
 
 CURVE = "curve.parquet"
+
+
+class Trial(NamedTuple):
+    """A classifier about to be trained, and the rows that it will see."""
+
+    model: Classifier
+    frame: pd.DataFrame  # all texts with their tokens
+    train: LabelledRows
+    val: Validation
+    pad_id: int
+    notes: list[str]
 
 
 class Finetune(Predictor):
@@ -66,6 +78,14 @@ class Finetune(Predictor):
         return self.label_source().kind
 
     def run(self, context: Context) -> None:
+        with self.trial(context) as trial:
+            trained = self.train(trial, context)
+            predictions = self._predict(trial, context)
+            self._write(trial, trained, predictions, context)
+
+    @contextmanager
+    def trial(self, context: Context) -> Iterator[Trial]:
+        """The fresh classifier and its rows, before the first update."""
         from outshine.models.device import pick_device
         from outshine.models.loading import load_tokenizer
         from outshine.models.warm import classifier
@@ -75,10 +95,25 @@ class Finetune(Predictor):
         frame = tokenized(self.texts.read(context.store), tokens, self.classifier.max_length)
         with classifier(self.classifier, self.seed, device, context.memory) as model:
             train, val, notes = self._rows(frame, context.store)
-            trained = self._train(model, train, val, tokens.pad_id, context)
-            predictions = self._predict(model, frame, tokens.pad_id, context)
-            sizes = {"train_rows": len(train.ids), "train_tokens": sum(map(len, train.tokens))}
-            self._write(model, trained, predictions, frame, {**sizes, "notes": notes}, context)
+            yield Trial(model, frame, train, val, tokens.pad_id, notes)
+
+    def train(self, trial: Trial, context: Context, watch: Callable[[int], object] = lambda updates: None) -> Trained:
+        """Train the trial's classifier; `watch` is told the updates made at each validation."""
+        from outshine.training.loop import Machine, Run, finetune
+
+        return finetune(
+            trial.model,
+            trial.train,
+            trial.val,
+            Run(self.train_loss(), self.training, self.learning_rate, self.seed),
+            Machine(
+                context.runtime,
+                trial.pad_id,
+                context.work / "checkpoint.safetensors",
+                lambda done, of: context.progress.advance(done, of, "examples"),
+                watch,
+            ),
+        )
 
     def _rows(self, frame: pd.DataFrame, store: Store) -> tuple[LabelledRows, Validation, list[str]]:
         """Training rows and val with their labels, joined by id."""
@@ -99,50 +134,28 @@ class Finetune(Predictor):
         notes = [*([chosen.note] if chosen.note else []), *self.train_loss().notes(torch.as_tensor(y))]
         return rows, Validation(val["tokens"].tolist(), chosen.score), notes
 
-    def _train(self, model: Classifier, train: LabelledRows, val: Validation, pad_id: int, context: Context) -> Trained:
-        from outshine.training.loop import Machine, Run, finetune
+    def _predict(self, trial: Trial, context: Context) -> pd.DataFrame:
+        from scipy.special import expit
 
-        return finetune(
-            model,
-            train,
-            val,
-            Run(self.train_loss(), self.training, self.learning_rate, self.seed),
-            Machine(
-                context.runtime,
-                pad_id,
-                context.work / "checkpoint.safetensors",
-                lambda done, of: context.progress.advance(done, of, "examples"),
-            ),
-        )
-
-    def _predict(self, model: Classifier, frame: pd.DataFrame, pad_id: int, context: Context) -> pd.DataFrame:
         from outshine.training.predict import predict
 
-        asked = frame[frame["split"].isin(PREDICTED_SPLITS)]
+        asked = trial.frame[trial.frame["split"].isin(PREDICTED_SPLITS)]
         log_odds = predict(
-            model,
+            trial.model,
             asked["tokens"].tolist(),
-            pad_id,
+            trial.pad_id,
             context.runtime.eval_token_budget,
             context.runtime.max_eval_rows,
             lambda done, of: context.progress.advance(done, of, "predictions"),
         )
-        return asked[["id", "split"]].assign(log_odds=log_odds, p=_sigmoid(log_odds)).reset_index(drop=True)
+        return asked[["id", "split"]].assign(log_odds=log_odds, p=expit(log_odds)).reset_index(drop=True)
 
-    def _write(
-        self,
-        model: Classifier,
-        trained: Trained,
-        predictions: pd.DataFrame,
-        frame: pd.DataFrame,
-        facts: dict[str, Any],
-        context: Context,
-    ) -> None:
+    def _write(self, trial: Trial, trained: Trained, predictions: pd.DataFrame, context: Context) -> None:
         import pandas as pd
 
         from outshine.models.saving import save_classifier
 
-        notes = facts["notes"]
+        notes, frame = trial.notes, trial.frame
         shortened = {str(split): int(rows["shortened"].sum()) for split, rows in frame.groupby("split")}
         if sum(shortened.values()):
             share = sum(shortened.values()) / len(frame)
@@ -153,13 +166,14 @@ class Finetune(Predictor):
             "updates": len(trained.curve),
             "chosen_update": trained.chosen_step,
             "shortened": shortened,
-            **facts,
+            "train_rows": len(trial.train.ids),
+            "train_tokens": sum(map(len, trial.train.tokens)),
             "notes": notes,
         }
         predictions.to_parquet(context.folder / PREDICTIONS, index=False)
         pd.DataFrame(trained.curve).to_parquet(context.folder / CURVE, index=False)
         (context.folder / SUMMARY).write_text(json.dumps(summary, indent=1), encoding="utf-8")
-        save_classifier(model, context.folder)
+        save_classifier(trial.model, context.folder)
 
 
 class Supervised(Finetune):
@@ -169,6 +183,10 @@ class Supervised(Finetune):
     kind: ClassVar[str] = "supervised"
 
     labels: GroundTruth
+
+    @property
+    def truth_split(self) -> str | None:
+        return self.train_split
 
     def label_source(self) -> LabelSource:
         return self.labels
@@ -189,9 +207,10 @@ class Student(Finetune):
 
     @model_validator(mode="after")
     def _never_from_its_own_truth(self) -> Student:
-        """A run on the ground truth of the student's own rows (a ceiling) is no weak labeller of them."""
-        if isinstance(self.labels, Supervised) and self.labels.train_split == self.train_split:
-            raise ValueError(f"labels of a model trained on the ground truth of {self.train_split} itself")
+        """What learned the ground truth of the student's own rows (a ceiling) is nowhere among its inputs."""
+        for stage in in_order(self.inputs()):
+            if isinstance(stage, Predictor) and stage.truth_split == self.train_split:
+                raise ValueError(f"labels of a model trained on the ground truth of {self.train_split} itself")
         return self
 
     def label_source(self) -> LabelSource:
@@ -207,9 +226,3 @@ class Student(Finetune):
         who = self.labels.classifier.name if isinstance(self.labels, Finetune) else self.labels.kind
         kept = f" kept by {self.keep.filter.kind}" if self.keep else ""
         return f"labels of {who}{kept}, {self.loss.kind}"
-
-
-def _sigmoid(log_odds: np.ndarray) -> np.ndarray:
-    from scipy.special import expit
-
-    return expit(log_odds)

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from outshine.core.errors import DataError, OutshineError
 from outshine.stages.activations import Activations
-from outshine.stages.labels import WeakLabelSource, labels_of
+from outshine.stages.labels import LabelSource, labels_of
 
 if TYPE_CHECKING:
     from outshine.core.store import Store
     from outshine.probes.base import Labelled
 
 
-def labelled(activations: Activations, labels: WeakLabelSource, split: str, store: Store) -> tuple[Labelled, list[str]]:
+def labelled(activations: Activations, labels: LabelSource, split: str, store: Store) -> tuple[Labelled, list[str]]:
     """The rows of a split for probes and filters, and notes on how classes were made of their labels.
 
     Raises DataError where all labels are equal: there is nothing to learn from them.
@@ -28,7 +28,7 @@ def labelled(activations: Activations, labels: WeakLabelSource, split: str, stor
     where = f"{activations.texts.origin.name} {split}"
     hardened = harden(p_weak, ids)
     if hardened.y is None:
-        raise DataError(f"{where}: all weak labels are {p_weak[0]:g}; probes and filters need labels that differ")
+        raise DataError(f"{where}: all labels are {p_weak[0]:g}; probes and filters need labels that differ")
     try:
         rows = Labelled.of(ids, acts, torch.from_numpy(p_weak), torch.from_numpy(hardened.y))
     except OutshineError as error:

@@ -25,6 +25,11 @@ class Predictor(Stage, WeakLabelSource):
 
     texts: Texts
 
+    @property
+    def truth_split(self) -> str | None:
+        """The split whose ground truth it was trained on; None: on weak labels alone."""
+        return None
+
     def read_labels(self, store: Store) -> pd.Series:
         return self.predictions(store).set_index("id")["p"]
 

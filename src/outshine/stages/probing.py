@@ -1,4 +1,4 @@
-"""Probing: a probe fitted on activations and weak labels of strong_train, and what it predicts."""
+"""Probing: a probe fitted on activations and labels of strong_train, and what it predicts."""
 
 from __future__ import annotations
 
@@ -14,37 +14,29 @@ from outshine.core.stage import Context
 from outshine.probes.base import Probe
 from outshine.stages.activations import Activations
 from outshine.stages.labelled import labelled
-from outshine.stages.labels import WeakLabelSource
+from outshine.stages.labels import GroundTruth, LabelSource, WeakLabelSource
 from outshine.stages.predictor import PREDICTED_SPLITS, PREDICTIONS, SUMMARY, Predictor
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from outshine.core.store import Store
-    from outshine.probes.base import Labelled, Predicted
+    from outshine.probes.base import FittedProbe, Labelled, Predicted
 
 
-class Probing(Predictor):
-    """A fitted probe's predictions for strong_train, val and test.
-
-    Its own training rows: as the probe predicts rows it was fitted on (kNN: without the row's own vote), or
-    with `cross_fit` = n by n probes, each fitted on the other folds. Rows of one group share a fold.
-    """
-
-    stage: ClassVar[str] = "probing"
-    kind: ClassVar[str] = "probing"
+class Probed(Predictor):
+    """A probe fitted on activations and labels of strong_train, and its predictions for strong_train, val and test."""
 
     activations: Activations
-    labels: SerializeAsAny[WeakLabelSource]
     probe: SerializeAsAny[Probe]
-    cross_fit: NonNegativeInt = 0  # folds; 0: none
 
-    @field_validator("cross_fit")
-    @classmethod
-    def _two_or_more(cls, value: int) -> int:
-        if value == 1:
-            raise SettingsError("cross_fit = 1 leaves nothing to fit on; use 0 (in-sample) or 2 and more folds")
-        return value
+    def label_source(self) -> LabelSource:
+        """Where the labels that the probe is fitted to come from."""
+        raise TypeError(f"{type(self).__name__} names no labels")
+
+    def predict_own(self, fitted: FittedProbe, train: Labelled, store: Store) -> Predicted:
+        """Predictions for the rows that the probe was fitted on (kNN: without the row's own vote)."""
+        return fitted.predict_own(train)
 
     @property
     def label(self) -> str:
@@ -52,15 +44,15 @@ class Probing(Predictor):
         return f"{self.probe.kind} probe on {self.texts.origin.name}, {where}"
 
     def run(self, context: Context) -> None:
+        """Fit, predict all three splits, write the table and a summary."""
         import pandas as pd
 
-        train, notes = labelled(self.activations, self.labels, "strong_train", context.store)
+        train, notes = labelled(self.activations, self.label_source(), "strong_train", context.store)
         fitted = self.probe.fit(train)
         parts = []
         for split in PREDICTED_SPLITS:
             if split == "strong_train":
-                ids = train.ids
-                predicted = self._cross_fitted(train, context.store) if self.cross_fit else fitted.predict_own(train)
+                ids, predicted = train.ids, self.predict_own(fitted, train, context.store)
             else:
                 ids, acts = self.activations.read(context.store, split)
                 predicted = fitted.predict(acts)
@@ -70,6 +62,53 @@ class Probing(Predictor):
         pd.concat(parts, ignore_index=True).to_parquet(context.folder / PREDICTIONS, index=False)
         summary = json.dumps({"train_rows": len(train.ids), "notes": notes}, indent=1)
         (context.folder / SUMMARY).write_text(summary, encoding="utf-8")
+
+
+class TruthProbing(Probed):
+    """A probe fitted to ground truth: how much of the task the pretrained strong model shows. A control."""
+
+    stage: ClassVar[str] = "truth_probing"
+    kind: ClassVar[str] = "truth_probing"
+
+    labels: GroundTruth
+
+    @property
+    def truth_split(self) -> str | None:
+        return "strong_train"
+
+    def label_source(self) -> LabelSource:
+        return self.labels
+
+    @property
+    def label(self) -> str:
+        return f"{super().label}, ground truth"
+
+
+class Probing(Probed):
+    """A probe fitted to weak labels.
+
+    Its own training rows: as the probe predicts rows it was fitted on, or with `cross_fit` = n by n probes, each
+    fitted on the other folds. Rows of one group share a fold.
+    """
+
+    stage: ClassVar[str] = "probing"
+    kind: ClassVar[str] = "probing"
+
+    labels: SerializeAsAny[WeakLabelSource]
+    cross_fit: NonNegativeInt = 0  # folds; 0: none
+
+    @field_validator("cross_fit")
+    @classmethod
+    def _two_or_more(cls, value: int) -> int:
+        if value == 1:
+            raise SettingsError("cross_fit = 1 leaves nothing to fit on; use 0 (in-sample) or 2 and more folds")
+        return value
+
+    def label_source(self) -> LabelSource:
+        return self.labels
+
+    def predict_own(self, fitted: FittedProbe, train: Labelled, store: Store) -> Predicted:
+        return self._cross_fitted(train, store) if self.cross_fit else super().predict_own(fitted, train, store)
 
     def _cross_fitted(self, train: Labelled, store: Store) -> Predicted:
         """Each fold as predicted by a probe fitted on the others."""

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from outshine.core.stage import Stage
 from outshine.core.store import Store
 from outshine.data.local import file_sha256
 from outshine.methods.base import Lab, Method, Tuned
+from outshine.methods.vanilla import Vanilla
+from outshine.methods.weak_to_weak import WeakToWeak
 from outshine.models.device import pick_device, resolve_dtype
 from outshine.models.resolve import Resolved, resolve
 from outshine.models.spec import ModelSettings
-from outshine.stages.finetune import Supervised
+from outshine.stages.finetune import Finetune, Supervised
 from outshine.stages.labels import FileLabels, GroundTruth, WeakLabelSource
 from outshine.stages.predictor import Predictor
 from outshine.stages.prepare import Prepare, Texts
+from outshine.stages.trajectory import Trajectory
 from outshine.studies.study import FileLabelSettings, Labels, Study
 
 
@@ -30,6 +33,10 @@ class Resolution(NamedTuple):
     notes: tuple[str, ...]
 
 
+Purpose = Literal["method", "sweep", "control"]
+"""Methods are compared; sweeps show a setting's influence; controls and baselines say what a result is worth."""
+
+
 class Experiment(NamedTuple):
     """One dataset, seed and method: the stages whose predictions make up one PGR."""
 
@@ -38,14 +45,16 @@ class Experiment(NamedTuple):
     texts: Texts
     seed: int
     method: Method
+    purpose: Purpose
     weak: Supervised | None  # None: weak labels from a file
     labels: WeakLabelSource
     students: tuple[Predictor, ...]  # students or probes, one a round
     ceiling: Supervised
+    trajectories: tuple[Trajectory, ...] = ()  # of the students that are fine-tuned, where they are asked for
 
     def stages(self) -> list[Stage]:
         """The stages asked for; what they depend on is not listed."""
-        return [*([self.weak] if self.weak else []), self.ceiling, *self.students]
+        return [*([self.weak] if self.weak else []), self.ceiling, *self.students, *self.trajectories]
 
 
 def resolve_study(study: Study) -> Resolution:
@@ -65,7 +74,9 @@ def resolve_study(study: Study) -> Resolution:
             "sources": {prepare.name: prepare.source for prepare in prepares},
         }
     )
-    notes = [note for resolved in (weak, strong) if resolved for note in resolved.notes]
+    notes = [*study.notes, *(note for resolved in (weak, strong) if resolved for note in resolved.notes)]
+    if weak is None and any(isinstance(method, WeakToWeak) for method in study.controls):
+        notes.append("weak_to_weak is left out: weak labels from a file have no weak model")
     return Resolution(pinned, weak, strong, prepares, tuple(dict.fromkeys(notes)))
 
 
@@ -92,21 +103,53 @@ def _experiments(resolution: Resolution, prepare: Prepare, seed: int, store: Sto
         seed=seed,
         file_labels=_file_labels(study, texts, store),
     )
-    lab = replace(lab, layers=tuple(sorted({layer for method in study.methods for layer in method.layers(lab)})))
-    return [
-        Experiment(
-            prepare=prepare,
-            truth=truth,
-            texts=texts,
-            seed=seed,
-            method=method,
-            weak=lab.supervisor,
-            labels=lab.weak_labels,
-            students=method.predictors(lab),
-            ceiling=lab.ceiling,
+    roster = _roster(resolution)
+    lab = replace(lab, layers=tuple(sorted({layer for _, method in roster for layer in method.layers(lab)})))
+    experiments = []
+    seen: set[tuple[Purpose, tuple[str, ...]]] = set()
+    for purpose, method in roster:
+        students = method.predictors(lab)
+        same = (purpose, tuple(student.key for student in students))
+        if purpose != "method" and same in seen:  # a quarter and a half of two blocks are one layer
+            continue
+        seen.add(same)
+        experiments.append(
+            Experiment(
+                prepare=prepare,
+                truth=truth,
+                texts=texts,
+                seed=seed,
+                method=method,
+                purpose=purpose,
+                weak=lab.supervisor,
+                labels=lab.weak_labels,
+                students=students,
+                ceiling=lab.ceiling,
+                trajectories=_trajectories(study, purpose, method, students),
+            )
         )
-        for method in study.methods
+    return experiments
+
+
+def _roster(resolution: Resolution) -> list[tuple[Purpose, Method]]:
+    """All methods of a study and what each is for; without a weak model none that trains it."""
+    study = resolution.study
+    controls = [one for one in study.controls if resolution.weak or not isinstance(one, WeakToWeak)]
+    return [
+        *(("method", method) for method in study.methods),
+        *(("sweep", method) for method in study.sweeps),
+        *(("control", method) for method in controls),
     ]
+
+
+def _trajectories(
+    study: Study, purpose: Purpose, method: Method, students: tuple[Predictor, ...]
+) -> tuple[Trajectory, ...]:
+    """Every student's if the study asks for trajectories; with controls the vanilla student's, for its selection."""
+    wanted = study.trajectories or (bool(study.controls) and isinstance(method, Vanilla))
+    if purpose != "method" or not wanted:
+        return ()
+    return tuple(Trajectory(run_again=student) for student in students if isinstance(student, Finetune))
 
 
 def _file_labels(study: Study, texts: Texts, store: Store) -> FileLabels | None:

@@ -17,6 +17,8 @@ from outshine.losses.logconf import LogConf
 from outshine.methods.base import LossChoice, Method, methods
 from outshine.methods.vanilla import Vanilla
 from outshine.models.spec import ComputeDtype, ModelSettings
+from outshine.studies.controls import all_controls
+from outshine.studies.grid import expand_grids
 from outshine.training.settings import TrainingSettings
 
 DATA_FILES = (".jsonl", ".csv", ".parquet")
@@ -67,12 +69,16 @@ class Study(Settings):
     )
     labels: Labels = Field(default=SupervisorLabels(), description="supervisor, or {kind: file, path: ...}")
     methods: tuple[MethodChoice, ...] = Field(default=(Vanilla(),), min_length=1, description="what makes students")
+    sweeps: tuple[MethodChoice, ...] = Field(default=(), description="methods tried over settings; shown, never tested")
+    controls: tuple[MethodChoice, ...] = Field(default=(), description="true: all controls and baselines; or a list")
+    trajectories: bool = Field(default=False, description="test AUC along training, by running each student twice")
     loss: LossChoice = Field(default=LogConf(), description="the students' loss; supervisor and ceiling use xent")
     seeds: tuple[NonNegativeInt, ...] = Field(default=(0,), min_length=1, description="heads, adapters, batch order")
     splits: SplitSettings = SplitSettings()
     training: TrainingSettings = TrainingSettings()
     compute_dtype: Literal["auto"] | ComputeDtype = Field(default="auto", description="auto: bf16 where it is fast")
     sources: dict[str, str] = Field(default={}, description="exact sources of datasets, as a resolved study pins them")
+    notes: tuple[str, ...] = Field(default=(), description="what readers of the results should know")
     runtime: Runtime = Runtime()
 
     @field_validator("weak", "strong", mode="before")
@@ -80,16 +86,29 @@ class Study(Settings):
     def _model_by_name(cls, value: Any) -> Any:
         return {"model": value} if isinstance(value, str) else value
 
-    @field_validator("datasets", "methods", "seeds", mode="before")
+    @field_validator("datasets", "methods", "sweeps", "seeds", "notes", mode="before")
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list | tuple) else (value,)
+
+    @field_validator("methods", "sweeps", mode="before")
+    @classmethod
+    def _grids(cls, value: Any) -> Any:
+        return expand_grids(value)
+
+    @field_validator("controls", mode="before")
+    @classmethod
+    def _all_or_some_controls(cls, value: Any) -> Any:
+        if isinstance(value, bool) or value is None:
+            return all_controls() if value else ()
         return tuple(value) if isinstance(value, list | tuple) else (value,)
 
     @model_validator(mode="after")
     def _consistent(self) -> Study:
         _no_repeats("datasets", [dataset.name for dataset in self.datasets])
         _no_repeats("seeds", list(map(str, self.seeds)))
-        _no_repeats("methods", [str(method.model_dump()) for method in self.methods])
+        for what in ("methods", "sweeps", "controls"):
+            _no_repeats(what, [str(method.model_dump()) for method in getattr(self, what)])
         if isinstance(self.labels, SupervisorLabels) and self.weak is None:
             raise SettingsError("a study needs a weak model, or labels of kind file")
         if (

@@ -46,6 +46,7 @@ class Machine(NamedTuple):
     pad_id: int  # masked out everywhere
     checkpoint: Path  # where it exists the run goes on from there to the same bits
     advance: Callable[[int, int], None] = lambda done, total: None  # told examples done, and of how many
+    watch: Callable[[int], object] = lambda updates: None  # told the updates made, where validation is due
 
 
 class Trained(NamedTuple):
@@ -97,11 +98,14 @@ def finetune(classifier: Classifier, train: LabelledRows, val: Validation, run: 
 
         # validation, on val alone
         last = step + 1 == total
+        due = last or (step + 1) % settings.eval_every == 0
         auroc = math.nan
-        if val.score is not None and (last or (step + 1) % settings.eval_every == 0):
+        if due and val.score is not None:
             auroc = val.score(
                 predict(classifier, val.tokens, machine.pad_id, runtime.eval_token_budget, runtime.max_eval_rows)
             )
+        if due:
+            machine.watch(step + 1)
         state.record(Update(step + 1, outcome.loss, norm, rate, auroc))
 
         if not last and time.monotonic() - saved_at >= runtime.checkpoint_seconds:

@@ -1,0 +1,1 @@
+"""From artefacts to rows: the one place beside the stages that opens a study's results."""

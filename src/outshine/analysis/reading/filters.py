@@ -1,0 +1,33 @@
+"""What filters removed: one row a filter, dataset and seed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pandas as pd
+
+from outshine.analysis.identity import METHOD_COLUMNS
+from outshine.analysis.reading.artefacts import Reader, frame, method_facts, run_facts
+from outshine.stages.finetune import Student
+from outshine.studies.expand import Experiment
+
+FILTER_COLUMNS = (
+    *METHOD_COLUMNS,
+    *("seed", "split", "rows", "dropped", "dropped_fraction", "removed_by_components", "quota", "key"),
+)
+
+
+def read_filters(study: str, experiments: Iterable[Experiment], reader: Reader) -> pd.DataFrame:
+    """Rows and dropped rows of each filtered split; `removed_by_components`: the fraction that TopoFilter's first step
+    (TopoCC) removed, NaN for other filters; `quota`: the fraction that was asked for."""
+    rows = []
+    for run in experiments:
+        for number, student in enumerate(run.students):
+            if not isinstance(student, Student) or student.keep is None:
+                continue
+            facts = {**run_facts(run), **method_facts(run, number), "seed": run.seed}
+            for split, found in student.keep.summary(reader.store).items():
+                if isinstance(found, dict):
+                    share = {"dropped_fraction": found["dropped"] / found["rows"], "quota": student.keep.drop}
+                    rows.append({**facts, "split": split, **found, **share, "key": student.keep.key})
+    return frame(rows, study, FILTER_COLUMNS)

@@ -1,0 +1,66 @@
+"""Scores: AUROC and accuracy of every role on every split."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from outshine.analysis.identity import METHOD_COLUMNS
+from outshine.analysis.reading.artefacts import Reader, method_facts, run_facts
+from outshine.metrics.auroc import accuracy
+from outshine.metrics.intervals import auroc_interval
+from outshine.metrics.placements import combine_seeds
+from outshine.studies.expand import Experiment
+
+SPLITS = ("strong_train", "val", "test")
+SCORE_COLUMNS = (
+    *METHOD_COLUMNS,
+    *("seed", "role", "split", "n", "num_groups", "auroc", "auroc_low", "auroc_high", "accuracy", "key"),
+)
+
+_SHARED = {"purpose": "", "method": "", "variant": "", "round": 0}
+
+
+def read_scores(experiments: Iterable[Experiment], reader: Reader) -> list[dict[str, Any]]:
+    """A row per role, split and seed; supervisor and ceiling once, though every method has them."""
+    scored: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for run in experiments:
+        rows = reader.rows(run)
+        for facts, read in _roles(run, reader):
+            which = (run.prepare.key, *facts.values())
+            if (*which, SPLITS[-1]) in scored:
+                continue
+            score = read()
+            for split in SPLITS:
+                part = rows[rows["split"] == split]
+                found = score.reindex(part.index).to_numpy()
+                if not np.isnan(found).any():
+                    scored[(*which, split)] = {**facts, "split": split, **_measure(part, found)}
+    return list(scored.values())
+
+
+def _roles(run: Experiment, reader: Reader) -> Iterator[tuple[dict[str, Any], Any]]:
+    """What each role's rows say, and how its scores are read."""
+    facts = {**run_facts(run), "seed": run.seed}
+    weak = {"loss": "xent" if run.weak else "", "role": "weak", "key": run.weak.key if run.weak else ""}
+    yield {**facts, **_SHARED, **weak}, lambda: reader.weak_scores(run)
+    ceiling = {"loss": "xent", "role": "ceiling", "key": run.ceiling.key}
+    yield {**facts, **_SHARED, **ceiling}, lambda: reader.predictions(run.ceiling)["log_odds"]
+    for number, student in enumerate(run.students):
+        named = {**method_facts(run, number), "role": "student", "key": student.key}
+        yield {**facts, **named}, lambda student=student: reader.predictions(student)["log_odds"]
+
+
+def _measure(part: pd.DataFrame, score: np.ndarray) -> dict[str, Any]:
+    """AUROC with its interval by group, and accuracy, of one role on one split."""
+    y = part["y"].to_numpy() > 0.5
+    facts: dict[str, Any] = {"n": len(y), "num_groups": 0, "accuracy": accuracy(y, score)}
+    if y.all() or not y.any():  # no AUC without both classes; test always has both
+        return {**facts, "auroc": np.nan, "auroc_low": np.nan, "auroc_high": np.nan}
+    aucs = combine_seeds(y, score[None, None], part["group"].tolist())
+    found = auroc_interval(aucs, 0)
+    facts["num_groups"] = aucs.num_groups
+    return {**facts, "auroc": found.value, "auroc_low": found.low, "auroc_high": found.high}

@@ -67,7 +67,9 @@ def test_permuted_labels_are_the_weak_ones_in_another_order(executor, texts, tru
 def test_noise_matched_labels_are_exactly_as_good_as_the_weak_ones(executor, texts, truth):
     labels = NoiseMatched(texts=texts, weak=HashLabels(texts=texts), seed=0, truth=truth)
     for rows in by_split(executor, texts, labels).values():
-        assert roc_auc_score(rows["y"], rows["made"]) == pytest.approx(roc_auc_score(rows["y"], rows["weak"]), abs=1e-12)
+        assert roc_auc_score(rows["y"], rows["made"]) == pytest.approx(
+            roc_auc_score(rows["y"], rows["weak"]), abs=1e-12
+        )
         hard = [confusion_matrix(rows["y"], rows[name] > 0.5) for name in ("weak", "made")]
         np.testing.assert_array_equal(*hard)
         for y in (0, 1):  # calibration, class by class: the same labels

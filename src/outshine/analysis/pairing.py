@@ -92,8 +92,8 @@ def pair(scores: pd.DataFrame, pgr: pd.DataFrame | None, baseline: str, metric: 
     if metric == "pgr" and pgr is None:
         raise DataError("a comparison of PGRs needs the table pgr.parquet beside scores.parquet, and there is none")
     test: Rows = [row for row in scores.to_dict("records") if row["split"] == "test"]
-    _check_one_pair_of_models(test)
-    _check_one_result_a_run(test)
+    check_one_pair_of_models(test)
+    check_one_result_a_run(test)
     students = [row for row in test if row["role"] == "student" and row["purpose"] == "method"]
     known = contenders(students)
     named = labels([one for one, first in known.items() if one == first])
@@ -143,7 +143,7 @@ def _difference(
     return Difference(dataset, name, mean, usable, len({*own, *base}) - len(usable))
 
 
-def _check_one_pair_of_models(test: Rows) -> None:
+def check_one_pair_of_models(test: Rows) -> None:
     """One pair of models; only files of weak labels may be named differently from dataset to dataset."""
     pairs = dict.fromkeys((row["weak"], row["strong"]) for row in test)
     by_dataset = {(row["dataset"], row["weak"], row["strong"]) for row in test}
@@ -152,7 +152,7 @@ def _check_one_pair_of_models(test: Rows) -> None:
         raise DataError(f"the scores are of several pairs of models ({told}); compare one pair at a time")
 
 
-def _check_one_result_a_run(test: Rows) -> None:
+def check_one_result_a_run(test: Rows) -> None:
     """The same run has one result, else differences would not be due to the method alone."""
     keys: dict[tuple[Run, Contender, str], str] = {}
     for row in test:

@@ -16,7 +16,7 @@ from outshine.analysis.identity import IDENTITY_COLUMNS, require_columns
 from outshine.core.errors import DataError
 
 TRAJECTORY_COLUMNS = (*IDENTITY_COLUMNS, "step", "val_auroc", "test_auroc", "chosen")
-"""A checkpoint a row: `step` updates made, AUROC on val (weak labels; may be NaN) and on test (truth), `chosen` or not."""
+"""A checkpoint a row: `step` updates made, AUROC on val (weak labels; may be NaN) and test (truth), `chosen` or not."""
 
 SELECTION_COLUMNS = (
     *IDENTITY_COLUMNS,

@@ -10,17 +10,21 @@ from outshine.methods.base import Method
 
 
 def variant(method: Method, loss: Loss | None) -> str:
-    """The settings of a method and its loss that are not the defaults: `alpha=.3, rounds=3`; none: empty."""
-    return ", ".join([*_changed(method, leave_out=("loss",)), *(_changed(loss) if loss else [])])
+    """What tells a method from others of its kind: `probe=logistic, layer=3/4`, `alpha=.3`; nothing: empty.
+
+    A probe or filter is always named; other settings, the loss's among them, where they are not the defaults.
+    """
+    return ", ".join([*_told(method, leave_out=("loss",)), *(_told(loss) if loss else [])])
 
 
-def _changed(plugin: Plugin, leave_out: tuple[str, ...] = ()) -> list[str]:
-    changed = []
+def _told(plugin: Plugin, leave_out: tuple[str, ...] = ()) -> list[str]:
+    told = []
     for name, field in type(plugin).model_fields.items():
         value = getattr(plugin, name)
-        if name not in leave_out and value != field.get_default(call_default_factory=True):
-            changed.append(f"{name}={_short(value)}")
-    return changed
+        default = value == field.get_default(call_default_factory=True)
+        if name not in leave_out and (isinstance(value, Plugin) or not default):
+            told.append(f"{name}={_short(value)}")
+    return told
 
 
 def _short(value: Any) -> str:
@@ -28,6 +32,6 @@ def _short(value: Any) -> str:
         text = f"{value:g}"
         return text[1:] if text.startswith("0.") else text
     if isinstance(value, Plugin):
-        inner = ", ".join(_changed(value))
+        inner = ", ".join(_told(value))
         return f"{value.kind}({inner})" if inner else value.kind
     return str(value)

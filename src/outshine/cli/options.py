@@ -43,6 +43,12 @@ ValOption = Annotated[int | None, typer.Option("--n-val", help="Validation rows 
 TestOption = Annotated[
     int | None, typer.Option("--n-test", help="Test rows at most (default 5000).", show_default=False)
 ]
+ControlsOption = Annotated[
+    bool, typer.Option("--controls", help="Controls and baselines too: shuffled, noise-matched … labels, weak → weak.")
+]
+TrajectoriesOption = Annotated[
+    bool, typer.Option("--trajectories", help="Test AUC along training, by running each student a second time.")
+]
 SetOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -73,6 +79,9 @@ def build_study(
     n_val: int | None = None,
     n_test: int | None = None,
     settings: list[str] | None = None,
+    *,
+    controls: bool = False,
+    trajectories: bool = False,
 ) -> Study:
     """A study file or preset with the options laid over it, then the `--set` settings."""
     from outshine.core.errors import SettingsError
@@ -81,6 +90,7 @@ def build_study(
     raw: dict[str, Any] = read_study(study) if study else {}
     given = {"weak": weak, "strong": strong, "datasets": split_names(dataset), "seeds": _numbers(seed)}
     raw |= {name: value for name, value in given.items() if value is not None}
+    raw |= {name: True for name, wanted in (("controls", controls), ("trajectories", trajectories)) if wanted}
     sizes = {"n_train": n_train, "n_val": n_val, "n_test": n_test}
     assignments = [f"splits.{name}={value}" for name, value in sizes.items() if value is not None]
     losses = split_names(loss) or []

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from outshine.cli.options import (
+    ControlsOption,
     DatasetOption,
     LossOption,
     SeedOption,
@@ -17,6 +18,7 @@ from outshine.cli.options import (
     StudyArgument,
     TestOption,
     TrainOption,
+    TrajectoriesOption,
     ValOption,
     WeakOption,
     build_study,
@@ -48,6 +50,8 @@ def run(
     n_train: TrainOption = None,
     n_val: ValOption = None,
     n_test: TestOption = None,
+    controls: ControlsOption = False,
+    trajectories: TrajectoriesOption = False,
     settings: SetOption = None,
     store: StoreOption = None,
     out: OutOption = Path("outshine-out"),
@@ -59,7 +63,12 @@ def run(
 
     Example: outshine run --dataset sciq,cola --weak Qwen/Qwen1.5-0.5B --strong meta-llama/Meta-Llama-3-8B
     """
-    built = build_study(study, dataset, weak, strong, loss, seed, n_train, n_val, n_test, settings)
+    built = build_study(
+        study,
+        *(dataset, weak, strong, loss, seed, n_train, n_val, n_test, settings),
+        controls=controls,
+        trajectories=trajectories,
+    )
     _run(built, store, out, allow_leaks)
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from outshine.core.progress import Progress
+    from outshine.report.sheets import Sheet
 
 PLAIN_WIDTH = 160  # columns where the output is no terminal
 _LINE_EVERY = 10.0  # seconds between two plain lines of one stage
@@ -49,6 +50,11 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], rig
     for row in rows:
         made.add_row(*(escape(cell) for cell in row))
     return made
+
+
+def sheet(one: Sheet) -> Table:
+    """A sheet of the report as a table of the terminal."""
+    return table(one.title, one.columns, one.rows, right=one.right)
 
 
 class TerminalProgress:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from outshine.audit.findings import Finding, leaks
 from outshine.core.errors import DataError
 from outshine.core.progress import Progress, Silent
-from outshine.core.stage import Stage
+from outshine.core.stage import Stage, in_order
 from outshine.core.store import Store
 from outshine.execution.local import LocalExecutor
 from outshine.stages.audit import Audit
@@ -34,22 +34,52 @@ def run_study(study: Study, store: Store, progress: Progress | None = None, *, a
 
     A dataset whose audit finds a leak is refused before anything is trained, unless `allow_leaks`.
     """
-    from outshine.analysis.results import read_results
-
     progress = progress or Silent()
     resolution = resolve_study(study)
     for note in resolution.notes:
         progress.note(note)
     executor = LocalExecutor(store, study.runtime, progress)
-    audits = {prepare.name: Audit(prepare=prepare) for prepare in resolution.prepares}
+    audits = _audits(resolution)
     executor.run([*audits.values()])
-    findings = {name: audit.read(store) for name, audit in audits.items()}
-    check_leaks(findings, progress, allow_leaks)
+    check_leaks({name: audit.read(store) for name, audit in audits.items()}, progress, allow_leaks)
     experiments = expand(resolution, store)
     asked = by_model(experiments)
     check_models(executor.missing(asked))
     executor.run(asked)
+    return _finished(resolution, audits, experiments, store)
+
+
+def read_study(study: Study, store: Store) -> Finished:
+    """The results of a study that ran; computes nothing. Raises DataError where the store lacks a part of it."""
+    resolution = resolve_study(study)
+    audits = _audits(resolution)
+    _check_there([*audits.values()], store)
+    experiments = expand(resolution, store)
+    _check_there(by_model(experiments), store)
+    return _finished(resolution, audits, experiments, store)
+
+
+def _audits(resolution: Resolution) -> dict[str, Audit]:
+    return {prepare.name: Audit(prepare=prepare) for prepare in resolution.prepares}
+
+
+def _finished(
+    resolution: Resolution, audits: Mapping[str, Audit], experiments: list[Experiment], store: Store
+) -> Finished:
+    from outshine.analysis.results import read_results
+
+    findings = {name: audit.read(store) for name, audit in audits.items()}
     return Finished(resolution, experiments, read_results(resolution.study.name, experiments, store), findings)
+
+
+def _check_there(asked: Sequence[Stage], store: Store) -> None:
+    stages = in_order(list(asked))
+    missing = [stage for stage in stages if not store.has(stage.key)]
+    if missing:
+        raise DataError(
+            f"{len(missing)} of {len(stages)} stages are not in the store {store.root}, such as '{missing[0].label}'; "
+            "run the study first with `outshine run`, or name its store with --store"
+        )
 
 
 def check_leaks(findings: Mapping[str, list[Finding]], progress: Progress, allow_leaks: bool) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,6 +32,21 @@ def short(value: float) -> str:
     return text[1:] if text.startswith("0.") else text
 
 
+def decimal_text(value: float) -> str:
+    """Three places without the leading zero; unknown: a dash."""
+    if math.isnan(value):
+        return "–"
+    text = f"{abs(value):.3f}"
+    sign = "−" if value < 0 and float(text) else ""
+    return sign + (text[1:] if text.startswith("0.") else text)
+
+
+def contender_name(row: Mapping[Any, Any] | pd.Series) -> str:
+    """Method, loss, what differs from the defaults, and the round: `strong_to_strong logconf round 1`."""
+    number = f"round {row['round']}" if row["round"] else ""
+    return " ".join(str(part) for part in (row["method"], row["loss"], row["variant"], number) if part)
+
+
 def interval_text(found: PGR) -> str:
     """`0.41 [0.30, 0.55]` of a defined PGR."""
     return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"
@@ -38,9 +54,7 @@ def interval_text(found: PGR) -> str:
 
 def pooled_sentence(pooled: MethodPGR) -> str:
     """What a method recovered over all datasets: for these datasets, then for a population of such."""
-    name = " ".join(part for part in (pooled.method, pooled.loss, pooled.variant) if part)
-    if pooled.round:
-        name += f" round {pooled.round}"
+    name = contender_name(pooled._asdict())
     record = pooled.pooled
     datasets = f"{record.num_datasets} dataset" + ("" if record.num_datasets == 1 else "s")
     these = record.these_datasets

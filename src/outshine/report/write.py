@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from outshine.core.errors import OutshineError
+from outshine.report.figures import png, svg
 from outshine.report.page import render
+from outshine.report.plates import plates
 from outshine.studies.parse import study_yaml
 
 if TYPE_CHECKING:
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
     from outshine.core.store import Store
     from outshine.execution.run import Finished
+    from outshine.report.plates import Plate
 
 
 class OutputError(OutshineError):
@@ -30,27 +33,56 @@ def check_writable(out: Path) -> None:
         probe.write_bytes(b"")
         probe.unlink()
     except OSError as error:
-        raise OutputError(
-            f"cannot write to the folder {out} ({error.strerror}); choose another one with --out"
-        ) from None
+        raise _cannot_write(out, error) from None
 
 
 def write_outputs(finished: Finished, store: Store, out: Path) -> Path:
-    """Write `scores`, `pgr` and `summary` (csv and parquet), `study.yaml` and `report.html`; returns the folder."""
+    """Write every table (csv and parquet), `study.yaml` and `report.html`; returns the folder.
+
+    Tables: those of `Results.tables()`, and `controls` where the study has any.
+    """
+    from outshine.analysis.controls import against
+
     results = finished.results
+    controls = against(results.scores).by_dataset
+    tables = {**results.tables(), "controls": controls}
+    always = ("scores", "pgr", "summary", "diagnostics")
     try:
-        for name, frame in (("scores", results.scores), ("pgr", results.pgr), ("summary", results.summary)):
-            _write_frame(out / name, frame)
-        _whole(
-            out / "study.yaml", lambda path: path.write_text(study_yaml(finished.resolution.study), encoding="utf-8")
-        )
-        page = render(finished, store)
-        _whole(out / "report.html", lambda path: path.write_text(page, encoding="utf-8"))
+        for name, table in tables.items():
+            if len(table) or name in always:
+                _write_frame(out / name, table)
+        study = study_yaml(finished.resolution.study)
+        _whole(out / "study.yaml", lambda path: path.write_text(study, encoding="utf-8"))
+        _write_page(finished, store, out / "report.html")
     except OSError as error:
-        raise OutputError(
-            f"cannot write to the folder {out} ({error.strerror}); choose another one with --out"
-        ) from error
+        raise _cannot_write(out, error) from error
     return out
+
+
+def write_report(finished: Finished, store: Store, page: Path) -> list[Path]:
+    """Write the page, and beside it in `figures/` every figure as SVG and PNG; returns the paths."""
+    folder = page.parent / "figures"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        drawn = _write_page(finished, store, page)
+        for plate in drawn:
+            vector, raster = svg(plate.figure), png(plate.figure)
+            _whole(folder / f"{plate.name}.svg", lambda path, text=vector: path.write_text(text, encoding="utf-8"))
+            _whole(folder / f"{plate.name}.png", lambda path, data=raster: path.write_bytes(data))
+    except OSError as error:
+        raise _cannot_write(page.parent, error) from error
+    return [page, *(folder / f"{plate.name}.{end}" for plate in drawn for end in ("svg", "png"))]
+
+
+def _write_page(finished: Finished, store: Store, page: Path) -> list[Plate]:
+    drawn = plates(finished.results, finished.resolution.study.loss.kind)
+    text = render(finished, store, drawn)
+    _whole(page, lambda path: path.write_text(text, encoding="utf-8"))
+    return drawn
+
+
+def _cannot_write(folder: Path, error: OSError) -> OutputError:
+    return OutputError(f"cannot write to the folder {folder} ({error.strerror}); choose another one with --out")
 
 
 def _write_frame(stem: Path, frame: pd.DataFrame) -> None:

@@ -32,9 +32,10 @@ def read_sweeps(study: str, experiments: Sequence[Experiment], scores: pd.DataFr
         return frame([], study, SWEEP_COLUMNS)
     swept = _swept(sweeps)
     test = scores[scores["split"] == "test"]
-    aurocs = dict(
-        zip(zip(test["dataset"], test["seed"], test["role"], test["key"], strict=True), test["auroc"], strict=True)
-    )
+    aurocs: dict[tuple[Any, ...], float] = {
+        (row["dataset"], row["data_seed"], row["seed"], row["role"], row["key"]): row["auroc"]
+        for row in test.to_dict("records")
+    }
     rows = []
     for run in sweeps:
         numbers = _numbers(run.method)

@@ -1,0 +1,61 @@
+"""The command that writes the report of a study that ran."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from outshine.cli.options import StoreOption, open_store
+
+if TYPE_CHECKING:
+    from outshine.studies.study import Study
+
+DEFAULT = "outshine-out"
+
+PlaceArgument = Annotated[
+    str | None,
+    typer.Argument(metavar="[STUDY]", help="A run's folder (--out), a study file or a preset.", show_default=DEFAULT),
+]
+PageOption = Annotated[
+    Path | None,
+    typer.Option("--out", "-o", help="The page to write.", show_default="report.html in the run's folder"),
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command()(report)
+
+
+def report(study: PlaceArgument = None, store: StoreOption = None, out: PageOption = None) -> None:
+    """Write the report of a finished study: one page, and its figures as SVG and PNG. Computes nothing.
+
+    Example: outshine report outshine-out
+    """
+    from outshine.cli.show import console
+    from outshine.execution.run import read_study
+    from outshine.report.write import check_writable, write_report
+
+    place = Path(study or DEFAULT)
+    built = _study(place)
+    page = out or (place if place.is_dir() else Path(DEFAULT)) / "report.html"
+    check_writable(page.parent)
+    opened = open_store(store)
+    written = write_report(read_study(built, opened), opened, page)
+    where = page.parent / "figures"
+    console().print(f"report: {page}, and its {len(written) // 2} figures as SVG and PNG in {where}", markup=False)
+
+
+def _study(place: Path) -> Study:
+    """The resolved study of a run's folder, or a study by its file or preset. Raises DataError where there is none."""
+    from outshine.core.errors import DataError
+    from outshine.studies.parse import parse_study, read_study
+
+    resolved = place / "study.yaml"
+    if place.is_dir() and not resolved.is_file():
+        raise DataError(f"the folder '{place}' holds no study.yaml; name the --out folder of a run")
+    if not place.is_dir() and str(place) == DEFAULT:
+        raise DataError(f"there is no folder {DEFAULT}; name a run's folder (--out), a study file or a preset")
+    return parse_study(read_study(str(resolved if place.is_dir() else place)))

@@ -1,0 +1,126 @@
+"""Tables as people read them: cells are text, the same in the terminal and on the page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from outshine.report.words import auroc_text, contender_name, decimal_text, interval_text, pgr_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from outshine.analysis.results import MethodPGR
+
+ROLES = ("weak", "student", "ceiling")
+
+
+class Sheet(NamedTuple):
+    """A table: its title, the names of its columns, and rows of text. `right`: columns that hold numbers."""
+
+    title: str
+    columns: list[str]
+    rows: list[list[str]]
+    right: Sequence[str] = ()
+
+
+def results_sheet(summary: pd.DataFrame) -> Sheet:
+    """Dataset × method: weak, student and ceiling AUROC with intervals, PGR."""
+    several = len(summary[["method", "variant", "round", "loss"]].drop_duplicates()) > 1
+    columns = ["dataset", *(["method"] if several else []), *ROLES, "PGR [95 %]"]
+    rows = []
+    for _, row in summary.iterrows():
+        named = [contender_name(row)] if several else []
+        aurocs = [auroc_text(row[f"{role}_auroc"], row[f"{role}_low"], row[f"{role}_high"]) for role in ROLES]
+        rows.append([str(row["dataset"]), *named, *aurocs, pgr_text(row)])
+    return Sheet(_results_title(summary), columns, rows)
+
+
+def _results_title(summary: pd.DataFrame) -> str:
+    """What was compared, and what the intervals mean."""
+    first = summary.iloc[0]
+    seeds = int(first["num_seeds"])
+    meaning = f"{seeds} seeds: test rows and seeds" if seeds > 1 else "one seed: test rows only, these trained models"
+    return f"Test ROC AUC [95 % interval], {first['weak']} supervises {first['strong']} ({meaning})"
+
+
+def pooled_sheet(pooled: Sequence[MethodPGR]) -> Sheet:
+    """Every method's PGR over all unsaturated datasets: a ratio of sums, with both intervals."""
+    exploratory = any(one.pooled.exploratory for one in pooled)
+    population = "a population of datasets" + (" (exploratory: few datasets)" if exploratory else "")
+    rows = [
+        [
+            contender_name(one._asdict()),
+            str(one.pooled.num_datasets),
+            interval_text(one.pooled.these_datasets) if one.pooled.these_datasets.defined else "undefined",
+            interval_text(one.pooled.any_datasets) if one.pooled.any_datasets.defined else "undefined",
+        ]
+        for one in pooled
+    ]
+    columns = ["method", "datasets", "these datasets [95 %]", f"{population} [95 %]"]
+    return Sheet("Pooled PGR, Σ (student − weak) / Σ (ceiling − weak)", columns, rows, right=columns[1:])
+
+
+def beside_reference(overall: pd.DataFrame, loss: str) -> pd.DataFrame:
+    """Controls over datasets, those without a loss beside the vanilla student of the study's loss only."""
+    several = overall["vanilla"].str.split(" ").str[0]
+    known = loss in set(several)
+    return overall[(overall["loss"] != "") | (several == loss) | (not known)]
+
+
+def controls_sheet(overall: pd.DataFrame) -> Sheet:
+    """Controls over datasets: AUROC, and differences to the vanilla student and the supervisor."""
+    rows = [
+        [
+            " ".join(
+                part for part in (row["control"], row["setting"], row["loss"] or f"beside {row['vanilla']}") if part
+            ),
+            str(row["num_datasets"]),
+            *(_amount(row, name) for name in ("auroc", "minus_vanilla", "minus_weak")),
+        ]
+        for _, row in overall.iterrows()
+    ]
+    columns = ["control", "datasets", "test AUROC [95 %]", "− vanilla student [95 %]", "− weak supervisor [95 %]"]
+    return Sheet("Controls and baselines, means over datasets", columns, rows, right=columns[1:])
+
+
+def selection_sheet(selection: pd.DataFrame) -> Sheet:
+    """Test AUROC at the update that weak val chose, at the last and at the best one: means over seeds."""
+    named = selection.assign(name=[contender_name(row) for _, row in selection.iterrows()])
+    names = ["chosen_auroc", "last_auroc", "oracle_auroc"]
+    means = named.groupby(["dataset", "name"], sort=False)[names].mean().reset_index()
+    rows = [[row["dataset"], row["name"], *(decimal_text(row[name]) for name in names)] for _, row in means.iterrows()]
+    columns = ["dataset", "student", "chosen on weak val", "last update", "best on test (oracle)"]
+    return Sheet("Test AUROC by which update is kept", columns, rows, right=columns[2:])
+
+
+def diagnostics_sheet(diagnostics: pd.DataFrame) -> Sheet:
+    """Calibration, imitation of the supervisor's errors and agreement with it: means over seeds and datasets."""
+    named = diagnostics.assign(name=[contender_name(row) for _, row in diagnostics.iterrows()])
+    measures = {
+        "student_brier": "Brier",
+        "student_ece": "ECE",
+        "imitation_wrong": "repeats weak errors",
+        "imitation_right": "repeats weak hits",
+        "capa_weak_student": "CAPA with weak",
+        "misfit": "misfit",
+        "misfit_gain": "gain (Brier)",
+    }
+    by_dataset = named.groupby(["name", "dataset"], sort=False)[[*measures]].mean()
+    means = by_dataset.groupby(level="name", sort=False).mean()
+    weak = diagnostics.drop_duplicates(["dataset", "data_seed", "seed"]).groupby("dataset")[["weak_brier", "weak_ece"]]
+    own = weak.mean().mean()
+    first = ["weak supervisor", decimal_text(own["weak_brier"]), decimal_text(own["weak_ece"])]
+    rows = [[*first, *[""] * (len(measures) - 2)]]
+    rows += [[str(name), *(decimal_text(value) for value in row)] for name, row in means.iterrows()]
+    columns = ["predictor", *measures.values()]
+    return Sheet("Diagnostics on test, means over seeds, then datasets", columns, rows, right=columns[1:])
+
+
+def _amount(row: pd.Series, name: str) -> str:
+    """A mean with its interval; without one where there is a single dataset."""
+    value, low, high = (row[f"{name}{end}"] for end in ("", "_low", "_high"))
+    if math.isnan(value) or math.isinf(low) or math.isinf(high):
+        return decimal_text(value)
+    return f"{decimal_text(value)} [{decimal_text(low)}, {decimal_text(high)}]"

@@ -191,12 +191,12 @@ def test_plan_says_what_is_there_and_what_is_to_do(outshine):
     plan = ("plan", *RUN[1:])
     first = outshine(*plan)
     assert first.code == 0
-    assert "8 stages, 2 in the store, 6 to do" in first.out
+    assert "10 stages, 2 in the store, 8 to do" in first.out
     assert outshine(*RUN).code == 0
     second = outshine(*plan)
-    assert "8 stages, 8 in the store, 0 to do: about 0 tokens" in second.out
+    assert "10 stages, 10 in the store, 0 to do: about 0 tokens" in second.out
     changed = outshine(*plan, "--set", "strong.learning_rate=1e-4")
-    assert "8 stages, 4 in the store, 4 to do" in changed.out
+    assert "10 stages, 6 in the store, 4 to do" in changed.out
 
 
 def test_planned_rows_and_tokens_are_those_processed(outshine):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from outshine.data.expected import expected_splits
 from outshine.data.rows import ParquetRows
 from outshine.data.schema import Draw, Hub, Pools, recipes
 from outshine.data.splits import SplitSettings, prepare
@@ -32,6 +33,7 @@ def test_formats_and_prepares_all_real_rows(name: str, real_datasets: Path, monk
     else:
         train, test = (ParquetRows(shards(real_datasets, hub, (split,))) for split in (hub.train, hub.test))
         pools = Pools(train, test)
+    characters, usable = [], []
     for reader in filter(None, (pools.train, pools.test)):
         rows = reader.take(range(len(reader)))
         examples = [recipe.format(row, Draw(0, number)) for number, row in enumerate(rows)]
@@ -39,6 +41,11 @@ def test_formats_and_prepares_all_real_rows(name: str, real_datasets: Path, monk
         assert num_unusable <= UNUSABLE.get(name, 0.001) * len(rows)
         share = sum(example.label for example in examples if example) / (len(rows) - num_unusable)
         assert 0.2 < share < 0.8
+        characters += [len(example.text) for example in examples if example]
+        usable.append(len(rows) - num_unusable)
+    size = recipe.size
+    assert size is not None
+    assert size.characters == pytest.approx(sum(characters) / len(characters), rel=0.1)
 
     monkeypatch.setattr(type(recipe), "open", lambda self, identity: pools)
     prepared = prepare(recipe, "real rows", SplitSettings())
@@ -47,3 +54,8 @@ def test_formats_and_prepares_all_real_rows(name: str, real_datasets: Path, monk
     for summary in prepared.report["splits"].values():
         assert summary["positive_share"] == 0.5
         assert summary["rows"] >= 100
+    # what a plan expects of as many rows; it knows nothing of duplicates and of groups on both sides
+    here = size._replace(train=usable[0], test=usable[1] if len(usable) > 1 else None)
+    expected = expected_splits(here, SplitSettings(), hub.test_size)
+    found = {split: summary["rows"] for split, summary in prepared.report["splits"].items()}
+    assert found == {split: pytest.approx(rows, rel=0.1) for split, rows in expected.items()}

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from outshine.cli import auditing, comparing, listing, reporting, running, storing, tiny
+from outshine.cli import auditing, comparing, listing, planning, reporting, running, storing, tiny
 
 app = typer.Typer(
     name="outshine",
@@ -19,6 +19,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 running.add_to(app)
+planning.add_to(app)
 reporting.add_to(app)
 comparing.add_to(app)
 storing.add_to(app)

@@ -1,4 +1,4 @@
-"""Commands that run: run, plan, demo."""
+"""Commands that run: run, demo."""
 
 from __future__ import annotations
 
@@ -36,7 +36,6 @@ INTERRUPTED = 130  # exit code, as shells have it for Ctrl-C
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
     app.command()(run)
-    app.command()(plan)
     app.command()(demo)
 
 
@@ -72,48 +71,6 @@ def run(
     _run(built, store, out, allow_leaks)
 
 
-def plan(
-    study: StudyArgument = None,
-    dataset: DatasetOption = None,
-    weak: WeakOption = None,
-    strong: StrongOption = None,
-    loss: LossOption = None,
-    seed: SeedOption = None,
-    n_train: TrainOption = None,
-    n_val: ValOption = None,
-    n_test: TestOption = None,
-    settings: SetOption = None,
-    store: StoreOption = None,
-) -> None:
-    """Show what a run would compute: stages, which are in the store, rows and tokens to process."""
-    from outshine.cli.show import console, progress, table
-    from outshine.execution.plan import plan_study
-
-    built = build_study(study, dataset, weak, strong, loss, seed, n_train, n_val, n_test, settings)
-    with progress() as shown:
-        found = plan_study(built, open_store(store), shown)
-    rows = [
-        (
-            stage.key[:12],
-            stage.label,
-            "in store" if stage.cached else "to do",
-            _count(stage.rows),
-            _count(stage.tokens, "≈"),
-        )
-        for stage in found.stages
-    ]
-    screen = console()
-    screen.print(table("", ["key", "stage", "state", "rows", "tokens"], rows, right=["rows", "tokens"]))
-    for note in found.notes:
-        screen.print(f"note: {note}", markup=False)
-    missing = found.missing
-    tokens = sum(stage.tokens or 0 for stage in missing)
-    screen.print(
-        f"{len(found.stages)} stages, {len(found.stages) - len(missing)} in the store, {len(missing)} to do: "
-        f"about {tokens:,} tokens (every pass over a row counted)"
-    )
-
-
 def demo(
     store: StoreOption = None,
     out: OutOption = Path("outshine-demo"),
@@ -143,7 +100,3 @@ def _run(study: Study, store: Path | None, out: Path, allow_leaks: bool = False)
     screen = console()
     print_results(finished.results, screen)
     screen.print(f"tables, study.yaml and report: {written}", markup=False)
-
-
-def _count(number: int | None, sign: str = "") -> str:
-    return "" if number is None else f"{sign}{number:,}"

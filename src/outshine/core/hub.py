@@ -14,6 +14,7 @@ RETRY_WAITS = (0.5, 1.0, 2.0, 4.0, 8.0)  # seconds before each new try of a hub 
 NUM_RETRIES_UNREACHABLE = 2  # of those, for a hub that does not answer at all
 RETRY_DEADLINE = 40.0  # seconds after which nothing is tried again (the client retries some calls by itself)
 REQUEST_TIMEOUT = 10.0  # seconds
+KNOCK_TIMEOUT = 3.0  # seconds
 TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 
 RepoKind = Literal["model", "dataset"]
@@ -55,6 +56,33 @@ def snapshot(repo: Repo, patterns: Sequence[str]) -> Snapshot:
 
     folder = Path(ask(repo, download))
     return Snapshot(folder.name, folder)
+
+
+def answers() -> bool:
+    """Whether there is a hub to ask: one short request, no second try. False where HF_HUB_OFFLINE is set."""
+    from huggingface_hub.errors import (
+        HTTPError,  # pyright: ignore[reportPrivateImportUsage] -- as below
+        OfflineModeIsEnabled,
+    )
+    from huggingface_hub.utils import get_session
+
+    try:
+        return get_session().head(_endpoint(), timeout=KNOCK_TIMEOUT).status_code not in TRANSIENT
+    except (HTTPError, OfflineModeIsEnabled):
+        return False
+
+
+@contextmanager
+def offline() -> Iterator[None]:
+    """The client works from its cache alone while the block runs, as with HF_HUB_OFFLINE=1."""
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
 
 
 def ask(repo: Repo, call: Callable[[], T]) -> T:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from pydantic.fields import FieldInfo
@@ -21,6 +22,12 @@ def sha256(data: bytes | str) -> str:
 def in_key(field: FieldInfo) -> bool:
     """Whether a field is part of the key (it is unless marked with NotInKey)."""
     return not any(isinstance(mark, NotInKey) for mark in field.metadata)
+
+
+@cache
+def key_fields(model: type[Settings]) -> tuple[str, ...]:
+    """The names of the fields that are part of the key. Kept: a plan asks for the keys of thousands of stages."""
+    return tuple(name for name, field in model.model_fields.items() if in_key(field))
 
 
 def canonical(value: Any) -> Any:
@@ -51,9 +58,7 @@ def canonical(value: Any) -> Any:
 
 def canonical_fields(value: Settings) -> dict[str, Any]:
     """The fields of a settings value that belong to its key, defaults written out like any other value."""
-    fields = {
-        name: canonical(getattr(value, name)) for name, field in type(value).model_fields.items() if in_key(field)
-    }
+    fields = {name: canonical(getattr(value, name)) for name in key_fields(type(value))}
     return {"kind": value.kind, **fields} if isinstance(value, Plugin) else fields
 
 

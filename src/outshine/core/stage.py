@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from outshine.core.key import canonical_fields, digest, in_key
+from outshine.core.key import canonical_fields, digest, key_fields
 from outshine.core.settings import Settings
 
 if TYPE_CHECKING:
@@ -50,9 +50,8 @@ class Stage(Settings):
     def inputs(self) -> list[Stage]:
         """The stages that this one reads, found in its fields, without repetition."""
         found: dict[str, Stage] = {}
-        for name, field in type(self).model_fields.items():
-            if in_key(field):
-                found.update((stage.key, stage) for stage in _stages_in(getattr(self, name)))
+        for name in key_fields(type(self)):
+            found.update((stage.key, stage) for stage in _stages_in(getattr(self, name)))
         return list(found.values())
 
     @abstractmethod
@@ -64,9 +63,8 @@ def _stages_in(value: Any) -> Iterator[Stage]:
     if isinstance(value, Stage):
         yield value
     elif isinstance(value, Settings):
-        for name, field in type(value).model_fields.items():
-            if in_key(field):
-                yield from _stages_in(getattr(value, name))
+        for name in key_fields(type(value)):
+            yield from _stages_in(getattr(value, name))
     elif isinstance(value, list | tuple):
         for item in value:
             yield from _stages_in(item)

@@ -91,6 +91,19 @@ class Hub(NamedTuple):
     revision: str = "refs/convert/parquet"
 
 
+class Size(NamedTuple):
+    """What is publicly known of a dataset's size, so that a study can be planned without its rows.
+
+    `train`, `test`: rows of those sides of the source that the recipe can use; test None: rows are held out of
+    train. `characters`: mean length of a formatted text. `positive`: share of positive rows.
+    """
+
+    train: int
+    test: int | None
+    characters: int
+    positive: float = 0.5
+
+
 class Recipe(Plugin):
     """How a dataset's rows become binary examples; positives and negatives are formatted by one rule.
 
@@ -101,6 +114,7 @@ class Recipe(Plugin):
 
     VERSION: ClassVar[int] = 1
     hub: ClassVar[Hub | None] = None
+    size: ClassVar[Size | None] = None
     title: ClassVar[str] = ""
     positive_means: ClassVar[str] = ""
     source: ClassVar[str] = ""

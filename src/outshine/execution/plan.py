@@ -1,40 +1,86 @@
-"""What a run would compute: stages, which of them the store has, rows and tokens to process."""
+"""What a run would compute: stages, which of them the store has, rows, tokens and FLOPs to process."""
 
 from __future__ import annotations
 
+from collections import Counter
+from contextlib import ExitStack
 from typing import NamedTuple
 
+from outshine.analysis.variant import variant
 from outshine.core.errors import HubError, OutshineError
+from outshine.core.hub import answers, offline
 from outshine.core.progress import Progress
 from outshine.core.runtime import Runtime
 from outshine.core.stage import Stage, in_order
 from outshine.core.store import Store
+from outshine.execution.estimate import Cost, Estimator
 from outshine.execution.local import LocalExecutor
+from outshine.execution.placeholders import Finder, Resolvedness, UnresolvedPrepare, asks_hub
 from outshine.execution.run import by_model
-from outshine.stages.finetune import PREDICTED_SPLITS, Finetune
-from outshine.studies.expand import expand, resolve_study
+from outshine.models.catalog import KNOWN, Shape
+from outshine.models.resolve import UNRESOLVED, Resolved
+from outshine.stages.audit import Audit
+from outshine.stages.finetune import Finetune, Student, Supervised
+from outshine.stages.prepare import Prepare
+from outshine.studies.expand import Experiment, Resolution, expand, resolve_study
 from outshine.studies.study import Study
-from outshine.training.schedule import num_updates
 
-SAMPLE = 500  # rows whose tokens are counted, per model and dataset
+UNKNOWN_KEY = "unresolved"
+
+KINDS = {  # of stages, as people call them, in the order of a plan
+    "prepare": "prepared datasets",
+    "audit": "audits",
+    "supervisor": "supervisors",
+    "ceiling": "ceilings",
+    "activations": "activations",
+    "probing": "probes",
+    "keep": "filters",
+    "student": "students",
+}
 
 
 class PlannedStage(NamedTuple):
-    """One line of a plan. Rows and tokens count every pass; None where nothing is to be processed or known."""
+    """One stage of a plan. Rows and tokens count every pass; None where nothing is to be processed or known."""
 
     stage: str
+    kind: str  # what people call such stages
     label: str
-    key: str
+    key: str  # UNKNOWN_KEY where it depends on what could not be had
     cached: bool
+    trains: bool = False  # whether it trains a model
     rows: int | None = None
     tokens: int | None = None
+    flops: float | None = None
+
+
+class KindTotals(NamedTuple):
+    """All stages of one kind. Rows, tokens and FLOPs are those of the stages that are to do."""
+
+    kind: str
+    trains: bool
+    unshared: int  # how often the stages would be computed if every experiment stood alone
+    distinct: int
+    cached: int
+    rows: int
+    tokens: int
+    flops: float
+
+    @property
+    def to_do(self) -> int:
+        """Stages that a run would compute."""
+        return self.distinct - self.cached
 
 
 class Plan(NamedTuple):
-    """The stages of a study in the order of their computation, and what could not be found out."""
+    """The grid of a study, its stages in the order of their computation, and what could not be found out."""
 
+    study: Study
+    methods: list[str]  # in words, each once
+    num_experiments: int
     stages: list[PlannedStage]
+    kinds: list[KindTotals]
     notes: list[str]
+    attention: float  # what attention's quadratic part, left out of the FLOPs, adds to a forward pass at most
 
     @property
     def missing(self) -> list[PlannedStage]:
@@ -42,71 +88,122 @@ class Plan(NamedTuple):
         return [stage for stage in self.stages if not stage.cached]
 
 
-def plan_study(study: Study, store: Store, progress: Progress) -> Plan:
-    """The plan of a study. Prepares its datasets (the keys below depend on their rows); trains nothing."""
-    resolution = resolve_study(study)
-    notes = list(resolution.notes)
-    planned: list[PlannedStage] = []
+def plan_study(study: Study, store: Store, progress: Progress, *, ask_hub: bool = True) -> Plan:
+    """The plan of a study. Prepares its datasets (the keys below depend on their rows); trains nothing.
+
+    Models and datasets that cannot be had from the hub or its cache, or with `ask_hub` False from the cache alone,
+    are planned with stand-ins: what is shared and how much is to do is right, keys are unresolved. Errors that are
+    the user's own are raised as by a run.
+    """
+    with ExitStack() as stack:
+        if not ask_hub or (asks_hub(study) and not answers()):
+            stack.enter_context(offline())
+        finder = Finder(stack)
+        resolution = resolve_study(study, finder.model, finder.data)
+        resolution = resolution._replace(prepares=_prepared(resolution, store, progress, finder))
+        experiments = expand(resolution, store)
+        asked = [*(Audit(prepare=prepare) for prepare in resolution.prepares), *by_model(experiments)]
+        stages = in_order(asked)
+        known = Resolvedness()
+        cached = {stage.key: _cached(stage, store, known) for stage in stages}
+        notes = [*resolution.notes, *finder.notes()]
+        shapes = _shapes(resolution, notes)
+        estimator = Estimator(store, shapes, lambda stage: not cached[stage.key][1])
+        costs = estimator.costs(stages)
+    planned = [_planned(stage, *cached[stage.key], cost) for stage, cost in zip(stages, costs, strict=True)]
+    notes = list(dict.fromkeys([*notes, *estimator.notes]))
+    methods = list(dict.fromkeys(map(_method_words, experiments)))
+    totals = _totals(planned, experiments)
+    return Plan(resolution.study, methods, len(experiments), planned, totals, notes, estimator.longest)
+
+
+def _prepared(resolution: Resolution, store: Store, progress: Progress, finder: Finder) -> tuple[Prepare, ...]:
+    """The preparations, computed where the rows can be had, with stand-ins for the others."""
     executor = LocalExecutor(store, Runtime(), progress)
-    prepared = []
+    prepares = []
     for prepare in resolution.prepares:
-        try:
-            executor.run([prepare])
-        except HubError as error:
-            notes.append(f"{prepare.name}: keys below it are unresolved ({error})")
-            planned.append(PlannedStage("prepare", prepare.label, prepare.key, False))
-            continue
-        prepared.append(prepare)
-        rows = _prepared_rows(prepare.report(store))
-        planned.append(PlannedStage("prepare", prepare.label, prepare.key, cached=True, rows=rows))
-    experiments = expand(resolution._replace(prepares=tuple(prepared)), store)
-    counted: dict[tuple[str, str], dict[str, tuple[int, float]]] = {}
-    planned += [_planned(stage, store, counted, notes) for stage in in_order(by_model(experiments))]
-    return Plan(planned, list(dict.fromkeys(notes)))
+        found = prepare
+        if not isinstance(prepare, UnresolvedPrepare):
+            try:
+                executor.run([prepare])
+            except HubError as error:
+                found = finder.without_rows(prepare, error)
+        prepares.append(found)
+    return tuple(prepares)
 
 
-def _prepared_rows(report: dict) -> int:
-    return sum(int(split["rows"]) for split in report["splits"].values())
+def _cached(stage: Stage, store: Store, known: Resolvedness) -> tuple[str, bool]:
+    """The key to show, and whether the store has the stage; what has no known key is never looked up."""
+    return (stage.key, store.has(stage.key)) if known(stage) else (UNKNOWN_KEY, False)
 
 
-def _planned(stage: Stage, store: Store, counted: dict, notes: list[str]) -> PlannedStage:
-    cached = store.has(stage.key)
-    if not isinstance(stage, Finetune):
-        return PlannedStage(stage.stage, stage.label, stage.key, cached)
-    which = (stage.classifier.model.identity, stage.texts.digest)
-    if which not in counted:
-        counted[which] = _rows_and_tokens(stage, store, notes)
-    sizes = counted[which]
-    passes = _passes(stage, {split: rows for split, (rows, _) in sizes.items()})
-    rows = sum(passes[split] * sizes[split][0] for split in passes)
-    tokens = sum(passes[split] * sizes[split][0] * sizes[split][1] for split in passes)
-    return PlannedStage(stage.stage, stage.label, stage.key, cached, rows, round(tokens) or None)
+def _planned(stage: Stage, key: str, cached: bool, cost: Cost) -> PlannedStage:
+    tokens = None if cost.tokens is None else round(cost.tokens)
+    trains = isinstance(stage, Finetune)
+    return PlannedStage(stage.stage, kind_of(stage), stage.label, key, cached, trains, cost.rows, tokens, cost.flops)
 
 
-def _passes(stage: Finetune, rows: dict[str, int]) -> dict[str, int]:
-    """How often each split goes through the model: epochs, validations, predictions."""
-    training = stage.training
-    updates = num_updates(rows[stage.train_split], training.batch_size, training.epochs)
-    passes: dict[str, int] = dict.fromkeys(PREDICTED_SPLITS, 1)
-    passes["val"] += -(-updates // training.eval_every)
-    passes[stage.train_split] = passes.get(stage.train_split, 0) + training.epochs
-    return passes
+def _method_words(experiment: Experiment) -> str:
+    """Method, loss of its students and settings other than the defaults: `vanilla logconf alpha=.3`."""
+    last = experiment.students[-1]
+    loss = last.loss if isinstance(last, Student) else None
+    method = experiment.method
+    return " ".join(part for part in (method.kind, loss.kind if loss else "", variant(method, loss)) if part)
 
 
-def _rows_and_tokens(stage: Finetune, store: Store, notes: list[str]) -> dict[str, tuple[int, float]]:
-    """Per split: rows, and mean tokens a row from the first SAMPLE rows (ids are hashes: a random sample)."""
-    from outshine.models.loading import load_tokenizer
-    from outshine.models.tokenize import Text, encode
+def kind_of(stage: Stage) -> str:
+    """What people call stages of this sort: supervisors, ceilings, students, probes …"""
+    name = stage.stage
+    if isinstance(stage, Supervised) and name == Supervised.stage:
+        name = "supervisor" if stage.train_split == "weak_train" else "ceiling"
+    return KINDS.get(name, name)
 
-    texts = stage.texts.read(store)
-    sample = texts.head(SAMPLE)
+
+def _totals(planned: list[PlannedStage], experiments: list[Experiment]) -> list[KindTotals]:
+    """Stages added up by kind, the kinds in the order of KINDS, others last."""
+    unshared = Counter(kind_of(stage) for experiment in experiments for stage in _alone(experiment))
+    groups: dict[str, list[PlannedStage]] = {kind: [] for kind in KINDS.values()}
+    for stage in planned:
+        groups.setdefault(stage.kind, []).append(stage)
+    totals = []
+    for kind, stages in groups.items():
+        to_do = [stage for stage in stages if not stage.cached]
+        if stages:
+            totals.append(
+                KindTotals(
+                    kind,
+                    stages[0].trains,
+                    unshared[kind],
+                    len(stages),
+                    len(stages) - len(to_do),
+                    sum(stage.rows or 0 for stage in to_do),
+                    sum(stage.tokens or 0 for stage in to_do),
+                    sum(stage.flops or 0 for stage in to_do),
+                )
+            )
+    return totals
+
+
+def _alone(experiment: Experiment) -> list[Stage]:
+    """All stages of one experiment, as if it were the only one."""
+    return [experiment.prepare, Audit(prepare=experiment.prepare), *in_order(experiment.stages())]
+
+
+def _shapes(resolution: Resolution, notes: list[str]) -> dict[str, Shape | None]:
+    """The shapes of the models, by identity: counted on their structure, or the catalog's for stand-ins."""
+    models = [model for model in (resolution.weak, resolution.strong) if model]
+    return {model.spec.model.identity: _shape(model, notes) for model in models}
+
+
+def _shape(model: Resolved, notes: list[str]) -> Shape | None:
+    from outshine.models.shape import shape_of
+
+    ref = model.spec.model
+    if ref.identity.startswith(UNRESOLVED):
+        known = KNOWN.get(ref.name)
+        return known.shape if known else None
     try:
-        marked = sample[["text", "cut_start", "cut_end"]].itertuples(index=False)
-        encoded = encode(
-            load_tokenizer(stage.classifier.model), [Text(*row) for row in marked], stage.classifier.max_length
-        )
-        mean = sum(encoded.lengths) / len(sample)
+        return shape_of(model.spec)
     except OutshineError as error:
-        notes.append(f"tokens of {stage.classifier.model.name} are unknown ({error})")
-        mean = 0.0
-    return {str(split): (len(rows), mean) for split, rows in texts.groupby("split")}
+        notes.append(f"{ref.name}: its size is unknown, FLOPs and GPU-hours leave it out ({error})")
+        return None

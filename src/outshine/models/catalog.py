@@ -1,28 +1,57 @@
-"""What is known about models by name: learning rates that suit them. Everything else is guessed, visibly."""
+"""What is known about models by name: learning rates that suit them, and their shape. All else is guessed, visibly."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from outshine.models.spec import Full, Head, ModelSettings
+from outshine.models.spec import Full, Head, ModelSettings, Pooling
+
+
+class Shape(NamedTuple):
+    """How big a model is, so that work with it can be estimated.
+
+    `in_blocks`: parameters of all transformer blocks, that is without input and output embeddings and final norm.
+    """
+
+    num_layers: int
+    hidden_size: int
+    parameters: int
+    in_blocks: int
+    pooling: Pooling  # what `auto` means for it
+
+    @property
+    def block(self) -> float:
+        """Parameters of one block."""
+        return self.in_blocks / self.num_layers
 
 
 class KnownModel(NamedTuple):
-    """A model that was tried, with the learning rates that suited it. None: not tried."""
+    """A model that was tried, with the learning rates that suited it (None: not tried).
+
+    `shape`: of hub models, which may be out of reach when a study is planned.
+    """
 
     lora: float | None
     full: float | None
     note: str
+    shape: Shape | None = None
 
+
+QWEN15_05B = Shape(24, 1024, 463_987_712, 308_404_224, "last")
+QWEN25_05B = Shape(24, 896, 494_032_768, 357_897_216, "last")
+LLAMA3_8B = Shape(32, 4096, 8_030_261_248, 6_979_584_000, "last")
+GPT2 = Shape(12, 768, 124_439_808, 85_054_464, "last")
+MINILM_L6 = Shape(6, 384, 22_713_216, 10_646_784, "mean")
+STORIES260K = Shape(5, 64, 260_032, 227_200, "last")
 
 KNOWN: dict[str, KnownModel] = {
-    "Qwen/Qwen1.5-0.5B": KnownModel(5e-4, None, "the post's weak supervisor"),
-    "meta-llama/Meta-Llama-3-8B": KnownModel(8e-5, None, "the post's strong student; gated"),
-    "meta-llama/Llama-3.1-8B": KnownModel(8e-5, None, "successor of the post's strong student; gated"),
-    "Qwen/Qwen2.5-0.5B": KnownModel(5e-4, None, "successor of the post's weak supervisor"),
-    "openai-community/gpt2": KnownModel(5e-4, 5e-5, "124 M parameters, English"),
-    "sentence-transformers/all-MiniLM-L6-v2": KnownModel(1e-3, 1e-4, "22.7 M parameters, sentence encoder"),
-    "tinyllamas/stories260K": KnownModel(5e-3, 3e-3, "0.26 M parameters, little stories only"),
+    "Qwen/Qwen1.5-0.5B": KnownModel(5e-4, None, "the post's weak supervisor", QWEN15_05B),
+    "meta-llama/Meta-Llama-3-8B": KnownModel(8e-5, None, "the post's strong student; gated", LLAMA3_8B),
+    "meta-llama/Llama-3.1-8B": KnownModel(8e-5, None, "successor of the post's strong student; gated", LLAMA3_8B),
+    "Qwen/Qwen2.5-0.5B": KnownModel(5e-4, None, "successor of the post's weak supervisor", QWEN25_05B),
+    "openai-community/gpt2": KnownModel(5e-4, 5e-5, "124 M parameters, English", GPT2),
+    "sentence-transformers/all-MiniLM-L6-v2": KnownModel(1e-3, 1e-4, "22.7 M parameters, sentence encoder", MINILM_L6),
+    "tinyllamas/stories260K": KnownModel(5e-3, 3e-3, "0.26 M parameters, little stories only", STORIES260K),
     "tiny/weak": KnownModel(5e-3, None, "embedded; knows little of the tiny world"),
     "tiny/middle": KnownModel(3e-3, None, "embedded; between weak and strong"),
     "tiny/strong": KnownModel(3e-3, None, "embedded; knows the tiny world well"),

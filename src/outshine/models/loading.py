@@ -54,6 +54,21 @@ def load_backbone(spec: ClassifierSpec, device: torch.device) -> nn.Module:
     return backbone.to(device)
 
 
+def load_structure(spec: ClassifierSpec) -> nn.Module:
+    """The base model without its weights (on torch's meta device), from its config alone: for counting.
+
+    Raises ModelError where transformers cannot build it.
+    """
+    from transformers import AutoConfig, AutoModel
+
+    trusted = spec.model.trust_remote_code
+    with _quiet(), _refusals(spec.model), torch.device("meta"):
+        config = AutoConfig.from_pretrained(config_folder(spec.model), trust_remote_code=trusted)
+        text_config = config.get_text_config(decoder=True)
+        _keep_layers(text_config, spec.num_layers)
+        return AutoModel.from_config(text_config, trust_remote_code=trusted)
+
+
 class Tokens(NamedTuple):
     """A tokenizer, the id that fills the padding (its value is masked out everywhere), the model's vocabulary."""
 

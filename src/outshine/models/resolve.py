@@ -13,6 +13,7 @@ from outshine.models.catalog import learning_rate
 from outshine.models.spec import ClassifierSpec, ComputeDtype, ModelRef, ModelSettings, Pooling
 from outshine.models.tiny import TINY_MODELS
 
+UNRESOLVED = "unresolved:"  # begins what stands for an identity that could not be found out; only plans hold such
 MAX_LENGTH = 1024  # tokens, where neither the user nor the model says less
 
 CONFIG_FILES = ("*.json", "*.txt", "*.model", "*.py", "1_Pooling/config.json")
@@ -123,6 +124,8 @@ def weights_folder(ref: ModelRef) -> Path:
 def _folder(ref: ModelRef, patterns: tuple[str, ...]) -> Path:
     if ref.folder is not None:
         return Path(ref.folder)
+    if ref.identity.startswith(UNRESOLVED):
+        raise ModelError(f"model '{ref.name}' was planned without the hub; nothing can be run with it")
     repo, _, commit = ref.identity.removeprefix("hub:").rpartition("@")
     return snapshot(Repo("model", repo, commit), patterns).folder
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -9,18 +10,23 @@ from typing import Literal, NamedTuple
 from outshine.core.stage import Stage
 from outshine.core.store import Store
 from outshine.data.local import file_sha256
+from outshine.data.schema import Recipe
+from outshine.data.splits import SplitSettings
 from outshine.methods.base import Lab, Method, Tuned
 from outshine.methods.vanilla import Vanilla
 from outshine.methods.weak_to_weak import WeakToWeak
 from outshine.models.device import pick_device, resolve_dtype
 from outshine.models.resolve import Resolved, resolve
-from outshine.models.spec import ModelSettings
+from outshine.models.spec import ComputeDtype, ModelSettings
 from outshine.stages.finetune import Finetune, Supervised
 from outshine.stages.labels import FileLabels, GroundTruth, WeakLabelSource
 from outshine.stages.predictor import Predictor
 from outshine.stages.prepare import Prepare, Texts
 from outshine.stages.trajectory import Trajectory
 from outshine.studies.study import FileLabelSettings, Labels, Study
+
+ModelFinder = Callable[[ModelSettings, ComputeDtype], Resolved]
+DataFinder = Callable[[Recipe, SplitSettings, str | None], Prepare]
 
 
 class Resolution(NamedTuple):
@@ -57,13 +63,16 @@ class Experiment(NamedTuple):
         return [*([self.weak] if self.weak else []), self.ceiling, *self.students, *self.trajectories]
 
 
-def resolve_study(study: Study) -> Resolution:
-    """Make every open choice. Asks the hub (or its cache) for commits; loads no weights and no rows."""
+def resolve_study(study: Study, find_model: ModelFinder = resolve, find_data: DataFinder = Prepare.of) -> Resolution:
+    """Make every open choice. Asks the hub (or its cache) for commits; loads no weights and no rows.
+
+    `find_model`, `find_data`: how; a plan puts placeholders where the hub gives nothing.
+    """
     dtype = resolve_dtype(study.compute_dtype, pick_device(study.runtime))
-    strong = resolve(study.strong, dtype)
+    strong = find_model(study.strong, dtype)
     by_file = isinstance(study.labels, FileLabelSettings)
-    weak = None if by_file or study.weak is None else resolve(study.weak, dtype)
-    prepares = tuple(Prepare.of(recipe, study.splits, study.sources.get(recipe.name)) for recipe in study.datasets)
+    weak = None if by_file or study.weak is None else find_model(study.weak, dtype)
+    prepares = tuple(find_data(recipe, study.splits, study.sources.get(recipe.name)) for recipe in study.datasets)
     pinned = study.model_copy(
         update={
             "weak": _pinned(study.weak, weak) if weak and study.weak else None,
@@ -157,7 +166,8 @@ def _file_labels(study: Study, texts: Texts, store: Store) -> FileLabels | None:
         return None
     path = Path(study.labels.path.replace("{dataset}", texts.origin.name)).expanduser()
     labels = FileLabels(digest=file_sha256(path), path=str(path), texts=texts)
-    labels.read_labels(store)  # what is wrong with them shows before anything is trained
+    if store.has(texts.origin.key):  # a plan may be made without the rows
+        labels.read_labels(store)  # what is wrong with them shows before anything is trained
     return labels
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from outshine.data.schema import Draw, Example, Hub, Recipe, Row, recipes
+from outshine.data.schema import Draw, Example, Hub, Recipe, Row, Size, recipes
 from outshine.data.wording import binary, filled
 
 
@@ -11,6 +11,7 @@ class AmazonPolarity(Recipe):
     """Reviews of four or five stars against one or two. Source: arXiv:1509.01626."""
 
     hub = Hub("fancyzhx/amazon_polarity", "amazon_polarity")
+    size = Size(3_600_000, 400_000, 486)
     title = "Amazon polarity"
     positive_means = "the review is positive (4 or 5 stars)"
     source = "Zhang, Zhao and LeCun 2015, arXiv:1509.01626"

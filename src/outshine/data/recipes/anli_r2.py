@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from outshine.data.schema import Draw, Example, Hub, Recipe, Row, recipes
+from outshine.data.schema import Draw, Example, Hub, Recipe, Row, Size, recipes
 from outshine.data.wording import filled
 
 
@@ -11,6 +11,7 @@ class AnliR2(Recipe):
     """Entailment against neutral and contradiction, on pairs written to fool a model. Source: arXiv:1910.14599."""
 
     hub = Hub("facebook/anli", "plain_text", train="train_r2", test="test_r2")
+    size = Size(45_460, 1_000, 450, positive=0.32)
     title = "ANLI, round 2"
     positive_means = "the premise entails the hypothesis"
     source = "Nie et al. 2020, arXiv:1910.14599"

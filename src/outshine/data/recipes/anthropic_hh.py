@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from outshine.data.schema import Draw, Example, Hub, Recipe, Row, recipes
+from outshine.data.schema import Draw, Example, Hub, Recipe, Row, Size, recipes
 from outshine.data.wording import filled
 
 TURN = "\n\nAssistant:"  # how the dataset marks a turn of the assistant
@@ -13,6 +13,7 @@ class AnthropicHH(Recipe):
     """A conversation with one of two endings, the one people chose or the other. Source: arXiv:2204.05862."""
 
     hub = Hub("Anthropic/hh-rlhf")
+    size = Size(160_000, 8_500, 900)  # approximate
     title = "Anthropic HH"
     positive_means = "the ending shown is the preferred one"
     source = "Bai et al. 2022, arXiv:2204.05862"

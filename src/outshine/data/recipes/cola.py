@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from outshine.data.schema import Draw, Example, Hub, Recipe, Row, recipes
+from outshine.data.schema import Draw, Example, Hub, Recipe, Row, Size, recipes
 from outshine.data.wording import binary, filled
 
 
@@ -11,6 +11,7 @@ class Cola(Recipe):
     """Acceptability judgements from the linguistics literature. Source: arXiv:1805.12471."""
 
     hub = Hub("nyu-mll/glue", "cola", test="validation")
+    size = Size(8_551, 1_043, 94, positive=0.70)
     title = "CoLA"
     positive_means = "the sentence is acceptable English"
     source = "Warstadt et al. 2019, arXiv:1805.12471"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from outshine.data.schema import Draw, Example, Hub, Recipe, Row, recipes
+from outshine.data.schema import Draw, Example, Hub, Recipe, Row, Size, recipes
 from outshine.data.wording import filled, propose, proposed_answer
 
 
@@ -11,6 +11,7 @@ class Dream(Recipe):
     """One proposed answer to a question about a dialogue from an English exam. Source: arXiv:1902.00164."""
 
     hub = Hub("dataset-org/dream", "plain_text")
+    size = Size(6_116, 2_041, 717)
     title = "DREAM"
     positive_means = "the proposed answer is right"
     source = "Sun et al. 2019, arXiv:1902.00164"

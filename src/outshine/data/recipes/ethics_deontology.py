@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from outshine.data.schema import Draw, Example, Hub, Recipe, Row, recipes
+from outshine.data.schema import Draw, Example, Hub, Recipe, Row, Size, recipes
 from outshine.data.wording import binary, filled
 
 
@@ -11,6 +11,7 @@ class EthicsDeontology(Recipe):
     """Excuses from a request, and duties of a role, reasonable or not. Source: arXiv:2008.02275."""
 
     hub = Hub("hendrycks/ethics", "deontology")
+    size = Size(18_164, 3_536, 146, positive=0.54)
     title = "ETHICS, deontology"
     positive_means = "the excuse or duty is reasonable"
     source = "Hendrycks et al. 2021, arXiv:2008.02275"

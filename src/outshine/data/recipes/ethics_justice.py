@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from outshine.data.schema import Draw, Example, Hub, Recipe, Row, recipes
+from outshine.data.schema import Draw, Example, Hub, Recipe, Row, Size, recipes
 from outshine.data.wording import binary, filled
 
 
@@ -11,6 +11,7 @@ class EthicsJustice(Recipe):
     """Claims of desert and of impartial treatment, reasonable or not. Source: arXiv:2008.02275."""
 
     hub = Hub("hendrycks/ethics", "justice")
+    size = Size(21_791, 2_052, 151, positive=0.54)
     title = "ETHICS, justice"
     positive_means = "the treatment is justified by the reason given"
     source = "Hendrycks et al. 2021, arXiv:2008.02275"

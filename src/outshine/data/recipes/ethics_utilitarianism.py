@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from outshine.data.schema import Draw, Example, Hub, Recipe, Row, recipes
+from outshine.data.schema import Draw, Example, Hub, Recipe, Row, Size, recipes
 from outshine.data.wording import filled
 
 
@@ -11,6 +11,7 @@ class EthicsUtilitarianism(Recipe):
     """Two situations in random order; the claim is always that the first is better. Source: arXiv:2008.02275."""
 
     hub = Hub("hendrycks/ethics", "utilitarianism")
+    size = Size(13_738, 4_272, 232)
     title = "ETHICS, utilitarianism"
     positive_means = "the situation claimed to be the more pleasant is `baseline`"
     source = "Hendrycks et al. 2021, arXiv:2008.02275"

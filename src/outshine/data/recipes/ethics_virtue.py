@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from outshine.data.schema import Draw, Example, Hub, Recipe, Row, recipes
+from outshine.data.schema import Draw, Example, Hub, Recipe, Row, Size, recipes
 from outshine.data.wording import binary, filled
 
 
@@ -11,6 +11,7 @@ class EthicsVirtue(Recipe):
     """A scenario and one character trait, shown or not. Source: arXiv:2008.02275."""
 
     hub = Hub("hendrycks/ethics", "virtue")
+    size = Size(28_245, 4_780, 165, positive=0.2)  # characters approximate
     title = "ETHICS, virtue"
     positive_means = "the trait is shown"
     source = "Hendrycks et al. 2021, arXiv:2008.02275"

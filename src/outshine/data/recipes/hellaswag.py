@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from outshine.data.schema import Draw, Example, Hub, Recipe, Row, recipes
+from outshine.data.schema import Draw, Example, Hub, Recipe, Row, Size, recipes
 from outshine.data.wording import filled, propose
 
 
@@ -11,6 +11,7 @@ class HellaSwag(Recipe):
     """One proposed ending of a scene; the wrong ones were written by a model. Source: arXiv:1905.07830."""
 
     hub = Hub("Rowan/hellaswag", test="validation")
+    size = Size(39_905, 10_042, 404)
     title = "HellaSwag"
     positive_means = "the proposed ending is the real one"
     source = "Zellers et al. 2019, arXiv:1905.07830"

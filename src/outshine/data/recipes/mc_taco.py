@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from outshine.data.schema import Draw, Example, Hub, Recipe, Row, recipes
+from outshine.data.schema import Draw, Example, Hub, Recipe, Row, Size, recipes
 from outshine.data.wording import binary, filled
 
 
@@ -11,6 +11,7 @@ class McTaco(Recipe):
     """Temporal common sense: duration, order, frequency of what a sentence tells. Source: arXiv:1909.03065."""
 
     hub = Hub("CogComp/mc_taco", "plain_text", train="test", test="validation")
+    size = Size(9_442, 3_783, 225, positive=0.34)
     title = "MC-TACO"
     positive_means = "the answer is plausible"
     source = "Zhou et al. 2019, arXiv:1909.03065"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from outshine.data.schema import Draw, Example, Hub, Recipe, Row, recipes
+from outshine.data.schema import Draw, Example, Hub, Recipe, Row, Size, recipes
 from outshine.data.wording import binary, filled, proposed_answer
 
 
@@ -11,6 +11,7 @@ class MultiRC(Recipe):
     """One answer to a question over several sentences of a passage. Source: NAACL N18-1023."""
 
     hub = Hub("aps/super_glue", "multirc", test="validation")
+    size = Size(27_243, 4_848, 1_700, positive=0.44)
     title = "MultiRC"
     positive_means = "the proposed answer is right"
     source = "Khashabi et al. 2018, NAACL (N18-1023); SuperGLUE, arXiv:1905.00537"

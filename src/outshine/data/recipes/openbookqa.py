@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from outshine.data.schema import Draw, Example, Hub, Recipe, Row, recipes
+from outshine.data.schema import Draw, Example, Hub, Recipe, Row, Size, recipes
 from outshine.data.wording import filled, propose, proposed_answer
 
 
@@ -15,6 +15,7 @@ class OpenBookQA(Recipe):
     """
 
     hub = Hub("allenai/openbookqa", "main")
+    size = Size(4_957, 500, 133)
     title = "OpenBookQA"
     positive_means = "the proposed answer is right"
     source = "Mihaylov et al. 2018, arXiv:1809.02789"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from outshine.data.schema import Draw, Example, Hub, Recipe, Row, recipes
+from outshine.data.schema import Draw, Example, Hub, Recipe, Row, Size, recipes
 from outshine.data.wording import binary, filled
 
 
@@ -11,6 +11,7 @@ class Paws(Recipe):
     """Paraphrases from word scrambling, high in word overlap either way. Source: arXiv:1904.01130."""
 
     hub = Hub("google-research-datasets/paws", "labeled_final")
+    size = Size(49_401, 8_000, 300, positive=0.44)  # characters approximate
     title = "PAWS"
     positive_means = "the sentences are paraphrases"
     source = "Zhang et al. 2019, arXiv:1904.01130"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from outshine.data.schema import Draw, Example, Hub, Recipe, Row, recipes
+from outshine.data.schema import Draw, Example, Hub, Recipe, Row, Size, recipes
 from outshine.data.wording import filled, propose
 
 
@@ -11,6 +11,7 @@ class Piqa(Recipe):
     """One of two solutions to an everyday physical goal. Source: arXiv:1911.11641."""
 
     hub = Hub("ybisk/piqa", "plain_text", test="validation")
+    size = Size(16_113, 1_838, 205)  # characters approximate
     title = "PIQA"
     positive_means = "the proposed solution is right"
     source = "Bisk et al. 2020, arXiv:1911.11641"

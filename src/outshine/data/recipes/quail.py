@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from outshine.data.schema import Draw, Example, Hub, Recipe, Row, recipes
+from outshine.data.schema import Draw, Example, Hub, Recipe, Row, Size, recipes
 from outshine.data.wording import filled, propose, proposed_answer
 
 
@@ -11,6 +11,7 @@ class Quail(Recipe):
     """One proposed answer, "not enough information" among them, to a question on a text. Source: AAAI 2020."""
 
     hub = Hub("textmachinelab/quail", "quail", test="validation")
+    size = Size(10_246, 2_164, 1_850)  # characters approximate
     title = "QuAIL"
     positive_means = "the proposed answer is right"
     source = "Rogers et al. 2020, AAAI 34(05), 8722-8731"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from outshine.data.schema import Draw, Example, Hub, Recipe, Row, recipes
+from outshine.data.schema import Draw, Example, Hub, Recipe, Row, Size, recipes
 from outshine.data.wording import filled, propose, proposed_answer
 
 
@@ -11,6 +11,7 @@ class Quartz(Recipe):
     """One of two answers that a sentence of background knowledge decides. Source: arXiv:1909.03553."""
 
     hub = Hub("allenai/quartz")
+    size = Size(2_696, 784, 330)  # characters approximate
     title = "QuaRTz"
     positive_means = "the proposed answer is right"
     source = "Tafjord et al. 2019, arXiv:1909.03553"

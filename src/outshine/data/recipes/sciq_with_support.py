@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from outshine.data.schema import Draw, Example, Hub, Recipe, Row, recipes
+from outshine.data.schema import Draw, Example, Hub, Recipe, Row, Size, recipes
 from outshine.data.wording import filled, propose, proposed_answer
 
 
@@ -11,6 +11,7 @@ class SciQWithSupport(Recipe):
     """One proposed answer to a science exam question, below the text that supports it. Source: arXiv:1707.06209."""
 
     hub = Hub("allenai/sciq", pooled=("train", "validation", "test"), test_size=3000)
+    size = Size(12_252, None, 624)
     title = "SciQ with support"
     positive_means = "the proposed answer is right"
     source = "Welbl et al. 2017, arXiv:1707.06209"

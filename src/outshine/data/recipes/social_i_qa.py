@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from outshine.data.schema import Draw, Example, Hub, Recipe, Row, recipes
+from outshine.data.schema import Draw, Example, Hub, Recipe, Row, Size, recipes
 from outshine.data.wording import filled, propose, proposed_answer
 
 
@@ -11,6 +11,7 @@ class SocialIQa(Recipe):
     """One proposed answer to a question about a social situation. Source: arXiv:1904.09728."""
 
     hub = Hub("allenai/social_i_qa", test="validation")
+    size = Size(33_410, 1_954, 215)  # characters approximate
     title = "Social IQa"
     positive_means = "the proposed answer is right"
     source = "Sap et al. 2019, arXiv:1904.09728"

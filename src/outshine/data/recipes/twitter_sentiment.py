@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from outshine.data.schema import Draw, Example, Hub, Recipe, Row, recipes
+from outshine.data.schema import Draw, Example, Hub, Recipe, Row, Size, recipes
 from outshine.data.wording import binary, filled
 
 
@@ -11,6 +11,7 @@ class TwitterSentiment(Recipe):
     """Tweets, positive or negative. Source: the hub's EleutherAI/twitter-sentiment."""
 
     hub = Hub("EleutherAI/twitter-sentiment")
+    size = Size(1_500_000, 10_000, 105)  # approximate
     title = "Twitter sentiment"
     positive_means = "the sentiment is positive"
     source = "EleutherAI/twitter-sentiment on the hub"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from outshine.data.schema import Draw, Example, Hub, Recipe, Row, recipes
+from outshine.data.schema import Draw, Example, Hub, Recipe, Row, Size, recipes
 from outshine.data.wording import binary, filled
 
 
@@ -11,6 +11,7 @@ class WiC(Recipe):
     """One word in two sentences, in the same sense or not. Source: arXiv:1808.09121."""
 
     hub = Hub("aps/super_glue", "wic", test="validation")
+    size = Size(5_428, 638, 174)
     title = "WiC"
     positive_means = "the word has the same sense in both sentences"
     source = "Pilehvar and Camacho-Collados 2019, arXiv:1808.09121; SuperGLUE, arXiv:1905.00537"

@@ -1,0 +1,126 @@
+"""`outshine plan`: the grid, what is shared, costs; on a machine without a hub too."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+BIG = {
+    "name": "big",
+    "datasets": ["sst2", "sciq", "boolq", "anthropic_hh", "multirc", "paws"],
+    "methods": [
+        "vanilla",
+        "strong_to_strong",
+        {"kind": "probe", "probe": "knn"},
+        {"kind": "probe_to_strong", "probe": "knn", "layer": "3/4"},
+        {"kind": "filtered", "filter": "topofilter"},
+    ],
+    "seeds": [0, 1],
+}
+SUMMARY = re.compile(r"(\S+) stages, (\S+) in the store, (\S+) to do: about (\S+) tokens .* (\S+) GPU-hours")
+
+
+@pytest.fixture(autouse=True)
+def no_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+
+
+@pytest.fixture
+def big(tmp_path: Path) -> str:
+    path = tmp_path / "big.yaml"
+    path.write_text(yaml.safe_dump(BIG))
+    return str(path)
+
+
+def line_of(out: str, kind: str) -> list[str]:
+    (line,) = [line for line in out.splitlines() if line.startswith(f"│ {kind} ")]
+    return [cell.strip() for cell in line.strip("│").split("│")]
+
+
+def test_a_big_study_is_planned_without_a_hub(outshine, big):
+    outcome = outshine("plan", big)
+    assert outcome.code == 0, outcome.err
+    assert "big: 6 datasets × 2 seeds × 5 methods, 60 experiments" in outcome.out
+    assert "vanilla logconf; strong_to_strong logconf; probe probe=knn; " in outcome.out
+    # of 12 pairs of dataset and seed: 1 supervisor, 1 ceiling, students 1 + 2 + 1 + 1; alone 5 + 5 + 1 + 3 + 1 + 1
+    assert "without sharing: 192 models trained" in outcome.out
+    assert "shared: 84 models, 144 stages" in outcome.out  # and 24 probes, 12 filters, 12 activations, 12 of the data
+    assert line_of(outcome.out, "students")[1:5] == ["72", "60", "0", "60"]
+    assert line_of(outcome.out, "activations")[1:5] == ["36", "12", "0", "12"]
+    assert "unresolved: meta-llama/Meta-Llama-3-8B, Qwen/Qwen1.5-0.5B, sst2" in outcome.out
+    assert "on sst2 weak_train" not in outcome.out  # more than 60 stages
+
+
+def test_every_stage_on_request(outshine, big):
+    outcome = outshine("plan", big, "--stages")
+    assert outcome.out.count("│ unresolved ") == 144
+    assert "on sst2 weak_train" in outcome.out
+
+
+def test_gpu_hours_go_with_the_rate(outshine, big):
+    hours = []
+    for rate in ("100", "50"):
+        found = SUMMARY.search(" ".join(outshine("plan", big, "--tflops", rate).out.split()))
+        assert found is not None
+        hours.append(float(found[5]))
+    assert hours[0] > 10
+    assert hours[1] == pytest.approx(2 * hours[0], abs=1)
+    assert outshine("plan", big, "--tflops", "0").code == 2
+
+
+def test_a_rate_and_what_was_assumed_are_told(outshine):
+    arguments = ("plan", "--dataset", "tiny-home", "--weak", "tiny/weak", "--strong", "tiny/strong", "--tflops", "7")
+    out = " ".join(outshine(*arguments).out.split())
+    assert "assumed: 7 TFLOP/s sustained" in out
+    assert "attention's quadratic part (at most" in out
+
+
+def test_offline_asks_no_hub(outshine, big, monkeypatch):
+    from huggingface_hub import constants, utils
+
+    def never(*_: object) -> None:
+        raise AssertionError("the hub was asked")
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("outshine.execution.plan.answers", never)
+    assert outshine("plan", big, "--offline").code == 0
+    assert not constants.HF_HUB_OFFLINE
+    utils.close_session()
+
+
+def test_a_hub_out_of_reach_is_tried_once(tmp_path, big):
+    """In a process of its own: the client reads HF_ENDPOINT when it is imported."""
+    base = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "OUTSHINE_"))}
+    own = {"HF_HOME": str(tmp_path / "hf"), "OUTSHINE_STORE": str(tmp_path / "store"), "OMP_NUM_THREADS": "1"}
+    script = (
+        "import sys\n"
+        "from outshine.core import hub\n"
+        "knocks, first = [], hub.answers\n"
+        "from outshine.execution import plan\n"
+        "plan.answers = lambda: knocks.append(1) or first()\n"
+        "hub.time.sleep = lambda seconds: sys.exit('a second try')\n"
+        f"sys.argv = ['outshine', 'plan', {big!r}]\n"
+        "from outshine.cli.main import main\n"
+        "try: main()\nexcept SystemExit as stop: assert not stop.code, stop.code\n"
+        "assert knocks == [1], knocks\n"
+    )
+    command = [sys.executable, "-c", script]
+    environment = {**base, **own, "HF_ENDPOINT": "http://127.0.0.1:9"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "144 stages, 0 in the store, 144 to do" in done.stdout
+
+
+def test_a_name_that_no_recipe_has_is_still_a_mistake(outshine):
+    outcome = outshine("plan", "--dataset", "scik")
+    assert outcome.code == 2
+    assert "did you mean 'sciq'" in outcome.err

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import typer.main
-from doc_pages import all_blocks
+from doc_pages import Block, all_blocks
 
 from outshine.cli.main import app
 
 ENVIRONMENT = re.compile(r"[A-Z_]+=\S*$")
+PLUGINS = "docs/extend.md"  # its commands and study files name plugins of a package: test_doc_extend.py runs them
 
 
 class Shown(NamedTuple):
@@ -23,15 +24,21 @@ class Shown(NamedTuple):
 
 
 def shown_commands() -> list[Shown]:
-    """All `outshine …` lines in shell blocks, continuation lines joined, comments and assignments left out."""
+    """All `outshine …` lines in shell blocks; those of the page on plugins, which need its package, are run elsewhere."""
+    return [
+        shown for block in all_blocks("sh", "bash", "console") if block.page != PLUGINS for shown in commands_in(block)
+    ]
+
+
+def commands_in(block: Block) -> list[Shown]:
+    """The `outshine …` lines of a block, continuation lines joined, comments and assignments left out."""
     found = []
-    for block in all_blocks("sh", "bash", "console"):
-        for line in block.text.replace("\\\n", " ").splitlines():
-            words = shlex.split(line.removeprefix("$ "), comments=True)
-            while words and ENVIRONMENT.match(words[0]):
-                words = words[1:]
-            if words and words[0] == "outshine":
-                found.append(Shown(block.where, words[1:]))
+    for line in block.text.replace("\\\n", " ").splitlines():
+        words = shlex.split(line.removeprefix("$ "), comments=True)
+        while words and ENVIRONMENT.match(words[0]):
+            words = words[1:]
+        if words and words[0] == "outshine":
+            found.append(Shown(block.where, words[1:]))
     return found
 
 

@@ -132,7 +132,8 @@ def _print_plugins(registry: Registry) -> None:
     rows = []
     for name, plugin in registry:
         settings = [
-            f"{setting} = {_default(field)}: {field.description}" for setting, field in plugin.model_fields.items()
+            f"{setting} = {_default(field)}: {field.description or setting}"
+            for setting, field in plugin.model_fields.items()
         ]
         rows.append((name, getattr(plugin, "title", ""), "\n".join(settings) or "–"))
     console().print(table("", ["name", "what it is", "settings"], rows))
@@ -140,7 +141,9 @@ def _print_plugins(registry: Registry) -> None:
 
 def _default(field: FieldInfo) -> str:
     default = field.get_default(call_default_factory=True)
-    return "null" if default is None else str(default)
+    if isinstance(default, tuple):
+        return ", ".join(map(str, default))
+    return "null" if default is None else getattr(default, "kind", str(default))
 
 
 def _rate(value: float | None) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from outshine.cli.show import sheet
 from outshine.report.sheets import controls_sheet, pooled_sheet, results_sheet
-from outshine.report.words import contender_name, pooled_sentence
+from outshine.report.words import pooled_sentence
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,7 +22,7 @@ def print_results(results: Results, screen: Console) -> None:
     from outshine.analysis.controls import against
 
     methods = results.summary[results.summary["purpose"] == "method"]
-    undefined = methods[~methods["defined"]]
+    undefined = methods[~methods["defined"]].drop_duplicates(["dataset", "reason"])  # most methods share one reason
     if len(methods) <= MOST_ROWS:
         screen.print(sheet(results_sheet(methods)))
     if len(results.pooled) > 1:
@@ -30,10 +30,10 @@ def print_results(results: Results, screen: Console) -> None:
     else:
         screen.print(pooled_sentence(results.pooled[0]), markup=False)
     if len(methods) > MOST_ROWS:
-        screen.print(f"{len(methods)} datasets × methods, {len(undefined)} with undefined PGR: see summary.csv")
+        count = int((~methods["defined"]).sum())
+        screen.print(f"{len(methods)} datasets × methods, {count} with undefined PGR: see summary.csv")
     else:
         for _, row in undefined.iterrows():
-            named = f" {contender_name(row)}" if len(results.pooled) > 1 else ""
-            screen.print(f"{row['dataset']}{named}: PGR undefined, {row['reason']}", markup=False)
+            screen.print(f"{row['dataset']}: PGR undefined, {row['reason']}", markup=False)
     if (results.summary["purpose"] == "control").any():
         screen.print(sheet(controls_sheet(against(results.scores).overall)))

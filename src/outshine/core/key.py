@@ -57,9 +57,18 @@ def canonical(value: Any) -> Any:
 
 
 def canonical_fields(value: Settings) -> dict[str, Any]:
-    """The fields of a settings value that belong to its key, defaults written out like any other value."""
+    """The fields of a settings value that belong to its key, defaults written out like any other value.
+
+    A plugin's name and, from the second on, its VERSION belong to it too. Raises TypeError for a plugin
+    without a name: two of them with equal fields would be taken for one.
+    """
     fields = {name: canonical(getattr(value, name)) for name in key_fields(type(value))}
-    return {"kind": value.kind, **fields} if isinstance(value, Plugin) else fields
+    if not isinstance(value, Plugin):
+        return fields
+    if not value.kind:
+        raise TypeError(f"{type(value).__name__} has no name: register it, or give it a `kind` of its own")
+    version = {"plugin_version": value.VERSION} if value.VERSION > 1 else {}  # the first moves no key
+    return {"kind": value.kind, **version, **fields}
 
 
 def digest(value: Any) -> str:

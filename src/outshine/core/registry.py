@@ -40,7 +40,7 @@ class Registry(Generic[P]):
             if not issubclass(cls, self._base):
                 raise TypeError(f"{cls.__name__} is no {self._base.__name__}")
             other = self._classes.get(name)
-            if other is not None and other.__qualname__ != cls.__qualname__:
+            if other is not None and (other.__module__, other.__qualname__) != (cls.__module__, cls.__qualname__):
                 raise OutshineError(f"two {self.plural} are called '{name}': {other.__module__} and {cls.__module__}")
             cls.kind = name
             self._classes[name] = cls
@@ -92,5 +92,8 @@ class Registry(Generic[P]):
                 raise OutshineError(
                     f"the {self.noun} '{entry.name}' of an installed package cannot be loaded: {error}"
                 ) from error
-            if isinstance(found, type) and entry.name not in self._classes:
+            if isinstance(found, type) and self._classes.get(entry.name) is not found:
+                if not issubclass(found, self._base):
+                    sort = self._base.__name__
+                    raise OutshineError(f"the {self.noun} '{entry.name}' of an installed package is no {sort}")
                 self.register(entry.name)(found)

@@ -18,8 +18,13 @@ class Settings(BaseModel):
 
 
 class Plugin(Settings):
-    """Settings that a registry knows under a name. The name is part of the value: it is written as `kind`."""
+    """Settings that a registry knows under a name. The name is part of the value: it is written as `kind`.
 
+    `VERSION` is bumped by hand when the plugin gives other results for the same settings: it is then part of the
+    key of every stage that holds the plugin, and old results are not reused.
+    """
+
+    VERSION: ClassVar[int] = 1
     kind: ClassVar[str] = ""
 
     @model_serializer(mode="wrap")

@@ -51,7 +51,7 @@ def num_dropped(num_rows: int, drop: float) -> int:
     """round(drop · n). Raises DataError where nothing would be left."""
     count = round(drop * num_rows)
     if count >= num_rows:
-        raise DataError(f"dropping {drop:.0%} of {num_rows} rows leaves none; lower drop or take more rows")
+        raise DataError(f"drop = {drop:g} of {num_rows} rows leaves none; lower drop or take more rows")
     return count
 
 

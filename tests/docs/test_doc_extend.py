@@ -1,0 +1,265 @@
+"""The package that docs/extend.md builds: short, right, found by its entry points, and run by the page's own commands."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from doc_commands import commands_in
+from doc_pages import ROOT, blocks
+from strangers import PAGE, environment, files, install, run_all
+
+MAX_LINES = 20  # without blank ones and the comment that names the file
+EXAMPLES = ("gce", "mass_mean", "confident", "commonsense_qa", "committee")
+WORDS = ("sand", "bridge", "lamp", "river", "violin", "bakery", "drawer", "orchard", "station", "theatre")
+
+
+def module(name: str, folder: Path) -> ModuleType:
+    """A module of the page, without registering anything in this process."""
+    (text,) = (block.text for block in files("python") if block.file == f"src/outshine_ideas/{name}.py")
+    path = folder / f"{name}.py"
+    path.write_text(text, encoding="utf-8")
+    spec = importlib.util.spec_from_file_location(f"page_{name}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    made = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(made)
+    return made
+
+
+def labelled(n: int = 120, d: int = 5, hard: bool = False):
+    """Activations of two overlapping classes and their weak labels."""
+    from outshine.probes import Labelled
+
+    generator = torch.Generator().manual_seed(3)
+    acts = torch.randn(n, d, generator=generator) @ torch.randn(d, d, generator=generator)
+    p = torch.sigmoid(acts[:, 0] + torch.randn(n, generator=generator)).double()
+    return Labelled.of([f"{i:03d}" for i in range(n)], acts, (p > 0.4).double() if hard else p)
+
+
+def test_each_example_is_one_file_of_twenty_lines() -> None:
+    examples = [block for block in files("python") if (block.file or "").startswith("src/")]
+    assert [block.file for block in examples] == [f"src/outshine_ideas/{name}.py" for name in EXAMPLES]
+    for block in examples:
+        assert sum(1 for line in block.text.splitlines()[1:] if line.strip()) <= MAX_LINES, block.where
+        assert "Source: " in block.text, block.where
+
+
+def test_the_loss_runs_from_cross_entropy_to_absolute_error(tmp_path: Path) -> None:
+    from outshine.losses import cross_entropy
+
+    gce = module("gce", tmp_path).GCE
+    z, y = torch.linspace(-9, 9, 37, dtype=torch.float64), torch.linspace(1, 0, 37, dtype=torch.float64)
+    torch.testing.assert_close(gce(q=1e-7).start(y, 1)(z, y, 0), cross_entropy(z, y), rtol=1e-5, atol=1e-6)
+    f = z.sigmoid()
+    torch.testing.assert_close(gce(q=1).start(y, 1)(z, y, 0), y * (1 - f) + (1 - y) * f)
+    closed = y * (1 - f**0.7) / 0.7 + (1 - y) * (1 - (1 - f) ** 0.7) / 0.7
+    torch.testing.assert_close(gce().start(y, 1)(z, y, 0), closed)
+
+
+def test_the_probe_is_scikit_learns_discriminant_analysis(tmp_path: Path) -> None:
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
+    rows = labelled(hard=True)
+    found = module("mass_mean", tmp_path).MassMean(shrinkage=1e-13).fit(rows).predict(rows.acts)
+    acts = rows.acts.double().numpy()
+    theirs = LinearDiscriminantAnalysis(solver="lsqr").fit(acts, rows.hard.numpy())
+    np.testing.assert_allclose(found.log_odds.numpy(), theirs.decision_function(acts), rtol=1e-6, atol=1e-6)
+
+
+def test_soft_labels_count_as_rows_of_both_classes(tmp_path: Path) -> None:
+    from outshine.probes import Labelled
+
+    probe = module("mass_mean", tmp_path).MassMean()
+    rows = labelled()
+    tenths = (rows.p_weak * 10).round().long()
+    soft = rows._replace(p_weak=tenths.double() / 10)
+    copies = [(i, float(j < tenths[i])) for i in range(len(rows.ids)) for j in range(10)]
+    acts, p = rows.acts[[i for i, _ in copies]], torch.tensor([y for _, y in copies], dtype=torch.float64)
+    repeated = Labelled.of([f"{number:05d}" for number in range(len(copies))], acts, p)
+    ours, theirs = probe.fit(soft).predict(rows.acts), probe.fit(repeated).predict(rows.acts)
+    torch.testing.assert_close(ours.log_odds, theirs.log_odds, rtol=1e-6, atol=1e-6)  # 0 and 1 are kept 1e-9 away
+
+
+def test_the_filter_drops_what_falls_short_of_its_class(tmp_path: Path) -> None:
+    from outshine.probes.knn import KNN
+
+    rows = labelled()
+    found = module("confident", tmp_path).Confident(probe=KNN(k=7)).keep(rows, 0.25, rows)
+    acts, p, hard = rows.acts.double().numpy(), rows.p_weak.numpy(), rows.hard.numpy()
+    distances = np.linalg.norm(acts[:, None] - acts, axis=2)
+    np.fill_diagonal(distances, np.inf)
+    vote = p[distances.argsort(1)[:, :7]].mean(1)
+    belief = np.where(hard, vote, 1 - vote)
+    short = np.where(hard, belief[hard].mean(), belief[~hard].mean()) - belief
+    assert set(np.flatnonzero(~found.kept.numpy())) == set(np.argsort(-short)[:30])
+
+
+def test_the_dataset_proposes_a_right_and_a_wrong_answer_in_one_form(tmp_path: Path) -> None:
+    from outshine.data.schema import Draw
+
+    recipe = module("commonsense_qa", tmp_path).CommonsenseQA()
+    row = commonsense_rows(1)[0]
+    right, wrong = (recipe.format(row, Draw(0, 0, coin)) for coin in (True, False))
+    assert (right.label, wrong.label) == (True, False)
+    answers = [example.text.splitlines()[1].removeprefix("Proposed answer: ") for example in (right, wrong)]
+    assert answers[0] == row["choices"]["text"]["ABCDE".index(row["answerKey"])]
+    assert answers[1] in row["choices"]["text"]
+    assert answers[1] != answers[0]
+    assert right.text.replace(answers[0], answers[1]) == wrong.text
+    assert right.group == wrong.group == row["question_concept"]
+    assert recipe.format({**row, "answerKey": ""}, Draw(0, 0)) is None  # as in the hidden test split
+
+
+def commonsense_rows(num_rows: int, seed: int = 0) -> list[dict]:
+    """Made-up rows of the schema of tau/commonsense_qa."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for number in range(num_rows):
+        options = [f"{rng.choice(WORDS)} {letter}{rng.integers(1000)}" for letter in rng.permutation(list("klmno"))]
+        question = f"Where, when asked for the {number}th time by {seed}, is one likely to find a {rng.choice(WORDS)}?"
+        made.append(
+            {
+                "id": f"{seed}-{number}",
+                "question": question,
+                "question_concept": f"concept {number // 2}",
+                "choices": {"label": list("ABCDE"), "text": options},
+                "answerKey": "ABCDE"[rng.integers(5)],
+            }
+        )
+    return made
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[str]:
+    """The address of a hub that serves them."""
+    from loopback_hub import LoopbackHub, serving
+
+    served = {}
+    for seed, (split, num_rows) in enumerate([("train", 3000), ("validation", 400)]):
+        buffer = io.BytesIO()
+        pd.DataFrame(commonsense_rows(num_rows, seed)).to_parquet(buffer)
+        served[f"default/{split}/0000.parquet"] = buffer.getvalue()
+    with serving(LoopbackHub("tau/commonsense_qa", served, commit="c" * 40)) as server:
+        yield server.endpoint
+
+
+class Ran:
+    """The page's commands, run in its order in one folder with one store."""
+
+    def __init__(self, folder: Path, endpoint: str) -> None:
+        self.folder = folder
+        site = folder / "site"
+        install(site)
+        for block in files("yaml"):
+            assert block.file is not None
+            (folder / block.file).write_text(block.text, encoding="utf-8")
+        hub = {"HF_ENDPOINT": endpoint, "HF_HOME": str(folder / "hf"), "HF_HUB_OFFLINE": "0"}
+        self.site, self.environment = site, environment(folder, site, **hub)
+        self.commands = [shown.arguments for block in blocks(PAGE, "sh") for shown in commands_in(block)]
+        self.done = run_all(self.commands, folder, self.environment)
+
+    def students(self, out: str) -> pd.DataFrame:
+        scores = pd.read_parquet(self.folder / out / "scores.parquet")
+        return scores[(scores["role"] == "student") & (scores["split"] == "test")].reset_index(drop=True)
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory, hub: str) -> Ran:
+    return Ran(tmp_path_factory.mktemp("extend"), hub)
+
+
+@pytest.mark.slow
+def test_every_command_of_the_page_works(ran: Ran) -> None:
+    assert len(ran.commands) >= 10
+    for arguments, done in zip(ran.commands, ran.done, strict=True):
+        assert done.code == 0, (arguments, done.err)
+
+
+def shape(line: str) -> str:
+    """A printed line without frames and spaces, numbers and contents of rows blotted out."""
+    line = re.sub(r"^(Question|Proposed answer): .*", r"\1: ", line)
+    line = re.sub(r"[0-9a-f]{12}", "KEY", line)
+    line = re.sub(r"-?\d*[.,]?\d+", "0", line)
+    return " ".join(re.sub(r"[│┃]", " ", line).split())
+
+
+@pytest.mark.slow
+def test_the_output_has_the_shape_that_the_page_shows(ran: Ran) -> None:
+    """Every line of a text block is a line, or the beginning of one, of what the commands above it print."""
+    printed: list[str] = []
+    done = iter(ran.done)
+    checked = 0
+    for block in blocks(PAGE, "sh", "text"):
+        if block.language == "sh":
+            printed = [shape(line) for _ in commands_in(block) for line in next(done).out.splitlines()]
+            continue
+        for line in block.text.splitlines():
+            wanted = shape(line.removesuffix("…"))
+            assert any(one == wanted or (line.endswith("…") and one.startswith(wanted)) for one in printed), line
+            checked += 1
+    assert checked > 20
+
+
+@pytest.mark.slow
+def test_each_idea_gives_other_results_than_what_is_built_in(ran: Ran) -> None:
+    for out, num_students in [("losses", 2), ("probes", 2), ("filters", 2), ("committee", 2), ("ideas", 3)]:
+        students = ran.students(out)
+        assert len(students) == num_students
+        assert students["key"].is_unique
+        assert students["auroc"].nunique() == num_students, out
+        assert students["auroc"].between(0.5, 1, inclusive="right").all(), out
+    assert ran.students("gce")["variant"].tolist() == ["q=.4"]
+    assert ran.students("gce")["key"][0] not in set(ran.students("losses")["key"])
+    shared = {out: set(pd.read_parquet(ran.folder / out / "scores.parquet").query("role == 'ceiling'")["key"])
+              for out in ("losses", "probes", "filters", "committee", "ideas")}  # fmt: skip
+    assert len(set.union(*shared.values())) == 1
+
+
+@pytest.mark.slow
+def test_a_bumped_version_trains_that_loss_anew_and_nothing_else(ran: Ran) -> None:
+    path = ran.site / "outshine_ideas" / "gce.py"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace('    title = "gen', '    VERSION = 2\n    title = "gen'), encoding="utf-8")
+    try:
+        (done,) = run_all([["plan", "small.yaml", "--loss", "xent,gce"]], ran.folder, ran.environment)
+    finally:
+        path.write_text(text, encoding="utf-8")
+    (to_do,) = (line for line in done.out.splitlines() if "│ to do" in line)
+    assert "labels of tiny/weak, gce, seed 0" in to_do
+    assert "5 stages, 4 in the store, 1 to do" in done.out
+
+
+@pytest.mark.slow
+def test_the_tests_that_the_page_shows_pass(ran: Ran) -> None:
+    """The page's own test file, and the contract suites with the page's own selection."""
+    (test,) = (block for block in files("python") if (block.file or "").startswith("tests/"))
+    own = ran.folder / "own"
+    own.mkdir()
+    (own / Path(test.file or "").name).write_text(test.text, encoding="utf-8")
+    (own / "pytest.ini").write_text("[pytest]\n")
+    (line,) = (line for block in blocks(PAGE, "sh") for line in block.text.splitlines() if line.startswith("python -m"))
+    contracts = re.findall(r'"[^"]*"|\S+', line.removeprefix("python -m pytest "))
+    for arguments, folder, least in [([str(own)], own, 2), ([one.strip('"') for one in contracts], ROOT, 50)]:
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments],
+            cwd=folder,
+            env=environment(ran.folder, ran.site) | {"PYTHONWARNINGS": ""},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout
+        counted = re.search(r"(\d+) passed", done.stdout)
+        assert counted is not None
+        assert int(counted[1]) >= least, done.stdout

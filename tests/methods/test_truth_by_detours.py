@@ -1,0 +1,74 @@
+"""A student never sees the ground truth of its own rows, however its labels are wired."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+from pydantic import SerializeAsAny, ValidationError
+
+from outshine.core.key import digest
+from outshine.data.schema import recipes
+from outshine.data.splits import SplitSettings
+from outshine.losses.xent import Xent
+from outshine.methods.base import Lab, Tuned
+from outshine.models.spec import ClassifierSpec, LoRA, ModelRef
+from outshine.probes.logistic import Logistic
+from outshine.stages.labels import GroundTruth, WeakLabelSource
+from outshine.stages.prepare import Prepare, Texts
+from outshine.stages.probing import Probing
+from outshine.stages.relabel import Relabelled
+from outshine.training.settings import TrainingSettings
+
+MODEL = ModelRef(identity="hub:org/model@" + "0" * 40, name="org/model")
+SPEC = ClassifierSpec(model=MODEL, num_layers=2, pooling="last", tuning=LoRA(), max_length=64, compute_dtype="float32")
+PREPARE = Prepare(name="cola", recipe=recipes.parse("cola"), recipe_version=1, source="x", splits=SplitSettings())
+LAB = Lab(
+    texts=Texts(digest="t" * 64, origin=PREPARE),
+    truth=GroundTruth(digest="g" * 64, origin=PREPARE),
+    weak=Tuned(SPEC, 5e-4),
+    strong=Tuned(SPEC, 8e-5),
+    training=TrainingSettings(),
+    loss=Xent(),
+    seed=0,
+)
+
+
+class Mean(WeakLabelSource):
+    """A stranger's label source."""
+
+    kind = "mean_of_tests"
+    of: tuple[SerializeAsAny[WeakLabelSource], ...]
+
+    def read_labels(self, store) -> pd.Series:
+        raise NotImplementedError
+
+
+def probing(labels: WeakLabelSource) -> Probing:
+    return Probing(texts=LAB.texts, activations=LAB.activations(1), labels=labels, probe=Logistic())
+
+
+DETOURS = {
+    "itself": lambda labels: labels,
+    "mean": lambda labels: Mean(of=(LAB.weak_labels, labels)),
+    "probe": probing,
+    "relabelled": lambda labels: Relabelled(weak=LAB.weak_labels, by=probing(labels)),
+    "validation": lambda labels: Relabelled(weak=labels, by=probing(LAB.weak_labels)),
+}
+
+
+@pytest.mark.parametrize("detour", DETOURS.values(), ids=DETOURS)
+def test_the_ceilings_predictions_are_refused_by_any_way(detour):
+    with pytest.raises(ValidationError, match="ground truth of strong_train itself"):
+        LAB.student(detour(LAB.ceiling))
+
+
+@pytest.mark.parametrize("detour", DETOURS.values(), ids=DETOURS)
+def test_the_supervisors_predictions_are_welcome(detour):
+    assert LAB.student(detour(LAB.weak_labels)).labels == detour(LAB.weak_labels)
+
+
+def test_a_sources_name_is_in_the_key():
+    class Other(Mean):
+        kind = "other_of_tests"
+
+    assert digest(Mean(of=(LAB.weak_labels,))) != digest(Other(of=(LAB.weak_labels,)))

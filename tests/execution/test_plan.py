@@ -53,9 +53,9 @@ def test_stages_before_and_after_sharing_are_those_counted_by_hand(make, store):
     assert {kind.kind: kind.unshared for kind in plan.kinds} == {kind: 4 * count for kind, count in UNSHARED.items()}
     assert len(plan.stages) == sum(distinct(plan).values())
     assert plan.num_experiments == 2 * 2 * len(GRID)
-    assert len(plan.methods) == len(GRID)
-    assert plan.methods[1] == "vanilla logconf"
-    assert plan.methods[-1] == "filtered xent filter=probe_disagreement, drop=.25, filter_val=True"
+    assert len(plan.methods["method"]) == len(GRID)
+    assert plan.methods["method"][1] == "vanilla logconf"
+    assert plan.methods["method"][-1] == "filtered xent filter=probe_disagreement(probe=knn), drop=.25, filter_val=True"
 
 
 def test_what_cannot_be_had_is_never_looked_up_and_says_so(tmp_path):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from outshine.cli.options import (
+    ControlsOption,
     DatasetOption,
     LossOption,
     SeedOption,
@@ -16,6 +17,7 @@ from outshine.cli.options import (
     StudyArgument,
     TestOption,
     TrainOption,
+    TrajectoriesOption,
     ValOption,
     WeakOption,
     build_study,
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from outshine.execution.plan import Plan
 
 NUM_LINES = 60  # stages up to which each gets a line without being asked for
+NUM_NAMES = 20  # methods up to which each is named
 TFLOPS = 120.0  # sustained: an A100 at about 40 % of its 312 TFLOP/s of bf16
 
 
@@ -46,6 +49,8 @@ def plan(
     n_train: TrainOption = None,
     n_val: ValOption = None,
     n_test: TestOption = None,
+    controls: ControlsOption = False,
+    trajectories: TrajectoriesOption = False,
     settings: SetOption = None,
     store: StoreOption = None,
     stages: Annotated[bool, typer.Option("--stages", help=f"List every stage, also above {NUM_LINES}.")] = False,
@@ -60,7 +65,12 @@ def plan(
     from outshine.cli.show import console, progress
     from outshine.execution.plan import plan_study
 
-    built = build_study(study, dataset, weak, strong, loss, seed, n_train, n_val, n_test, settings)
+    built = build_study(
+        study,
+        *(dataset, weak, strong, loss, seed, n_train, n_val, n_test, settings),
+        controls=controls,
+        trajectories=trajectories,
+    )
     with progress() as shown:
         found = plan_study(built, open_store(store), shown, ask_hub=not offline)
     screen = console()
@@ -77,17 +87,26 @@ def _print_grid(found: Plan, screen: Console) -> None:
     """The study in words, and what sharing saves."""
     study = found.study
     names = [dataset.name for dataset in study.datasets]
-    sizes = [(len(names), "dataset"), (len(study.seeds), "seed"), (len(found.methods), "method")]
-    grid = " × ".join(_number(count, noun) for count, noun in sizes)
+    rows = " + ".join(_number(len(listed), purpose) for purpose, listed in found.methods.items() if listed)
+    grid = f"{_number(len(names), 'dataset')} × {_number(len(study.seeds), 'seed')} × ({rows})"
     screen.print(f"{study.name}: {grid}, {_number(found.num_experiments, 'experiment')}", markup=False)
     screen.print(f"datasets: {', '.join(names)}", markup=False)
-    screen.print(f"methods: {'; '.join(found.methods)}", markup=False)
+    for purpose, listed in found.methods.items():
+        if listed:
+            screen.print(f"{purpose}s: {'; '.join(_shortened(listed))}", markup=False)
     trained = [kind for kind in found.kinds if kind.trains]
     screen.print(
         f"without sharing: {sum(kind.unshared for kind in trained):,} models trained, "
         f"{sum(kind.unshared for kind in found.kinds):,} stages; "
         f"shared: {sum(kind.distinct for kind in trained):,} models, {len(found.stages):,} stages"
     )
+
+
+def _shortened(names: list[str]) -> list[str]:
+    """The first and the last of many names, and how many there are between."""
+    if len(names) <= NUM_NAMES:
+        return names
+    return [*names[:3], f"… {len(names) - 6} more …", *names[-3:]]
 
 
 def _print_kinds(found: Plan, tflops: float, screen: Console) -> None:

@@ -26,7 +26,8 @@ from outshine.stages.finetune import Finetune, Student
 from outshine.stages.keep import Keep
 from outshine.stages.predictor import PREDICTED_SPLITS
 from outshine.stages.prepare import Prepare, Texts
-from outshine.stages.probing import Probing
+from outshine.stages.probing import Probed
+from outshine.stages.trajectory import Trajectory
 from outshine.training.schedule import num_updates
 
 SAMPLE = 500  # rows whose tokens are counted, per model and dataset
@@ -72,9 +73,11 @@ class Estimator:
     def _cost(self, stage: Stage) -> Cost:
         if isinstance(stage, Finetune):
             return self._finetune(stage)
+        if isinstance(stage, Trajectory):
+            return self._finetune(stage.run_again, watched=True)
         if isinstance(stage, Activations):
             return self._activations(stage)
-        if isinstance(stage, Probing | Keep):
+        if isinstance(stage, Probed | Keep):
             texts = stage.activations.texts
             filtered = ("strong_train", "val") if isinstance(stage, Keep) and stage.filter_val else ("strong_train",)
             return Cost(self._rows(texts.origin, filtered if isinstance(stage, Keep) else PREDICTED_SPLITS))
@@ -82,11 +85,11 @@ class Estimator:
             return Cost(self._rows(stage.prepare if isinstance(stage, Audit) else stage))
         return Cost()
 
-    def _finetune(self, stage: Finetune) -> Cost:
+    def _finetune(self, stage: Finetune, *, watched: bool = False) -> Cost:
         rows = self._of(stage.texts.origin).rows
         if not rows:
             return Cost()
-        trained, predicted = _finetune_rows(stage, rows)
+        trained, predicted = _finetune_rows(stage, rows, watched)
         mean = self._mean_tokens(stage.classifier.model, stage.texts, stage.classifier.max_length)
         shape = self._shapes.get(stage.classifier.model.identity)
         num_rows = trained + predicted
@@ -150,8 +153,11 @@ class Estimator:
         return sum(lengths) / len(lengths)
 
 
-def _finetune_rows(stage: Finetune, rows: Mapping[str, int]) -> tuple[int, int]:
-    """Rows that are trained on and rows that are predicted: epochs; validations and the predictions at the end."""
+def _finetune_rows(stage: Finetune, rows: Mapping[str, int], watched: bool) -> tuple[int, int]:
+    """Rows that are trained on and rows that are predicted: epochs; validations and the predictions at the end.
+
+    `watched`: a trajectory, which predicts test at every validation and nothing at the end.
+    """
     training = stage.training
     kept = Counter({split: rows[split] for split in (stage.train_split, "val")})
     if isinstance(stage, Student) and stage.keep:
@@ -159,7 +165,7 @@ def _finetune_rows(stage: Finetune, rows: Mapping[str, int]) -> tuple[int, int]:
             kept[split] -= round(stage.keep.drop * rows[split])
     updates = num_updates(kept[stage.train_split], training.batch_size, training.epochs)
     validations = -(-updates // training.eval_every)
-    predicted = sum(rows[split] for split in PREDICTED_SPLITS)
+    predicted = validations * rows["test"] if watched else sum(rows[split] for split in PREDICTED_SPLITS)
     return training.epochs * kept[stage.train_split], validations * kept["val"] + predicted
 
 

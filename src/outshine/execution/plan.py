@@ -20,9 +20,11 @@ from outshine.execution.run import by_model
 from outshine.models.catalog import KNOWN, Shape
 from outshine.models.resolve import UNRESOLVED, Resolved
 from outshine.stages.audit import Audit
+from outshine.stages.control import ControlStudent
 from outshine.stages.finetune import Finetune, Student, Supervised
 from outshine.stages.prepare import Prepare
-from outshine.studies.expand import Experiment, Resolution, expand, resolve_study
+from outshine.stages.trajectory import Trajectory
+from outshine.studies.expand import Experiment, Purpose, Resolution, expand, resolve_study
 from outshine.studies.study import Study
 
 UNKNOWN_KEY = "unresolved"
@@ -36,6 +38,9 @@ KINDS = {  # of stages, as people call them, in the order of a plan
     "probing": "probes",
     "keep": "filters",
     "student": "students",
+    "trajectory": "trajectories",
+    "control": "control students",
+    "truth_probing": "probes on ground truth",
 }
 
 
@@ -75,7 +80,7 @@ class Plan(NamedTuple):
     """The grid of a study, its stages in the order of their computation, and what could not be found out."""
 
     study: Study
-    methods: list[str]  # in words, each once
+    methods: dict[Purpose, list[str]]  # in words, each once
     num_experiments: int
     stages: list[PlannedStage]
     kinds: list[KindTotals]
@@ -112,7 +117,11 @@ def plan_study(study: Study, store: Store, progress: Progress, *, ask_hub: bool 
         costs = estimator.costs(stages)
     planned = [_planned(stage, *cached[stage.key], cost) for stage, cost in zip(stages, costs, strict=True)]
     notes = list(dict.fromkeys([*notes, *estimator.notes]))
-    methods = list(dict.fromkeys(map(_method_words, experiments)))
+    methods: dict[Purpose, list[str]] = {"method": [], "sweep": [], "control": []}
+    for experiment in experiments:
+        words, listed = _method_words(experiment), methods[experiment.purpose]
+        if words not in listed:
+            listed.append(words)
     totals = _totals(planned, experiments)
     return Plan(resolution.study, methods, len(experiments), planned, totals, notes, estimator.longest)
 
@@ -139,14 +148,14 @@ def _cached(stage: Stage, store: Store, known: Resolvedness) -> tuple[str, bool]
 
 def _planned(stage: Stage, key: str, cached: bool, cost: Cost) -> PlannedStage:
     tokens = None if cost.tokens is None else round(cost.tokens)
-    trains = isinstance(stage, Finetune)
+    trains = isinstance(stage, Finetune | Trajectory)
     return PlannedStage(stage.stage, kind_of(stage), stage.label, key, cached, trains, cost.rows, tokens, cost.flops)
 
 
 def _method_words(experiment: Experiment) -> str:
     """Method, loss of its students and settings other than the defaults: `vanilla logconf alpha=.3`."""
     last = experiment.students[-1]
-    loss = last.loss if isinstance(last, Student) else None
+    loss = last.loss if isinstance(last, Student | ControlStudent) else None
     method = experiment.method
     return " ".join(part for part in (method.kind, loss.kind if loss else "", variant(method, loss)) if part)
 

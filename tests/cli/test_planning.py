@@ -50,7 +50,7 @@ def test_a_big_study_is_planned_without_a_hub(outshine, big):
     outcome = outshine("plan", big)
     assert outcome.code == 0, outcome.err
     assert "big: 6 datasets × 2 seeds × (5 methods), 60 experiments" in outcome.out
-    assert "vanilla logconf; strong_to_strong logconf; probe probe=knn; " in outcome.out
+    assert "vanilla logconf; strong_to_strong logconf; probe=knn; " in outcome.out
     # of 12 pairs of dataset and seed: 1 supervisor, 1 ceiling, students 1 + 2 + 1 + 1; alone 5 + 5 + 1 + 3 + 1 + 1
     assert "without sharing: 192 models trained" in outcome.out
     assert "shared: 84 models, 144 stages" in outcome.out  # and 24 probes, 12 filters, 12 activations, 12 of the data

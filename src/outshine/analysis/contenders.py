@@ -44,13 +44,18 @@ def contenders(students: Iterable[Mapping[Any, Any]]) -> dict[Contender, Contend
     return found
 
 
+def method_word(method: str, variant: str) -> str:
+    """The method's name, or nothing where the variant says it (`probe=knn` of method `probe`)."""
+    return "" if f"{method}=" in variant else method
+
+
 def labels(several: Sequence[Contender]) -> dict[Contender, str]:
     """Short names that still tell them apart: what all have in common is left out (`xent`, `logconf alpha=.3`)."""
     many_methods = len({one.method for one in several}) > 1
     many_losses = len({one.loss for one in several}) > 1
     named = {}
     for one in several:
-        method = one.method if many_methods else ""
+        method = method_word(one.method, one.variant) if many_methods else ""
         loss = one.loss if many_losses or not many_methods else ""
         number = f"round {one.round}" if one.round else ""
         named[one] = " ".join(part for part in (method, loss, one.variant, number) if part) or one.method

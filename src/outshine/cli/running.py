@@ -98,5 +98,5 @@ def _run(study: Study, store: Path | None, out: Path, allow_leaks: bool = False)
             raise typer.Exit(INTERRUPTED) from None
     written = write_outputs(finished, opened, out)
     screen = console()
-    print_results(finished.results, screen)
+    print_results(finished.results, finished.resolution.study.loss.kind, screen)
     screen.print(f"tables, study.yaml and report: {written}", markup=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from outshine.cli.show import sheet
-from outshine.report.sheets import controls_sheet, pooled_sheet, results_sheet
+from outshine.report.sheets import beside_reference, controls_sheet, pooled_sheet, results_sheet
 from outshine.report.words import pooled_sentence
 
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 MOST_ROWS = 40  # of the results' table on a terminal; all of them are in summary.csv and on the page
 
 
-def print_results(results: Results, screen: Console) -> None:
-    """Dataset × weak, student, ceiling AUROC ± interval, PGR; then pooled PGRs and controls."""
+def print_results(results: Results, loss: str, screen: Console) -> None:
+    """Dataset × weak, student, ceiling AUROC ± interval, PGR; then pooled PGRs and controls. `loss`: the study's."""
     from outshine.analysis.controls import against
 
     methods = results.summary[results.summary["purpose"] == "method"]
@@ -36,4 +36,4 @@ def print_results(results: Results, screen: Console) -> None:
         for _, row in undefined.iterrows():
             screen.print(f"{row['dataset']}: PGR undefined, {row['reason']}", markup=False)
     if (results.summary["purpose"] == "control").any():
-        screen.print(sheet(controls_sheet(against(results.scores).overall)))
+        screen.print(sheet(controls_sheet(beside_reference(against(results.scores).overall, loss))))

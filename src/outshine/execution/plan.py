@@ -6,6 +6,7 @@ from collections import Counter
 from contextlib import ExitStack
 from typing import NamedTuple
 
+from outshine.analysis.contenders import method_word
 from outshine.analysis.variant import variant
 from outshine.core.errors import HubError, OutshineError
 from outshine.core.hub import answers, offline
@@ -157,7 +158,8 @@ def _method_words(experiment: Experiment) -> str:
     last = experiment.students[-1]
     loss = last.loss if isinstance(last, Student | ControlStudent) else None
     method = experiment.method
-    return " ".join(part for part in (method.kind, loss.kind if loss else "", variant(method, loss)) if part)
+    settings = variant(method, loss)
+    return " ".join(part for part in (method_word(method.kind, settings), loss.kind if loss else "", settings) if part)
 
 
 def kind_of(stage: Stage) -> str:

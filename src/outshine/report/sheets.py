@@ -48,7 +48,7 @@ def _results_title(summary: pd.DataFrame) -> str:
 def pooled_sheet(pooled: Sequence[MethodPGR]) -> Sheet:
     """Every method's PGR over all unsaturated datasets: a ratio of sums, with both intervals."""
     exploratory = any(one.pooled.exploratory for one in pooled)
-    population = "a population of datasets" + (" (exploratory: few datasets)" if exploratory else "")
+    population = "such datasets, exploratory" if exploratory else "such datasets"
     rows = [
         [
             contender_name(one._asdict()),
@@ -73,9 +73,7 @@ def controls_sheet(overall: pd.DataFrame) -> Sheet:
     """Controls over datasets: AUROC, and differences to the vanilla student and the supervisor."""
     rows = [
         [
-            " ".join(
-                part for part in (row["control"], row["setting"], row["loss"] or f"beside {row['vanilla']}") if part
-            ),
+            " ".join(row[part] for part in ("control", "loss", "setting") if row[part]),
             str(row["num_datasets"]),
             *(_amount(row, name) for name in ("auroc", "minus_vanilla", "minus_weak")),
         ]

@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from outshine.analysis.contenders import method_word
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -44,7 +46,8 @@ def decimal_text(value: float) -> str:
 def contender_name(row: Mapping[Any, Any] | pd.Series) -> str:
     """Method, loss, what differs from the defaults, and the round: `strong_to_strong logconf round 1`."""
     number = f"round {row['round']}" if row["round"] else ""
-    return " ".join(str(part) for part in (row["method"], row["loss"], row["variant"], number) if part)
+    method = method_word(str(row["method"]), str(row["variant"]))
+    return " ".join(str(part) for part in (method, row["loss"], row["variant"], number) if part)
 
 
 def interval_text(found: PGR) -> str:

@@ -29,7 +29,7 @@ def prepared(monkeypatch: pytest.MonkeyPatch, pools: Pools, settings: SplitSetti
 
 @pytest.mark.parametrize("balance_test", [True, False])
 @pytest.mark.parametrize(("n_train", "n_val", "n_test"), [(200, 40, 100), (3000, 200, 600), (100, 1000, 5000)])
-@pytest.mark.parametrize(("test", "balance_student"), [(600, True), (600, False), (None, True)])
+@pytest.mark.parametrize(("test", "balance_student"), [(600, True), (600, False), (None, True), (None, False)])
 def test_expected_are_the_sizes_of_a_preparation(
     monkeypatch, test, n_train, n_val, n_test, balance_student, balance_test
 ):

@@ -131,6 +131,15 @@ def test_an_unbalanced_student_sees_no_truth() -> None:
         assert in_split(prepare_rows(other, make_rows(100, "test"), natural), "strong_train") == chosen
 
 
+def test_an_unbalanced_student_is_no_worse_off_for_a_balanced_test_that_was_held_out() -> None:
+    """The test takes half its rows from the rarer class; strong_train must not be what that leaves at one end."""
+    settings = SMALL.model_copy(update={"balance_student": False, "n_train": 400, "n_val": 50, "n_test": 200})
+    prepared = prepare_rows(make_rows(1500, positive_every=3), split_settings=settings)
+    # 400 of 1,300 rows that are left are positive: 61.5 of 200 are expected, with a standard deviation of about 6
+    assert sizes(prepared)["strong_train"] == 200
+    assert abs(positives(prepared)["strong_train"] - 61.5) < 4 * 6
+
+
 def test_held_out_test_rows_when_there_is_no_test_file() -> None:
     prepared = prepare_rows(make_rows(300, per_group=3))
     assert sizes(prepared) == {"weak_train": 20, "strong_train": 20, "val": 10, "test": 20}

@@ -25,9 +25,10 @@ def cut_pool(
     """Cut `rows` by group into the splits of `asked` (name -> rows), each balanced or left as it is.
 
     Where the rows do not suffice all splits shrink in proportion (see `scale_sizes`). Unbalanced splits are
-    taken first, a run of groups each, so that no label has a say in them; the others share the rest.
+    taken first, a run of groups each, so that no label has a say in them; the others share the rest. Their order is
+    one of its own: a balanced test that was held out before has taken the rarer class from the head of the usual one.
     """
-    left = _shuffled_groups(rows, data_seed)
+    left = _shuffled_groups(rows, data_seed, "groups" if all(balanced[split] for split in asked) else "groups unbalanced")
     splits: Splits = {}
     sizes = scale_sizes(asked, len(rows))
     for split in (split for split in asked if not balanced[split]):
@@ -75,11 +76,11 @@ def _count(rows: Sequence[UsableRow]) -> tuple[int, int]:
     return len(rows) - positives, positives
 
 
-def _shuffled_groups(rows: Sequence[UsableRow], data_seed: int) -> list[list[UsableRow]]:
+def _shuffled_groups(rows: Sequence[UsableRow], data_seed: int, stream: str) -> list[list[UsableRow]]:
     groups: defaultdict[str, list[UsableRow]] = defaultdict(list)
     for row in rows:
         groups[row.group].append(row)
-    return [groups[name] for name in sorted(groups, key=lambda name: stream_seed("groups", data_seed, name))]
+    return [groups[name] for name in sorted(groups, key=lambda name: stream_seed(stream, data_seed, name))]
 
 
 def _take(groups: Sequence[list[UsableRow]], num_rows: int) -> tuple[list[UsableRow], list[list[UsableRow]]]:

@@ -30,7 +30,7 @@ class Prepare(Stage):
     changes no row computes nothing anew.
     """
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
     stage: ClassVar[str] = "prepare"
 
     name: str

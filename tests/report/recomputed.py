@@ -31,26 +31,29 @@ class Artefacts:
             .merge(pd.read_parquet(folder / "truth.parquet"), on="id", validate="one_to_one")
             .assign(dataset=self.records[folder]["fields"]["name"])
             for folder in prepared
-        ).set_index("id", verify_integrity=True)
+        ).set_index("id")
+        assert self.rows.index.is_unique
         self.predictions = cache(self._predictions)
+        self.split = cache(self._split)
+        self.auroc = cache(self._auroc)
 
     def _predictions(self, key: str) -> pd.DataFrame:
-        """log_odds and p by id, with the label, split and dataset of the row."""
-        found = pd.read_parquet(self.folders[key] / "predictions.parquet").set_index("id", verify_integrity=True)
-        return found[["log_odds", "p"]].join(self.rows, how="left", validate="one_to_one")
+        """log_odds and p, with label, split, group and dataset of the row, in the order of ids."""
+        found = pd.read_parquet(self.folders[key] / "predictions.parquet").set_index("id")
+        return found[["log_odds", "p"]].join(self.rows, how="left", validate="one_to_one").sort_index()
 
-    def split(self, key: str, split: str = "test") -> pd.DataFrame:
-        """The predictions of one split, in the order of ids."""
+    def _split(self, key: str, split: str = "test") -> pd.DataFrame:
+        """The predictions of one split."""
         found = self.predictions(key)
-        return found[found["split"] == split].sort_index()
+        return found[found["split"] == split]
 
-    def auroc(self, key: str, split: str = "test") -> float:
+    def _auroc(self, key: str, split: str = "test") -> float:
         found = self.split(key, split)
-        return float(roc_auc_score(found["label"], found["log_odds"]))
+        return float(roc_auc_score(found["label"].to_numpy(), found["log_odds"].to_numpy()))
 
     def accuracy(self, key: str, split: str = "test") -> float:
         found = self.split(key, split)
-        return float(accuracy_score(found["label"], found["log_odds"] > 0))
+        return float(accuracy_score(found["label"].to_numpy(), found["log_odds"].to_numpy() > 0))
 
     def trajectory(self, student: str) -> dict[int, float]:
         """Test AUROC by update, along the second run of a student."""
@@ -59,9 +62,11 @@ class Artefacts:
             for folder, record in self.records.items()
             if record["stage"] == "trajectory" and record["inputs"] == [student]
         ]
-        tracked = pd.read_parquet(folder / "trajectory.parquet").set_index("id")["log_odds step".split()]
+        tracked = pd.read_parquet(folder / "trajectory.parquet").set_index("id")[["log_odds", "step"]]
         tracked = tracked.join(self.rows["label"])
-        return {int(step): float(roc_auc_score(part["label"], part["log_odds"])) for step, part in tracked.groupby("step")}
+        return {
+            int(step): float(roc_auc_score(part["label"], part["log_odds"])) for step, part in tracked.groupby("step")
+        }
 
     def removed_by_components(self, key: str) -> float:
         """Share of rows outside the largest strongly connected component of their class in the kNN graph."""
@@ -74,8 +79,9 @@ class Artefacts:
         hard = p > 0.5
         if min(hard.sum(), (~hard).sum()) < 20:  # too lopsided to be split at one half
             hard = stats.rankdata(p, method="ordinal") > len(p) // 2
-        graph = kneighbors_graph(load_file(acts / "activations.safetensors")["strong_train"], fields["filter"]["k"])
-        within = csr_array(graph.multiply(hard[:, None] == hard[None, :]))
+        points = load_file(acts / "activations.safetensors")["strong_train"].astype(np.float64)
+        graph = kneighbors_graph(points, fields["filter"]["k"]).toarray() > 0
+        within = csr_array(graph & (hard[:, None] == hard[None, :]))
         component = connected_components(within, directed=True, connection="strong")[1]
         return 1 - sum(np.bincount(component[hard == one]).max() for one in (False, True)) / len(p)
 
@@ -110,7 +116,7 @@ def pooled(by_dataset: pd.DataFrame) -> float:
     return float(gains.sum() / gaps.sum())
 
 
-def tests(differences: Sequence[float]) -> dict[str, Any]:
+def every_test(differences: Sequence[float]) -> dict[str, Any]:
     """Every test of differences over datasets: one-sided for better and worse, and two-sided."""
     d = np.round(differences, 12)
     sides = {"better": "greater", "worse": "less", "two_sided": "two-sided"}
@@ -151,6 +157,13 @@ def diagnostics(found: Artefacts, student: pd.Series) -> dict[str, float]:
         "misfit": np.mean((p["student"] - p["weak"]) ** 2),
         "misfit_gain": numbers["weak_brier"] - numbers["student_brier"],
     }
+
+
+def all_diagnostics(found: Artefacts, own: pd.DataFrame) -> pd.DataFrame:
+    """The same for every student and seed but those of sweeps: names, then numbers."""
+    told = own[own["purpose"] != "sweep"].reset_index(drop=True)
+    numbers = pd.DataFrame([diagnostics(found, student) for _, student in told.iterrows()])
+    return pd.concat([told[["purpose", *NAME, "dataset", "seed"]], numbers], axis=1)
 
 
 def _ece(y: np.ndarray, p: np.ndarray) -> float:

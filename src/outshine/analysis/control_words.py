@@ -15,6 +15,7 @@ import pandas as pd
 from outshine.analysis.compare_words import decimals
 
 CHANCE = 0.5
+ENOUGH_DATASETS = 5  # from which an interval over datasets is taken at its word
 
 WHAT_IT_IS = {
     "shuffled": "the weak labels permuted over all rows",
@@ -77,6 +78,12 @@ def sentence(row: Mapping[Any, Any]) -> str:
 def _without_signal(row: Mapping[Any, Any]) -> str:
     """Shuffled, constant and random labels: nothing about the texts can be learned from them."""
     side = _Amount.of(row, "auroc").side_of(CHANCE)
+    if side and row["num_datasets"] < ENOUGH_DATASETS:
+        return (
+            f"These labels say nothing about single texts, and the AUROC is {side} .5: a weak sign over so few "
+            "datasets, for single students of such labels scatter far more than their test rows tell. More seeds "
+            "settle it."
+        )
     if side:
         return (
             f"These labels say nothing about single texts, yet the AUROC is {side} .5: chance over few datasets, or "

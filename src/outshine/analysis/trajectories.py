@@ -58,7 +58,7 @@ def overfitting(frame: pd.DataFrame) -> pd.DataFrame:
 
     `frame`: rows of `TRAJECTORY_COLUMNS`, in any order; one row a run, `OVERFITTING_COLUMNS`.
     Raises DataError for a missing column, a checkpoint twice in a run, or an unknown test AUROC.
-    Source: Burns et al., arXiv:2312.09390, section 5.1.1 ("overfitting to weak supervision").
+    Source: Burns et al., arXiv:2312.09390, section 5.1 ("overfitting to weak supervision").
     """
 
     def measure(run: pd.DataFrame) -> dict[str, Any]:

@@ -20,7 +20,9 @@ PlaceArgument = Annotated[
 ]
 PageOption = Annotated[
     Path | None,
-    typer.Option("--out", "-o", help="The page to write.", show_default="report.html in the run's folder"),
+    typer.Option(
+        "--out", "-o", help="The page to write.", show_default="report.html in the run's folder, or in NAME-report"
+    ),
 ]
 
 
@@ -40,12 +42,13 @@ def report(study: PlaceArgument = None, store: StoreOption = None, out: PageOpti
 
     place = Path(study or DEFAULT)
     built = _study(place)
-    page = out or (place if place.is_dir() else Path(DEFAULT)) / "report.html"
+    page = out or (place if place.is_dir() else Path(f"{built.name}-report")) / "report.html"
     check_writable(page.parent)
     opened = open_store(store)
     written = write_report(read_study(built, opened), opened, page)
-    where = page.parent / "figures"
-    console().print(f"report: {page}, and its {len(written) // 2} figures as SVG and PNG in {where}", markup=False)
+    where, num = page.parent / "figures", len(written) // 2
+    drawn = "figure" if num == 1 else f"{num} figures"
+    console().print(f"report: {page}, and its {drawn} as SVG and PNG in {where}", markup=False)
 
 
 def _study(place: Path) -> Study:

@@ -28,7 +28,9 @@ def cut_pool(
     taken first, a run of groups each, so that no label has a say in them; the others share the rest. Their order is
     one of its own: a balanced test that was held out before has taken the rarer class from the head of the usual one.
     """
-    left = _shuffled_groups(rows, data_seed, "groups" if all(balanced[split] for split in asked) else "groups unbalanced")
+    left = _shuffled_groups(
+        rows, data_seed, "groups" if all(balanced[split] for split in asked) else "groups unbalanced"
+    )
     splits: Splits = {}
     sizes = scale_sizes(asked, len(rows))
     for split in (split for split in asked if not balanced[split]):

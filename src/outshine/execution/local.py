@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -102,7 +103,7 @@ class LocalExecutor:
                 "host": platform.node(),
                 "machine": platform.machine(),
                 "python": platform.python_version(),
-                "packages": {name: version(name) for name in _RECORDED},
+                "packages": _versions(),
                 "runtime": self.runtime.model_dump(),
             },
         }
@@ -112,6 +113,12 @@ class LocalExecutor:
             import torch
 
             torch.set_num_threads(self.runtime.threads)
+
+
+@cache
+def _versions() -> dict[str, str]:
+    """Of what is recorded: looked up once, it takes longer than many a stage."""
+    return {name: version(name) for name in _RECORDED}
 
 
 def _peak_memory_mb() -> float:

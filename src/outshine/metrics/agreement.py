@@ -46,7 +46,7 @@ def error_imitation(y: ArrayLike, p_weak: ArrayLike, p_student: ArrayLike, thres
 
     `y` [n] ground truth; `p_weak`, `p_student` [n] in [0, 1]. Raises DataError for unequal lengths, no rows, labels
     other than 0 and 1, p outside [0, 1] or NaN, or a threshold that is not within [0, 1].
-    Source: Burns et al., arXiv:2312.09390, section 5.1.3 ("student-supervisor agreement").
+    Source: Burns et al., arXiv:2312.09390, section 5.1 ("student-supervisor agreement").
     """
     if not 0 <= threshold <= 1:
         raise DataError(f"the threshold between the classes must lie in [0, 1], given {threshold}")

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from outshine.analysis.control_words import sentences as control_sentences
 from outshine.analysis.controls import against
-from outshine.analysis.trajectories import selection_sensitivity
 from outshine.audit.findings import worst_first
 from outshine.core.errors import OutshineError
 from outshine.core.stage import in_order
@@ -60,6 +59,7 @@ def _content(finished: Finished, store: Store, plates: Sequence[Plate]) -> dict[
         "results_sheet": sheets.results_sheet(methods),
         "undefined": [(row["dataset"], contender_name(row), row["reason"]) for _, row in undefined.iterrows()],
         "plates": [(plate, svg(plate.figure)) for plate in plates],
+        "rounds_sheet": sheets.rounds_sheet(results.scores),
         "comparison": _comparison(results),
         "controls": _controls(results, resolution.study.loss.kind),
         "diagnostics_sheet": sheets.diagnostics_sheet(results.diagnostics),
@@ -99,13 +99,12 @@ def _comparison(results: Results) -> dict[str, Any] | None:
 def _controls(results: Results, loss: str) -> dict[str, Any] | None:
     """Controls and baselines, and what the choice of the update costs; None where the study has neither."""
     overall = sheets.beside_reference(against(results.scores).overall, loss)
-    selection = selection_sensitivity(results.trajectories)
-    if overall.empty and selection.empty:
+    if overall.empty and results.trajectories.empty:
         return None
     return {
         "sheet": None if overall.empty else sheets.controls_sheet(overall),
         "sentences": control_sentences(overall),
-        "selection": None if selection.empty else sheets.selection_sheet(selection),
+        "selection": None if results.trajectories.empty else sheets.selection_sheet(results.trajectories),
     }
 
 

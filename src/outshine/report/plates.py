@@ -20,6 +20,8 @@ _PGR = (
     "1: as good as the ceiling. What lies outside the window is drawn at its edge with an arrow and its value."
 )
 
+MOST_CURVES = 4  # students whose curves stand in one figure
+
 
 class Plate(NamedTuple):
     """A figure, the name of its files, its heading and its caption."""
@@ -105,4 +107,8 @@ def _of_training(trajectories: pd.DataFrame) -> Iterator[Plate]:
             "ROC AUC on val against the weak labels, by which the update is chosen (open mark)."
         )
         named = trajectories.assign(label=[contender_name(row) for row in trajectories.to_dict("records")])
-        yield Plate("training", "Along training", caption, figures.training_curves(named))
+        labels = list(dict.fromkeys(named["label"]))
+        for number, start in enumerate(range(0, len(labels), MOST_CURVES), 1):
+            own = named[named["label"].isin(labels[start : start + MOST_CURVES])]
+            name = "training" if number == 1 else f"training-{number}"
+            yield Plate(name, "Along training", caption, figures.training_curves(own, name))

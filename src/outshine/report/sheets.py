@@ -6,6 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from outshine.analysis.diagnostics import mean_over_seeds
+from outshine.analysis.rounds import strong_train_gain
+from outshine.analysis.trajectories import overfitting, selection_sensitivity
 from outshine.report.words import auroc_text, contender_name, decimal_text, interval_text, pgr_text
 
 if TYPE_CHECKING:
@@ -83,19 +86,34 @@ def controls_sheet(overall: pd.DataFrame) -> Sheet:
     return Sheet("Controls and baselines, means over datasets", columns, rows, right=columns[1:])
 
 
-def selection_sheet(selection: pd.DataFrame) -> Sheet:
-    """Test AUROC at the update that weak val chose, at the last and at the best one: means over seeds."""
+def rounds_sheet(scores: pd.DataFrame) -> Sheet | None:
+    """Rounds of strong-to-strong training: did the labels of strong_train improve? None where there is one round."""
+    gain = strong_train_gain(scores[scores["purpose"].isin(["method", ""])])
+    several = gain.loc[gain["round"] > 0, "method"].unique()
+    rows = []
+    for _, runs in gain[gain["method"].isin(several)].groupby(["method", "variant", "loss", "round"], sort=False):
+        better, mean = int((runs["sign"] > 0).sum()), decimal_text(runs["student_minus_weak"].mean())
+        rows.append([contender_name(runs.iloc[0]), f"{better} of {len(runs)}", mean])
+    columns = ["round", "runs above the weak labels", "mean difference in AUROC"]
+    return Sheet("On strong_train itself, against ground truth", columns, rows, right=columns[1:]) if rows else None
+
+
+def selection_sheet(trajectories: pd.DataFrame) -> Sheet:
+    """Test AUROC at the update that weak val chose, at the last and at the best one, and its fall: means over seeds."""
+    selection = selection_sensitivity(trajectories).merge(overfitting(trajectories))
     named = selection.assign(name=[contender_name(row) for _, row in selection.iterrows()])
-    names = ["chosen_auroc", "last_auroc", "oracle_auroc"]
+    names = ["chosen_auroc", "last_auroc", "oracle_auroc", "fall", "peak_share"]
     means = named.groupby(["dataset", "name"], sort=False)[names].mean().reset_index()
     rows = [[row["dataset"], row["name"], *(decimal_text(row[name]) for name in names)] for _, row in means.iterrows()]
     columns = ["dataset", "student", "chosen on weak val", "last update", "best on test (oracle)"]
+    columns += ["fall from best to last", "best at (share of updates)"]
     return Sheet("Test AUROC by which update is kept", columns, rows, right=columns[2:])
 
 
 def diagnostics_sheet(diagnostics: pd.DataFrame) -> Sheet:
     """Calibration, imitation of the supervisor's errors and agreement with it: means over seeds and datasets."""
-    named = diagnostics.assign(name=[contender_name(row) for _, row in diagnostics.iterrows()])
+    means = mean_over_seeds(diagnostics)
+    named = means.assign(name=[contender_name(row) for _, row in means.iterrows()])
     measures = {
         "student_brier": "Brier",
         "student_ece": "ECE",
@@ -105,13 +123,11 @@ def diagnostics_sheet(diagnostics: pd.DataFrame) -> Sheet:
         "misfit": "misfit",
         "misfit_gain": "gain (Brier)",
     }
-    by_dataset = named.groupby(["name", "dataset"], sort=False)[[*measures]].mean()
-    means = by_dataset.groupby(level="name", sort=False).mean()
-    weak = diagnostics.drop_duplicates(["dataset", "data_seed", "seed"]).groupby("dataset")[["weak_brier", "weak_ece"]]
-    own = weak.mean().mean()
+    over_datasets = named.groupby("name", sort=False)[[*measures]].mean()
+    own = means.drop_duplicates(["dataset", "data_seed"])[["weak_brier", "weak_ece"]].mean()
     first = ["weak supervisor", decimal_text(own["weak_brier"]), decimal_text(own["weak_ece"])]
     rows = [[*first, *[""] * (len(measures) - 2)]]
-    rows += [[str(name), *(decimal_text(value) for value in row)] for name, row in means.iterrows()]
+    rows += [[str(name), *(decimal_text(value) for value in row)] for name, row in over_datasets.iterrows()]
     columns = ["predictor", *measures.values()]
     return Sheet("Diagnostics on test, means over seeds, then datasets", columns, rows, right=columns[1:])
 

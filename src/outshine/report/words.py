@@ -25,7 +25,7 @@ def pgr_text(row: pd.Series) -> str:
     mark = " (saturated)" if row["saturated"] else ""
     if not row["defined"]:
         return f"undefined{mark}"
-    return f"{row['pgr']:.2f} [{row['pgr_low']:.2f}, {row['pgr_high']:.2f}]{mark}"
+    return f"{row['pgr']:z.2f} [{row['pgr_low']:z.2f}, {row['pgr_high']:z.2f}]{mark}"
 
 
 def short(value: float) -> str:
@@ -52,7 +52,7 @@ def contender_name(row: Mapping[Any, Any] | pd.Series) -> str:
 
 def interval_text(found: PGR) -> str:
     """`0.41 [0.30, 0.55]` of a defined PGR."""
-    return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"
+    return f"{found.value:z.2f} [{found.low:z.2f}, {found.high:z.2f}]"
 
 
 def pooled_sentence(pooled: MethodPGR) -> str:
@@ -77,7 +77,7 @@ def verdict(pooled: MethodPGR) -> str:
     these = pooled.pooled.these_datasets
     if not these.defined:
         return f"How much of the gap the student recovers cannot be said: {these.reason}."
-    value, low, high = (f"{100 * part:.0f} %" for part in (these.value, these.low, these.high))
+    value, low, high = (f"{100 * part:z.0f} %" for part in (these.value, these.low, these.high))
     share = f"{value} of the gap between supervisor and ceiling (95 % interval {low} to {high})"
     if these.low > 0:
         return f"The student recovers {share}: it outshines its supervisor."

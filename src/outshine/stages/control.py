@@ -101,7 +101,7 @@ class NoiseMatched(ControlLabels):
 
 
 class ControlStudent(Finetune):
-    """The strong model trained on control labels. No student can be trained on what this one predicts."""
+    """The strong model trained on control labels. Where these know the truth, no student can be trained on them."""
 
     stage: ClassVar[str] = "control"
     kind: ClassVar[str] = "control"

@@ -41,7 +41,9 @@ class Probed(Predictor):
     @property
     def label(self) -> str:
         where = f"{self.activations.model.name} layer {self.activations.layer}"
-        return f"{self.probe.kind} probe on {self.texts.origin.name}, {where}"
+        changed = self.probe.model_dump(exclude_defaults=True, exclude={"kind"})
+        settings = "".join(f" {name}={value}" for name, value in changed.items() if name != "kind")
+        return f"{self.probe.kind}{settings} probe on {self.texts.origin.name}, {where}"
 
     def run(self, context: Context) -> None:
         """Fit, predict all three splits, write the table and a summary."""

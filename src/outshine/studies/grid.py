@@ -16,7 +16,7 @@ def expand_grids(methods: Any) -> Any:
     """Raw methods with every `grid` multiplied out; what is no list of mappings is left to later checks.
 
     `{kind: probe, probe: {kind: knn}, grid: {probe.k: [1, 5], layer: [1/4, last]}}` becomes four methods, the last
-    setting varying fastest. Raises SettingsError for a grid that holds no values.
+    setting varying fastest. Raises SettingsError for a grid that holds no values, or names a setting of what has none.
     """
     if isinstance(methods, Mapping):
         methods = [methods]
@@ -49,5 +49,7 @@ def _with(base: dict[str, Any], settings: Any) -> dict[str, Any]:
             inner = place.get(name, {})
             place[name] = {"kind": inner} if isinstance(inner, str) else inner
             place = place[name]
-        place[last] = value
+            if not isinstance(place, dict):
+                raise SettingsError(f"grid: '{path}' leads into '{name}', which is {inner!r} and has no settings")
+        place[last] = copy.deepcopy(value)
     return made

@@ -91,7 +91,7 @@ class Study(Settings):
     def _one_or_many(cls, value: Any) -> Any:
         return tuple(value) if isinstance(value, list | tuple) else (value,)
 
-    @field_validator("methods", "sweeps", mode="before")
+    @field_validator("methods", "sweeps", "controls", mode="before")
     @classmethod
     def _grids(cls, value: Any) -> Any:
         return expand_grids(value)

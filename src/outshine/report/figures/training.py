@@ -17,18 +17,19 @@ _LEAST_SPAN = 0.04  # of the y axis: noise must not look like a story
 
 
 @house_style()
-def training_curves(frame: pd.DataFrame) -> Figure:
+def training_curves(frame: pd.DataFrame, name: str = "training-curves") -> Figure:
     """(i) Student's test ROC AUC, and val ROC AUC against weak labels, by optimizer update; a panel a dataset.
 
     `frame`: columns dataset, label (the series), seed, step (optimizer updates), test_auroc, val_auroc, chosen (the
     update whose weights the student keeps). Test is solid, val dashed. One seed: its curve. Several: the mean over
     those that were evaluated at an update, in bold, and each seed's test curve thin. An open mark is the chosen
     update of a seed. Panels have y axes of their own: a curve's shape is the story, and tasks differ in level.
-    Raises DataError on no rows or two for one dataset, label, seed and step.
+    `name`: of the figure, where a page holds several. Raises DataError on no rows or two for one dataset, label, seed
+    and step.
     """
     once_each(frame, ["dataset", "label", "seed", "step"])
     datasets, labels = (frame[column].unique().tolist() for column in ("dataset", "label"))
-    figure, panels = panel_grid("training-curves", datasets, 3 if len(datasets) <= 9 else 5, 1.5)
+    figure, panels = panel_grid(name, datasets, 3 if len(datasets) <= 9 else 5, 1.5)
     looks = series_styles(labels)
     for dataset, axes in zip(datasets, panels, strict=True):
         for label, look in looks.items():

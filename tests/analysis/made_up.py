@@ -1,0 +1,94 @@
+"""Finished studies without a model: real preparations, and predictions that are made up from the rows' labels."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import pandas as pd
+
+from outshine.analysis.results import Results, read_results
+from outshine.core.progress import Silent
+from outshine.core.runtime import Runtime
+from outshine.core.stage import Stage, in_order
+from outshine.core.store import Store
+from outshine.execution.local import LocalExecutor
+from outshine.execution.run import by_model
+from outshine.stages.keep import Keep
+from outshine.stages.predictor import PREDICTED_SPLITS, Predictor
+from outshine.stages.prepare import Prepare
+from outshine.stages.trajectory import Trajectory
+from outshine.studies.expand import Experiment, expand, resolve_study
+from outshine.studies.parse import parse_study
+
+SMALL: dict[str, Any] = {
+    "datasets": ["tiny-home", "tiny-pet"],
+    "weak": "tiny/weak",
+    "strong": "tiny/strong",
+    "compute_dtype": "float32",
+    "splits": {"n_train": 96, "n_val": 40, "n_test": 60},
+}
+
+Signal = Callable[[Predictor, np.ndarray], np.ndarray]
+"""What a stage's log-odds hold beside noise of standard deviation 1, from the labels (-1 or 1) of the rows."""
+
+
+def half(stage: Predictor, sign: np.ndarray) -> np.ndarray:
+    return 0.5 * sign
+
+
+def finished(store: Store, raw: dict[str, Any], signal: Signal = half) -> list[Experiment]:
+    """The experiments of a study, their artefacts made up."""
+    resolution = resolve_study(parse_study({**SMALL, **raw}))
+    LocalExecutor(store, Runtime(threads=1), Silent()).run([*resolution.prepares])
+    experiments = expand(resolution, store)
+    rows = {prepare.key: _rows(prepare, store) for prepare in resolution.prepares}
+    for stage in in_order(by_model(experiments)):
+        if not store.has(stage.key):
+            with patch("os.fsync"), store.writing(stage.key) as folder:  # nothing here need outlive a power cut
+                _write(stage, store, folder, rows, signal)
+                store.commit(stage.key, folder, {"stage": stage.stage})
+    return experiments
+
+
+def results(store: Store, raw: dict[str, Any], signal: Signal = half) -> Results:
+    """The frames of such a study."""
+    return read_results("made-up", finished(store, raw, signal), store)
+
+
+def _rows(prepare: Prepare, store: Store) -> pd.DataFrame:
+    prepared = prepare.read(store)
+    rows = prepared.texts.merge(prepared.truth, on="id")
+    return rows[rows["split"].isin(PREDICTED_SPLITS)]
+
+
+def _write(stage: Stage, store: Store, folder: Path, rows: dict[str, pd.DataFrame], signal: Signal) -> None:
+    if isinstance(stage, Predictor):
+        _predictions(stage, rows[stage.texts.origin.key], signal).to_parquet(
+            folder / "predictions.parquet", index=False
+        )
+        steps = pd.DataFrame({"step": [2, 4], "loss": 1.0, "grad_norm": 1.0, "learning_rate": 0.1, "val_auroc": 0.6})
+        steps.to_parquet(folder / "curve.parquet", index=False)
+        (folder / "summary.json").write_text(json.dumps({"chosen_update": 2, "notes": []}))
+    elif isinstance(stage, Keep):
+        facts = {"removed_by_components": 0.125} if stage.filter.kind == "topofilter" else {}
+        splits = ("strong_train", "val") if stage.filter_val else ("strong_train",)
+        kept = {split: {"rows": 48, "dropped": 12, **facts} for split in splits}
+        (folder / "summary.json").write_text(json.dumps({**kept, "notes": []}))
+    elif isinstance(stage, Trajectory):
+        own = stage.run_again.predictions(store)
+        test = own.loc[own["split"] == "test", ["id", "log_odds"]]
+        worse = test.assign(log_odds=-test["log_odds"])
+        both = pd.concat([test.assign(step=2), worse.assign(step=4)])
+        both.to_parquet(folder / "trajectory.parquet", index=False)
+
+
+def _predictions(stage: Predictor, rows: pd.DataFrame, signal: Signal) -> pd.DataFrame:
+    sign = 2 * rows["label"].to_numpy(dtype=np.float64) - 1
+    noise = np.random.default_rng(int(stage.key[:12], 16)).normal(size=len(rows))
+    log_odds = signal(stage, sign) + noise
+    return rows[["id", "split"]].assign(log_odds=log_odds, p=1 / (1 + np.exp(-log_odds)))

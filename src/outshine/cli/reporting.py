@@ -43,9 +43,10 @@ def report(study: PlaceArgument = None, store: StoreOption = None, out: PageOpti
     place = Path(study or DEFAULT)
     built = _study(place)
     page = out or (place if place.is_dir() else Path(f"{built.name}-report")) / "report.html"
-    check_writable(page.parent)
     opened = open_store(store)
-    written = write_report(read_study(built, opened), opened, page)
+    finished = read_study(built, opened)
+    check_writable(page.parent)
+    written = write_report(finished, opened, page)
     where, num = page.parent / "figures", len(written) // 2
     drawn = "figure" if num == 1 else f"{num} figures"
     console().print(f"report: {page}, and its {drawn} as SVG and PNG in {where}", markup=False)

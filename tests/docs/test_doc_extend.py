@@ -237,7 +237,7 @@ def test_a_bumped_version_trains_that_loss_anew_and_nothing_else(ran: Ran) -> No
         path.write_text(text, encoding="utf-8")
     (to_do,) = (line for line in done.out.splitlines() if "│ to do" in line)
     assert "labels of tiny/weak, gce, seed 0" in to_do
-    assert "5 stages, 4 in the store, 1 to do" in done.out
+    assert "6 stages, 5 in the store, 1 to do" in done.out
 
 
 @pytest.mark.slow

@@ -7,9 +7,12 @@ import math
 import pandas as pd
 import pytest
 
+from outshine.analysis.compare import compare
 from outshine.analysis.results import MethodPGR
 from outshine.metrics.pgr import PGR, PooledPGR
+from outshine.report.comparison import conclusion
 from outshine.report.words import auroc_text, pgr_text, pooled_sentence, short, verdict
+from study_tables import against_xent, scores
 
 NAN = math.nan
 DEFINED = PGR(0.42, 0.31, 0.55, True, "", 0.1, 0.25)
@@ -58,3 +61,23 @@ def test_the_verdict_follows_the_interval():
     assert verdict(pooled(DEFINED._replace(value=-0.4, low=-0.6, high=-0.1))).endswith("falls behind its supervisor.")
     assert "cannot be said" in verdict(pooled(UNDEFINED))
     assert "42 % of the gap" in verdict(pooled(DEFINED))
+
+
+@pytest.mark.parametrize(
+    ("num_datasets", "words"),
+    [
+        (4, "4 datasets could not have shown it: the smallest p that they can give is .062."),  # (1/2)^4 = .0625
+        (5, "by the evidence logconf helps on average"),  # (1/2)^5 = .03125, which all wins reach
+    ],
+)
+def test_the_conclusion_says_when_so_few_datasets_could_not_have_shown_it(num_datasets, words):
+    table = scores(against_xent([0.01 * (i + 1) for i in range(num_datasets)]))
+    assert words in conclusion(compare(table, baseline="xent"))
+
+
+def test_holms_correction_counts_in_what_could_have_been_shown():
+    several = [row for loss in ("logconf", "window", "entropy") for row in against_xent([0.01] * 6, loss)]
+    unique = {row["key"]: row for row in several}
+    other = [{**row, "auroc": row["auroc"] - 0.02 * (i % 2)} for i, row in enumerate(unique.values())]
+    told = conclusion(compare(scores(other), baseline="xent"))
+    assert told.endswith("(Wilcoxon's test over datasets, Holm-corrected p < .05).")  # 3 / 64 is below .05

@@ -79,8 +79,20 @@ def conclusion(compared: Compared) -> str:
     rule = f"Wilcoxon's test over datasets, {'one-sided' if num == 1 else 'Holm-corrected'} p < {decimals(ALPHA)[:3]}"
     told = [f"{', '.join(names)} {verb}" for verb, names in found.items() if names]
     if not told:
-        return f"Of {count} compared with {compared.baseline}, none is shown to help or to hurt on average ({rule})."
+        none = f"Of {count} compared with {compared.baseline}, none is shown to help or to hurt on average ({rule})."
+        return none + _could_not(compared)
     return f"Of {count} compared with {compared.baseline}, by the evidence {'; '.join(told)} on average ({rule})."
+
+
+def _could_not(compared: Compared) -> str:
+    """That so few datasets could not have shown it: n differences of one sign have p = 2^-n, times the methods."""
+    datasets, methods = max(one.num_datasets for one in compared.methods), len(compared.methods)
+    least = methods * 2.0**-datasets
+    if least < ALPHA:
+        return ""
+    after = f" after Holm's correction over {methods} methods" if methods > 1 else ""
+    smallest = f"the smallest p that they can give is {p_cell(min(1.0, least))}{after}"
+    return f" {datasets} datasets could not have shown it: {smallest}."
 
 
 def comparison_notes(compared: Compared, on_pgr: Compared | None) -> list[str]:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from math import ceil
-from pathlib import Path
 
 import pandas as pd
 import pytest
 from plan_studies import real, tiny
 
 from outshine.core.progress import Silent
-from outshine.core.store import Store
 from outshine.data.schema import recipes
 from outshine.execution.estimate import CHARACTERS_PER_TOKEN
 from outshine.execution.local import LocalExecutor
@@ -19,19 +17,6 @@ from outshine.models.catalog import LLAMA3_8B, QWEN15_05B
 from outshine.studies.expand import expand, resolve_study
 
 SMALL = {"n_train": 160, "n_val": 60, "n_test": 60}
-
-
-@pytest.fixture(autouse=True)
-def no_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from huggingface_hub import constants
-
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store")
 
 
 def of_kind(plan: Plan, kind: str) -> list:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from plan_studies import DISTINCT, GRID, UNSHARED, real, tiny
@@ -18,20 +17,6 @@ from outshine.execution.placeholders import Finder, UnresolvedPrepare
 from outshine.execution.plan import UNKNOWN_KEY, Plan, plan_study
 from outshine.models.resolve import UNRESOLVED, weights_folder
 from outshine.studies.expand import expand, resolve_study
-
-
-@pytest.fixture(autouse=True)
-def no_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The client offline with an empty cache."""
-    from huggingface_hub import constants
-
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store")
 
 
 @pytest.fixture

@@ -35,6 +35,11 @@ class TopoFilter(Filter):
     k: PositiveInt = Field(default=50, description="neighbours, in the graph and in the score")
 
     def keep(self, rows: Labelled, drop: float, train: Labelled) -> Filtered:
+        """The largest components, less the rows that disagree most with their kept neighbours, up to the quota.
+
+        `removed_by_components` is the first step's share of all rows; where that alone reaches the quota, nothing
+        further is dropped. Raises DataError for a single class, and for k that is no less than the rows there are.
+        """
         num_rows = len(rows.ids)
         count = num_dropped(num_rows, drop)
         check_k(self.k, num_rows, "topofilter")

@@ -56,6 +56,7 @@ class Keep(Stage):
         return json.loads(store.file(self.key, SUMMARY).read_text(encoding="utf-8"))
 
     def run(self, context: Context) -> None:
+        """Filter each split on its own, refuse what leaves nothing to learn from, write the table and the summary."""
         import pandas as pd
 
         train, notes = labelled(self.activations, self.labels, "strong_train", context.store)

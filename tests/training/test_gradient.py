@@ -39,7 +39,7 @@ def running(name: str) -> RunningLoss:
 
 def gradient(classifier, loss: RunningLoss, runtime: Runtime) -> dict[str, torch.Tensor]:
     classifier.zero_grad(set_to_none=True)
-    accumulate_gradient(classifier, batch(), loss, 30, 0, runtime)
+    accumulate_gradient(classifier, batch().tokens, [batch().y], [loss], 30, 0, runtime)
     return {name: p.grad.clone() for name, p in classifier.trainable().items() if p.grad is not None}
 
 
@@ -87,7 +87,9 @@ def test_invariance_holds_for_every_way_of_tuning(tuning, loss, checkpoint):
 def test_it_is_the_gradient_of_the_mean_over_the_batchs_own_size(checkpoint):
     classifier = classifier_of(checkpoint("bert"), "float64")
     rows = batch().take(range(11))  # the last batch of an epoch may be smaller
-    outcome = accumulate_gradient(classifier, rows, running("xent"), 0, 0, Runtime(token_budget=64))
+    (outcome,) = accumulate_gradient(
+        classifier, rows.tokens, [rows.y], [running("xent")], 0, 0, Runtime(token_budget=64)
+    )
     ours = {name: p.grad.clone() for name, p in classifier.trainable().items()}
     classifier.zero_grad(set_to_none=True)
     one_by_one = [classifier(*collate(rows.tokens, [i], 0, CPU)) for i in range(11)]
@@ -110,7 +112,7 @@ def test_row_limits_cut_as_budgets_do(checkpoint):
 def test_gradients_add_to_what_is_there(checkpoint):
     classifier = classifier_of(checkpoint("gpt2"), "float64")
     once = flat(gradient(classifier, running("xent"), BUDGETS[4]))
-    accumulate_gradient(classifier, batch(), running("xent"), 30, 0, BUDGETS[4])
+    accumulate_gradient(classifier, batch().tokens, [batch().y], [running("xent")], 30, 0, BUDGETS[4])
     torch.testing.assert_close(flat({n: p.grad for n, p in classifier.trainable().items()}), 2 * once)
 
 

@@ -160,6 +160,13 @@ def _print_totals(found: Plan, tflops: float, screen: Console) -> None:
         f"about {tokens:,} tokens (every pass over a row counted), {flops:.1e} FLOPs, "
         f"{_hours(flops, tflops) or '0'} GPU-hours"
     )
+    models, passes = found.cohorts
+    if models:
+        screen.print(
+            f"trained together: {models:,} models in {_number(passes, 'cohort')}, those of a cohort on one base and the "
+            f"same texts in one pass (runtime.cohort: {found.study.runtime.cohort})",
+            markup=False,
+        )
     screen.print(
         f"assumed: {tflops:g} TFLOP/s sustained; a token costs 2·N FLOPs forward and 4·N in training with LoRA (6·N "
         f"full, 2·N head only), N parameters in the blocks; attention's quadratic part (at most {found.attention:.0%} "

@@ -18,6 +18,10 @@ class Runtime(Settings):
     )
     token_budget: PositiveInt = Field(default=2048, description="padded tokens of one training micro-batch at most")
     eval_token_budget: PositiveInt = Field(default=8192, description="padded tokens of one prediction batch at most")
+    cohort: PositiveInt = Field(
+        default=8,
+        description="models on one base and the same texts trained in one pass at most; 1: each alone",
+    )
     checkpoint_seconds: float = Field(
         default=60.0, ge=0, description="seconds between two checkpoints of a training run"
     )

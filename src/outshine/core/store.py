@@ -4,6 +4,7 @@
 <root>/artefacts/<k2>/<key>/     one finished stage: its files and DONE.json
 <root>/work/<key>/               checkpoints of unfinished stages
 <root>/locks/<key>.lock          one writer a key
+<root>/commits/                  commits of several artefacts that are under way
 <root>/tmp/                      artefacts being written
 <root>/damaged/                  artefacts that failed verification, set aside
 """
@@ -16,8 +17,8 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -173,25 +174,62 @@ class Store:
     def commit(self, key: str, folder: Path, record: dict[str, Any]) -> None:
         """Make the files of `folder` the artefact of `key`: record sizes and hashes, flush, one rename."""
         with self._writing():
-            files = sorted(path for path in folder.rglob("*") if path.is_file())
-            facts = {
-                p.relative_to(folder).as_posix(): {"bytes": p.stat().st_size, "sha256": _sha256_of(p)} for p in files
-            }
-            _write_synced(
-                folder / DONE,
-                json.dumps({"format": FORMAT, "key": key, "files": facts, **record}, indent=1, sort_keys=True),
-            )
-            for path in [*files, *(p for p in folder.rglob("*") if p.is_dir()), folder]:
-                _sync(path)
-            target = self.path(key)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if target.exists():  # the first commit of a key wins, unless it is damaged
-                if self.has(key):
-                    return
-                self.set_aside(key)
-            folder.rename(target)
-            _sync(target.parent)
+            self._seal(key, folder, record)
+            self._place(key, folder)
         shutil.rmtree(self.work(key), ignore_errors=True)
+
+    def commit_together(self, finished: Sequence[tuple[str, Path, dict[str, Any]]]) -> None:
+        """Commit the artefacts (key, folder, record) of one pass: all of them, also where the process dies meanwhile.
+
+        What is to be done is written down before the first rename; `finish_commits` does what is left of it.
+        """
+        with self._writing():
+            for key, folder, record in finished:
+                self._seal(key, folder, record)
+            (self.root / "commits").mkdir(exist_ok=True)
+            journal = self.root / "commits" / f"{uuid.uuid4().hex}.json"
+            _write_synced(journal, json.dumps([[key, folder.name] for key, folder, _ in finished]))
+            try:
+                self._finish(journal)
+            except BaseException:  # an interrupt between two renames: once more, or the rest would be thrown away
+                self._finish(journal)
+                raise
+
+    def finish_commits(self, keys: Sequence[str]) -> None:
+        """Finish what a dead process left of commits together that concern these keys. Call with their locks held."""
+        for journal in sorted(self.root.glob("commits/*.json")):
+            with self._writing(), suppress(FileNotFoundError):
+                if {key for key, _ in json.loads(journal.read_text(encoding="utf-8"))} & set(keys):
+                    self._finish(journal)
+
+    def _finish(self, journal: Path) -> None:
+        for key, name in json.loads(journal.read_text(encoding="utf-8")):
+            with suppress(FileNotFoundError):  # it was put in its place before
+                self._place(key, self.root / "tmp" / name)
+            shutil.rmtree(self.work(key), ignore_errors=True)
+        journal.unlink(missing_ok=True)
+
+    def _seal(self, key: str, folder: Path, record: dict[str, Any]) -> None:
+        """Record sizes and hashes of an artefact's files in DONE.json and flush all of it."""
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        facts = {p.relative_to(folder).as_posix(): {"bytes": p.stat().st_size, "sha256": _sha256_of(p)} for p in files}
+        _write_synced(
+            folder / DONE,
+            json.dumps({"format": FORMAT, "key": key, "files": facts, **record}, indent=1, sort_keys=True),
+        )
+        for path in [*files, *(p for p in folder.rglob("*") if p.is_dir()), folder]:
+            _sync(path)
+
+    def _place(self, key: str, folder: Path) -> None:
+        """Make a sealed folder the artefact of `key`."""
+        target = self.path(key)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.exists():  # the first commit of a key wins, unless it is damaged
+            if self.has(key):
+                return
+            self.set_aside(key)
+        folder.rename(target)
+        _sync(target.parent)
 
     def work(self, key: str) -> Path:
         """Where an unfinished stage keeps what it can resume from."""

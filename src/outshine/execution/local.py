@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import platform
 import resource
+import shutil
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
-from outshine.core.key import canonical_fields
+from outshine.core.errors import TrainingError
+from outshine.core.key import canonical_fields, digest
 from outshine.core.progress import Progress
 from outshine.core.runtime import Runtime
 from outshine.core.stage import Context, Stage, in_order
 from outshine.core.store import Store
+from outshine.execution.cohorts import Unit, units
+from outshine.stages.cohort import run_together
+from outshine.stages.finetune import Finetune
 
 _RECORDED = (
     "outshine",
@@ -54,9 +61,11 @@ class LocalExecutor:
         missing = self.missing(asked)
         if missing:
             self._set_threads()
-        for number, stage in enumerate(missing, 1):
-            self.progress.stage(number, len(missing), stage.label)
-            self._compute(stage)
+        done = 0
+        for unit in units(missing, self.runtime.cohort):
+            self.progress.stage(done + 1, len(missing), unit_label(unit))
+            self._compute(unit)
+            done += len(unit)
 
     def _ready(self, stage: Stage) -> bool:
         if self.store.has(stage.key):
@@ -68,28 +77,59 @@ class LocalExecutor:
             self.progress.note(f"{stage.label}: damaged artefact set aside ({reason}) in {aside}; computing it anew")
         return False
 
-    def _compute(self, stage: Stage) -> None:
-        """Be the one writer of the stage's key, or wait for the one and use its result."""
-        key = stage.key
+    def _compute(self, unit: Unit) -> None:
+        """Be the one writer of the unit's keys, or wait for the one and use its results."""
+        keys = sorted(stage.key for stage in unit)  # in one order everywhere: no two processes wait for each other
         patience: float = _LOCK_PATIENCE
         while True:
-            with self.store.lock(key, timeout=patience) as ours:
-                if ours:
-                    if not self.store.has(key):
-                        self._write(stage)
+            with ExitStack() as locks:
+                if all(locks.enter_context(self.store.lock(key, timeout=patience)) for key in keys):
+                    self.store.finish_commits(keys)
+                    self._write(tuple(stage for stage in unit if not self.store.has(stage.key)))
                     return
-            self.progress.note(f"{stage.label}: another process is computing it; waiting")
+            self.progress.note(f"{unit_label(unit)}: another process is computing it; waiting")
             patience = -1
 
-    def _write(self, stage: Stage) -> None:
-        began = time.monotonic()
-        with self.store.writing(stage.key) as folder:
-            work = self.store.work(stage.key)
-            stage.run(Context(self.store, folder, work, self.runtime, self.progress, self.memory))
-            self.store.commit(stage.key, folder, self._record(stage, time.monotonic() - began))
+    def _write(self, unit: Unit) -> None:
+        """Compute a stage, or a cohort in one pass; a member that fails stops none of the others."""
+        fine_tunings = [stage for stage in unit if isinstance(stage, Finetune)]
+        if len(unit) > 1 and len(fine_tunings) == len(unit):
+            self._write_cohort(fine_tunings)
+            return
+        for stage in unit:
+            began = time.monotonic()
+            with self.store.writing(stage.key) as folder:
+                stage.run(self._context(stage, folder))
+                self.store.commit(stage.key, folder, self._record(stage, time.monotonic() - began))
 
-    def _record(self, stage: Stage, seconds: float) -> dict[str, Any]:
-        """What `DONE.json` says beside the files: what was computed, and (unhashed) where and how."""
+    def _write_cohort(self, members: list[Finetune]) -> None:
+        began = time.monotonic()
+        keys = [stage.key for stage in members]
+        work = self.store.work(digest(sorted(keys)))
+        with ExitStack() as folders:
+            contexts = [self._context(stage, folders.enter_context(self.store.writing(stage.key))) for stage in members]
+            errors = run_together(members, contexts, work)
+            seconds = (time.monotonic() - began) / len(members)
+            self.store.commit_together(
+                [
+                    (stage.key, context.folder, self._record(stage, seconds, cohort=keys))
+                    for stage, context, error in zip(members, contexts, errors, strict=True)
+                    if error is None
+                ]
+            )
+        shutil.rmtree(work, ignore_errors=True)
+        for stage, error in zip(members, errors, strict=True):
+            if error is not None:
+                raise TrainingError(f"{stage.label}: {error}") from error
+
+    def _context(self, stage: Stage, folder: Path) -> Context:
+        return Context(self.store, folder, self.store.work(stage.key), self.runtime, self.progress, self.memory)
+
+    def _record(self, stage: Stage, seconds: float, cohort: Sequence[str] = ()) -> dict[str, Any]:
+        """What `DONE.json` says beside the files: what was computed, and (unhashed) where and how.
+
+        `seconds` of a member of a cohort (the keys trained in one pass) are its share.
+        """
         return {
             "stage": stage.stage,
             "version": stage.VERSION,
@@ -105,6 +145,7 @@ class LocalExecutor:
                 "python": platform.python_version(),
                 "packages": _versions(),
                 "runtime": self.runtime.model_dump(),
+                **({"cohort": list(cohort)} if cohort else {}),
             },
         }
 
@@ -113,6 +154,12 @@ class LocalExecutor:
             import torch
 
             torch.set_num_threads(self.runtime.threads)
+
+
+def unit_label(unit: Unit) -> str:
+    """A stage's label, or the first one's and how many go with it."""
+    others = len(unit) - 1
+    return unit[0].label + (f" and {others} more in one pass" if others else "")
 
 
 @cache

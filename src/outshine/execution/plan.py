@@ -14,6 +14,7 @@ from outshine.core.progress import Progress
 from outshine.core.runtime import Runtime
 from outshine.core.stage import Stage, in_order
 from outshine.core.store import Store
+from outshine.execution.cohorts import units
 from outshine.execution.estimate import Cost, Estimator
 from outshine.execution.local import LocalExecutor
 from outshine.execution.placeholders import Finder, Resolvedness, UnresolvedPrepare, asks_hub
@@ -86,6 +87,7 @@ class Plan(NamedTuple):
     stages: list[PlannedStage]
     kinds: list[KindTotals]
     notes: list[str]
+    cohorts: tuple[int, int]  # models to train in company of others, and the passes that this takes
     attention: float  # what attention's quadratic part, left out of the FLOPs, adds to a forward pass at most
 
     @property
@@ -124,7 +126,10 @@ def plan_study(study: Study, store: Store, progress: Progress, *, ask_hub: bool 
         if words not in listed:
             listed.append(words)
     totals = _totals(planned, experiments)
-    return Plan(resolution.study, methods, len(experiments), planned, totals, notes, estimator.longest)
+    missing = [stage for stage in stages if not cached[stage.key][1]]
+    cohorts = [len(unit) for unit in units(missing, resolution.study.runtime.cohort) if len(unit) > 1]
+    together = sum(cohorts), len(cohorts)
+    return Plan(resolution.study, methods, len(experiments), planned, totals, notes, together, estimator.longest)
 
 
 def _prepared(resolution: Resolution, store: Store, progress: Progress, finder: Finder) -> tuple[Prepare, ...]:

@@ -59,11 +59,22 @@ class Classifier(nn.Module):
 
     def forward(self, input_ids: Int[Tensor, "b t"], mask: Int[Tensor, "b t"]) -> Float[Tensor, "b"]:
         """The log-odds of y = 1: the difference of the two logits."""
+        logits = functional.linear(self.pooled(input_ids, mask).to(self.head.dtype), self.head)
+        return logits[:, 1] - logits[:, 0]
+
+    def pooled(self, input_ids: Int[Tensor, "b t"], mask: Int[Tensor, "b t"]) -> Float[Tensor, "b d"]:
+        """What the head reads."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._autocast()):
             outputs = self.backbone(input_ids=input_ids, attention_mask=mask)
-            pooled = self._pool(outputs, mask)
-        logits = functional.linear(pooled.to(self.head.dtype), self.head)
-        return logits[:, 1] - logits[:, 0]
+            return self._pool(outputs, mask)
+
+    def log_odds(self, input_ids: Int[Tensor, "b t"], mask: Int[Tensor, "b t"]) -> Float[Tensor, "1 b"]:
+        """As a cohort of one."""
+        return self(input_ids, mask).unsqueeze(0)
+
+    def members(self) -> list[dict[str, nn.Parameter]]:
+        """As a cohort of one."""
+        return [self.trainable()]
 
     def trainable(self) -> dict[str, nn.Parameter]:
         """The parameters that training changes, by name."""

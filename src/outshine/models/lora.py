@@ -84,13 +84,13 @@ def add_lora(backbone: nn.Module, num_layers: int, settings: LoRA, seed: int) ->
     if not targets:
         raise ModelError(f"no linear layers found in the blocks of {type(backbone).__name__}; use tuning: full or head")
     for path, module in targets:
-        _replace(backbone, path, LoRALinear(module, settings, stream_seed("lora", seed, path)))
+        place(backbone, path, LoRALinear(module, settings, stream_seed("lora", seed, path)))
 
 
 def remove_lora(backbone: nn.Module) -> None:
     """Take the adapters out again: the backbone is as it was before `add_lora`."""
     for path, module in list(adapters(backbone)):
-        _replace(backbone, path, module.base)
+        place(backbone, path, module.base)
 
 
 def adapters(backbone: nn.Module) -> Iterator[tuple[str, LoRALinear]]:
@@ -122,14 +122,15 @@ def save_peft(backbone: nn.Module, settings: LoRA, base_name: str, folder: Path)
     (folder / "adapter_config.json").write_text(json.dumps(config, indent=1), encoding="utf-8")
 
 
+def place(root: nn.Module, path: str, new: nn.Module) -> None:
+    """Put a module in the place that `path` names."""
+    parent, _, name = path.rpartition(".")
+    setattr(root.get_submodule(parent), name, new)
+
+
 def _features(base: nn.Module) -> tuple[int, int]:
     if isinstance(base, nn.Linear):
         return base.in_features, base.out_features
     if isinstance(base, Conv1D):  # GPT-2 stores [in, out]
         return base.weight.shape[0], base.weight.shape[1]
     raise ModelError(f"{type(base).__name__} is no linear layer")
-
-
-def _replace(root: nn.Module, path: str, new: nn.Module) -> None:
-    parent, _, name = path.rpartition(".")
-    setattr(root.get_submodule(parent), name, new)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from outshine.models.classifier import Classifier
+from outshine.models.cohort import Cohort
 from outshine.models.loading import load_backbone
 from outshine.models.spec import ClassifierSpec, Full
 
@@ -29,6 +30,19 @@ def classifier(
         released = fresh.release()
         if not isinstance(spec.tuning, Full):
             memory[_SLOT] = (wanted, released)
+
+
+@contextmanager
+def cohort(
+    spec: ClassifierSpec, head_seeds: Sequence[int], device: torch.device, memory: dict[str, Any]
+) -> Iterator[Cohort]:
+    """Fresh classifiers on one base, which is taken from `memory` and left there likewise. Not for full tuning."""
+    wanted, backbone = _take(spec, device, memory)
+    together = Cohort(backbone, spec, head_seeds)
+    try:
+        yield together
+    finally:
+        memory[_SLOT] = (wanted, together.release())
 
 
 @contextmanager

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 from pydantic import NonNegativeInt, PositiveFloat, SerializeAsAny, model_validator
 
+from outshine.core.key import digest
 from outshine.core.stage import Context, in_order
 from outshine.losses.base import Loss
 from outshine.losses.xent import Xent
-from outshine.models.spec import ClassifierSpec
+from outshine.models.spec import ClassifierSpec, Full
 from outshine.stages.keep import Keep
 from outshine.stages.labels import GroundTruth, LabelSource, WeakLabelSource, labels_of
 from outshine.stages.predictor import PREDICTED_SPLITS, PREDICTIONS, SUMMARY, Predictor
@@ -20,11 +21,12 @@ from outshine.stages.texts import tokenized
 from outshine.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
     from outshine.core.store import Store
     from outshine.models.classifier import Classifier
-    from outshine.training.loop import LabelledRows, Trained, Validation
+    from outshine.training.loop import LabelledRows, Run, Trained, Validation
 
 CURVE = "curve.parquet"
 
@@ -36,8 +38,8 @@ class Trial(NamedTuple):
     frame: pd.DataFrame  # all texts with their tokens
     train: LabelledRows
     val: Validation
-    pad_id: int
     notes: list[str]
+    pad_id: int
 
 
 class Finetune(Predictor):
@@ -69,6 +71,22 @@ class Finetune(Predictor):
         return frozenset()
 
     @property
+    def company(self) -> str | None:
+        """Runs of equal company can be trained in one pass: they share base, texts, rows, their order and the schedule.
+
+        None: full fine-tuning shares nothing.
+        """
+        if isinstance(self.classifier.tuning, Full):
+            return None
+        training = self.training
+        schedule = [training.epochs, training.batch_size, training.eval_every]
+        return digest([self.classifier, self.texts, self.train_split, self.seed, self.row_filter(), schedule])
+
+    def row_filter(self) -> Keep | None:
+        """What decides which rows are left out; None: all are kept."""
+        return None
+
+    @property
     def label(self) -> str:
         where = f"{self.texts.origin.name} {self.train_split}"
         return f"{self.classifier.name} on {where}, {self._label_words()}, seed {self.seed}"
@@ -80,8 +98,7 @@ class Finetune(Predictor):
     def run(self, context: Context) -> None:
         with self.trial(context) as trial:
             trained = self.train(trial, context)
-            predictions = self._predict(trial, context)
-            self._write(trial, trained, predictions, context)
+            self.write(trial, trained, self._predict(trial, context), context)
 
     @contextmanager
     def trial(self, context: Context) -> Iterator[Trial]:
@@ -94,18 +111,17 @@ class Finetune(Predictor):
         tokens = load_tokenizer(self.classifier.model)
         frame = tokenized(self.texts.read(context.store), tokens, self.classifier.max_length)
         with classifier(self.classifier, self.seed, device, context.memory) as model:
-            train, val, notes = self._rows(frame, context.store)
-            yield Trial(model, frame, train, val, tokens.pad_id, notes)
+            yield Trial(model, frame, *self.rows(frame, context.store), tokens.pad_id)
 
     def train(self, trial: Trial, context: Context, watch: Callable[[int], object] = lambda updates: None) -> Trained:
         """Train the trial's classifier; `watch` is told the updates made at each validation."""
-        from outshine.training.loop import Machine, Run, finetune
+        from outshine.training.loop import Machine, finetune
 
         return finetune(
             trial.model,
             trial.train,
             trial.val,
-            Run(self.train_loss(), self.training, self.learning_rate, self.seed),
+            self.how(),
             Machine(
                 context.runtime,
                 trial.pad_id,
@@ -115,7 +131,13 @@ class Finetune(Predictor):
             ),
         )
 
-    def _rows(self, frame: pd.DataFrame, store: Store) -> tuple[LabelledRows, Validation, list[str]]:
+    def how(self) -> Run:
+        """Loss, settings, learning rate and seed."""
+        from outshine.training.loop import Run
+
+        return Run(self.train_loss(), self.training, self.learning_rate, self.seed)
+
+    def rows(self, frame: pd.DataFrame, store: Store) -> tuple[LabelledRows, Validation, list[str]]:
         """Training rows and val with their labels, joined by id."""
         import torch
 
@@ -134,24 +156,22 @@ class Finetune(Predictor):
         notes = [*([chosen.note] if chosen.note else []), *self.train_loss().notes(torch.as_tensor(y))]
         return rows, Validation(val["tokens"].tolist(), chosen.score), notes
 
-    def _predict(self, trial: Trial, context: Context) -> pd.DataFrame:
-        from scipy.special import expit
-
+    def _predict(self, trial: Trial, context: Context) -> np.ndarray:
         from outshine.training.predict import predict
 
-        asked = trial.frame[trial.frame["split"].isin(PREDICTED_SPLITS)]
-        log_odds = predict(
+        return predict(
             trial.model,
-            asked["tokens"].tolist(),
+            asked(trial.frame)["tokens"].tolist(),
             trial.pad_id,
             context.runtime.eval_token_budget,
             context.runtime.max_eval_rows,
             lambda done, of: context.progress.advance(done, of, "predictions"),
         )
-        return asked[["id", "split"]].assign(log_odds=log_odds, p=expit(log_odds)).reset_index(drop=True)
 
-    def _write(self, trial: Trial, trained: Trained, predictions: pd.DataFrame, context: Context) -> None:
+    def write(self, trial: Trial, trained: Trained, log_odds: np.ndarray, context: Context) -> None:
+        """Write the artefact's files. log_odds [n]: of the rows that are asked for, in their order."""
         import pandas as pd
+        from scipy.special import expit
 
         from outshine.models.saving import save_classifier
 
@@ -170,10 +190,16 @@ class Finetune(Predictor):
             "train_tokens": sum(map(len, trial.train.tokens)),
             "notes": notes,
         }
+        predictions = asked(frame)[["id", "split"]].assign(log_odds=log_odds, p=expit(log_odds))
         predictions.to_parquet(context.folder / PREDICTIONS, index=False)
         pd.DataFrame(trained.curve).to_parquet(context.folder / CURVE, index=False)
         (context.folder / SUMMARY).write_text(json.dumps(summary, indent=1), encoding="utf-8")
         save_classifier(trial.model, context.folder)
+
+
+def asked(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows that every fine-tuning predicts."""
+    return frame[frame["split"].isin(PREDICTED_SPLITS)]
 
 
 class Supervised(Finetune):
@@ -218,6 +244,9 @@ class Student(Finetune):
 
     def train_loss(self) -> Loss:
         return self.loss
+
+    def row_filter(self) -> Keep | None:
+        return self.keep
 
     def dropped(self, store: Store) -> frozenset[str]:
         return self.keep.dropped(store) if self.keep else frozenset()

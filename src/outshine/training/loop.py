@@ -1,10 +1,10 @@
-"""The fine-tuning loop: from a classifier and labelled token ids to the weights that validate best."""
+"""The fine-tuning loop: from classifiers and labelled token ids to the weights that validate best."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,18 +16,20 @@ from outshine.core.runtime import Runtime
 from outshine.losses import Loss
 from outshine.models.classifier import Classifier
 from outshine.training.batching import LabelledRows, effective_batch
-from outshine.training.gradient import accumulate_gradient
-from outshine.training.predict import predict
+from outshine.training.gradient import Outcome, Trainee, accumulate_gradient
+from outshine.training.predict import check_finite, predict_together
 from outshine.training.schedule import learning_rate_factor, num_updates
 from outshine.training.settings import TrainingSettings
-from outshine.training.state import RunState, Update
+from outshine.training.state import RunState, Update, restore, save
+
+Score = Callable[[np.ndarray], float]
 
 
 class Validation(NamedTuple):
     """Validation rows and the score of log-odds on them; `score` None: validation cannot choose."""
 
     tokens: list[list[int]]
-    score: Callable[[np.ndarray], float] | None
+    score: Score | None
 
 
 class Run(NamedTuple):
@@ -56,64 +58,125 @@ class Trained(NamedTuple):
     chosen_step: int  # updates made when the chosen weights were taken
 
 
+class Pupil(NamedTuple):
+    """What one member of a cohort learns: its training rows, its validation and how it is trained."""
+
+    train: LabelledRows
+    val: Validation
+    run: Run
+
+
 def finetune(classifier: Classifier, train: LabelledRows, val: Validation, run: Run, machine: Machine) -> Trained:
     """Train for all epochs, validate on the way, leave the chosen weights in the classifier.
 
     Raises TrainingError where the loss, the gradient or a validation prediction is not finite.
     """
-    settings, runtime = run.settings, machine.runtime
-    num_rows = len(train.ids)
-    total = num_updates(num_rows, settings.batch_size, settings.epochs)
-    parameters = classifier.trainable()
-    optimizer = torch.optim.AdamW(
-        parameters.values(),
-        lr=run.learning_rate,
-        betas=(settings.beta1, settings.beta2),
-        weight_decay=settings.weight_decay,
-    )
-    loss = run.loss.start(torch.as_tensor(train.y), total)
-    state = RunState(parameters, optimizer, loss, settings.select)
-    state.restore(machine.checkpoint)
+    (result,) = finetune_together(classifier, [Pupil(train, val, run)], machine)
+    if isinstance(result, TrainingError):
+        raise result
+    return result
+
+
+def finetune_together(trainee: Trainee, pupils: Sequence[Pupil], machine: Machine) -> list[Trained | TrainingError]:
+    """Train the members of a cohort in the same passes over the same texts, each as if it were alone.
+
+    Pupils have the same texts in the same order, batch sizes, epochs and validation steps; labels, losses, learning
+    rates and the rest are each one's own. A member whose loss, gradient or validation prediction is not finite
+    gets the error in place of its result, and the others go on.
+    """
+    first, runtime = pupils[0], machine.runtime
+    settings, ids = first.run.settings, first.train.ids
+    total = num_updates(len(ids), settings.batch_size, settings.epochs)
+    states = [_start(pupil, members, total) for pupil, members in zip(pupils, trainee.members(), strict=True)]
+    losses = [state.loss for state in states]
+    made = restore(states, machine.checkpoint)
     saved_at = time.monotonic()
     orders: dict[int, list[int]] = {}
 
-    for step in range(len(state.curve), total):
-        # the gradient of the mean loss over one effective batch
-        rows = effective_batch(train.ids, run.seed, settings.batch_size, step, orders)
-        outcome = accumulate_gradient(classifier, train.take(rows), loss, step, machine.pad_id, runtime)
-        norm = torch.nn.utils.clip_grad_norm_(parameters.values(), settings.max_grad_norm).item()
-        if not (math.isfinite(outcome.loss) and math.isfinite(norm)):
-            raise TrainingError(
-                f"training diverged at update {step + 1} of {total} (loss {outcome.loss:g}, gradient norm {norm:g}); "
-                f"lower the learning rate (now {run.learning_rate:g}) or use compute_dtype: float32"
-            )
+    for step in range(made, total):
+        # the gradient of each member's mean loss over one effective batch
+        rows = effective_batch(ids, first.run.seed, settings.batch_size, step, orders)
+        tokens, labels = [first.train.tokens[i] for i in rows], [pupil.train.y[rows] for pupil in pupils]
+        outcomes = accumulate_gradient(trainee, tokens, labels, losses, step, machine.pad_id, runtime)
 
-        # one update
-        rate = run.learning_rate * learning_rate_factor(step, total, settings.warmup_updates)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        loss.observe(torch.sigmoid(outcome.log_odds))
+        # one update of each
+        updates = [
+            _update(state, pupil.run, outcome, step, total)
+            for state, pupil, outcome in zip(states, pupils, outcomes, strict=True)
+        ]
 
         # validation, on val alone
         last = step + 1 == total
-        due = last or (step + 1) % settings.eval_every == 0
-        auroc = math.nan
-        if due and val.score is not None:
-            auroc = val.score(
-                predict(classifier, val.tokens, machine.pad_id, runtime.eval_token_budget, runtime.max_eval_rows)
-            )
-        if due:
+        if last or (step + 1) % settings.eval_every == 0:
+            scores = _validate(trainee, states, pupils, machine)
             machine.watch(step + 1)
-        state.record(Update(step + 1, outcome.loss, norm, rate, auroc))
+        else:
+            scores = [math.nan] * len(states)
+        for state, update, score in zip(states, updates, scores, strict=True):
+            if not state.error:
+                state.record(update._replace(val_auroc=score))
 
+        if all(state.error for state in states):
+            break
         if not last and time.monotonic() - saved_at >= runtime.checkpoint_seconds:
-            state.save(machine.checkpoint)
+            save(states, step + 1, machine.checkpoint)
             saved_at = time.monotonic()
-        machine.advance(_examples(step + 1, num_rows, settings.batch_size), settings.epochs * num_rows)
+        machine.advance(_examples(step + 1, len(ids), settings.batch_size), settings.epochs * len(ids))
 
-    return Trained(state.curve, state.choose())
+    return [TrainingError(state.error) if state.error else Trained(state.curve, state.choose()) for state in states]
+
+
+def _start(pupil: Pupil, parameters: dict[str, torch.nn.Parameter], total: int) -> RunState:
+    """A member before its first update."""
+    settings = pupil.run.settings
+    optimizer = torch.optim.AdamW(
+        parameters.values(),
+        lr=pupil.run.learning_rate,
+        betas=(settings.beta1, settings.beta2),
+        weight_decay=settings.weight_decay,
+    )
+    loss = pupil.run.loss.start(torch.as_tensor(pupil.train.y), total)
+    return RunState(parameters, optimizer, loss, settings.select)
+
+
+def _update(state: RunState, run: Run, outcome: Outcome, step: int, total: int) -> Update:
+    """Clip the gradient and take one step; where it is not finite the run ends, its weights as they were."""
+    settings = run.settings
+    norm = torch.nn.utils.clip_grad_norm_(state.parameters.values(), settings.max_grad_norm).item()
+    rate = run.learning_rate * learning_rate_factor(step, total, settings.warmup_updates)
+    if not state.error and not (math.isfinite(outcome.loss) and math.isfinite(norm)):
+        state.error = (
+            f"training diverged at update {step + 1} of {total} (loss {outcome.loss:g}, gradient norm {norm:g}); "
+            f"lower the learning rate (now {run.learning_rate:g}) or use compute_dtype: float32"
+        )
+    if not state.error:
+        for group in state.optimizer.param_groups:
+            group["lr"] = rate
+        state.optimizer.step()
+        state.loss.observe(torch.sigmoid(outcome.log_odds))
+    state.optimizer.zero_grad(set_to_none=True)
+    return Update(step + 1, outcome.loss, norm, rate, math.nan)
+
+
+def _validate(trainee: Trainee, states: Sequence[RunState], pupils: Sequence[Pupil], machine: Machine) -> list[float]:
+    """Each member's score; NaN where validation cannot choose or the member has failed."""
+    scores = [math.nan] * len(states)
+    asked = [i for i, pupil in enumerate(pupils) if pupil.val.score is not None and not states[i].error]
+    if not asked:
+        return scores
+    runtime = machine.runtime
+    log_odds = predict_together(
+        trainee, pupils[0].val.tokens, machine.pad_id, runtime.eval_token_budget, runtime.max_eval_rows
+    )
+    for i in asked:
+        score = pupils[i].val.score
+        try:
+            check_finite(log_odds[i])
+        except TrainingError as error:
+            states[i].error = str(error)
+            continue
+        scores[i] = score(log_odds[i]) if score else math.nan
+    return scores
 
 
 def _examples(updates: int, num_rows: int, batch_size: int) -> int:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from torch import Tensor
 from outshine.losses import RunningLoss
 from outshine.training import checkpoint
 
-FORMAT = 1  # of the checkpoint's contents
+FORMAT = 2  # of the checkpoint's contents
 
 
 class Update(NamedTuple):
@@ -39,6 +40,7 @@ class RunState:
         self.optimizer = optimizer
         self.loss = loss
         self.curve: list[Update] = []
+        self.error = ""  # why the run could not go on; the weights are those before
         self._best = _Best(select)
 
     def record(self, update: Update) -> None:
@@ -51,31 +53,52 @@ class RunState:
         _load(self.parameters, self._best.weights)
         return self._best.step if self._best.weights else len(self.curve)
 
-    def save(self, path: Path) -> None:
-        """Write all of it as the run's checkpoint."""
-        tensors = {f"weights/{name}": parameter for name, parameter in self.parameters.items()}
+    def tensors(self) -> dict[str, Tensor]:
+        """What a checkpoint keeps of it in tensors."""
+        tensors: dict[str, Tensor] = {f"weights/{name}": parameter for name, parameter in self.parameters.items()}
         tensors |= {f"best/{name}": tensor for name, tensor in self._best.weights.items()}
         tensors |= {f"loss/{name}": tensor for name, tensor in self.loss.state().items()}
-        tensors |= checkpoint.optimizer_tensors(self.optimizer, list(self.parameters))
-        facts = {"format": FORMAT, "curve": self.curve, "best_step": self._best.step, "best_auroc": self._best.auroc}
-        checkpoint.write(path, checkpoint.Checkpoint(tensors, facts))
+        return tensors | checkpoint.optimizer_tensors(self.optimizer, list(self.parameters))
 
-    def restore(self, path: Path) -> None:
-        """Go on from the checkpoint; one that is missing, damaged or of other weights is no checkpoint."""
-        saved = checkpoint.read(path)
-        if saved is None or saved.facts.get("format") != FORMAT:
-            return
-        weights = _part(saved.tensors, "weights/")
-        if {name: tensor.shape for name, tensor in weights.items()} != {
+    def facts(self) -> dict[str, Any]:
+        """What a checkpoint keeps of it beside the tensors."""
+        return {"curve": self.curve, "best_step": self._best.step, "best_auroc": self._best.auroc, "error": self.error}
+
+    def fits(self, tensors: dict[str, Tensor]) -> bool:
+        """Whether these are of a run of the same weights."""
+        return {name: tensor.shape for name, tensor in _part(tensors, "weights/").items()} == {
             name: parameter.shape for name, parameter in self.parameters.items()
-        }:
-            return
-        _load(self.parameters, weights)
-        self.curve = [Update(*row) for row in saved.facts["curve"]]
-        self._best.weights = _part(saved.tensors, "best/")
-        self._best.step, self._best.auroc = saved.facts["best_step"], saved.facts["best_auroc"]
-        self.loss.load_state(_part(saved.tensors, "loss/"))
-        checkpoint.load_optimizer(self.optimizer, list(self.parameters), saved.tensors)
+        }
+
+    def load(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+        """Go on from what `tensors` and `facts` gave."""
+        _load(self.parameters, _part(tensors, "weights/"))
+        self.curve = [Update(*row) for row in facts["curve"]]
+        self.error = facts["error"]
+        self._best.weights = _part(tensors, "best/")
+        self._best.step, self._best.auroc = facts["best_step"], facts["best_auroc"]
+        self.loss.load_state(_part(tensors, "loss/"))
+        checkpoint.load_optimizer(self.optimizer, list(self.parameters), tensors)
+
+
+def save(states: Sequence[RunState], step: int, path: Path) -> None:
+    """Write the runs, all after the same number of updates, as one checkpoint."""
+    tensors = {f"{i}/{name}": tensor for i, state in enumerate(states) for name, tensor in state.tensors().items()}
+    facts = {"format": FORMAT, "step": step, "runs": [state.facts() for state in states]}
+    checkpoint.write(path, checkpoint.Checkpoint(tensors, facts))
+
+
+def restore(states: Sequence[RunState], path: Path) -> int:
+    """Go on from the checkpoint; the updates made. One that is missing, damaged or of other runs is none: 0."""
+    saved = checkpoint.read(path)
+    if saved is None or saved.facts.get("format") != FORMAT or len(saved.facts["runs"]) != len(states):
+        return 0
+    parts = [_part(saved.tensors, f"{i}/") for i in range(len(states))]
+    if not all(state.fits(tensors) for state, tensors in zip(states, parts, strict=True)):
+        return 0
+    for state, tensors, facts in zip(states, parts, saved.facts["runs"], strict=True):
+        state.load(tensors, facts)
+    return saved.facts["step"]
 
 
 class _Best:

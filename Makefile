@@ -1,7 +1,8 @@
-# Two commands for newcomers; each sets up its own .venv.
+# Three commands for newcomers; each sets up its own .venv.
 #   make demo   run the main job on the embedded default, fully offline after the set-up
 #   make test   run the tests
-.PHONY: demo test lint format
+#   make bench  measure speed and memory beside the usual way (BENCH=--quick: does it all run?)
+.PHONY: demo test bench lint format
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO_STORE ?= .venv/demo-store
@@ -11,6 +12,9 @@ demo: .venv/.installed
 
 test: .venv/.installed-dev
 	$(BIN)/python -m pytest
+
+bench: .venv/.installed-dev
+	$(BIN)/python -m benchmarks.bench $(BENCH)
 
 lint: .venv/.installed-dev
 	$(BIN)/ruff check

@@ -339,11 +339,11 @@ def test_a_killed_run_goes_on_to_the_same_bits(outshine, tmp_path):
 def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(outshine, monkeypatch):
     from outshine.stages.finetune import Student
 
-    def interrupt(self: Student, context: object) -> None:
+    def interrupt(self: Student) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(Student, "run", interrupt)
+        patched.setattr(Student, "how", interrupt)  # when the student's training is about to begin
         outcome = outshine(*RUN)
     assert outcome.code == 130
     assert "run the same command again to go on" in outcome.err

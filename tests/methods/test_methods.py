@@ -24,7 +24,6 @@ from outshine.methods import methods
 from outshine.methods.base import Lab, Tuned
 from outshine.methods.filtered import FilteredMethod
 from outshine.methods.probe import ProbeMethod
-from outshine.models.loading import load_tokenizer
 from outshine.probes.knn import KNN
 from outshine.probes.logistic import Logistic
 from outshine.stages.finetune import Student, Supervised
@@ -178,9 +177,9 @@ def test_a_student_of_kept_rows_trains_on_them_and_predicts_all(ran):
 def test_dropped_rows_do_not_touch_the_student(ran):
     """The same student on labels that differ in dropped rows only would be trained on the very same rows."""
     (student,) = ran.of("filtered").students
-    tokens = load_tokenizer(student.classifier.model)
-    frame = tokenized(student.texts.read(ran.store), tokens, student.classifier.max_length)
-    train, val, _ = student._rows(frame, ran.store)
+    spec = student.classifier
+    frame = tokenized(student.texts, spec.model, spec.max_length, ran.store, {}).frame
+    train, val, _ = student.rows(frame, ran.store)
     dropped = student.keep.dropped(ran.store)
     assert dropped
     assert not dropped & set(train.ids)

@@ -163,8 +163,8 @@ def _print_totals(found: Plan, tflops: float, screen: Console) -> None:
     models, passes = found.cohorts
     if models:
         screen.print(
-            f"trained together: {models:,} models in {_number(passes, 'cohort')}, those of a cohort on one base and the "
-            f"same texts in one pass (runtime.cohort: {found.study.runtime.cohort})",
+            f"trained together: {models:,} models in {_number(passes, 'cohort')}, those of a cohort on one base and "
+            f"the same texts in one pass (runtime.cohort: {found.study.runtime.cohort})",
             markup=False,
         )
     screen.print(

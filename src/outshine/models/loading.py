@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from outshine.core.errors import ModelError
+from outshine.models.attention import use_plain_attention
 from outshine.models.lora import find_blocks
 from outshine.models.resolve import config_folder, read_config, weights_folder
 from outshine.models.spec import ClassifierSpec, Full, ModelRef
@@ -51,6 +52,9 @@ def load_backbone(spec: ClassifierSpec, device: torch.device) -> nn.Module:
     if text_config is not config:  # a multimodal model: its language model alone
         backbone = backbone.get_decoder()
     find_blocks(backbone, spec.num_layers)
+    if device.type == "cpu" and spec.compute_dtype == "bfloat16":
+        with _quiet():
+            use_plain_attention(backbone)
     return backbone.to(device)
 
 

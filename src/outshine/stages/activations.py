@@ -82,16 +82,15 @@ class Activations(Stage):
     def _read_layers(self, context: Context) -> None:
         """One pass for this layer and those of `together` that the store lacks."""
         from outshine.models.device import pick_device
-        from outshine.models.loading import load_tokenizer
         from outshine.models.warm import pretrained
 
         others = {layer: self._at(layer).key for layer in self.together if layer != self.layer}
         others = {layer: key for layer, key in others.items() if not context.store.has(key)}
         folders = {self.layer: context.folder} | {layer: context.work / str(layer) for layer in others}
-        tokens = load_tokenizer(self.model)
-        frame = tokenized(_asked(self.texts.read(context.store)), tokens, self.max_length)
+        found = tokenized(self.texts, self.model, self.max_length, context.store, context.memory)
+        frame = _asked(found.frame)
         with pretrained(self._spec(), pick_device(context.runtime), context.memory) as backbone:
-            self._stream(backbone, frame, tokens.pad_id, folders, context)
+            self._stream(backbone, frame, found.pad_id, folders, context)
         summary = json.dumps({"rows": len(frame), "shortened": int(frame["shortened"].sum())}, indent=1)
         for folder in folders.values():
             (folder / SUMMARY).write_text(summary, encoding="utf-8")

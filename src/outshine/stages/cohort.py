@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from outshine.core.errors import TrainingError
 from outshine.core.stage import Context
-from outshine.stages.finetune import Finetune, Trial, asked
+from outshine.stages.finetune import Finetune, Trial, predict_asked
 from outshine.stages.texts import tokenized
 
 if TYPE_CHECKING:
@@ -36,41 +36,26 @@ def run_together(stages: Sequence[Finetune], contexts: Sequence[Context], work: 
 def _in_one_pass(
     members: Cohort, stages: Sequence[Finetune], contexts: Sequence[Context], work: Path
 ) -> list[TrainingError | None]:
-    from outshine.models.loading import load_tokenizer
-    from outshine.training.loop import Machine, Pupil, finetune_together
-    from outshine.training.predict import check_finite, predict_together
+    from outshine.training.loop import Pupil, finetune_together
+    from outshine.training.predict import check_finite
 
-    first, context = stages[0], contexts[0]
-    runtime, progress = context.runtime, context.progress
-    tokens = load_tokenizer(first.classifier.model)
-    frame = tokenized(first.texts.read(context.store), tokens, first.classifier.max_length)
+    first, context = stages[0], contexts[0]._replace(work=work)
+    model, max_length = first.classifier.model, first.classifier.max_length
+    frame, pad_id = tokenized(first.texts, model, max_length, context.store, context.memory)
     given = [stage.rows(frame, context.store) for stage in stages]
-    results = finetune_together(
-        members,
-        [Pupil(train, val, stage.how()) for stage, (train, val, _) in zip(stages, given, strict=True)],
-        Machine(
-            runtime,
-            tokens.pad_id,
-            work / "checkpoint.safetensors",
-            lambda done, of: progress.advance(done, of, "examples"),
-        ),
-    )
-    log_odds = predict_together(
-        members,
-        asked(frame)["tokens"].tolist(),
-        tokens.pad_id,
-        runtime.eval_token_budget,
-        runtime.max_eval_rows,
-        lambda done, of: progress.advance(done, of, "predictions"),
-    )
+    machine = first.machine(context, pad_id)
+    pupils = [Pupil(train, val, stage.how()) for stage, (train, val, _) in zip(stages, given, strict=True)]
+    results = finetune_together(members, pupils, machine)
+    updates = max((len(result.curve) for result in results if not isinstance(result, TrainingError)), default=0)
+    log_odds = predict_asked(members, frame, machine, updates, context.progress)
     errors: list[TrainingError | None] = []
     for i, (stage, result) in enumerate(zip(stages, results, strict=True)):
         try:
             if isinstance(result, TrainingError):
                 raise result
             check_finite(log_odds[i])
-            with members.alone(i) as model:
-                stage.write(Trial(model, frame, *given[i], tokens.pad_id), result, log_odds[i], contexts[i])
+            with members.alone(i) as member:
+                stage.write(Trial(member, frame, *given[i], pad_id), result, log_odds[i], contexts[i])
             errors.append(None)
         except TrainingError as error:
             errors.append(error)

@@ -24,9 +24,11 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
+    from outshine.core.progress import Progress
     from outshine.core.store import Store
     from outshine.models.classifier import Classifier
-    from outshine.training.loop import LabelledRows, Run, Trained, Validation
+    from outshine.training.gradient import Trainee
+    from outshine.training.loop import LabelledRows, Machine, Run, Trained, Validation
 
 CURVE = "curve.parquet"
 
@@ -96,39 +98,44 @@ class Finetune(Predictor):
         return self.label_source().kind
 
     def run(self, context: Context) -> None:
+        from outshine.training.predict import check_finite
+
         with self.trial(context) as trial:
             trained = self.train(trial, context)
-            self.write(trial, trained, self._predict(trial, context), context)
+            log_odds = predict_asked(
+                trial.model, trial.frame, self.machine(context, trial.pad_id), len(trained.curve), context.progress
+            )
+            check_finite(log_odds[0])
+            self.write(trial, trained, log_odds[0], context)
 
     @contextmanager
     def trial(self, context: Context) -> Iterator[Trial]:
         """The fresh classifier and its rows, before the first update."""
         from outshine.models.device import pick_device
-        from outshine.models.loading import load_tokenizer
         from outshine.models.warm import classifier
 
         device = pick_device(context.runtime)
-        tokens = load_tokenizer(self.classifier.model)
-        frame = tokenized(self.texts.read(context.store), tokens, self.classifier.max_length)
-        with classifier(self.classifier, self.seed, device, context.memory) as model:
-            yield Trial(model, frame, *self.rows(frame, context.store), tokens.pad_id)
+        spec = self.classifier
+        frame, pad_id = tokenized(self.texts, spec.model, spec.max_length, context.store, context.memory)
+        with classifier(spec, self.seed, device, context.memory) as model:
+            yield Trial(model, frame, *self.rows(frame, context.store), pad_id)
 
     def train(self, trial: Trial, context: Context, watch: Callable[[int], object] = lambda updates: None) -> Trained:
         """Train the trial's classifier; `watch` is told the updates made at each validation."""
-        from outshine.training.loop import Machine, finetune
+        from outshine.training.loop import finetune
 
-        return finetune(
-            trial.model,
-            trial.train,
-            trial.val,
-            self.how(),
-            Machine(
-                context.runtime,
-                trial.pad_id,
-                context.work / "checkpoint.safetensors",
-                lambda done, of: context.progress.advance(done, of, "examples"),
-                watch,
-            ),
+        machine = self.machine(context, trial.pad_id)._replace(watch=watch)
+        return finetune(trial.model, trial.train, trial.val, self.how(), machine)
+
+    def machine(self, context: Context, pad_id: int) -> Machine:
+        """Where it is computed; the checkpoint lies in the context's work folder."""
+        from outshine.training.loop import Machine
+
+        return Machine(
+            context.runtime,
+            pad_id,
+            context.work / "checkpoint.safetensors",
+            lambda done, of: context.progress.advance(done, of, "examples"),
         )
 
     def how(self) -> Run:
@@ -155,18 +162,6 @@ class Finetune(Predictor):
         rows = LabelledRows(train_ids, train["tokens"].tolist(), y)
         notes = [*([chosen.note] if chosen.note else []), *self.train_loss().notes(torch.as_tensor(y))]
         return rows, Validation(val["tokens"].tolist(), chosen.score), notes
-
-    def _predict(self, trial: Trial, context: Context) -> np.ndarray:
-        from outshine.training.predict import predict
-
-        return predict(
-            trial.model,
-            asked(trial.frame)["tokens"].tolist(),
-            trial.pad_id,
-            context.runtime.eval_token_budget,
-            context.runtime.max_eval_rows,
-            lambda done, of: context.progress.advance(done, of, "predictions"),
-        )
 
     def write(self, trial: Trial, trained: Trained, log_odds: np.ndarray, context: Context) -> None:
         """Write the artefact's files. log_odds [n]: of the rows that are asked for, in their order."""
@@ -200,6 +195,18 @@ class Finetune(Predictor):
 def asked(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows that every fine-tuning predicts."""
     return frame[frame["split"].isin(PREDICTED_SPLITS)]
+
+
+def predict_asked(
+    trainee: Trainee, frame: pd.DataFrame, machine: Machine, updates: int, progress: Progress
+) -> np.ndarray:
+    """Log-odds [m, n] that each member gives to the rows asked for, after all updates; they may not be finite."""
+    from outshine.training.loop import predict_fitting
+
+    tokens = asked(frame)["tokens"].tolist()
+    return predict_fitting(
+        trainee, tokens, machine, updates, lambda done, of: progress.advance(done, of, "predictions")
+    )
 
 
 class Supervised(Finetune):

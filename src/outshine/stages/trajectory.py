@@ -18,7 +18,8 @@ TRAJECTORY = "trajectory.parquet"
 
 
 class Trajectory(Stage):
-    """The same run once more, to the same bits, with test predicted at every validation.
+    """The same run once more, alone, with test predicted at every validation: to the same bits, or where the run was in
+    a cohort up to rounding.
 
     Writes `trajectory.parquet` (step: optimizer updates made, id, log_odds). For looking at only: the run whose
     labels and results count never sees a test prediction before its end, and nothing selects by these.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,10 +14,11 @@ import torch
 
 from outshine.core.errors import TrainingError
 from outshine.core.runtime import Runtime
-from outshine.losses import Loss
+from outshine.losses import Loss, RunningLoss
 from outshine.models.classifier import Classifier
 from outshine.training.batching import LabelledRows, effective_batch
 from outshine.training.gradient import Outcome, Trainee, accumulate_gradient
+from outshine.training.memory import Budgets
 from outshine.training.predict import check_finite, predict_together
 from outshine.training.schedule import learning_rate_factor, num_updates
 from outshine.training.settings import TrainingSettings
@@ -49,6 +51,11 @@ class Machine(NamedTuple):
     checkpoint: Path  # where it exists the run goes on from there to the same bits
     advance: Callable[[int, int], None] = lambda done, total: None  # told examples done, and of how many
     watch: Callable[[int], object] = lambda updates: None  # told the updates made, where validation is due
+
+    @property
+    def budgets(self) -> Path:
+        """The file of the budgets that were found to fit into memory."""
+        return self.checkpoint.with_name("budgets.json")
 
 
 class Trained(NamedTuple):
@@ -89,7 +96,7 @@ def finetune_together(trainee: Trainee, pupils: Sequence[Pupil], machine: Machin
     total = num_updates(len(ids), settings.batch_size, settings.epochs)
     states = [_start(pupil, members, total) for pupil, members in zip(pupils, trainee.members(), strict=True)]
     losses = [state.loss for state in states]
-    made = restore(states, machine.checkpoint)
+    made, budgets = restore(states, machine.checkpoint), Budgets(runtime, machine.budgets)
     saved_at = time.monotonic()
     orders: dict[int, list[int]] = {}
 
@@ -97,7 +104,12 @@ def finetune_together(trainee: Trainee, pupils: Sequence[Pupil], machine: Machin
         # the gradient of each member's mean loss over one effective batch
         rows = effective_batch(ids, first.run.seed, settings.batch_size, step, orders)
         tokens, labels = [first.train.tokens[i] for i in rows], [pupil.train.y[rows] for pupil in pupils]
-        outcomes = accumulate_gradient(trainee, tokens, labels, losses, step, machine.pad_id, runtime)
+        outcomes = budgets.fitting(
+            step,
+            "token_budget",
+            partial(_gradient, trainee, tokens, labels, losses, step, machine.pad_id),
+            _longest(trainee, tokens),
+        )
 
         # one update of each
         updates = [
@@ -108,7 +120,7 @@ def finetune_together(trainee: Trainee, pupils: Sequence[Pupil], machine: Machin
         # validation, on val alone
         last = step + 1 == total
         if last or (step + 1) % settings.eval_every == 0:
-            scores = _validate(trainee, states, pupils, machine)
+            scores = _validate(trainee, states, pupils, machine, step)
             machine.watch(step + 1)
         else:
             scores = [math.nan] * len(states)
@@ -124,6 +136,45 @@ def finetune_together(trainee: Trainee, pupils: Sequence[Pupil], machine: Machin
         machine.advance(_examples(step + 1, len(ids), settings.batch_size), settings.epochs * len(ids))
 
     return [TrainingError(state.error) if state.error else Trained(state.curve, state.choose()) for state in states]
+
+
+def predict_fitting(
+    trainee: Trainee,
+    tokens: list[list[int]],
+    machine: Machine,
+    step: int,
+    advance: Callable[[int, int], None] = lambda done, total: None,
+) -> np.ndarray:
+    """`predict_together` after update `step` (from 0) of a run, in batches that fit into memory; [m, n]."""
+    return Budgets(machine.runtime, machine.budgets).fitting(
+        step,
+        "eval_token_budget",
+        lambda runtime: predict_together(
+            trainee, tokens, machine.pad_id, runtime.eval_token_budget, runtime.max_eval_rows, advance
+        ),
+        _longest(trainee, tokens),
+    )
+
+
+def _gradient(
+    trainee: Trainee,
+    tokens: list[list[int]],
+    labels: list[np.ndarray],
+    losses: list[RunningLoss],
+    step: int,
+    pad_id: int,
+    runtime: Runtime,
+) -> list[Outcome]:
+    """The gradient from nothing: what an attempt left that ran out of memory is thrown away."""
+    for parameters in trainee.members():
+        for parameter in parameters.values():
+            parameter.grad = None
+    return accumulate_gradient(trainee, tokens, labels, losses, step, pad_id, runtime)
+
+
+def _longest(trainee: Trainee, tokens: list[list[int]]) -> int:
+    """Tokens of a batch of one text: as little as can go through at once."""
+    return len(trainee.members()) * max(map(len, tokens))
 
 
 def _start(pupil: Pupil, parameters: dict[str, torch.nn.Parameter], total: int) -> RunState:
@@ -158,16 +209,15 @@ def _update(state: RunState, run: Run, outcome: Outcome, step: int, total: int) 
     return Update(step + 1, outcome.loss, norm, rate, math.nan)
 
 
-def _validate(trainee: Trainee, states: Sequence[RunState], pupils: Sequence[Pupil], machine: Machine) -> list[float]:
+def _validate(
+    trainee: Trainee, states: Sequence[RunState], pupils: Sequence[Pupil], machine: Machine, step: int
+) -> list[float]:
     """Each member's score; NaN where validation cannot choose or the member has failed."""
     scores = [math.nan] * len(states)
     asked = [i for i, pupil in enumerate(pupils) if pupil.val.score is not None and not states[i].error]
     if not asked:
         return scores
-    runtime = machine.runtime
-    log_odds = predict_together(
-        trainee, pupils[0].val.tokens, machine.pad_id, runtime.eval_token_budget, runtime.max_eval_rows
-    )
+    log_odds = predict_fitting(trainee, pupils[0].val.tokens, machine, step)
     for i in asked:
         score = pupils[i].val.score
         try:

@@ -1,0 +1,110 @@
+"""The measured figures as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+
+def markdown(results: dict[str, Any]) -> str:
+    """All sections that were measured."""
+    sections = {"pipeline": _pipeline, "throughput": _throughput, "costs": _costs, "growth": _growth}
+    return "\n\n".join(
+        [_machine(results["machine"]), *(show(results[name]) for name, show in sections.items() if name in results)]
+    )
+
+
+def _machine(machine: dict[str, Any]) -> str:
+    return (
+        f"{machine['processor']}, {machine['threads']} of {machine['cores']} threads, torch {machine['torch']}, "
+        f"transformers {machine['transformers']}, peft {machine['peft']}"
+    )
+
+
+def _pipeline(found: dict[str, Any]) -> str:
+    size, rows = found["size"], found["rows"]
+    told = ", ".join(f"{split} {count}" for split, count in sorted(rows.items()))
+    how = "extrapolated linearly from a part in some turns" if found["extrapolated"] else "measured whole"
+    extra = found["ratio_extra_student"]
+    ratio = "below what can be told" if extra is None else f"{extra:.1f} ×"
+    lines = [
+        f"### Pipeline: {found['dataset']} ({told}), {size['epochs']} epochs, validation every {size['eval_every']} "
+        f"updates, {found['compute_dtype']}",
+        *([found["note"], ""] if found["note"] else [""]),
+        f"Medians of {found['repeats']}; the usual way: {how}, evaluation in batches of {found['usual_eval_batch']}; "
+        f"outshine's first turn took {found['outshine_first_turn_seconds']:.1f} s.",
+        "",
+        *_grid(
+            ("", "outshine", "usual way", "ratio"),
+            [
+                _cells("supervisor, ceiling, one student, activations (s)", found, "outshine_seconds", "usual_seconds"),
+                (
+                    f"each further student, {found['students']} in all (s)",
+                    f"{found['outshine_extra_student_seconds']:.2f}",
+                    f"{found['usual_student_seconds']:.2f}",
+                    ratio,
+                ),
+                *_peaks(found),
+            ],
+        ),
+    ]
+    usual = {(auc["role"], auc["loss"]): auc for auc in found["usual_aucs"]}
+    gaps = found["largest_log_odds_difference"]
+    aucs = [
+        (auc["role"], auc["loss"], _auc(auc), _auc(theirs), f"{gaps[auc['role']]:.1e}" if theirs else "")
+        for auc in found["outshine_aucs"]
+        for theirs in [usual.get((auc["role"], auc["loss"]))]
+    ]
+    return "\n".join([*lines, "", *_grid(("role", "loss", "AUC, outshine", "AUC, usual way", "largest Δ"), aucs)])
+
+
+def _cells(what: str, found: dict[str, Any], ours: str, theirs: str) -> tuple[str, ...]:
+    return what, f"{found[ours]:.1f}", f"{found[theirs]:.1f}", f"{found[theirs] / found[ours]:.1f} ×"
+
+
+def _peaks(found: dict[str, Any]) -> list[tuple[str, ...]]:
+    """Ours as a share of theirs."""
+    theirs = found["usual_peak_mb"]
+    whose = (("one student", "outshine_peak_mb"), (f"{found['students']} students", "outshine_many_peak_mb"))
+    return [
+        (f"peak memory, {who} (MB)", f"{found[name]:.0f}", f"{theirs:.0f}", f"{found[name] / theirs:.2f} of it")
+        for who, name in whose
+    ]
+
+
+def _auc(auc: dict[str, Any] | None) -> str:
+    return f"{auc['auroc']:.3f} [{auc['low']:.3f}, {auc['high']:.3f}]" if auc else "not measured"
+
+
+def _throughput(found: Sequence[dict[str, Any]]) -> str:
+    rows = [
+        (
+            f"{one['shape']['hidden']} × {one['shape']['layers']}, {one['compute_dtype']}",
+            *(work["work"], f"{work['tokens_per_second']:,.0f}", f"{work['examples_per_second']:,.0f}"),
+            *(f"{work['gflops']:.1f}", f"{work['matmul_gflops']:.1f}", f"{work['share']:.0%}"),
+        )
+        for one in found
+        for work in one["work"]
+    ]
+    head = ("model", "work", "tokens/s", "examples/s", "GFLOP/s", "matmul GFLOP/s", "share")
+    return "\n".join(["### Throughput", "", *_grid(head, rows)])
+
+
+def _costs(found: dict[str, Any]) -> str:
+    rows = [
+        (f"a study of {found['stages']} stages, computed", f"{found['study_seconds']:.2f}"),
+        ("the same again, from the store", f"{found['again_seconds']:.3f}"),
+        ("the same again, with imports", f"{found['again_with_imports_seconds']:.2f}"),
+        ("`outshine plan post --offline`", f"{found['plan_seconds']:.2f}"),
+        ("`outshine --help`", f"{found['help_seconds']:.2f}"),
+    ]
+    return "\n".join(["### Where nothing is computed", "", *_grid(("", "seconds"), rows)])
+
+
+def _growth(found: Sequence[dict[str, Any]]) -> str:
+    rows = [(p["what"], f"{p['value']:,}", f"{p['seconds']:.2f}", f"{p['times_the_first']:.2f} ×") for p in found]
+    return "\n".join(["### Growth", "", *_grid(("varied", "to", "seconds", "times the first"), rows)])
+
+
+def _grid(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    return ["| " + " | ".join(cells) + " |" for cells in (head, ["---"] * len(head), *rows)]

@@ -1,0 +1,148 @@
+"""Tokens and examples a second of training, evaluation and activations, beside what the machine multiplies.
+
+Work by convention: 2N FLOPs a token forward and 4N in training with a frozen base (no gradients of its weights),
+N the weights of the blocks' linear layers; adapters, attention, norms, head and embeddings count as nothing.
+The matmul rate is measured in the same process at the model's own layer shapes, in its dtype, with as many rows
+as a micro-batch has tokens.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Literal
+
+from benchmarks import material
+from benchmarks.material import Shape
+
+Dtype = Literal["auto", "float32", "bfloat16"]
+
+
+def measure(shape: list[int], rows: int, repeats: int, compute_dtype: Dtype) -> dict[str, Any]:
+    """All figures of one model; `rows` texts of SciQ's lengths, medians of `repeats` rounds in turns."""
+    import torch
+
+    from outshine.core.runtime import Runtime
+    from outshine.models.classifier import Classifier
+    from outshine.models.device import resolve_dtype
+    from outshine.models.loading import load_backbone, load_tokenizer
+    from outshine.models.resolve import resolve
+    from outshine.models.spec import ModelSettings
+    from outshine.models.tokenize import Text, encode
+
+    model = Shape(*shape)
+    cpu = torch.device("cpu")
+    made = material.generated_rows(rows, material.SCIQ_TOKENS)
+    with TemporaryDirectory() as folder:
+        root = Path(folder)
+        texts = [row["text"] for row in made]
+        material.write_model(root / "model", model, texts)
+        dtype = resolve_dtype(compute_dtype, cpu)
+        resolved = resolve(ModelSettings(**material.settings_of(root / "model")), dtype)
+        tokens = load_tokenizer(resolved.spec.model)
+        ids = encode(tokens, [Text(text) for text in texts], resolved.spec.max_length).tokens
+        classifier = Classifier(load_backbone(resolved.spec, cpu), resolved.spec, 0)
+    runtime = Runtime(device="cpu")
+    y = [float(row["label"]) for row in made]
+    half = max(1, model.layers // 2)
+    works: dict[str, tuple[float, int, Callable[[], object]]] = {
+        "training": (4, runtime.token_budget, lambda: _train(classifier, ids, y, tokens.pad_id, runtime)),
+        "evaluation": (2, runtime.eval_token_budget, lambda: _evaluate(classifier, ids, tokens.pad_id, runtime)),
+        f"activations, layer {half}": (
+            2 * half / model.layers,
+            runtime.eval_token_budget,
+            lambda: _read(classifier.backbone, model, half, ids, tokens.pad_id, runtime),
+        ),
+    }
+    total = sum(map(len, ids))
+    seconds: dict[str, list[float]] = {name: [] for name in works}
+    rates: dict[str, list[float]] = {name: [] for name in works}
+    for turn in range(repeats + 1):
+        for name, (_, budget, work) in works.items():
+            rate, took = matmul_rate(model, budget, resolved.spec.compute_dtype), _timed(work)
+            if turn:  # the first round warms up
+                rates[name].append(rate)
+                seconds[name].append(took)
+    found = []
+    for name, (per_weight, budget, _) in works.items():
+        took, rate = statistics.median(seconds[name]), statistics.median(rates[name])
+        done = per_weight * model.in_blocks * total / took
+        found.append(
+            {"work": name, "tokens_per_second": total / took, "examples_per_second": rows / took, "gflops": done / 1e9}
+            | {"matmul_gflops": rate / 1e9, "share": done / rate, "token_budget": budget, "seconds": took}
+        )
+    return {
+        "shape": model._asdict(),
+        "block_weights": model.in_blocks,
+        "rows": rows,
+        "mean_tokens": total / rows,
+        "compute_dtype": resolved.spec.compute_dtype,
+        "work": found,
+    }
+
+
+def matmul_rate(shape: Shape, tokens: int, dtype: str) -> float:
+    """FLOP/s of bare matrix products x W over the linear layers of one block, x of `tokens` rows."""
+    import torch
+
+    number = getattr(torch, dtype)
+    h, i = shape.hidden, shape.intermediate
+    sizes = [(h, h)] * 4 + [(h, i)] * 2 + [(i, h)]
+    inputs = {one: torch.randn(tokens, one).to(number) for one in (h, i)}
+    weights = [torch.randn(out, into).to(number) for into, out in sizes]
+    flops = sum(2 * tokens * into * out for into, out in sizes)
+
+    def block() -> None:
+        for weight in weights:
+            torch.nn.functional.linear(inputs[weight.shape[1]], weight)
+
+    with torch.inference_mode():
+        block()
+        once = _timed(block)
+        times = max(1, round(0.1 / max(once, 1e-6)))
+        began = time.perf_counter()
+        for _ in range(times):
+            block()
+        return flops * times / (time.perf_counter() - began)
+
+
+def _train(classifier: Any, ids: list[list[int]], y: list[float], pad_id: int, runtime: Any) -> None:
+    """One epoch without validation."""
+    import numpy as np
+
+    from outshine.losses import losses
+    from outshine.training.batching import LabelledRows
+    from outshine.training.loop import Machine, Run, Validation, finetune
+    from outshine.training.settings import TrainingSettings
+
+    with TemporaryDirectory() as folder:
+        rows = LabelledRows([f"row {i}" for i in range(len(ids))], ids, np.array(y))
+        run = Run(losses.parse("xent"), TrainingSettings(epochs=1), 1e-4, 0)
+        finetune(classifier, rows, Validation([], None), run, Machine(runtime, pad_id, Path(folder) / "checkpoint"))
+
+
+def _evaluate(classifier: Any, ids: list[list[int]], pad_id: int, runtime: Any) -> None:
+    from outshine.training.predict import predict
+
+    predict(classifier, ids, pad_id, runtime.eval_token_budget, runtime.max_eval_rows)
+
+
+def _read(backbone: Any, shape: Shape, layer: int, ids: list[list[int]], pad_id: int, runtime: Any) -> None:
+    import torch
+
+    from outshine.models.activations import LayerReader
+    from outshine.training.batching import collate, micro_batches
+
+    reader = LayerReader(backbone, shape.layers, [layer], "last")
+    lengths = [len(one) for one in ids]
+    for rows in micro_batches(lengths, range(len(ids)), runtime.eval_token_budget, runtime.max_eval_rows):
+        reader(*collate(ids, rows, pad_id, torch.device("cpu")))
+
+
+def _timed(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began

@@ -1,0 +1,93 @@
+"""Where memory runs out: smaller micro-batches, the same update, and the same cuts when the run is taken up again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal, NamedTuple, TypeVar
+
+import torch
+
+from outshine.core.errors import TrainingError
+from outshine.core.runtime import Runtime
+
+T = TypeVar("T")
+Part = Literal["token_budget", "eval_token_budget"]
+
+_SIGNS = ("out of memory", "can't allocate memory", "not enough memory")  # as CUDA and MPS, Linux and Windows say it
+
+
+class _Since(NamedTuple):
+    """Budgets from an update on."""
+
+    step: int
+    token_budget: int
+    eval_token_budget: int
+
+    def budgets(self) -> dict[str, int]:
+        """By the names that they have in a runtime."""
+        return {"token_budget": self.token_budget, "eval_token_budget": self.eval_token_budget}
+
+
+class Budgets:
+    """The token budgets of a run, halved from the update on at which they were too large.
+
+    Kept in the file `path` before the smaller ones are used, so that a run that is taken up again cuts every batch
+    as before. Those of a run that began with other budgets are not used.
+    """
+
+    def __init__(self, runtime: Runtime, path: Path) -> None:
+        self._runtime = runtime
+        self._path = path
+
+    def at(self, step: int) -> Runtime:
+        """The runtime with the budgets of update `step` (from 0)."""
+        return self._runtime.model_copy(update=self._now(step).budgets())
+
+    def fitting(self, step: int, part: Part, compute: Callable[[Runtime], T], least: int) -> T:
+        """What `compute` gives with the largest budget of halves that fits into memory.
+
+        least: padded tokens of the largest single text; raises TrainingError where not even that fits.
+        """
+        while True:
+            runtime = self.at(step)
+            try:
+                return compute(runtime)
+            except RuntimeError as error:  # torch.OutOfMemoryError is one
+                if not is_out_of_memory(error):
+                    raise
+                if getattr(runtime, part) <= least:
+                    raise TrainingError(
+                        f"out of memory with one text at a time ({least} tokens); use a smaller max_length or model, "
+                        "a smaller runtime.cohort, or a device with more memory"
+                    ) from error
+            self._halve(step, part)
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+
+    def _halve(self, step: int, part: Part) -> None:
+        now = self._now(step)
+        smaller = now._replace(**{"step": step, part: max(1, getattr(now, part) // 2)})
+        changes = [*self._changes(), smaller]
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self._path.with_suffix(".new")
+        temporary.write_text(json.dumps(changes), encoding="utf-8")
+        temporary.replace(self._path)
+
+    def _now(self, step: int) -> _Since:
+        return next(change for change in reversed(self._changes()) if change.step <= step)
+
+    def _changes(self) -> list[_Since]:
+        """In the order in which they came about: the file's, if the run that wrote it began like this one."""
+        start = _Since(0, self._runtime.token_budget, self._runtime.eval_token_budget)
+        if self._path.is_file():
+            kept = [_Since(*change) for change in json.loads(self._path.read_text(encoding="utf-8"))]
+            if kept[0] == start:
+                return kept
+        return [start]
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error of torch says that memory ran out, on any device."""
+    return isinstance(error, torch.OutOfMemoryError) or any(sign in str(error).lower() for sign in _SIGNS)

@@ -119,14 +119,11 @@ def finetune_together(trainee: Trainee, pupils: Sequence[Pupil], machine: Machin
 
         # validation, on val alone
         last = step + 1 == total
+        scores = [math.nan] * len(states)
         if last or (step + 1) % settings.eval_every == 0:
             scores = _validate(trainee, states, pupils, machine, step)
             machine.watch(step + 1)
-        else:
-            scores = [math.nan] * len(states)
-        for state, update, score in zip(states, updates, scores, strict=True):
-            if not state.error:
-                state.record(update._replace(val_auroc=score))
+        _record(states, updates, scores)
 
         if all(state.error for state in states):
             break
@@ -207,6 +204,13 @@ def _update(state: RunState, run: Run, outcome: Outcome, step: int, total: int) 
         state.loss.observe(torch.sigmoid(outcome.log_odds))
     state.optimizer.zero_grad(set_to_none=True)
     return Update(step + 1, outcome.loss, norm, rate, math.nan)
+
+
+def _record(states: Sequence[RunState], updates: Sequence[Update], scores: Sequence[float]) -> None:
+    """A line of the curve, and perhaps the best weights so far, for each member that goes on."""
+    for state, update, score in zip(states, updates, scores, strict=True):
+        if not state.error:
+            state.record(update._replace(val_auroc=score))
 
 
 def _validate(

@@ -46,14 +46,15 @@ def measure(shape: list[int], rows: int, repeats: int, compute_dtype: Dtype) -> 
         ids = encode(tokens, [Text(text) for text in texts], resolved.spec.max_length).tokens
         classifier = Classifier(load_backbone(resolved.spec, cpu), resolved.spec, 0)
     runtime = Runtime(device="cpu")
+    budget = runtime.budget("cpu")
     y = [float(row["label"]) for row in made]
     half = max(1, model.layers // 2)
     works: dict[str, tuple[float, int, Callable[[], object]]] = {
-        "training": (4, runtime.token_budget, lambda: _train(classifier, ids, y, tokens.pad_id, runtime)),
-        "evaluation": (2, runtime.eval_token_budget, lambda: _evaluate(classifier, ids, tokens.pad_id, runtime)),
+        "training": (4, budget.training, lambda: _train(classifier, ids, y, tokens.pad_id, runtime)),
+        "evaluation": (2, budget.evaluation, lambda: _evaluate(classifier, ids, tokens.pad_id, runtime)),
         f"activations, layer {half}": (
             2 * half / model.layers,
-            runtime.eval_token_budget,
+            budget.evaluation,
             lambda: _read(classifier.backbone, model, half, ids, tokens.pad_id, runtime),
         ),
     }
@@ -127,18 +128,18 @@ def _train(classifier: Any, ids: list[list[int]], y: list[float], pad_id: int, r
 def _evaluate(classifier: Any, ids: list[list[int]], pad_id: int, runtime: Any) -> None:
     from outshine.training.predict import predict
 
-    predict(classifier, ids, pad_id, runtime.eval_token_budget, runtime.max_eval_rows)
+    predict(classifier, ids, pad_id, runtime)
 
 
 def _read(backbone: Any, shape: Shape, layer: int, ids: list[list[int]], pad_id: int, runtime: Any) -> None:
     import torch
 
     from outshine.models.activations import LayerReader
-    from outshine.training.batching import collate, micro_batches
+    from outshine.training.batching import collate, evaluation_limits, micro_batches
 
     reader = LayerReader(backbone, shape.layers, [layer], "last")
     lengths = [len(one) for one in ids]
-    for rows in micro_batches(lengths, range(len(ids)), runtime.eval_token_budget, runtime.max_eval_rows):
+    for rows in micro_batches(lengths, range(len(ids)), evaluation_limits(runtime, "cpu")):
         reader(*collate(ids, rows, pad_id, torch.device("cpu")))
 
 

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outshine.training.batching import collate, effective_batch, epoch_order, micro_batches
+from outshine.training.batching import Limits, collate, effective_batch, epoch_order, micro_batches
 from tiny_checkpoints import CPU
 
 IDS = [f"id-{i}" for i in range(101)]
@@ -61,7 +61,7 @@ def test_the_order_never_changes_between_versions():
 
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=60), st.integers(1, 400), st.none() | st.integers(1, 9))
 def test_micro_batches_cover_each_row_once_within_the_budget(lengths, budget, max_rows):
-    batches = micro_batches(lengths, range(len(lengths)), budget, max_rows)
+    batches = micro_batches(lengths, range(len(lengths)), Limits(budget, max_rows))
     assert sorted(chain.from_iterable(batches)) == list(range(len(lengths)))
     for batch in batches:
         width = max(lengths[i] for i in batch)
@@ -72,7 +72,37 @@ def test_micro_batches_cover_each_row_once_within_the_budget(lengths, budget, ma
 
 
 def test_only_the_rows_asked_for_are_cut():
-    assert micro_batches([5, 1, 3, 9], [2, 0, 3], 10) == [[3], [0, 2]]
+    assert micro_batches([5, 1, 3, 9], [2, 0, 3], Limits(10)) == [[3], [0, 2]]
+
+
+@given(
+    st.lists(st.integers(1, 12), min_size=1, max_size=9),
+    st.integers(1, 40),
+    st.none() | st.integers(1, 4),
+    st.integers(0, 20),
+)
+def test_no_other_cut_of_the_sorted_rows_costs_less(lengths, budget, max_rows, cost):
+    """Against every way to cut them."""
+    ordered = sorted(lengths, reverse=True)
+
+    def cheapest(start: int) -> int:
+        if start == len(ordered):
+            return 0
+        ends = range(start + 1, len(ordered) + 1)
+        return min(
+            (end - start) * ordered[start] + cost + cheapest(end)
+            for end in ends
+            if end == start + 1
+            or ((end - start) * ordered[start] <= budget and (max_rows is None or end - start <= max_rows))
+        )
+
+    batches = micro_batches(lengths, range(len(lengths)), Limits(budget, max_rows, cost))
+    assert sum(len(batch) * lengths[batch[0]] + cost for batch in batches) == cheapest(0)
+
+
+def test_a_cohort_shares_the_limits():
+    assert Limits(1024, 10, 32).shared(4) == Limits(256, 2, 8)
+    assert Limits(3, 2, 1).shared(8) == Limits(1, 1, 0)
 
 
 def test_collating_pads_on_the_right_and_masks_it():

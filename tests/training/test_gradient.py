@@ -6,7 +6,7 @@ import torch
 
 from outshine.core.runtime import Runtime
 from outshine.losses import RunningLoss, cross_entropy, losses
-from outshine.training.batching import LabelledRows, collate, micro_batches
+from outshine.training.batching import LabelledRows, collate, micro_batches, training_limits
 from outshine.training.gradient import accumulate_gradient
 from tiny_checkpoints import CPU, classifier_of, token_rows
 
@@ -14,8 +14,13 @@ LENGTHS = [3, 17, 9, 9, 1, 30, 12, 5, 8, 8, 21, 2, 14, 6, 11, 7, 4, 19, 10, 13, 
 SIZE = len(LENGTHS)
 LOSSES = losses.names()
 
-# 32 rows of at most 30 tokens: 960 padded tokens at once; a budget of 1 takes each row alone
-BUDGETS = {1: Runtime(token_budget=960), 4: Runtime(token_budget=160), 32: Runtime(token_budget=1)}
+# 32 rows of at most 30 tokens: 960 padded tokens at once; a budget of 1 takes each row alone.
+# Batches are dear, so that no more are cut than the budget asks for
+BUDGETS = {
+    1: Runtime(token_budget=960, batch_cost=960),
+    4: Runtime(token_budget=160, batch_cost=160),
+    32: Runtime(token_budget=1),
+}
 
 # Not in the float64 claim, by their own code in transformers: GPT-Neo computes attention in float32 whatever the
 # dtype (sums over a padded row differ by 1e-7, cancellation enlarges that in small entries), and Gemma 2's
@@ -49,7 +54,7 @@ def flat(gradients: dict[str, torch.Tensor]) -> torch.Tensor:
 
 def test_the_budgets_cut_the_batch_into_1_4_and_32_pieces():
     for pieces, runtime in BUDGETS.items():
-        assert len(micro_batches(LENGTHS, range(SIZE), runtime.token_budget)) == pieces
+        assert len(micro_batches(LENGTHS, range(SIZE), training_limits(runtime, "cpu"))) == pieces
 
 
 @pytest.mark.parametrize("loss", LOSSES)

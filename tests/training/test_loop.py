@@ -10,6 +10,7 @@ import torch
 from runs import BATCH, NUM_ROWS, machine, rows, run, trained, validation
 
 from outshine.core.errors import TrainingError
+from outshine.core.runtime import Runtime
 from outshine.training.batching import collate, effective_batch
 from outshine.training.loop import Validation, finetune
 from outshine.training.predict import predict
@@ -112,7 +113,7 @@ def test_the_weights_kept_are_the_earliest_best_on_val(scores, select, step, che
     result = finetune(classifier, rows(), scripted(scores, seen), run(select=select), machine(tmp_path))
     assert len(seen) == 4
     assert result.chosen_step == step
-    now = predict(classifier, validation().tokens, 0, 16384)
+    now = predict(classifier, validation().tokens, 0, Runtime(eval_token_budget=16384))
     assert (now == seen[step // 3 - 1]).all()
     assert not (now == seen[(step // 3) % 4]).all()
     assert [u.val_auroc for u in result.curve if not math.isnan(u.val_auroc)] == scores
@@ -166,8 +167,8 @@ def test_the_loss_sees_each_batchs_training_predictions_after_its_update(checkpo
     monkeypatch.setattr(logconf._RunningLogConf, "__call__", call)
     monkeypatch.setattr(logconf._RunningLogConf, "observe", observe)
     first = effective_batch(rows().ids, 0, BATCH, 0, {})
-    at_start = predict(classifier_of(checkpoint("bert")), rows().take(first).tokens, 0, 4096)
-    finetune(classifier_of(checkpoint("bert")), rows(), validation(), run("logconf"), machine(tmp_path, max_rows=BATCH))
+    at_start = predict(classifier_of(checkpoint("bert")), rows().take(first).tokens, 0, Runtime(eval_token_budget=4096))
+    finetune(classifier_of(checkpoint("bert")), rows(), validation(), run("logconf"), machine(tmp_path, max_rows=BATCH, batch_cost=10_000))
     assert [event for event in events if event[0] == "asked"] == [("asked", step) for step in range(12)]
     assert [name for name, _ in events] == ["asked", "observed"] * 12
     observed = [f for name, f in events if name == "observed"]
@@ -194,7 +195,7 @@ def test_micro_batches_change_a_whole_run_by_rounding_only(loss, checkpoint, tmp
         classifier = classifier_of(checkpoint("bert"), "float64")
         where = machine(tmp_path / str(i), token_budget=budget)
         finetune(classifier, rows(), validation(), run(loss), where)
-        results.append(predict(classifier, rows().tokens, 0, budget))
+        results.append(predict(classifier, rows().tokens, 0, Runtime(eval_token_budget=budget)))
     for other in results[1:]:
         np.testing.assert_allclose(other, results[0], rtol=1e-8)
 
@@ -238,7 +239,11 @@ def test_predictions_are_in_the_order_of_the_texts_whatever_the_budget(checkpoin
     for budget, max_rows in itertools.product((1, 60, 16384), (None, BATCH)):
         seen = []
         found = predict(
-            classifier, tokens, 0, budget, max_rows, lambda done, total, seen=seen: seen.append((done, total))
+            classifier,
+            tokens,
+            0,
+            Runtime(eval_token_budget=budget, max_eval_rows=max_rows),
+            lambda done, total, seen=seen: seen.append((done, total)),
         )
         assert found.dtype == np.float64
         np.testing.assert_allclose(found, alone, rtol=1e-10)
@@ -250,7 +255,7 @@ def test_predictions_that_are_not_finite_are_refused(checkpoint):
     with torch.no_grad():
         classifier.head.fill_(math.inf)
     with pytest.raises(TrainingError, match="log-odds of 30 of 30 texts are not finite"):
-        predict(classifier, rows().tokens, 0, 4096)
+        predict(classifier, rows().tokens, 0, Runtime(eval_token_budget=4096))
 
 
 def test_nothing_is_drawn_from_or_depends_on_the_global_random_state(checkpoint, tmp_path):
@@ -265,7 +270,7 @@ def test_nothing_is_drawn_from_or_depends_on_the_global_random_state(checkpoint,
         states = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
         classifier = classifier_of(folder)
         trained(classifier, tmp_path / str(seed), loss="logconf")
-        results.append(predict(classifier, rows().tokens, 0, 4096))
+        results.append(predict(classifier, rows().tokens, 0, Runtime(eval_token_budget=4096)))
         assert torch.equal(torch.get_rng_state(), states[0])
         assert (np.random.get_state()[1] == states[1]).all()  # noqa: NPY002
     assert (results[0] == results[1]).all()

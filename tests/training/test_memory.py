@@ -58,8 +58,8 @@ def test_too_little_memory_changes_a_run_by_rounding_only(checkpoint, tmp_path):
 def test_the_smaller_budgets_are_written_down_from_the_update_on_that_needed_them(checkpoint, tmp_path):
     whole_run(cramped(checkpoint("bert"), 100), tmp_path)
     kept = json.loads((tmp_path / "work" / "budgets.json").read_text())
-    assert kept[0] == [0, 2048, 8192]
-    assert [2048 // kept[-1][1], 8192 // kept[-1][2]] == [2 ** (len({one[i] for one in kept}) - 1) for i in (1, 2)]
+    assert kept[0] == [0, *Runtime().budget("cpu")[:2]]
+    assert [kept[0][i] // kept[-1][i] for i in (1, 2)] == [2 ** (len({one[i] for one in kept}) - 1) for i in (1, 2)]
     steps = [one[0] for one in kept]
     assert steps == sorted(steps)
     assert max(steps) >= 2  # the first validation comes after the third update
@@ -77,10 +77,10 @@ def test_a_resumed_run_cuts_its_batches_alike(updates, checkpoint, tmp_path):
 
 def test_budgets_of_a_run_that_began_with_others_are_not_used(tmp_path):
     path = tmp_path / "budgets.json"
-    Budgets(Runtime(token_budget=64), path).fitting(3, "token_budget", failing_above(16), 1)
-    assert Budgets(Runtime(token_budget=64), path).at(3).token_budget == 16
-    assert Budgets(Runtime(token_budget=64), path).at(2).token_budget == 64
-    assert Budgets(Runtime(token_budget=32), path).at(3).token_budget == 32
+    Budgets(Runtime(token_budget=64), path, "cpu").fitting(3, "token_budget", failing_above(16), 1)
+    assert Budgets(Runtime(token_budget=64), path, "cpu").at(3).token_budget == 16
+    assert Budgets(Runtime(token_budget=64), path, "cpu").at(2).token_budget == 64
+    assert Budgets(Runtime(token_budget=32), path, "cpu").at(3).token_budget == 32
 
 
 def failing_above(most: int):
@@ -102,7 +102,7 @@ def test_other_errors_are_no_matter_of_memory(tmp_path):
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
     with pytest.raises(RuntimeError, match="cannot be multiplied"):
-        Budgets(Runtime(), tmp_path / "budgets.json").fitting(0, "token_budget", broken, 1)
+        Budgets(Runtime(), tmp_path / "budgets.json", "cpu").fitting(0, "token_budget", broken, 1)
     assert not (tmp_path / "budgets.json").exists()
     assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
     assert is_out_of_memory(RuntimeError("MPS backend out of memory (MPS allocated: 1.0 GB)"))

@@ -12,6 +12,7 @@ import pytest
 import torch
 from runs import machine, rows, run, validation
 
+from outshine.core.runtime import Runtime
 from outshine.training import checkpoint as checkpoints
 from outshine.training.loop import Trained, finetune
 from outshine.training.predict import predict
@@ -38,7 +39,7 @@ def whole_run(
 ) -> tuple[Trained, np.ndarray]:
     where = machine(folder, advance, checkpoint_seconds=0)
     result = finetune(classifier, rows(), validation(), run(loss), where)
-    return result, predict(classifier, rows().tokens, 0, 4096)
+    return result, predict(classifier, rows().tokens, 0, Runtime(eval_token_budget=4096))
 
 
 def same(first: Trained, second: Trained) -> bool:

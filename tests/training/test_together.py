@@ -9,6 +9,7 @@ from runs import machine, rows, run, validation
 from test_resume import CutOffError, same, stopper
 
 from outshine.core.errors import TrainingError
+from outshine.core.runtime import Runtime
 from outshine.models.classifier import Classifier
 from outshine.models.cohort import Cohort
 from outshine.models.loading import load_backbone
@@ -35,13 +36,15 @@ def together(folder: Path, path: Path, learners: list[Pupil], dtype: str = "floa
     spec = spec_of(path, dtype)
     members = Cohort(load_backbone(spec, CPU), spec, [pupil.run.seed for pupil in learners])
     results = finetune_together(members, learners, machine(folder, **how))
-    return results, predict_together(members, rows().tokens, 0, 4096)
+    return results, predict_together(members, rows().tokens, 0, Runtime(eval_token_budget=4096))
 
 
 def alone(folder: Path, path: Path, pupil: Pupil, dtype: str = "float32"):
     spec = spec_of(path, dtype)
     classifier = Classifier(load_backbone(spec, CPU), spec, pupil.run.seed)
-    return finetune(classifier, *pupil, machine(folder)), predict(classifier, rows().tokens, 0, 4096)
+    return finetune(classifier, *pupil, machine(folder)), predict(
+        classifier, rows().tokens, 0, Runtime(eval_token_budget=4096)
+    )
 
 
 @pytest.mark.parametrize("kind", ["bert", "llama", "gpt2"])

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from outshine.core.settings import Settings
+
+
+class Budget(NamedTuple):
+    """How large batches are, in tokens; padding counts."""
+
+    training: int  # of a micro-batch, at most
+    evaluation: int  # of a prediction batch, at most
+    batch_cost: int  # what a batch costs beside its tokens: one more is worth it where it saves more padding
+
+
+_BUDGETS = {"cpu": Budget(1024, 2048, 32)}  # measured: docs/performance.md
+_OTHER_DEVICES = Budget(4096, 16384, 1024)  # not measured: arithmetic in docs/performance.md
 
 
 class Runtime(Settings):
@@ -16,8 +28,16 @@ class Runtime(Settings):
     threads: PositiveInt | None = Field(
         default=None, description="CPU threads of the process; None: torch's own choice"
     )
-    token_budget: PositiveInt = Field(default=2048, description="padded tokens of one training micro-batch at most")
-    eval_token_budget: PositiveInt = Field(default=8192, description="padded tokens of one prediction batch at most")
+    token_budget: PositiveInt | None = Field(
+        default=None, description="padded tokens of one training micro-batch at most; None: 1,024 on a CPU, else 4,096"
+    )
+    eval_token_budget: PositiveInt | None = Field(
+        default=None, description="padded tokens of one prediction batch at most; None: 2,048 on a CPU, else 16,384"
+    )
+    batch_cost: NonNegativeInt | None = Field(
+        default=None,
+        description="tokens that a batch costs beside its own; None: 32 on a CPU, else 1,024. Smaller: less padding",
+    )
     cohort: PositiveInt = Field(
         default=8,
         description="models on one base and the same texts trained in one pass at most; 1: each alone",
@@ -31,3 +51,9 @@ class Runtime(Settings):
     max_eval_rows: PositiveInt | None = Field(
         default=None, description="rows of one prediction batch at most; None: no limit"
     )
+
+    def budget(self, device_type: str) -> Budget:
+        """The budgets that were given, and the device's own (`cpu`, `cuda`, `mps`) for the rest."""
+        own = _BUDGETS.get(device_type, _OTHER_DEVICES)
+        given = (self.token_budget, self.eval_token_budget, self.batch_cost)
+        return Budget(*(default if one is None else one for one, default in zip(given, own, strict=True)))

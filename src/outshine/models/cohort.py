@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from outshine.core.errors import ModelError
 from outshine.models.classifier import Classifier
 from outshine.models.lora import LoRALinear, adapters, place
+from outshine.models.lowrank import updated_linear
 from outshine.models.spec import ClassifierSpec, Full, LoRA
 
 SAME = 0.05  # what a pass together may differ from one alone, as a share of what the members differ by
@@ -33,13 +34,9 @@ class StackedLoRA(nn.Module):
         self.lora_B = nn.ParameterList(member.lora_B for member in members)
 
     def forward(self, x: Float[Tensor, "rows *tokens in_features"]) -> Float[Tensor, "rows *tokens out_features"]:
-        num_members = len(self.lora_A)
-        if x.shape[0] % num_members:
-            raise ModelError(f"{x.shape[0]} rows are no {num_members} equal parts")
-        parts = x.reshape(num_members, -1, x.shape[-1])
-        low = torch.bmm(parts, torch.stack(list(self.lora_A)).to(x.dtype).mT)
-        update = torch.bmm(low, torch.stack(list(self.lora_B)).to(x.dtype).mT)
-        return self.base(x) + update.reshape(*x.shape[:-1], -1) * self.scale
+        if x.shape[0] % len(self.lora_A):
+            raise ModelError(f"{x.shape[0]} rows are no {len(self.lora_A)} equal parts")
+        return updated_linear(self.base, x, list(self.lora_A), list(self.lora_B), self.scale)
 
 
 class Cohort:

@@ -15,11 +15,11 @@ import torch
 from jaxtyping import Float
 from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
-from torch.nn import functional
 from transformers.pytorch_utils import Conv1D
 
 from outshine.core.errors import ModelError
 from outshine.core.rng import stream_seed
+from outshine.models.lowrank import updated_linear
 from outshine.models.spec import LoRA
 
 
@@ -44,8 +44,7 @@ class LoRALinear(nn.Module):
         self.lora_B = nn.Parameter(torch.zeros(out_features, settings.rank, dtype=dtype, device=device))
 
     def forward(self, x: Float[Tensor, "*batch in_features"]) -> Float[Tensor, "*batch out_features"]:
-        low = functional.linear(x, self.lora_A.to(x.dtype))
-        return self.base(x) + functional.linear(low, self.lora_B.to(x.dtype)) * self.scale
+        return updated_linear(self.base, x, [self.lora_A], [self.lora_B], self.scale)
 
 
 def find_blocks(backbone: nn.Module, num_layers: int) -> tuple[str, nn.ModuleList]:

@@ -103,18 +103,18 @@ class Activations(Stage):
         """Batches of similar length through the model; each row goes to its place in each layer's file at once."""
         from outshine.models.activations import LayerReader
         from outshine.stages.tensorfile import RowFile
-        from outshine.training.batching import collate, micro_batches
+        from outshine.training.batching import collate, evaluation_limits, micro_batches
 
         tokens, splits = frame["tokens"].tolist(), frame["split"].tolist()
         places = frame.groupby("split").cumcount().tolist()
         sizes = {split: splits.count(split) for split in PREDICTED_SPLITS}
         reader = LayerReader(backbone, self.num_layers, list(folders), self.pooling)
         device = next(backbone.parameters()).device
-        budget, most = context.runtime.eval_token_budget, context.runtime.max_eval_rows
+        limits = evaluation_limits(context.runtime, device.type)
         done = 0
         with ExitStack() as stack:
             files: dict[int, RowFile] = {}
-            for rows in micro_batches([len(ids) for ids in tokens], range(len(tokens)), budget, most):
+            for rows in micro_batches([len(ids) for ids in tokens], range(len(tokens)), limits):
                 for layer, states in reader(*collate(tokens, rows, pad_id, device)).items():
                     if not states.isfinite().all():
                         raise ModelError(

@@ -41,14 +41,14 @@ class Trajectory(Stage):
 
         from outshine.training.predict import predict
 
-        runtime, kept = context.runtime, context.work / "test"
+        kept = context.work / "test"
         kept.mkdir(parents=True, exist_ok=True)
         with self.run_again.trial(context) as trial:
             test = trial.frame[trial.frame["split"] == "test"]
             tokens, ids = test["tokens"].tolist(), test["id"].tolist()
 
             def keep(updates: int) -> None:
-                found = predict(trial.model, tokens, trial.pad_id, runtime.eval_token_budget, runtime.max_eval_rows)
+                found = predict(trial.model, tokens, trial.pad_id, context.runtime)
                 np.save(kept / f"{updates}.npy", found, allow_pickle=False)
 
             self.run_again.train(trial, context, keep)

@@ -11,6 +11,33 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from outshine.core.runtime import Runtime
+
+
+class Limits(NamedTuple):
+    """How batches are cut."""
+
+    tokens: int  # in a batch at most, padding counts; a single text may exceed it
+    rows: int | None = None  # in a batch at most
+    cost: int = 32  # tokens that a batch costs beside its own
+
+    def shared(self, num_members: int) -> Limits:
+        """What is left for the texts where each goes through once for every member of a cohort."""
+        rows = None if self.rows is None else max(1, self.rows // num_members)
+        return Limits(max(1, self.tokens // num_members), rows, self.cost // num_members)
+
+
+def training_limits(runtime: Runtime, device_type: str) -> Limits:
+    """Of micro-batches."""
+    budget = runtime.budget(device_type)
+    return Limits(budget.training, runtime.max_rows, budget.batch_cost)
+
+
+def evaluation_limits(runtime: Runtime, device_type: str) -> Limits:
+    """Of batches that are predicted or read."""
+    budget = runtime.budget(device_type)
+    return Limits(budget.evaluation, runtime.max_eval_rows, budget.batch_cost)
+
 
 class LabelledRows(NamedTuple):
     """Training rows: ids, token ids and soft labels y = P(y = 1), all in the same order."""
@@ -49,23 +76,30 @@ def effective_batch(
     return cache[epoch][position * batch_size : (position + 1) * batch_size]
 
 
-def micro_batches(
-    lengths: Sequence[int], rows: Sequence[int], token_budget: int, max_rows: int | None = None
-) -> list[list[int]]:
-    """Cut `rows` into micro-batches of similar length with at most `token_budget` padded tokens each.
+def micro_batches(lengths: Sequence[int], rows: Sequence[int], limits: Limits) -> list[list[int]]:
+    """Cut `rows` into micro-batches of similar length, each within the limits.
 
-    The longest come first, so that too little memory shows at once. A single row may exceed the budget.
+    Of all ways to cut the rows in the order of their lengths the one with the least Σ (padded tokens + cost), found
+    by dynamic programming. The longest come first, so that too little memory shows at once.
     """
-    batches: list[list[int]] = []
-    for row in sorted(rows, key=lambda i: (-lengths[i], i)):
-        current = batches[-1] if batches else []
-        width = lengths[current[0]] if current else 0
-        full = (len(current) + 1) * width > token_budget or (max_rows is not None and len(current) >= max_rows)
-        if current and not full:
-            current.append(row)
-        else:
-            batches.append([row])
-    return batches
+    order = sorted(rows, key=lambda i: (-lengths[i], i))
+    widths = np.array([lengths[i] for i in order], dtype=np.int64)
+    least = np.zeros(len(order) + 1, dtype=np.int64)  # cost of the first rows, cut at best
+    first = [0] * len(order)  # where the last batch of these begins
+    for last in range(len(order)):
+        # a batch is as wide as its first row, and rows before this one are no narrower
+        most = max(1, min(limits.tokens // int(widths[last]), limits.rows or len(order), last + 1))
+        starts = np.arange(last + 1 - most, last + 1)
+        padded = (last + 1 - starts) * widths[starts]
+        fits = (padded <= limits.tokens) | (starts == last)
+        costs = np.where(fits, least[starts] + padded + limits.cost, np.iinfo(np.int64).max)
+        chosen = int(costs.argmin())
+        first[last], least[last + 1] = int(starts[chosen]), costs[chosen]
+    batches, end = [], len(order)
+    while end:
+        batches.append(order[first[end - 1] : end])
+        end = first[end - 1]
+    return batches[::-1]
 
 
 def collate(

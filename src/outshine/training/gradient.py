@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from outshine.core.runtime import Runtime
 from outshine.losses import RunningLoss
-from outshine.training.batching import collate, micro_batches
+from outshine.training.batching import collate, micro_batches, training_limits
 
 
 @runtime_checkable
@@ -66,8 +66,8 @@ def accumulate_gradient(
     lengths = [len(ids) for ids in tokens]
     log_odds = torch.empty(num_members, len(lengths), dtype=torch.float64)
     means = [0.0] * num_members
-    budget, most = shared(runtime.token_budget, num_members), runtime.max_rows and shared(runtime.max_rows, num_members)
-    for rows in micro_batches(lengths, range(len(lengths)), budget, most):
+    limits = training_limits(runtime, trainee.device.type).shared(num_members)
+    for rows in micro_batches(lengths, range(len(lengths)), limits):
         ids, mask = collate(tokens, rows, pad_id, trainee.device)
         z = trainee.log_odds(ids, mask)
         shares = [loss(z[i], y[i, rows], step).sum() / len(lengths) for i, loss in enumerate(losses)]
@@ -76,8 +76,3 @@ def accumulate_gradient(
         for i, share in enumerate(shares):
             means[i] += share.item()
     return [Outcome(mean, row) for mean, row in zip(means, log_odds, strict=True)]
-
-
-def shared(budget: int, num_members: int) -> int:
-    """What of a budget of rows or tokens is left for the texts where each goes through once for every member."""
-    return max(1, budget // num_members)

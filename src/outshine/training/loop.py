@@ -96,7 +96,7 @@ def finetune_together(trainee: Trainee, pupils: Sequence[Pupil], machine: Machin
     total = num_updates(len(ids), settings.batch_size, settings.epochs)
     states = [_start(pupil, members, total) for pupil, members in zip(pupils, trainee.members(), strict=True)]
     losses = [state.loss for state in states]
-    made, budgets = restore(states, machine.checkpoint), Budgets(runtime, machine.budgets)
+    made, budgets = restore(states, machine.checkpoint), Budgets(runtime, machine.budgets, trainee.device.type)
     saved_at = time.monotonic()
     orders: dict[int, list[int]] = {}
 
@@ -143,12 +143,10 @@ def predict_fitting(
     advance: Callable[[int, int], None] = lambda done, total: None,
 ) -> np.ndarray:
     """`predict_together` after update `step` (from 0) of a run, in batches that fit into memory; [m, n]."""
-    return Budgets(machine.runtime, machine.budgets).fitting(
+    return Budgets(machine.runtime, machine.budgets, trainee.device.type).fitting(
         step,
         "eval_token_budget",
-        lambda runtime: predict_together(
-            trainee, tokens, machine.pad_id, runtime.eval_token_budget, runtime.max_eval_rows, advance
-        ),
+        lambda runtime: predict_together(trainee, tokens, machine.pad_id, runtime, advance),
         _longest(trainee, tokens),
     )
 

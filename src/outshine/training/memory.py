@@ -37,9 +37,11 @@ class Budgets:
     as before. Those of a run that began with other budgets are not used.
     """
 
-    def __init__(self, runtime: Runtime, path: Path) -> None:
+    def __init__(self, runtime: Runtime, path: Path, device_type: str) -> None:
+        budget = runtime.budget(device_type)
         self._runtime = runtime
         self._path = path
+        self._start = _Since(0, budget.training, budget.evaluation)
 
     def at(self, step: int) -> Runtime:
         """The runtime with the budgets of update `step` (from 0)."""
@@ -57,7 +59,7 @@ class Budgets:
             except RuntimeError as error:  # torch.OutOfMemoryError is one
                 if not is_out_of_memory(error):
                     raise
-                if getattr(runtime, part) <= least:
+                if getattr(self._now(step), part) <= least:
                     raise TrainingError(
                         f"out of memory with one text at a time ({least} tokens); use a smaller max_length or model, "
                         "a smaller runtime.cohort, or a device with more memory"
@@ -80,12 +82,11 @@ class Budgets:
 
     def _changes(self) -> list[_Since]:
         """In the order in which they came about: the file's, if the run that wrote it began like this one."""
-        start = _Since(0, self._runtime.token_budget, self._runtime.eval_token_budget)
         if self._path.is_file():
             kept = [_Since(*change) for change in json.loads(self._path.read_text(encoding="utf-8"))]
-            if kept[0] == start:
+            if kept[0] == self._start:
                 return kept
-        return [start]
+        return [self._start]
 
 
 def is_out_of_memory(error: BaseException) -> bool:

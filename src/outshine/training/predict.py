@@ -8,23 +8,23 @@ import numpy as np
 import torch
 
 from outshine.core.errors import TrainingError
-from outshine.training.batching import collate, micro_batches
-from outshine.training.gradient import Trainee, shared
+from outshine.core.runtime import Runtime
+from outshine.training.batching import collate, evaluation_limits, micro_batches
+from outshine.training.gradient import Trainee
 
 
 def predict(
     trainee: Trainee,
     tokens: Sequence[Sequence[int]],
     pad_id: int,
-    token_budget: int,
-    max_rows: int | None = None,
+    runtime: Runtime,
     advance: Callable[[int, int], None] = lambda done, total: None,
 ) -> np.ndarray:
     """Log-odds of P(y = 1) for each text, float64, shape [n]; of a cohort's first member.
 
     Raises TrainingError where one is not finite.
     """
-    log_odds = predict_together(trainee, tokens, pad_id, token_budget, max_rows, advance)[0]
+    log_odds = predict_together(trainee, tokens, pad_id, runtime, advance)[0]
     check_finite(log_odds)
     return log_odds
 
@@ -33,17 +33,19 @@ def predict_together(
     trainee: Trainee,
     tokens: Sequence[Sequence[int]],
     pad_id: int,
-    token_budget: int,
-    max_rows: int | None = None,
+    runtime: Runtime,
     advance: Callable[[int, int], None] = lambda done, total: None,
 ) -> np.ndarray:
-    """Log-odds of P(y = 1) that each member gives to each text, float64, shape [m, n]; they may not be finite."""
+    """Log-odds of P(y = 1) that each member gives to each text, float64, shape [m, n]; they may not be finite.
+
+    Batches are cut by the runtime's evaluation budget, which all members share.
+    """
     lengths, num_members = [len(ids) for ids in tokens], len(trainee.members())
     log_odds = np.empty((num_members, len(tokens)), dtype=np.float64)
-    most = max_rows and shared(max_rows, num_members)
+    limits = evaluation_limits(runtime, trainee.device.type).shared(num_members)
     done = 0
     with torch.inference_mode():
-        for rows in micro_batches(lengths, range(len(tokens)), shared(token_budget, num_members), most):
+        for rows in micro_batches(lengths, range(len(tokens)), limits):
             ids, mask = collate(tokens, rows, pad_id, trainee.device)
             log_odds[:, rows] = trainee.log_odds(ids, mask).cpu().double().numpy()
             done += len(rows)

@@ -46,15 +46,15 @@ def measure(shape: list[int], rows: int, repeats: int, compute_dtype: Dtype) -> 
         ids = encode(tokens, [Text(text) for text in texts], resolved.spec.max_length).tokens
         classifier = Classifier(load_backbone(resolved.spec, cpu), resolved.spec, 0)
     runtime = Runtime(device="cpu")
-    budget = runtime.budget("cpu")
+    own = runtime.budget("cpu")
     y = [float(row["label"]) for row in made]
     half = max(1, model.layers // 2)
     works: dict[str, tuple[float, int, Callable[[], object]]] = {
-        "training": (4, budget.training, lambda: _train(classifier, ids, y, tokens.pad_id, runtime)),
-        "evaluation": (2, budget.evaluation, lambda: _evaluate(classifier, ids, tokens.pad_id, runtime)),
+        "training": (4, own.training, lambda: _train(classifier, ids, y, tokens.pad_id, runtime)),
+        "evaluation": (2, own.evaluation, lambda: _evaluate(classifier, ids, tokens.pad_id, runtime)),
         f"activations, layer {half}": (
             2 * half / model.layers,
-            budget.evaluation,
+            own.evaluation,
             lambda: _read(classifier.backbone, model, half, ids, tokens.pad_id, runtime),
         ),
     }

@@ -17,7 +17,7 @@ class Budget(NamedTuple):
     batch_cost: int  # what a batch costs beside its tokens: one more is worth it where it saves more padding
 
 
-_BUDGETS = {"cpu": Budget(1024, 2048, 32)}  # measured: docs/performance.md
+_BUDGETS = {"cpu": Budget(1024, 2048, 128)}  # measured: docs/performance.md
 _OTHER_DEVICES = Budget(4096, 16384, 1024)  # not measured: arithmetic in docs/performance.md
 
 
@@ -36,7 +36,7 @@ class Runtime(Settings):
     )
     batch_cost: NonNegativeInt | None = Field(
         default=None,
-        description="tokens that a batch costs beside its own; None: 32 on a CPU, else 1,024. Smaller: less padding",
+        description="tokens that a batch costs beside its own; None: 128 on a CPU, else 1,024. Smaller: less padding",
     )
     cohort: PositiveInt = Field(
         default=8,

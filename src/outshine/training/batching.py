@@ -68,6 +68,27 @@ def micro_batches(
     return batches
 
 
+def packs(
+    lengths: Sequence[int], rows: Sequence[int], token_budget: int, max_rows: int | None = None
+) -> list[list[int]]:
+    """Cut `rows`, in the order given, into micro-batches of at most `token_budget` tokens, none of them padding.
+
+    A single row may exceed the budget.
+    """
+    batches: list[list[int]] = []
+    used = 0
+    for row in rows:
+        current = batches[-1] if batches else []
+        full = used + lengths[row] > token_budget or (max_rows is not None and len(current) >= max_rows)
+        if current and not full:
+            current.append(row)
+            used += lengths[row]
+        else:
+            batches.append([row])
+            used = lengths[row]
+    return batches
+
+
 def collate(
     tokens: Sequence[Sequence[int]], rows: Sequence[int], pad_id: int, device: torch.device
 ) -> tuple[Int[Tensor, "b t"], Int[Tensor, "b t"]]:

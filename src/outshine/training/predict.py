@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from outshine.core.errors import TrainingError
-from outshine.training.batching import collate, micro_batches
 from outshine.training.gradient import Trainee, shared
+from outshine.training.passes import passes
 
 
 def predict(
@@ -38,14 +38,13 @@ def predict_together(
     advance: Callable[[int, int], None] = lambda done, total: None,
 ) -> np.ndarray:
     """Log-odds of P(y = 1) that each member gives to each text, float64, shape [m, n]; they may not be finite."""
-    lengths, num_members = [len(ids) for ids in tokens], len(trainee.members())
+    num_members = len(trainee.members())
     log_odds = np.empty((num_members, len(tokens)), dtype=np.float64)
     most = max_rows and shared(max_rows, num_members)
     done = 0
     with torch.inference_mode():
-        for rows in micro_batches(lengths, range(len(tokens)), shared(token_budget, num_members), most):
-            ids, mask = collate(tokens, rows, pad_id, trainee.device)
-            log_odds[:, rows] = trainee.log_odds(ids, mask).cpu().double().numpy()
+        for rows, found in passes(trainee, tokens, pad_id, shared(token_budget, num_members), most):
+            log_odds[:, rows] = found.cpu().double().numpy()
             done += len(rows)
             advance(done, len(tokens))
     return log_odds

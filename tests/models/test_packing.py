@@ -177,6 +177,23 @@ def test_an_attention_that_cannot_be_had_is_passed_over_and_one_that_was_used_is
     assert members.release().config._attn_implementation == "sdpa"
 
 
+def test_another_attention_without_a_backward_pass_is_passed_over(checkpoint, monkeypatch):
+    def no_backward(grad: torch.Tensor) -> torch.Tensor:
+        raise NotImplementedError("does not support backward")
+
+    def pooled(self, *given):
+        found = whole(self, *given)
+        if self.attention == "eager" and found.requires_grad:
+            found.register_hook(no_backward)
+        return found
+
+    whole = Packing.pooled
+    ways = [Packing("found", 0, name, "sdpa") for name in ("eager", "sdpa")]
+    monkeypatch.setattr(Packing, "pooled", pooled)
+    monkeypatch.setattr(packing, "_ways", lambda backbone, device: iter(ways))
+    assert packing_classifier(checkpoint("llama")).packing == ways[1]
+
+
 def test_on_cuda_the_attention_that_leaves_blocks_out_is_tried_first(checkpoint):
     ways = [*packing._ways(classifier_of(checkpoint("roberta")).backbone, torch.device("cuda"))]
     assert [way.attention for way in ways] == ["flex_attention"] * 3 + ["sdpa"] * 3

@@ -137,7 +137,8 @@ def start_packing(model: Packable) -> bool:
             _use_attention(model.backbone, packing.before, packing.attention)
             # the long ones only once the short ones have shown that positions are heeded
             if all(_agree(model, *pair) for pair in zip((short, long), expected, strict=True)):
-                _differentiate(model, short)
+                if packing.attention != packing.before:
+                    _differentiate(model, (short, long))
                 return True
         except _UNABLE:
             pass
@@ -154,10 +155,11 @@ def _agree(model: Packable, texts: list[list[int]], expected: Float[Tensor, "m n
 
 
 @torch.enable_grad()
-def _differentiate(model: Packable, texts: list[list[int]]) -> None:
-    """An attention may be computed forward alone: raises what it raises."""
+def _differentiate(model: Packable, packs: Sequence[list[list[int]]]) -> None:
+    """An attention may be known forward alone, or be compiled for one length alone: raises what it raises."""
     trained = [parameter for member in model.members() for parameter in member.values()]
-    torch.autograd.grad(model.packed_log_odds(Pack.of(texts, model.device)).sum(), trained, allow_unused=True)
+    for texts in packs:
+        torch.autograd.grad(model.packed_log_odds(Pack.of(texts, model.device)).sum(), trained, allow_unused=True)
 
 
 def _texts(model: Packable, lengths: Sequence[int]) -> list[list[int]]:

@@ -8,7 +8,13 @@ from typing import Any
 
 def markdown(results: dict[str, Any]) -> str:
     """All sections that were measured."""
-    sections = {"pipeline": _pipeline, "throughput": _throughput, "costs": _costs, "growth": _growth}
+    sections = {
+        "pipeline": _pipeline,
+        "throughput": _throughput,
+        "costs": _costs,
+        "growth": _growth,
+        "probes": _probes,
+    }
     return "\n\n".join(
         [_machine(results["machine"]), *(show(results[name]) for name, show in sections.items() if name in results)]
     )
@@ -104,6 +110,25 @@ def _costs(found: dict[str, Any]) -> str:
 def _growth(found: Sequence[dict[str, Any]]) -> str:
     rows = [(p["what"], f"{p['value']:,}", f"{p['seconds']:.2f}", f"{p['times_the_first']:.2f} ×") for p in found]
     return "\n".join(["### Growth", "", *_grid(("varied", "to", "seconds", "times the first"), rows)])
+
+
+def _probes(found: Sequence[dict[str, Any]]) -> str:
+    """A line for each format of what a job is set beside, or one that says why there is none."""
+    rows = []
+    for job in found:
+        ours = (
+            f"{job['name']}{', ' + job['spectrum'] if job['spectrum'] else ''}",
+            *(f"{job['rows']:,} × {job['width']:,}", f"{job['seconds']:.2f}", f"{job['extra_mb']:.0f}"),
+        )
+        rows += [
+            (
+                *(*ours, one["format"], f"{one['seconds']:.2f}", f"{one['ratio']:.1f} ×"),
+                *(f"{one['extra_mb']:.0f}", one["compared"]),
+            )
+            for one in job["beside"]
+        ] or [(*ours, f"left out: {job['left_out']}", "", "", "", "")]
+    head = ("", "rows × width", "s", "extra MB", "straightforward", "s", "ratio", "extra MB", "results")
+    return "\n".join(["### Probes and filters", "", *_grid(head, rows)])
 
 
 def _grid(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

@@ -94,8 +94,9 @@ def test_full_tuning_goes_alone(store):
     assert all(len(unit) <= 1 for unit in finetunings(units(stages, 8)))
 
 
-def run_in(folder, cohort: int, progress=None, **settings) -> tuple[LocalExecutor, list]:
-    executor = LocalExecutor(Store(folder), Runtime(threads=1, cohort=cohort), progress or Silent())
+def run_in(folder, cohort: int, progress=None, packing=False, **settings) -> tuple[LocalExecutor, list]:
+    runtime = Runtime(threads=1, cohort=cohort, packing=packing)
+    executor = LocalExecutor(Store(folder), runtime, progress or Silent())
     stages = stages_of(executor.store, **settings)
     executor.run(stages)
     return executor, stages
@@ -114,6 +115,21 @@ def test_a_study_gives_the_same_predictions_whether_or_not_it_trains_together(tm
                 stage.predictions(one.store), stage.predictions(all_at_once.store), rtol=0, atol=1e-4
             )
     assert found == 3  # ceiling and two students
+
+
+def test_packed_texts_give_a_study_the_same_keys_and_predictions(tmp_path):
+    settings = {"datasets": ["tiny-pet"], "seeds": [0], "methods": GRID[:2]}
+    (padded, stages), (packed, others) = (
+        run_in(tmp_path / str(packing), 8, packing=packing, **settings) for packing in (False, True)
+    )
+    assert [stage.key for stage in stages] == [stage.key for stage in others]
+    differences = []
+    for stage in stages:
+        if isinstance(stage, Finetune):
+            assert packed.store.done(stage.key)["made"]["runtime"]["packing"]
+            both = [stage.predictions(executor.store)["log_odds"] for executor in (padded, packed)]
+            differences.append((both[0] - both[1]).abs().max())
+    assert 0 < max(differences) <= 1e-4  # of 0 they would not have been packed
 
 
 def test_a_member_that_fails_is_named_and_the_others_are_kept(tmp_path, monkeypatch):

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outshine.training.batching import Limits, collate, effective_batch, epoch_order, micro_batches
+from outshine.training.batching import Limits, collate, effective_batch, epoch_order, micro_batches, packs
 from tiny_checkpoints import CPU
 
 IDS = [f"id-{i}" for i in range(101)]
@@ -71,8 +71,20 @@ def test_micro_batches_cover_each_row_once_within_the_budget(lengths, budget, ma
     assert widths == sorted(widths, reverse=True)  # similar lengths together, the longest first
 
 
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=60), st.integers(1, 400), st.none() | st.integers(1, 9))
+def test_packs_take_the_rows_in_order_and_no_pack_could_have_taken_the_next_row(lengths, budget, max_rows):
+    made = packs(lengths, range(len(lengths)), Limits(budget, max_rows))
+    assert list(chain.from_iterable(made)) == list(range(len(lengths)))
+    for batch, following in zip(made, [*made[1:], None], strict=True):
+        used = sum(lengths[i] for i in batch)
+        assert len(batch) == 1 or used <= budget
+        assert max_rows is None or len(batch) <= max_rows
+        assert following is None or used + lengths[following[0]] > budget or len(batch) == max_rows
+
+
 def test_only_the_rows_asked_for_are_cut():
     assert micro_batches([5, 1, 3, 9], [2, 0, 3], Limits(10)) == [[3], [0, 2]]
+    assert packs([5, 1, 3, 9], [2, 0, 3], Limits(10)) == [[2, 0], [3]]
 
 
 @given(

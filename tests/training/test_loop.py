@@ -168,7 +168,13 @@ def test_the_loss_sees_each_batchs_training_predictions_after_its_update(checkpo
     monkeypatch.setattr(logconf._RunningLogConf, "observe", observe)
     first = effective_batch(rows().ids, 0, BATCH, 0, {})
     at_start = predict(classifier_of(checkpoint("bert")), rows().take(first).tokens, 0, Runtime(eval_token_budget=4096))
-    finetune(classifier_of(checkpoint("bert")), rows(), validation(), run("logconf"), machine(tmp_path, max_rows=BATCH, batch_cost=10_000))
+    finetune(
+        classifier_of(checkpoint("bert")),
+        rows(),
+        validation(),
+        run("logconf"),
+        machine(tmp_path, max_rows=BATCH, batch_cost=10_000),
+    )
     assert [event for event in events if event[0] == "asked"] == [("asked", step) for step in range(12)]
     assert [name for name, _ in events] == ["asked", "observed"] * 12
     observed = [f for name, f in events if name == "observed"]

@@ -42,6 +42,10 @@ class Runtime(Settings):
         default=8,
         description="models on one base and the same texts trained in one pass at most; 1: each alone",
     )
+    packing: bool = Field(
+        default=False,
+        description="texts of a batch one after the other in one row, without padding, where the model allows it",
+    )
     checkpoint_seconds: float = Field(
         default=60.0, ge=0, description="seconds between two checkpoints of a training run"
     )

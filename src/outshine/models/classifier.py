@@ -13,6 +13,7 @@ from torch.nn import functional
 from outshine.core.errors import ModelError
 from outshine.core.rng import stream_seed
 from outshine.models.lora import add_lora, remove_lora
+from outshine.models.packing import Pack, Packing
 from outshine.models.spec import ClassifierSpec, Full, LoRA, Pooling
 
 HEAD_SCALE = 0.01  # of nn.Linear's default: the first predictions are all close to one half
@@ -40,6 +41,7 @@ class Classifier(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.spec = spec
+        self.packing: Packing | None = None  # how texts share a row; None: they are padded
         backbone.eval()
         if isinstance(spec.tuning, LoRA):
             add_lora(backbone, spec.num_layers, spec.tuning, head_seed)
@@ -59,8 +61,7 @@ class Classifier(nn.Module):
 
     def forward(self, input_ids: Int[Tensor, "b t"], mask: Int[Tensor, "b t"]) -> Float[Tensor, "b"]:
         """The log-odds of y = 1: the difference of the two logits."""
-        logits = functional.linear(self.pooled(input_ids, mask).to(self.head.dtype), self.head)
-        return logits[:, 1] - logits[:, 0]
+        return self._judged(self.pooled(input_ids, mask))
 
     def pooled(self, input_ids: Int[Tensor, "b t"], mask: Int[Tensor, "b t"]) -> Float[Tensor, "b d"]:
         """What the head reads."""
@@ -68,9 +69,20 @@ class Classifier(nn.Module):
             outputs = self.backbone(input_ids=input_ids, attention_mask=mask)
             return self._pool(outputs, mask)
 
+    def pooled_pack(self, pack: Pack, packing: Packing, members: int = 1) -> Float[Tensor, "mn d"]:
+        """What the heads read of packed texts that each of the members in the backbone goes through."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._autocast()):
+            return packing.pooled(self.backbone, pack, members, self.spec.pooling)
+
     def log_odds(self, input_ids: Int[Tensor, "b t"], mask: Int[Tensor, "b t"]) -> Float[Tensor, "1 b"]:
         """As a cohort of one."""
         return self(input_ids, mask).unsqueeze(0)
+
+    def packed_log_odds(self, pack: Pack) -> Float[Tensor, "1 n"]:
+        """As a cohort of one. Raises ValueError where `packing` is not set."""
+        if self.packing is None:
+            raise ValueError("not known how this backbone takes packed texts; see start_packing")
+        return self._judged(self.pooled_pack(pack, self.packing)).unsqueeze(0)
 
     def members(self) -> list[dict[str, nn.Parameter]]:
         """As a cohort of one."""
@@ -82,8 +94,14 @@ class Classifier(nn.Module):
 
     def release(self) -> nn.Module:
         """The backbone without adapters, to be used again (not after full fine-tuning: its weights changed)."""
+        if self.packing is not None:
+            self.packing.leave(self.backbone)
         remove_lora(self.backbone)
         return self.backbone
+
+    def _judged(self, pooled: Float[Tensor, "b d"]) -> Float[Tensor, "b"]:
+        logits = functional.linear(pooled.to(self.head.dtype), self.head)
+        return logits[:, 1] - logits[:, 0]
 
     def _pool(self, outputs: Any, mask: Int[Tensor, "b t"]) -> Float[Tensor, "b d"]:
         if self.spec.pooling == "own":

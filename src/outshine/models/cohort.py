@@ -14,6 +14,7 @@ from outshine.core.errors import ModelError
 from outshine.models.classifier import Classifier
 from outshine.models.lora import LoRALinear, adapters, place
 from outshine.models.lowrank import updated_linear
+from outshine.models.packing import Pack, Packing
 from outshine.models.spec import ClassifierSpec, Full, LoRA
 
 SAME = 0.05  # what a pass together may differ from one alone, as a share of what the members differ by
@@ -50,6 +51,7 @@ class Cohort:
             raise ValueError("models whose every weight is trained share no base")
         self.backbone = backbone
         self.spec = spec
+        self.packing: Packing | None = None  # how texts share a row; None: they are padded
         self._members: list[Classifier] = []
         self._layers: list[dict[str, LoRALinear]] = []
         self._trainable: list[dict[str, nn.Parameter]] = []
@@ -78,12 +80,14 @@ class Cohort:
 
     def log_odds(self, input_ids: Int[Tensor, "b t"], mask: Int[Tensor, "b t"]) -> Float[Tensor, "m b"]:
         """The log-odds of y = 1 that each member gives to each text."""
-        num_members = len(self._members)
-        stacked = num_members if isinstance(self.spec.tuning, LoRA) else 1  # a base without adapters is run once
-        pooled = self._members[0].pooled(input_ids.repeat(stacked, 1), mask.repeat(stacked, 1))
-        parts = pooled.to(self.head.dtype).reshape(stacked, len(input_ids), -1).expand(num_members, -1, -1)
-        logits = torch.bmm(parts, torch.stack([member.head for member in self._members]).mT)
-        return logits[..., 1] - logits[..., 0]
+        stacked = self._stacked()
+        return self._judged(self._members[0].pooled(input_ids.repeat(stacked, 1), mask.repeat(stacked, 1)))
+
+    def packed_log_odds(self, pack: Pack) -> Float[Tensor, "m n"]:
+        """The same of texts in one row, which becomes a row for each member. Raises ValueError without a `packing`."""
+        if self.packing is None:
+            raise ValueError("not known how this backbone takes packed texts; see start_packing")
+        return self._judged(self._members[0].pooled_pack(pack, self.packing, self._stacked()))
 
     @contextmanager
     def alone(self, member: int) -> Iterator[Classifier]:
@@ -123,8 +127,21 @@ class Cohort:
 
     def release(self) -> nn.Module:
         """The backbone without adapters, to be used again."""
+        if self.packing is not None:
+            self.packing.leave(self.backbone)
         self._install({path: stack.base for path, stack in self._stacks.items()})
         return self.backbone
+
+    def _stacked(self) -> int:
+        """How often each text goes through the base: without adapters once for all."""
+        return len(self._members) if isinstance(self.spec.tuning, LoRA) else 1
+
+    def _judged(self, pooled: Float[Tensor, "rows d"]) -> Float[Tensor, "m b"]:
+        """By each member's head; the rows are the members' one after the other."""
+        parts = pooled.to(self.head.dtype).reshape(self._stacked(), -1, pooled.shape[-1])
+        heads = torch.stack([member.head for member in self._members])
+        logits = torch.bmm(parts.expand(len(heads), -1, -1), heads.mT)
+        return logits[..., 1] - logits[..., 0]
 
     def _install(self, layers: dict[str, Any]) -> None:
         for path, layer in layers.items():

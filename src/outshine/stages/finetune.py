@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from outshine.core.progress import Progress
     from outshine.core.store import Store
     from outshine.models.classifier import Classifier
+    from outshine.models.cohort import Cohort
     from outshine.training.gradient import Trainee
     from outshine.training.loop import LabelledRows, Machine, Run, Trained, Validation
 
@@ -118,6 +119,7 @@ class Finetune(Predictor):
         spec = self.classifier
         frame, pad_id = tokenized(self.texts, spec.model, spec.max_length, context.store, context.memory)
         with classifier(spec, self.seed, device, context.memory) as model:
+            pack_if_asked(model, context)
             yield Trial(model, frame, *self.rows(frame, context.store), pad_id)
 
     def train(self, trial: Trial, context: Context, watch: Callable[[int], object] = lambda updates: None) -> Trained:
@@ -190,6 +192,16 @@ class Finetune(Predictor):
         pd.DataFrame(trained.curve).to_parquet(context.folder / CURVE, index=False)
         (context.folder / SUMMARY).write_text(json.dumps(summary, indent=1), encoding="utf-8")
         save_classifier(trial.model, context.folder)
+
+
+def pack_if_asked(model: Classifier | Cohort, context: Context) -> None:
+    """Have texts packed where the runtime asks for it; a note where the model does not give them the same log-odds."""
+    from outshine.models.packing import start_packing
+
+    if context.runtime.packing and not start_packing(model):
+        context.progress.note(
+            f"{model.spec.name} gives packed texts other log-odds than padded ones, or takes none: they are padded"
+        )
 
 
 def asked(frame: pd.DataFrame) -> pd.DataFrame:

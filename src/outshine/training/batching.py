@@ -102,6 +102,22 @@ def micro_batches(lengths: Sequence[int], rows: Sequence[int], limits: Limits) -
     return batches[::-1]
 
 
+def packs(lengths: Sequence[int], rows: Sequence[int], limits: Limits) -> list[list[int]]:
+    """Cut `rows`, in the order given, into micro-batches within the limits, no token of them padding."""
+    batches: list[list[int]] = []
+    used = 0
+    for row in rows:
+        current = batches[-1] if batches else []
+        full = used + lengths[row] > limits.tokens or (limits.rows is not None and len(current) >= limits.rows)
+        if current and not full:
+            current.append(row)
+            used += lengths[row]
+        else:
+            batches.append([row])
+            used = lengths[row]
+    return batches
+
+
 def collate(
     tokens: Sequence[Sequence[int]], rows: Sequence[int], pad_id: int, device: torch.device
 ) -> tuple[Int[Tensor, "b t"], Int[Tensor, "b t"]]:

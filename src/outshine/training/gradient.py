@@ -12,7 +12,9 @@ from torch import Tensor, nn
 
 from outshine.core.runtime import Runtime
 from outshine.losses import RunningLoss
-from outshine.training.batching import collate, micro_batches, training_limits
+from outshine.models.packing import Pack, Packing
+from outshine.training.batching import training_limits
+from outshine.training.passes import passes
 
 
 @runtime_checkable
@@ -29,12 +31,21 @@ class Trainee(Protocol):
         """Where the weights are."""
         ...
 
+    @property
+    def packing(self) -> Packing | None:
+        """How it takes several texts in one row; None: texts are padded."""
+        ...
+
     def members(self) -> list[dict[str, nn.Parameter]]:
         """What training changes, by name, of each member."""
         ...
 
     def log_odds(self, input_ids: Int[Tensor, "b t"], mask: Int[Tensor, "b t"]) -> Float[Tensor, "m b"]:
         """The log-odds that each member gives to each text."""
+        ...
+
+    def packed_log_odds(self, pack: Pack) -> Float[Tensor, "m n"]:
+        """The same of texts in one row."""
         ...
 
 
@@ -58,19 +69,16 @@ def accumulate_gradient(
 
     tokens: of the n texts; labels: [n] for each member; losses: one for each member. The gradient is
     g = (1/n) Σᵢ ∇ loss(zᵢ, yᵢ) with n the size of this effective batch, so that micro-batches (cut by the
-    runtime's token budget, which all members share, of similar length) change it by rounding only. No member's
-    loss depends on another's parameters.
+    runtime's token budget, which all members share, of similar length or packed) change it by rounding only. No
+    member's loss depends on another's parameters.
     """
     num_members = len(losses)
     y = torch.as_tensor(np.stack(labels), dtype=trainee.head.dtype, device=trainee.device)
-    lengths = [len(ids) for ids in tokens]
-    log_odds = torch.empty(num_members, len(lengths), dtype=torch.float64)
+    log_odds = torch.empty(num_members, len(tokens), dtype=torch.float64)
     means = [0.0] * num_members
     limits = training_limits(runtime, trainee.device.type).shared(num_members)
-    for rows in micro_batches(lengths, range(len(lengths)), limits):
-        ids, mask = collate(tokens, rows, pad_id, trainee.device)
-        z = trainee.log_odds(ids, mask)
-        shares = [loss(z[i], y[i, rows], step).sum() / len(lengths) for i, loss in enumerate(losses)]
+    for rows, z in passes(trainee, tokens, pad_id, limits):
+        shares = [loss(z[i], y[i, rows], step).sum() / len(tokens) for i, loss in enumerate(losses)]
         torch.stack(shares).sum().backward()
         log_odds[:, rows] = z.detach().cpu().double()
         for i, share in enumerate(shares):

@@ -9,8 +9,9 @@ import torch
 
 from outshine.core.errors import TrainingError
 from outshine.core.runtime import Runtime
-from outshine.training.batching import collate, evaluation_limits, micro_batches
+from outshine.training.batching import evaluation_limits
 from outshine.training.gradient import Trainee
+from outshine.training.passes import passes
 
 
 def predict(
@@ -40,14 +41,13 @@ def predict_together(
 
     Batches are cut by the runtime's evaluation budget, which all members share.
     """
-    lengths, num_members = [len(ids) for ids in tokens], len(trainee.members())
+    num_members = len(trainee.members())
     log_odds = np.empty((num_members, len(tokens)), dtype=np.float64)
     limits = evaluation_limits(runtime, trainee.device.type).shared(num_members)
     done = 0
     with torch.inference_mode():
-        for rows in micro_batches(lengths, range(len(tokens)), limits):
-            ids, mask = collate(tokens, rows, pad_id, trainee.device)
-            log_odds[:, rows] = trainee.log_odds(ids, mask).cpu().double().numpy()
+        for rows, found in passes(trainee, tokens, pad_id, limits):
+            log_odds[:, rows] = found.cpu().double().numpy()
             done += len(rows)
             advance(done, len(tokens))
     return log_odds

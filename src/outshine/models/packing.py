@@ -1,0 +1,201 @@
+"""Texts one after the other in one row, so that no token of padding is computed.
+
+Each text has positions of its own and sees itself alone. What transformers calls packed sequences does it: without an
+attention mask, the architectures that know them tell the texts apart by positions that start anew. To the others
+the same mask is given ready-made. Whether either is true of a model is tried out, never assumed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+from typing import Any, Literal, NamedTuple, Protocol
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+
+from outshine.models.spec import ClassifierSpec, Pooling
+
+ON_CUDA = "flex_attention"  # leaves out the blocks in which no text sees another; elsewhere the mask is dense
+SHORT = (5, 1, 3)  # tokens of the texts that are tried out first: positions run over nobody's table
+_UNABLE = (TypeError, ValueError, AttributeError, IndexError, KeyError, ImportError, RuntimeError)
+
+
+class Pack(NamedTuple):
+    """n texts in a row of t tokens."""
+
+    input_ids: Int[Tensor, "t"]
+    positions: Int[Tensor, "t"]  # from 0 in every text
+    texts: Int[Tensor, "t"]  # the number of the text that a token belongs to
+    starts: Int[Tensor, "n"]
+    ends: Int[Tensor, "n"]  # where the last token of a text is
+
+    @classmethod
+    def of(cls, texts: Sequence[Sequence[int]], device: torch.device) -> Pack:
+        """Texts of at least one token each, in this order."""
+        lengths = [len(text) for text in texts]
+        ends = torch.tensor(list(accumulate(lengths))) - 1
+        starts = ends + 1 - torch.tensor(lengths)
+        numbers = torch.repeat_interleave(torch.arange(len(texts)), torch.tensor(lengths))
+        positions = torch.arange(sum(lengths)) - starts[numbers]
+        ids = torch.tensor([token for text in texts for token in text], dtype=torch.long)
+        return cls(*(tensor.to(device) for tensor in (ids, positions, numbers, starts, ends)))
+
+
+class Packing(NamedTuple):
+    """How a backbone takes packs."""
+
+    mask: Literal["found", "causal", "full"]  # found: by the model itself from positions; else given, with this view
+    first_position: int  # number of a text's first position
+    attention: str  # the implementation that is used for packs
+    before: str  # and the one that was there
+
+    def pooled(self, backbone: nn.Module, pack: Pack, members: int, pooling: Pooling) -> Float[Tensor, "mn d"]:
+        """One vector a text and member; the rows of the backbone's batch are the members', all with the same texts."""
+        hidden = self.states(backbone, pack, members)
+        if pooling == "mean":
+            hidden = hidden.to(torch.promote_types(hidden.dtype, torch.float32))  # sums of bf16 lose what they add
+            sums = hidden.new_zeros(members, len(pack.ends), hidden.shape[-1]).index_add(1, pack.texts, hidden)
+            return (sums / (pack.ends - pack.starts + 1).unsqueeze(-1)).flatten(0, 1)
+        pooled = hidden[:, pack.ends if pooling == "last" else pack.starts].flatten(0, 1)
+        pooler: Any = getattr(backbone, "pooler", None)
+        # an encoder's own pooler looks at the first token of its row
+        return pooled if pooling != "own" or pooler is None else pooler(pooled.unsqueeze(1))
+
+    def states(self, backbone: nn.Module, pack: Pack, members: int) -> Float[Tensor, "m t d"]:
+        """The last hidden states of every token."""
+        positions = pack.positions.expand(members, -1)
+        mask = None if self.mask == "found" else self._mask(backbone, pack, positions)
+        return backbone(
+            input_ids=pack.input_ids.expand(members, -1),
+            attention_mask=mask,
+            position_ids=positions + self.first_position,
+        ).last_hidden_state
+
+    def leave(self, backbone: nn.Module) -> None:
+        """Give the backbone back the attention that it had."""
+        _use_attention(backbone, self.attention, self.before)
+
+    def _mask(self, backbone: Any, pack: Pack, positions: Int[Tensor, "m t"]) -> Any:
+        """In the form that the backbone's attention takes; a dictionary for an encoder with layers of several sorts."""
+        from transformers import masking_utils
+
+        config = backbone.config
+        # only its shape, format and device are looked at
+        states = torch.empty(*positions.shape, 0, dtype=next(backbone.parameters()).dtype, device=positions.device)
+        given = {"config": config, "inputs_embeds": states, "attention_mask": None, "past_key_values": None}
+        if self.mask == "causal":
+            return masking_utils.create_causal_mask(**given, position_ids=positions)
+        given["and_mask_function"] = masking_utils.packed_sequence_mask_function(pack.texts.expand(len(positions), -1))
+        whole = masking_utils.create_bidirectional_mask(**given)
+        if "sliding_attention" not in (getattr(config, "layer_types", None) or ()):
+            return whole
+        near = masking_utils.create_bidirectional_sliding_window_mask(**given)
+        return {"full_attention": whole, "sliding_attention": near}
+
+
+class Packable(Protocol):
+    """A classifier or a cohort."""
+
+    backbone: nn.Module
+    spec: ClassifierSpec
+    packing: Packing | None
+
+    def members(self) -> list[dict[str, nn.Parameter]]:
+        """What training changes, by name, of each member."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        ...
+
+    def log_odds(self, input_ids: Int[Tensor, "n t"], mask: Int[Tensor, "n t"]) -> Float[Tensor, "m n"]:
+        """Of padded texts."""
+        ...
+
+    def packed_log_odds(self, pack: Pack) -> Float[Tensor, "m n"]:
+        """Of packed ones; `packing` says how."""
+        ...
+
+
+@torch.no_grad()
+def start_packing(model: Packable) -> bool:
+    """Set the `packing` with which the log-odds of packed texts are those of padded ones, and say whether there is one.
+
+    Tried out on short texts, and on texts of the full length, which no sliding window holds and which together are
+    longer than any table of positions. They may differ by √ε of the compute format (float32's in float64: some
+    architectures compute parts in it), as a share of what the texts differ by.
+    """
+    short, long = (_texts(model, lengths) for lengths in (SHORT, (model.spec.max_length, 2, model.spec.max_length)))
+    expected = [_padded(model, texts) for texts in (short, long)]
+    for packing in _ways(model.backbone, model.device):
+        model.packing = packing
+        try:
+            _use_attention(model.backbone, packing.before, packing.attention)
+            # the long ones only once the short ones have shown that positions are heeded
+            if all(_agree(model, *pair) for pair in zip((short, long), expected, strict=True)):
+                if packing.attention != packing.before:
+                    _differentiate(model, (short, long))
+                return True
+        except _UNABLE:
+            pass
+        packing.leave(model.backbone)
+    model.packing = None
+    return False
+
+
+def _agree(model: Packable, texts: list[list[int]], expected: Float[Tensor, "m n"]) -> bool:
+    found = model.packed_log_odds(Pack.of(texts, model.device))
+    precision = max(torch.finfo(getattr(torch, name)).eps for name in (model.spec.compute_dtype, "float32"))
+    spread = expected.max() - expected.min()
+    return bool((found - expected).abs().max() <= precision**0.5 * spread)
+
+
+@torch.enable_grad()
+def _differentiate(model: Packable, packs: Sequence[list[list[int]]]) -> None:
+    """An attention may be known forward alone, or be compiled for one length alone: raises what it raises."""
+    trained = [parameter for member in model.members() for parameter in member.values()]
+    for texts in packs:
+        torch.autograd.grad(model.packed_log_odds(Pack.of(texts, model.device)).sum(), trained, allow_unused=True)
+
+
+def _texts(model: Packable, lengths: Sequence[int]) -> list[list[int]]:
+    """Random texts of these lengths without padding tokens, by which some architectures count positions."""
+    config = getattr(model.backbone, "config", None)
+    padding = getattr(config, "pad_token_id", None)
+    known = [token for token in range(getattr(config, "vocab_size", 5)) if token != padding]
+    generator = torch.Generator().manual_seed(0)
+    drawn = (torch.randint(len(known), (min(n, model.spec.max_length),), generator=generator) for n in lengths)
+    return [[known[number] for number in text.tolist()] for text in drawn]
+
+
+def _padded(model: Packable, texts: list[list[int]]) -> Float[Tensor, "m n"]:
+    rows = [torch.tensor(text) for text in texts]
+    ids = pad_sequence(rows, batch_first=True)
+    mask = pad_sequence([torch.ones_like(row) for row in rows], batch_first=True)
+    return model.log_odds(ids.to(model.device), mask.to(model.device))
+
+
+def _ways(backbone: nn.Module, device: torch.device) -> Iterator[Packing]:
+    """All that may work, the one to be preferred first."""
+    before = getattr(getattr(backbone, "config", None), "_attn_implementation", None) or "eager"
+    first = _first_position(backbone)
+    for attention in (ON_CUDA, before) if device.type == "cuda" else (before,):
+        for mask in ("found", "causal", "full"):
+            yield Packing(mask, first, attention, before)
+
+
+def _first_position(backbone: nn.Module) -> int:
+    """RoBERTa and its kin count positions behind the number of the padding token."""
+    tables = (module for name, module in backbone.named_modules() if name.endswith("position_embeddings"))
+    return next(
+        (int(padding) + 1 for table in tables if (padding := getattr(table, "padding_idx", None)) is not None), 0
+    )
+
+
+def _use_attention(backbone: Any, now: str, wanted: str) -> None:
+    if now != wanted:
+        backbone.set_attn_implementation(wanted)

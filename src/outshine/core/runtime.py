@@ -18,6 +18,11 @@ class Runtime(Settings):
     )
     token_budget: PositiveInt = Field(default=2048, description="padded tokens of one training micro-batch at most")
     eval_token_budget: PositiveInt = Field(default=8192, description="padded tokens of one prediction batch at most")
+    gradient_checkpointing: bool = Field(
+        default=False,
+        description="training runs each block twice and keeps less in between: fewer bytes a token, up to half as "
+        "much time again; false: only where a single text does not fit otherwise",
+    )
     cohort: PositiveInt = Field(
         default=8,
         description="models on one base and the same texts trained in one pass at most; 1: each alone",

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from outshine.core.runtime import Runtime
 from outshine.losses import RunningLoss
+from outshine.models.recompute import recomputed
 from outshine.training.batching import collate, micro_batches
 
 
@@ -31,6 +32,10 @@ class Trainee(Protocol):
 
     def members(self) -> list[dict[str, nn.Parameter]]:
         """What training changes, by name, of each member."""
+        ...
+
+    def blocks(self) -> nn.ModuleList:
+        """The transformer blocks."""
         ...
 
     def log_odds(self, input_ids: Int[Tensor, "b t"], mask: Int[Tensor, "b t"]) -> Float[Tensor, "m b"]:
@@ -58,8 +63,8 @@ def accumulate_gradient(
 
     tokens: of the n texts; labels: [n] for each member; losses: one for each member. The gradient is
     g = (1/n) Σᵢ ∇ loss(zᵢ, yᵢ) with n the size of this effective batch, so that micro-batches (cut by the
-    runtime's token budget, which all members share, of similar length) change it by rounding only. No member's
-    loss depends on another's parameters.
+    runtime's token budget, which all members share, of similar length) change it by rounding only, and so does
+    gradient checkpointing. No member's loss depends on another's parameters.
     """
     num_members = len(losses)
     y = torch.as_tensor(np.stack(labels), dtype=trainee.head.dtype, device=trainee.device)
@@ -67,9 +72,11 @@ def accumulate_gradient(
     log_odds = torch.empty(num_members, len(lengths), dtype=torch.float64)
     means = [0.0] * num_members
     budget, most = shared(runtime.token_budget, num_members), runtime.max_rows and shared(runtime.max_rows, num_members)
+    again = trainee.blocks() if runtime.gradient_checkpointing else ()
     for rows in micro_batches(lengths, range(len(lengths)), budget, most):
         ids, mask = collate(tokens, rows, pad_id, trainee.device)
-        z = trainee.log_odds(ids, mask)
+        with recomputed(again):
+            z = trainee.log_odds(ids, mask)
         shares = [loss(z[i], y[i, rows], step).sum() / len(lengths) for i, loss in enumerate(losses)]
         torch.stack(shares).sum().backward()
         log_odds[:, rows] = z.detach().cpu().double()

@@ -23,7 +23,9 @@ def of_kind(plan: Plan, kind: str) -> list:
     return [stage for stage in plan.stages if stage.kind == kind]
 
 
-@pytest.mark.parametrize(("tuning", "per_token"), [("lora", 4), ("full", 6), ("head", 2)])
+@pytest.mark.parametrize(
+    ("tuning", "per_token"), [("lora", 4), ("full", 6), ("head", 2), ({"base": "nf4"}, 4)], ids=str
+)
 @pytest.mark.parametrize("again", [False, True])
 def test_a_fine_tuning_trains_by_what_is_tuned_and_predicts_forward(tuning, per_token, again, store):
     plan = plan_study(

@@ -17,6 +17,7 @@ install_import_hook(
         "outshine.models.activations",
         "outshine.models.classifier",
         "outshine.models.lora",
+        "outshine.models.nf4",
         "outshine.probes",
         "outshine.training.batching",
         "outshine.training.gradient",

@@ -81,7 +81,10 @@ def test_a_rate_and_what_was_assumed_are_told(outshine):
     arguments = ("plan", "--dataset", "tiny-home", "--weak", "tiny/weak", "--strong", "tiny/strong", "--tflops", "7")
     out = " ".join(outshine(*arguments).out.split())
     assert "assumed: 7 TFLOP/s sustained" in out
+    assert "4·N in training with LoRA (6·N full, 2·N head only)" in out
     assert "attention's quadratic part (at most" in out
+    again = outshine(*arguments, "--set", "runtime.gradient_checkpointing=true").out
+    assert "6·N in training with LoRA, checkpointed (8·N full, 2·N head only)" in " ".join(again.split())
 
 
 def test_offline_asks_no_hub(outshine, big, monkeypatch):

@@ -42,7 +42,7 @@ WORDS = {  # for fields that carry no description of their own
     "training": "hyper-parameters of fine-tuning",
     "runtime": "where and how it is computed; never part of a key",
     "runtime.device": "where to compute; auto: the first there is of cuda, mps, cpu",
-    "weak.tuning.kind": "lora, full (every weight, in float32) or head (a linear probe); rank and alpha are lora's",
+    "weak.tuning.kind": "lora, full (every weight, in float32) or head (a linear probe); rank, alpha and base are lora's",
     "labels.kind": "supervisor: the weak model's predictions; file: weak labels from a file",
     "file.path": "the file: .jsonl, .csv or .parquet",
     "file.test_path": "a file that test rows are taken from; None: they are held out of `path` by group",

@@ -23,8 +23,11 @@ def of_kind(plan: Plan, kind: str) -> list:
     return [stage for stage in plan.stages if stage.kind == kind]
 
 
-@pytest.mark.parametrize(("tuning", "per_token"), [("lora", 4), ("full", 6), ("head", 2)])
-def test_a_fine_tuning_trains_by_what_is_tuned_and_predicts_forward(tuning, per_token, store):
+@pytest.mark.parametrize(
+    ("tuning", "per_token"), [("lora", 4), ("full", 6), ("head", 2), ({"base": "nf4"}, 4)], ids=str
+)
+@pytest.mark.parametrize("again", [False, True])
+def test_a_fine_tuning_trains_by_what_is_tuned_and_predicts_forward(tuning, per_token, again, store):
     plan = plan_study(
         real(
             datasets=["sst2"],
@@ -33,6 +36,7 @@ def test_a_fine_tuning_trains_by_what_is_tuned_and_predicts_forward(tuning, per_
             splits=SMALL,
             training={"epochs": 3, "batch_size": 32, "eval_every": 5},
             strong={"model": "meta-llama/Meta-Llama-3-8B", "tuning": tuning, "num_layers": 8},
+            runtime={"gradient_checkpointing": again},
         ),
         store,
         Silent(),
@@ -45,9 +49,11 @@ def test_a_fine_tuning_trains_by_what_is_tuned_and_predicts_forward(tuning, per_
     parameters = LLAMA3_8B.in_blocks / 32 * 8
     assert ceiling.rows == trained + predicted
     assert ceiling.tokens == round((trained + predicted) * tokens)
-    assert ceiling.flops == pytest.approx(parameters * tokens * (per_token * trained + 2 * predicted))
+    forward_twice = 2 if again else 0
+    per_trained = per_token + (0 if tuning == "head" else forward_twice)  # no backward pass, nothing to run again
+    assert ceiling.flops == pytest.approx(parameters * tokens * (per_trained * trained + 2 * predicted))
     (supervisor,) = of_kind(plan, "supervisors")
-    work = QWEN15_05B.in_blocks * tokens * (4 * trained + 2 * predicted)
+    work = QWEN15_05B.in_blocks * tokens * ((4 + forward_twice) * trained + 2 * predicted)
     assert supervisor.flops == pytest.approx(work)
 
 

@@ -1,6 +1,7 @@
 """What is loaded, and what is refused in one line: damaged, incomplete, unsafe and foreign checkpoints."""
 
 import shutil
+import sys
 
 import pytest
 import torch
@@ -190,3 +191,11 @@ def test_loading_draws_nothing_from_the_callers_random_state(tmp_path):
     before = torch.get_rng_state()
     classifier_of(folder)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_four_bits_without_bitsandbytes_say_what_to_install(checkpoint, monkeypatch):
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)  # as if it were not installed
+    spec = spec_of(checkpoint("llama"), tuning={"base": "nf4"})
+    message = refusal(lambda: load_backbone(spec, CPU))
+    assert "needs bitsandbytes, which is not installed; pip install 'bitsandbytes" in message
+    load_backbone(spec_of(checkpoint("llama")), CPU)  # which no dense base needs

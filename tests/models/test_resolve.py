@@ -125,9 +125,10 @@ def test_equal_specs_in_other_places_have_equal_keys(folder, tmp_path):
     [
         ({"lora": "none"}, {"kind": "full"}),
         ({"lora": None}, {"kind": "full"}),
-        ({"lora": {"rank": 4}}, {"kind": "lora", "rank": 4, "alpha": 8.0}),
+        ({"lora": {"rank": 4}}, {"kind": "lora", "rank": 4, "alpha": 8.0, "base": "dense"}),
         ({"tuning": "head"}, {"kind": "head"}),
-        ({}, {"kind": "lora", "rank": 8, "alpha": 8.0}),
+        ({"lora": {"base": "nf4"}}, {"kind": "lora", "rank": 8, "alpha": 8.0, "base": "nf4"}),
+        ({}, {"kind": "lora", "rank": 8, "alpha": 8.0, "base": "dense"}),
     ],
 )
 def test_short_forms_of_tuning(written, meant):

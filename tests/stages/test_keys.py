@@ -60,7 +60,7 @@ def changed(value: Settings, **update: object) -> Settings:
         )),
         *({"classifier": changed(SPEC, **one)} for one in (
             {"num_layers": 1}, {"pooling": "mean"}, {"max_length": 32}, {"compute_dtype": "bfloat16"},
-            {"tuning": LoRA(rank=4)}, {"tuning": LoRA(alpha=16.0)}, {"tuning": Full()}, {"tuning": Head()},
+            {"tuning": LoRA(rank=4)}, {"tuning": LoRA(alpha=16.0)}, {"tuning": LoRA(base="nf4")}, {"tuning": Full()}, {"tuning": Head()},
             {"model": ModelRef(identity="hub:org/model@" + "1" * 40, name="org/model")},
             {"model": ModelRef(identity=MODEL.identity, name="org/model", trust_remote_code=True)},
         )),
@@ -83,6 +83,7 @@ def test_every_field_of_the_settings_is_covered_above():
     assert set(ClassifierSpec.model_fields) == {
         *("model", "num_layers", "pooling", "tuning", "max_length", "compute_dtype"),
     }
+    assert set(LoRA.model_fields) == {"kind", "rank", "alpha", "base"}
 
 
 def test_where_things_lie_does_not_move_the_key():
@@ -155,5 +156,5 @@ def test_inputs_of_a_student_are_the_supervisor_alone():
 def test_golden_keys():
     """If one of these moves without a new VERSION, results in people's stores are lost or wrongly reused."""
     assert PREPARE.key[:16] == "20ea9df58c05cb64"
-    assert LAB.supervisor.key[:16] == "7d8eb0a6aab9ec3c"
-    assert STUDENT.key[:16] == "e14fdb3f0000e89f"
+    assert LAB.supervisor.key[:16] == "8d38c68980894b32"
+    assert STUDENT.key[:16] == "8dbc709569bf1346"

@@ -26,7 +26,7 @@ def test_defaults_are_the_posts():
     assert (training.epochs, training.batch_size, training.eval_every) == (3, 32, 25)
     assert (training.beta1, training.beta2, training.weight_decay, training.max_grad_norm) == (0.9, 0.95, 0.1, 1.0)
     assert study.loss.model_dump() == {"kind": "logconf", "alpha": 0.5, "warmup_updates": 100, "window": 32}
-    assert study.strong.tuning.model_dump() == {"kind": "lora", "rank": 8, "alpha": 8.0}
+    assert study.strong.tuning.model_dump() == {"kind": "lora", "rank": 8, "alpha": 8.0, "base": "dense"}
 
 
 def test_settings_reach_nested_values_and_keep_the_rest():

@@ -58,7 +58,7 @@ def test_too_little_memory_changes_a_run_by_rounding_only(checkpoint, tmp_path):
 def test_the_smaller_budgets_are_written_down_from_the_update_on_that_needed_them(checkpoint, tmp_path):
     whole_run(cramped(checkpoint("bert"), 100), tmp_path)
     kept = json.loads((tmp_path / "work" / "budgets.json").read_text())
-    assert kept[0] == [0, *Runtime().budget("cpu")[:2]]
+    assert kept[0] == [0, *Runtime().budget("cpu")[:2], False]
     assert [kept[0][i] // kept[-1][i] for i in (1, 2)] == [2 ** (len({one[i] for one in kept}) - 1) for i in (1, 2)]
     steps = [one[0] for one in kept]
     assert steps == sorted(steps)
@@ -75,12 +75,66 @@ def test_a_resumed_run_cuts_its_batches_alike(updates, checkpoint, tmp_path):
     assert (again == log_odds).all()
 
 
+class Miserly(Cramped):
+    """It needs eight times the room for gradients, and only as much as without where its blocks are run again."""
+
+    def log_odds(self, input_ids, mask):
+        again = all("forward" in vars(block) for block in self.blocks())
+        if input_ids.numel() * (8 if torch.is_grad_enabled() and not again else 1) > self.room:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        if torch.is_grad_enabled():
+            self.largest = max(self.largest, input_ids.numel())
+        return Classifier.log_odds(self, input_ids, mask)
+
+
+def miserly(folder, room: int) -> Miserly:
+    spec = spec_of(folder, "float64")
+    made = Miserly(load_backbone(spec, CPU), spec, 0)
+    made.room = room
+    return made
+
+
+def test_where_one_text_does_not_fit_blocks_are_run_again_and_budgets_begin_anew(checkpoint, tmp_path):
+    expected, log_odds = whole_run(cramped(checkpoint("bert"), 10_000), tmp_path / "roomy")
+    tight = miserly(checkpoint("bert"), 100)  # texts have up to 19 tokens
+    found, others = whole_run(tight, tmp_path / "tight", token_budget=64)
+    np.testing.assert_allclose(np.array(found.curve)[:, 1:], np.array(expected.curve)[:, 1:], rtol=1e-8)
+    np.testing.assert_allclose(others, log_odds, rtol=1e-8)
+    assert tight.largest > 100 / 8
+    kept = json.loads((tmp_path / "tight" / "work" / "budgets.json").read_text())
+    assert [one[1] for one in kept if not one[3]] == [64, 32, 16]
+    assert next(one[1] for one in kept if one[3]) == 64
+    assert all("forward" not in vars(block) for block in tight.blocks())
+
+
+@pytest.mark.parametrize("updates", [1, 5])
+def test_a_resumed_run_runs_its_blocks_again_as_before(updates, checkpoint, tmp_path):
+    expected, log_odds = whole_run(miserly(checkpoint("bert"), 60), tmp_path / "whole")
+    with pytest.raises(CutOffError):
+        whole_run(miserly(checkpoint("bert"), 60), tmp_path / "cut", stopper(updates))
+    found, again = whole_run(miserly(checkpoint("bert"), 60), tmp_path / "cut")
+    assert same(found, expected)
+    assert (again == log_odds).all()
+
+
+def test_prediction_is_never_checkpointed(tmp_path):
+    budgets = Budgets(Runtime(eval_token_budget=64), tmp_path / "budgets.json", "cpu")
+
+    def full(runtime: Runtime) -> int:
+        assert not runtime.gradient_checkpointing
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(TrainingError, match="one text at a time"):
+        budgets.fitting(0, "eval_token_budget", full, 16)
+
+
 def test_budgets_of_a_run_that_began_with_others_are_not_used(tmp_path):
     path = tmp_path / "budgets.json"
     Budgets(Runtime(token_budget=64), path, "cpu").fitting(3, "token_budget", failing_above(16), 1)
     assert Budgets(Runtime(token_budget=64), path, "cpu").at(3).token_budget == 16
     assert Budgets(Runtime(token_budget=64), path, "cpu").at(2).token_budget == 64
     assert Budgets(Runtime(token_budget=32), path, "cpu").at(3).token_budget == 32
+    assert Budgets(Runtime(token_budget=64, gradient_checkpointing=True), path, "cpu").at(3).token_budget == 64
 
 
 def failing_above(most: int):

@@ -167,8 +167,10 @@ def _print_totals(found: Plan, tflops: float, screen: Console) -> None:
             f"the same texts in one pass (runtime.cohort: {found.study.runtime.cohort})",
             markup=False,
         )
+    checkpointed = found.study.runtime.gradient_checkpointing
+    training = "6·N in training with LoRA, checkpointed (8·N" if checkpointed else "4·N in training with LoRA (6·N"
     screen.print(
-        f"assumed: {tflops:g} TFLOP/s sustained; a token costs 2·N FLOPs forward and 4·N in training with LoRA (6·N "
+        f"assumed: {tflops:g} TFLOP/s sustained; a token costs 2·N FLOPs forward and {training} "
         f"full, 2·N head only), N parameters in the blocks; attention's quadratic part (at most {found.attention:.0%} "
         f"more) is left out; without tokenizer or rows {CHARACTERS_PER_TOKEN:g} characters a token and published sizes"
     )

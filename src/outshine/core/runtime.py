@@ -38,6 +38,11 @@ class Runtime(Settings):
         default=None,
         description="tokens that a batch costs beside its own; None: 128 on a CPU, else 1,024. Smaller: less padding",
     )
+    gradient_checkpointing: bool = Field(
+        default=False,
+        description="training runs each block twice and keeps less in between: fewer bytes a token, up to half as "
+        "much time again; false: only where a single text does not fit otherwise",
+    )
     cohort: PositiveInt = Field(
         default=8,
         description="models on one base and the same texts trained in one pass at most; 1: each alone",

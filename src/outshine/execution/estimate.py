@@ -4,7 +4,8 @@ A forward pass costs 2·N FLOPs a token, with N the parameters of the blocks (Ka
 2.1); attention's quadratic part is left out (it adds about n / (12·d) for n tokens and width d). The backward pass
 costs 2·N through the activations and 2·N for the gradients of the weights, so that a token costs in training 6·N with
 full fine-tuning, 4·N with LoRA (the base is frozen: no gradients of its weights; Hu et al., arXiv:2106.09685) and 2·N
-where only the head is trained.
+where only the head is trained. Gradient checkpointing runs the forward pass twice where there is a backward pass: 2·N
+more.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ CHARACTERS_PER_TOKEN = 4.2  # where no tokenizer can be asked; BERT's has 3.9 to
 
 FORWARD = 2  # FLOPs per parameter and token
 TRAINING = {"full": 6, "lora": 4, "head": 2}  # forward and backward, by what is tuned
+CHECKPOINTED = {"full": 8, "lora": 6, "head": 2}  # the same with gradient checkpointing
 
 
 class Cost(NamedTuple):
@@ -53,14 +55,24 @@ class Lengths(NamedTuple):
 
 
 class Estimator:
-    """Costs of the stages of one plan. `shapes`: of models, by identity; `missing`: whether the store lacks a stage."""
+    """Costs of the stages of one plan. `shapes`: of models, by identity; `missing`: whether the store lacks a stage.
 
-    def __init__(self, store: Store, shapes: Mapping[str, Shape | None], missing: Callable[[Stage], bool]) -> None:
+    `checkpointed`: with gradient checkpointing from the start.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        shapes: Mapping[str, Shape | None],
+        missing: Callable[[Stage], bool],
+        checkpointed: bool = False,
+    ) -> None:
         self.notes: list[str] = []
         self.longest = 0.0  # share that attention's quadratic part adds to a forward pass, at most
         self._store = store
         self._shapes = shapes
         self._missing = missing
+        self._training = CHECKPOINTED if checkpointed else TRAINING
         self._lengths: dict[str, Lengths] = {}
         self._tokens: dict[tuple[str, str, int], float] = {}
         self._passes: dict[tuple, tuple[str, int]] = {}
@@ -95,7 +107,7 @@ class Estimator:
         num_rows = trained + predicted
         if not mean or shape is None:
             return Cost(num_rows, num_rows * mean or None)
-        per_parameter = mean * (TRAINING[stage.classifier.tuning.kind] * trained + FORWARD * predicted)
+        per_parameter = mean * (self._training[stage.classifier.tuning.kind] * trained + FORWARD * predicted)
         return Cost(num_rows, num_rows * mean, per_parameter * shape.block * stage.classifier.num_layers)
 
     def _activations(self, stage: Activations) -> Cost:

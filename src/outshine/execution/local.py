@@ -8,10 +8,10 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ _RECORDED = (
     "pyarrow",
     "tokenizers",
 )
+_RECORDED_IF_THERE = ("bitsandbytes",)
 _LOCK_PATIENCE = 5.0  # seconds before a wait for another process is worth a note
 
 
@@ -165,7 +166,11 @@ def unit_label(unit: Unit) -> str:
 @cache
 def _versions() -> dict[str, str]:
     """Of what is recorded: looked up once, it takes longer than many a stage."""
-    return {name: version(name) for name in _RECORDED}
+    versions = {name: version(name) for name in _RECORDED}
+    for name in _RECORDED_IF_THERE:
+        with suppress(PackageNotFoundError):
+            versions[name] = version(name)
+    return versions
 
 
 def _peak_memory_mb() -> float:

@@ -116,7 +116,9 @@ def plan_study(study: Study, store: Store, progress: Progress, *, ask_hub: bool 
         cached = {stage.key: _cached(stage, store, known) for stage in stages}
         notes = [*resolution.notes, *finder.notes()]
         shapes = _shapes(resolution, notes)
-        estimator = Estimator(store, shapes, lambda stage: not cached[stage.key][1])
+        runtime = resolution.study.runtime
+        again = runtime.gradient_checkpointing
+        estimator = Estimator(store, shapes, lambda stage: not cached[stage.key][1], checkpointed=again)
         costs = estimator.costs(stages)
     planned = [_planned(stage, *cached[stage.key], cost) for stage, cost in zip(stages, costs, strict=True)]
     notes = list(dict.fromkeys([*notes, *estimator.notes]))
@@ -127,7 +129,7 @@ def plan_study(study: Study, store: Store, progress: Progress, *, ask_hub: bool 
             listed.append(words)
     totals = _totals(planned, experiments)
     missing = [stage for stage in stages if not cached[stage.key][1]]
-    cohorts = [len(unit) for unit in units(missing, resolution.study.runtime.cohort) if len(unit) > 1]
+    cohorts = [len(unit) for unit in units(missing, runtime.cohort) if len(unit) > 1]
     together = sum(cohorts), len(cohorts)
     return Plan(resolution.study, methods, len(experiments), planned, totals, notes, together, estimator.longest)
 

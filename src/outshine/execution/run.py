@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from outshine.audit.findings import Finding, leaks
 from outshine.core.errors import DataError
 from outshine.core.progress import Progress, Silent
+from outshine.core.runtime import Runtime
 from outshine.core.stage import Stage, in_order
 from outshine.core.store import Store
 from outshine.execution.local import LocalExecutor
+from outshine.models.spec import in_four_bits
 from outshine.stages.audit import Audit
 from outshine.stages.finetune import Finetune
 from outshine.studies.expand import Experiment, Resolution, expand, resolve_study
@@ -44,7 +46,7 @@ def run_study(study: Study, store: Store, progress: Progress | None = None, *, a
     check_leaks({name: audit.read(store) for name, audit in audits.items()}, progress, allow_leaks)
     experiments = expand(resolution, store)
     asked = by_model(experiments)
-    check_models(executor.missing(asked))
+    check_models(executor.missing(asked), study.runtime)
     executor.run(asked)
     return _finished(resolution, audits, experiments, store)
 
@@ -100,13 +102,18 @@ def check_leaks(findings: Mapping[str, list[Finding]], progress: Progress, allow
                 progress.note(f"{name}: {finding.severity}, {finding.check}: {finding.message}")
 
 
-def check_models(stages: Sequence[Stage]) -> None:
+def check_models(stages: Sequence[Stage], runtime: Runtime) -> None:
     """Have the weights and tokenizers of all models at hand before anything is computed. Raises OutshineError."""
-    refs = {stage.classifier.model.identity: stage.classifier.model for stage in stages if isinstance(stage, Finetune)}
+    specs = [stage.classifier for stage in stages if isinstance(stage, Finetune)]
+    refs = {spec.model.identity: spec.model for spec in specs}
     if refs:
-        from outshine.models.loading import load_tokenizer
+        from outshine.models.device import pick_device
+        from outshine.models.loading import DTYPES, load_tokenizer
+        from outshine.models.nf4 import check_nf4
         from outshine.models.resolve import weights_folder
 
+        for dtype in {spec.compute_dtype for spec in specs if in_four_bits(spec)}:
+            check_nf4(pick_device(runtime), DTYPES[dtype])
         for ref in sorted(refs.values(), key=lambda ref: ref.name):
             weights_folder(ref)
             load_tokenizer(ref)

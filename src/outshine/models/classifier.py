@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from outshine.core.errors import ModelError
 from outshine.core.rng import stream_seed
-from outshine.models.lora import add_lora, remove_lora
+from outshine.models.lora import add_lora, find_blocks, remove_lora
 from outshine.models.packing import Pack, Packing
 from outshine.models.spec import ClassifierSpec, Full, LoRA, Pooling
 
@@ -87,6 +87,10 @@ class Classifier(nn.Module):
     def members(self) -> list[dict[str, nn.Parameter]]:
         """As a cohort of one."""
         return [self.trainable()]
+
+    def blocks(self) -> nn.ModuleList:
+        """The backbone's transformer blocks."""
+        return find_blocks(self.backbone, self.spec.num_layers)[1]
 
     def trainable(self) -> dict[str, nn.Parameter]:
         """The parameters that training changes, by name."""

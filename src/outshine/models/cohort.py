@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from outshine.core.errors import ModelError
 from outshine.models.classifier import Classifier
-from outshine.models.lora import LoRALinear, adapters, place
+from outshine.models.lora import LoRALinear, adapters, find_blocks, place
 from outshine.models.lowrank import updated_linear
 from outshine.models.packing import Pack, Packing
 from outshine.models.spec import ClassifierSpec, Full, LoRA
@@ -77,6 +77,10 @@ class Cohort:
     def members(self) -> list[dict[str, nn.Parameter]]:
         """The parameters that training changes, by the names that they have in a classifier alone."""
         return self._trainable
+
+    def blocks(self) -> nn.ModuleList:
+        """The backbone's transformer blocks, which all members share."""
+        return find_blocks(self.backbone, self.spec.num_layers)[1]
 
     def log_odds(self, input_ids: Int[Tensor, "b t"], mask: Int[Tensor, "b t"]) -> Float[Tensor, "m b"]:
         """The log-odds of y = 1 that each member gives to each text."""

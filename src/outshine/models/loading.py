@@ -15,23 +15,27 @@ from torch import nn
 
 from outshine.core.errors import ModelError
 from outshine.models.attention import use_plain_attention
-from outshine.models.lora import find_blocks
+from outshine.models.lora import block_linears, find_blocks, place
+from outshine.models.nf4 import NF4Linear, check_nf4
 from outshine.models.resolve import config_folder, read_config, weights_folder
-from outshine.models.spec import ClassifierSpec, Full, ModelRef
+from outshine.models.spec import ClassifierSpec, Full, ModelRef, in_four_bits
 
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
 
 
 def load_backbone(spec: ClassifierSpec, device: torch.device) -> nn.Module:
     """The pretrained base model (no language-model or classification head), cut to `num_layers` blocks.
 
-    Full fine-tuning loads float32 master weights whatever the compute dtype. Raises ModelError where the
-    checkpoint lacks weights that the model needs (they would be random).
+    Full fine-tuning loads float32 master weights whatever the compute dtype. A base kept in four bits goes to the
+    device layer by layer and is never dense there as a whole. Raises ModelError where the checkpoint lacks
+    weights that the model needs (they would be random), SettingsError where four bits cannot be had.
     """
     from transformers import AutoConfig, AutoModel
 
     folder = weights_folder(spec.model)
-    dtype = _DTYPES[spec.compute_dtype]
+    dtype = DTYPES[spec.compute_dtype]
+    if in_four_bits(spec):
+        check_nf4(device, dtype)
     if isinstance(spec.tuning, Full):
         dtype = torch.promote_types(dtype, torch.float32)
     # what is not in the checkpoint is drawn before it is refused or dropped: not from the caller's stream
@@ -55,6 +59,9 @@ def load_backbone(spec: ClassifierSpec, device: torch.device) -> nn.Module:
     if device.type == "cpu" and spec.compute_dtype == "bfloat16":
         with _quiet():
             use_plain_attention(backbone)
+    if in_four_bits(spec):
+        for path, module in block_linears(backbone, spec.num_layers):
+            place(backbone, path, NF4Linear(module, device))
     return backbone.to(device)
 
 

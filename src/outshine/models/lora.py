@@ -20,6 +20,7 @@ from transformers.pytorch_utils import Conv1D
 from outshine.core.errors import ModelError
 from outshine.core.rng import stream_seed
 from outshine.models.lowrank import updated_linear
+from outshine.models.nf4 import NF4Linear
 from outshine.models.spec import LoRA
 
 
@@ -72,7 +73,7 @@ def block_linears(backbone: nn.Module, num_layers: int) -> list[tuple[str, nn.Mo
     return [
         (f"{prefix}.{name}", module)
         for name, module in blocks.named_modules()
-        if isinstance(module, nn.Linear | Conv1D)
+        if isinstance(module, nn.Linear | Conv1D | NF4Linear)
     ]
 
 
@@ -113,7 +114,7 @@ def save_peft(backbone: nn.Module, settings: LoRA, base_name: str, folder: Path)
         "lora_dropout": 0.0,
         "bias": "none",
         "target_modules": sorted(wrapped),
-        "fan_in_fan_out": any(isinstance(layer.base, Conv1D) for layer in wrapped.values()),
+        "fan_in_fan_out": any(_stored_transposed(layer.base) for layer in wrapped.values()),
         "inference_mode": True,
     }
     folder.mkdir(parents=True, exist_ok=True)
@@ -128,8 +129,13 @@ def place(root: nn.Module, path: str, new: nn.Module) -> None:
 
 
 def _features(base: nn.Module) -> tuple[int, int]:
-    if isinstance(base, nn.Linear):
+    if isinstance(base, nn.Linear | NF4Linear):
         return base.in_features, base.out_features
     if isinstance(base, Conv1D):  # GPT-2 stores [in, out]
         return base.weight.shape[0], base.weight.shape[1]
     raise ModelError(f"{type(base).__name__} is no linear layer")
+
+
+def _stored_transposed(base: nn.Module) -> bool:
+    """Whether the pretrained model has the layer's weights as [in, out]."""
+    return isinstance(base, Conv1D) or (isinstance(base, NF4Linear) and base.transposed)

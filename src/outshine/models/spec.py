@@ -19,6 +19,11 @@ class LoRA(Settings):
     kind: Literal["lora"] = "lora"
     rank: PositiveInt = Field(default=8, description="columns of A, rows of B")
     alpha: PositiveFloat = Field(default=8.0, description="the update is scaled by alpha / rank")
+    base: Literal["dense", "nf4"] = Field(
+        default="dense",
+        description="how the frozen linear layers of the blocks are kept: dense, as they are computed, or nf4, in four "
+        "bits (QLoRA, arXiv:2305.14314), with the extra outshine[4bit]",
+    )
 
 
 class Full(Settings):
@@ -110,3 +115,8 @@ class ClassifierSpec(Settings):
         whole = self.model.num_layers
         part = f" ({self.num_layers} of {whole} blocks)" if 0 < self.num_layers < whole else ""
         return f"{self.model.name}{part}"
+
+
+def in_four_bits(spec: ClassifierSpec) -> bool:
+    """Whether the frozen base is kept in four bits."""
+    return isinstance(spec.tuning, LoRA) and spec.tuning.base == "nf4"

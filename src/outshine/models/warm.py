@@ -12,7 +12,7 @@ from torch import nn
 from outshine.models.classifier import Classifier
 from outshine.models.cohort import Cohort
 from outshine.models.loading import load_backbone
-from outshine.models.spec import ClassifierSpec, Full
+from outshine.models.spec import ClassifierSpec, Full, in_four_bits
 
 _SLOT = "backbone"
 
@@ -58,7 +58,8 @@ def pretrained(spec: ClassifierSpec, device: torch.device, memory: dict[str, Any
 
 def _take(spec: ClassifierSpec, device: torch.device, memory: dict[str, Any]) -> tuple[Any, nn.Module]:
     """What names a base in `memory`, and that base: from there, or loaded."""
-    wanted = (spec.model.identity, spec.num_layers, spec.compute_dtype, spec.tuning.kind == "full", str(device))
+    kept = (isinstance(spec.tuning, Full), in_four_bits(spec))
+    wanted = (spec.model.identity, spec.num_layers, spec.compute_dtype, *kept, str(device))
     name, backbone = memory.pop(_SLOT, (None, None))
     if name != wanted:
         del backbone  # before the next one is loaded: two may not fit

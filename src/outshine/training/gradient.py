@@ -40,6 +40,10 @@ class Trainee(Protocol):
         """What training changes, by name, of each member."""
         ...
 
+    def blocks(self) -> nn.ModuleList:
+        """The transformer blocks."""
+        ...
+
     def log_odds(self, input_ids: Int[Tensor, "b t"], mask: Int[Tensor, "b t"]) -> Float[Tensor, "m b"]:
         """The log-odds that each member gives to each text."""
         ...
@@ -69,15 +73,16 @@ def accumulate_gradient(
 
     tokens: of the n texts; labels: [n] for each member; losses: one for each member. The gradient is
     g = (1/n) Σᵢ ∇ loss(zᵢ, yᵢ) with n the size of this effective batch, so that micro-batches (cut by the
-    runtime's token budget, which all members share, of similar length or packed) change it by rounding only. No
-    member's loss depends on another's parameters.
+    runtime's token budget, which all members share, of similar length or packed) change it by rounding only, and so
+    does gradient checkpointing. No member's loss depends on another's parameters.
     """
     num_members = len(losses)
     y = torch.as_tensor(np.stack(labels), dtype=trainee.head.dtype, device=trainee.device)
     log_odds = torch.empty(num_members, len(tokens), dtype=torch.float64)
     means = [0.0] * num_members
     limits = training_limits(runtime, trainee.device.type).shared(num_members)
-    for rows, z in passes(trainee, tokens, pad_id, limits):
+    blocks = trainee.blocks() if runtime.gradient_checkpointing else ()
+    for rows, z in passes(trainee, tokens, pad_id, limits, blocks):
         shares = [loss(z[i], y[i, rows], step).sum() / len(tokens) for i, loss in enumerate(losses)]
         torch.stack(shares).sum().backward()
         log_odds[:, rows] = z.detach().cpu().double()

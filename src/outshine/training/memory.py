@@ -24,15 +24,18 @@ class _Since(NamedTuple):
     step: int
     token_budget: int
     eval_token_budget: int
+    gradient_checkpointing: bool = False
 
     def budgets(self) -> dict[str, int]:
         """By the names that they have in a runtime."""
-        return {"token_budget": self.token_budget, "eval_token_budget": self.eval_token_budget}
+        return {name: value for name, value in self._asdict().items() if name != "step"}
 
 
 class Budgets:
     """The token budgets of a run, halved from the update on at which they were too large.
 
+    Where training runs out of memory with one text at a time, gradient checkpointing is switched on and the budget
+    begins anew: a token then needs a small part of the memory.
     Kept in the file `path` before the smaller ones are used, so that a run that is taken up again cuts every batch
     as before. Those of a run that began with other budgets are not used.
     """
@@ -41,7 +44,7 @@ class Budgets:
         budget = runtime.budget(device_type)
         self._runtime = runtime
         self._path = path
-        self._start = _Since(0, budget.training, budget.evaluation)
+        self._start = _Since(0, budget.training, budget.evaluation, runtime.gradient_checkpointing)
 
     def at(self, step: int) -> Runtime:
         """The runtime with the budgets of update `step` (from 0)."""
@@ -59,19 +62,30 @@ class Budgets:
             except RuntimeError as error:  # torch.OutOfMemoryError is one
                 if not is_out_of_memory(error):
                     raise
-                if getattr(self._now(step), part) <= least:
+                exhausted = getattr(self._now(step), part) <= least
+                if exhausted and (part == "eval_token_budget" or runtime.gradient_checkpointing):
                     raise TrainingError(
                         f"out of memory with one text at a time ({least} tokens); use a smaller max_length or model, "
                         "a smaller runtime.cohort, or a device with more memory"
                     ) from error
-            self._halve(step, part)
+            if exhausted:
+                self._checkpoint(step)
+            else:
+                self._halve(step, part)
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
 
     def _halve(self, step: int, part: Part) -> None:
         now = self._now(step)
-        smaller = now._replace(**{"step": step, part: max(1, getattr(now, part) // 2)})
-        changes = [*self._changes(), smaller]
+        self._add(now._replace(**{"step": step, part: max(1, getattr(now, part) // 2)}))
+
+    def _checkpoint(self, step: int) -> None:
+        """The last resort of training: about twice the forward passes, and a budget that begins anew."""
+        whole = self._start.token_budget
+        self._add(self._now(step)._replace(step=step, token_budget=whole, gradient_checkpointing=True))
+
+    def _add(self, change: _Since) -> None:
+        changes = [*self._changes(), change]
         self._path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self._path.with_suffix(".new")
         temporary.write_text(json.dumps(changes), encoding="utf-8")

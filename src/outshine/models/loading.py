@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -22,11 +22,14 @@ from outshine.models.spec import ClassifierSpec, Full, ModelRef
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
 
 
-def load_backbone(spec: ClassifierSpec, device: torch.device) -> nn.Module:
+def load_backbone(
+    spec: ClassifierSpec, device: torch.device, move: Callable[[nn.Module], nn.Module] | None = None
+) -> nn.Module:
     """The pretrained base model (no language-model or classification head), cut to `num_layers` blocks.
 
-    Full fine-tuning loads float32 master weights whatever the compute dtype. Raises ModelError where the
-    checkpoint lacks weights that the model needs (they would be random).
+    Full fine-tuning loads float32 master weights whatever the compute dtype. `move` brings the model from CPU memory
+    to the device; None: whole. Raises ModelError where the checkpoint lacks weights that the model needs (they would be
+    random).
     """
     from transformers import AutoConfig, AutoModel
 
@@ -55,7 +58,7 @@ def load_backbone(spec: ClassifierSpec, device: torch.device) -> nn.Module:
     if device.type == "cpu" and spec.compute_dtype == "bfloat16":
         with _quiet():
             use_plain_attention(backbone)
-    return backbone.to(device)
+    return move(backbone) if move else backbone.to(device)
 
 
 def load_structure(spec: ClassifierSpec) -> nn.Module:

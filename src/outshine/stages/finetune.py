@@ -53,6 +53,7 @@ class Finetune(Predictor):
     """
 
     VERSION: ClassVar[int] = 1
+    shares_model: ClassVar[bool] = True
 
     classifier: ClassifierSpec
     train_split: Literal["weak_train", "strong_train"]

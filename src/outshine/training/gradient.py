@@ -12,7 +12,9 @@ from torch import Tensor, nn
 
 from outshine.core.runtime import Runtime
 from outshine.losses import RunningLoss
+from outshine.models.sharding import team_of
 from outshine.training.batching import collate, micro_batches
+from outshine.training.dealing import add_up, add_up_gradients, deal
 
 
 @runtime_checkable
@@ -59,23 +61,31 @@ def accumulate_gradient(
     tokens: of the n texts; labels: [n] for each member; losses: one for each member. The gradient is
     g = (1/n) Σᵢ ∇ loss(zᵢ, yᵢ) with n the size of this effective batch, so that micro-batches (cut by the
     runtime's token budget, which all members share, of similar length) change it by rounding only. No member's
-    loss depends on another's parameters.
+    loss depends on another's parameters. Processes that share a base deal the micro-batches out among themselves
+    and add up what they found (`.grad` is to be None before): each ends with the whole gradient and all log-odds.
     """
     num_members = len(losses)
     y = torch.as_tensor(np.stack(labels), dtype=trainee.head.dtype, device=trainee.device)
     lengths = [len(ids) for ids in tokens]
-    log_odds = torch.empty(num_members, len(lengths), dtype=torch.float64)
-    means = [0.0] * num_members
+    log_odds = torch.zeros(num_members, len(lengths), dtype=torch.float64)
+    means = torch.zeros(num_members, dtype=torch.float64)
+    team = team_of(trainee)
     budget, most = shared(runtime.token_budget, num_members), runtime.max_rows and shared(runtime.max_rows, num_members)
-    for rows in micro_batches(lengths, range(len(lengths)), budget, most):
+    for rows, counts, _ in deal(micro_batches(lengths, range(len(lengths)), budget, most), team):
         ids, mask = collate(tokens, rows, pad_id, trainee.device)
         z = trainee.log_odds(ids, mask)
+        if not counts:
+            (z.sum() * 0).backward()
+            continue
         shares = [loss(z[i], y[i, rows], step).sum() / len(lengths) for i, loss in enumerate(losses)]
         torch.stack(shares).sum().backward()
         log_odds[:, rows] = z.detach().cpu().double()
         for i, share in enumerate(shares):
             means[i] += share.item()
-    return [Outcome(mean, row) for mean, row in zip(means, log_odds, strict=True)]
+    add_up_gradients(trainee.members(), team)
+    add_up(log_odds, team)
+    add_up(means, team)
+    return [Outcome(mean.item(), row) for mean, row in zip(means, log_odds, strict=True)]
 
 
 def shared(budget: int, num_members: int) -> int:

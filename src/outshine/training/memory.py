@@ -9,8 +9,9 @@ from typing import Literal, NamedTuple, TypeVar
 
 import torch
 
-from outshine.core.errors import TrainingError
+from outshine.core.errors import SettingsError, TrainingError
 from outshine.core.runtime import Runtime
+from outshine.core.team import ALONE, Team
 
 T = TypeVar("T")
 Part = Literal["token_budget", "eval_token_budget"]
@@ -35,20 +36,25 @@ class Budgets:
 
     Kept in the file `path` before the smaller ones are used, so that a run that is taken up again cuts every batch
     as before. Those of a run that began with other budgets are not used.
+
+    Processes that share a model cannot try again: the others wait in the middle of a pass for the one that has no
+    memory left. It writes the smaller budget down and the run ends; the next start finds it and goes on.
     """
 
-    def __init__(self, runtime: Runtime, path: Path) -> None:
+    def __init__(self, runtime: Runtime, path: Path, team: Team = ALONE) -> None:
         self._runtime = runtime
         self._path = path
+        self._team = team
 
     def at(self, step: int) -> Runtime:
         """The runtime with the budgets of update `step` (from 0)."""
-        return self._runtime.model_copy(update=self._now(step).budgets())
+        return self._runtime.model_copy(update=_Since(*self._team.tell(self._now(step))).budgets())
 
     def fitting(self, step: int, part: Part, compute: Callable[[Runtime], T], least: int) -> T:
         """What `compute` gives with the largest budget of halves that fits into memory.
 
-        least: padded tokens of the largest single text; raises TrainingError where not even that fits.
+        least: padded tokens of the largest single text; raises TrainingError where not even that fits, and
+        SettingsError where processes that share a model are to be started again.
         """
         while True:
             runtime = self.at(step)
@@ -63,6 +69,11 @@ class Budgets:
                         "a smaller runtime.cohort, or a device with more memory"
                     ) from error
             self._halve(step, part)
+            if self._team.size > 1:
+                raise SettingsError(
+                    f"out of memory with runtime.{part}: {getattr(runtime, part)}; the next start goes on from the "
+                    "last checkpoint with half of it (torchrun --max-restarts 9 starts again by itself)"
+                )
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
 

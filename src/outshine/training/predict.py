@@ -8,7 +8,9 @@ import numpy as np
 import torch
 
 from outshine.core.errors import TrainingError
+from outshine.models.sharding import forward_only, team_of
 from outshine.training.batching import collate, micro_batches
+from outshine.training.dealing import add_up, deal
 from outshine.training.gradient import Trainee, shared
 
 
@@ -39,15 +41,19 @@ def predict_together(
 ) -> np.ndarray:
     """Log-odds of P(y = 1) that each member gives to each text, float64, shape [m, n]; they may not be finite."""
     lengths, num_members = [len(ids) for ids in tokens], len(trainee.members())
-    log_odds = np.empty((num_members, len(tokens)), dtype=np.float64)
+    log_odds = np.zeros((num_members, len(tokens)), dtype=np.float64)
     most = max_rows and shared(max_rows, num_members)
-    done = 0
-    with torch.inference_mode():
-        for rows in micro_batches(lengths, range(len(tokens)), shared(token_budget, num_members), most):
+    done, team = 0, team_of(trainee)
+    with forward_only(team):
+        batches = micro_batches(lengths, range(len(tokens)), shared(token_budget, num_members), most)
+        for rows, counts, dealt in deal(batches, team):
             ids, mask = collate(tokens, rows, pad_id, trainee.device)
-            log_odds[:, rows] = trainee.log_odds(ids, mask).cpu().double().numpy()
-            done += len(rows)
+            found = trainee.log_odds(ids, mask)
+            if counts:
+                log_odds[:, rows] = found.cpu().double().numpy()
+            done += sum(map(len, dealt))
             advance(done, len(tokens))
+    add_up(torch.from_numpy(log_odds), team)
     return log_odds
 
 

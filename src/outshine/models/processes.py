@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 # the others wait while the leader prepares, probes, audits or waits for a lock; a process that dies ends the wait
 _PATIENCE = timedelta(days=365)
-_FAILED = "outshine/failed"
+_FAILED = "failed"
 
 
 class EndedError(OutshineError):
@@ -95,19 +95,22 @@ def join() -> Processes:
         return Processes(None)
     from torch.distributed.rendezvous import rendezvous
 
+    cuda = torch.cuda.is_available()
+    if cuda and local_rank() < torch.cuda.device_count():
+        torch.cuda.set_device(local_rank())
     try:
-        store, rank, size = next(rendezvous("env://"))
+        found, rank, size = next(rendezvous("env://"))
+        # the same store serves a second start after a failure, and still has the addresses of the first
+        store = dist.PrefixStore(f"outshine/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", found)
+        dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", store=store, rank=rank, world_size=size)
+        team = Processes(store)
     except (ValueError, RuntimeError) as error:
         raise SettingsError(
             f"WORLD_SIZE={os.environ.get('WORLD_SIZE')} asks for several processes, but they cannot find each other "
             f"({str(error).splitlines()[0]}); start them with torchrun, or unset WORLD_SIZE"
         ) from error
-    cuda = torch.cuda.is_available()
-    if cuda and local_rank() < torch.cuda.device_count():
-        torch.cuda.set_device(local_rank())
-    dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", store=store, rank=rank, world_size=size)
     atexit.register(dist.destroy_process_group)
-    return Processes(store)
+    return team
 
 
 @contextmanager

@@ -72,7 +72,8 @@ class Budgets:
             if self._team.size > 1:
                 raise SettingsError(
                     f"out of memory with runtime.{part}: {getattr(runtime, part)}; the next start goes on from the "
-                    "last checkpoint with half of it (torchrun --max-restarts 9 starts again by itself)"
+                    "last checkpoint with half of it (torchrun --max-restarts 9 starts again by itself); "
+                    "a smaller one from the beginning saves the trouble"
                 )
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.distributed_c10d import PrefixStore
 
 from outshine.core.errors import OutshineError, SettingsError
 from outshine.core.team import Team
 
 if TYPE_CHECKING:
-    from torch._C._distributed_c10d import Store
+    from torch.distributed.distributed_c10d import Store
 
 T = TypeVar("T")
 
@@ -101,7 +102,7 @@ def join() -> Processes:
     try:
         found, rank, size = next(rendezvous("env://"))
         # the same store serves a second start after a failure, and still has the addresses of the first
-        store = dist.PrefixStore(f"outshine/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", found)
+        store = PrefixStore(f"outshine/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", found)
         dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", store=store, rank=rank, world_size=size)
         team = Processes(store)
     except (ValueError, RuntimeError) as error:

@@ -33,7 +33,7 @@ def load_shared(spec: ClassifierSpec, device: torch.device, team: Team) -> nn.Mo
     _check_device(device)
     mesh = init_device_mesh(device.type, (team.size,))
     shared: nn.Module | None = None
-    for turn in range(local_size()):
+    for turn in range(team.size):  # machines may have different numbers of processes, but all wait as often
         if turn == local_rank():
             shared = load_backbone(spec, device, lambda whole: _shard(whole, spec.num_layers, mesh))
         team.tell(None)

@@ -8,6 +8,7 @@ from outshine.analysis.results import Results
 from outshine.core.progress import Progress
 from outshine.core.store import Store, default_store
 from outshine.execution.run import run_study
+from outshine.execution.team import together
 from outshine.report.write import check_writable, write_outputs
 from outshine.studies.study import Study
 
@@ -24,12 +25,14 @@ def run(
 
     What `store` (default: `default_store()`) already has is not computed again. With `out`, the tables,
     `study.yaml` and `report.html` are written there. A dataset whose audit finds a leak is refused unless
-    `allow_leaks`. Raises OutshineError for what a user can mend.
+    `allow_leaks`. Where torchrun started several processes, all call this and compute together; the first
+    writes. Raises OutshineError for what a user can mend.
     """
-    if out is not None:
-        check_writable(Path(out))
-    opened = Store(Path(store) if store is not None else default_store())
-    finished = run_study(study, opened, progress, allow_leaks=allow_leaks)
-    if out is not None:
-        write_outputs(finished, opened, Path(out))
-    return finished.results
+    with together() as team:
+        if out is not None and team.leads:
+            check_writable(Path(out))
+        opened = Store(Path(store) if store is not None else default_store())
+        finished = run_study(study, opened, progress, allow_leaks=allow_leaks, team=team)
+        if out is not None and team.leads:
+            write_outputs(finished, opened, Path(out))
+        return finished.results

@@ -8,8 +8,9 @@ import torch
 from runs import machine, rows, run, validation
 from test_resume import CutOffError, same, stopper
 
-from outshine.core.errors import TrainingError
+from outshine.core.errors import SettingsError, TrainingError
 from outshine.core.runtime import Runtime
+from outshine.core.team import Team
 from outshine.models.classifier import Classifier
 from outshine.models.loading import load_backbone
 from outshine.training.loop import finetune, predict_fitting
@@ -135,6 +136,25 @@ def test_budgets_of_a_run_that_began_with_others_are_not_used(tmp_path):
     assert Budgets(Runtime(token_budget=64), path, "cpu").at(2).token_budget == 64
     assert Budgets(Runtime(token_budget=32), path, "cpu").at(3).token_budget == 32
     assert Budgets(Runtime(token_budget=64, gradient_checkpointing=True), path, "cpu").at(3).token_budget == 64
+
+
+class OneOfTwo(Team):
+    """A process with a partner that waits for it."""
+
+    rank, size = 1, 2
+
+
+def test_processes_that_share_a_model_start_again_with_half_the_budget(tmp_path):
+    path = tmp_path / "budgets.json"
+    for expected in ("64", "32"):
+        with pytest.raises(
+            SettingsError, match=rf"out of memory with runtime.token_budget: {expected}; the next start"
+        ):
+            Budgets(Runtime(token_budget=64), path, "cpu", OneOfTwo()).fitting(3, "token_budget", failing_above(16), 1)
+    assert (
+        Budgets(Runtime(token_budget=64), path, "cpu", OneOfTwo()).fitting(3, "token_budget", failing_above(16), 1)
+        == 16
+    )
 
 
 def failing_above(most: int):

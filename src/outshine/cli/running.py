@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,6 +27,7 @@ from outshine.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from outshine.core.team import Team
     from outshine.studies.study import Study
 
 OutOption = Annotated[Path, typer.Option("--out", "-o", help="Folder for tables, study.yaml and report.html.")]
@@ -62,13 +64,14 @@ def run(
 
     Example: outshine run --dataset sciq,cola --weak Qwen/Qwen1.5-0.5B --strong meta-llama/Meta-Llama-3-8B
     """
-    built = build_study(
-        study,
-        *(dataset, weak, strong, loss, seed, n_train, n_val, n_test, settings),
-        controls=controls,
-        trajectories=trajectories,
-    )
-    _run(built, store, out, allow_leaks)
+    with _together() as team:
+        built = build_study(
+            study,
+            *(dataset, weak, strong, loss, seed, n_train, n_val, n_test, settings),
+            controls=controls,
+            trajectories=trajectories,
+        )
+        _run(built, store, out, team, allow_leaks)
 
 
 def demo(
@@ -79,23 +82,34 @@ def demo(
     settings: SetOption = None,
 ) -> None:
     """Run the embedded default: tiny models and tasks that come with outshine, fully offline."""
-    _run(build_study("demo", seed=seed, loss=loss, settings=settings), store, out)
+    with _together() as team:
+        _run(build_study("demo", seed=seed, loss=loss, settings=settings), store, out, team)
 
 
-def _run(study: Study, store: Path | None, out: Path, allow_leaks: bool = False) -> None:
+def _together() -> AbstractContextManager[Team]:
+    from outshine.execution.team import together
+
+    return together()
+
+
+def _run(study: Study, store: Path | None, out: Path, team: Team, allow_leaks: bool = False) -> None:
     from outshine.cli.show import console, progress
     from outshine.cli.tables import print_results
+    from outshine.core.progress import Silent
     from outshine.execution.run import run_study
     from outshine.report.write import check_writable, write_outputs
 
-    check_writable(out)
+    if team.leads:
+        check_writable(out)
     opened = open_store(store)
-    with progress() as shown:
+    with progress() if team.leads else nullcontext(Silent()) as shown:
         try:
-            finished = run_study(study, opened, shown, allow_leaks=allow_leaks)
+            finished = run_study(study, opened, shown, allow_leaks=allow_leaks, team=team)
         except KeyboardInterrupt:
             shown.note("interrupted; finished stages are kept: run the same command again to go on")
             raise typer.Exit(INTERRUPTED) from None
+    if not team.leads:
+        return
     written = write_outputs(finished, opened, out)
     screen = console()
     print_results(finished.results, finished.resolution.study.loss.kind, screen)

@@ -36,6 +36,7 @@ class Stage(Settings):
 
     VERSION: ClassVar[int] = 1
     stage: ClassVar[str] = ""
+    shares_model: ClassVar[bool] = False  # several processes run it together; else the leader of them alone
 
     @cached_property
     def key(self) -> str:

@@ -11,11 +11,14 @@ from outshine.core.progress import Progress, Silent
 from outshine.core.runtime import Runtime
 from outshine.core.stage import Stage, in_order
 from outshine.core.store import Store
+from outshine.core.team import ALONE, Team
 from outshine.execution.local import LocalExecutor
+from outshine.execution.team import TeamExecutor, leader_first
 from outshine.models.spec import in_four_bits
 from outshine.stages.audit import Audit
 from outshine.stages.finetune import Finetune
 from outshine.studies.expand import Experiment, Resolution, expand, resolve_study
+from outshine.studies.parse import parse_study
 from outshine.studies.study import Study
 
 if TYPE_CHECKING:
@@ -31,22 +34,29 @@ class Finished(NamedTuple):
     findings: Mapping[str, list[Finding]]  # dataset's name -> every check of its audit
 
 
-def run_study(study: Study, store: Store, progress: Progress | None = None, *, allow_leaks: bool = False) -> Finished:
+def run_study(
+    study: Study, store: Store, progress: Progress | None = None, *, allow_leaks: bool = False, team: Team = ALONE
+) -> Finished:
     """Compute what the store lacks and read the results. Raises OutshineError for what a user can mend.
 
     A dataset whose audit finds a leak is refused before anything is trained, unless `allow_leaks`.
+    With a `team` every process of it calls this, and the leader's progress alone is shown.
     """
-    progress = progress or Silent()
-    resolution = resolve_study(study)
+    progress = progress if progress and team.leads else Silent()
+    resolution = _resolved(study, team)
     for note in resolution.notes:
         progress.note(note)
-    executor = LocalExecutor(store, study.runtime, progress)
+    alone = team.size == 1
+    executor = (
+        LocalExecutor(store, study.runtime, progress) if alone else TeamExecutor(store, study.runtime, progress, team)
+    )
     audits = _audits(resolution)
     executor.run([*audits.values()])
     check_leaks({name: audit.read(store) for name, audit in audits.items()}, progress, allow_leaks)
     experiments = expand(resolution, store)
     asked = by_model(experiments)
-    check_models(executor.missing(asked), study.runtime)
+    missing = executor.missing(asked)
+    leader_first(team, lambda: check_models(missing, study.runtime))
     executor.run(asked)
     return _finished(resolution, audits, experiments, store)
 
@@ -59,6 +69,15 @@ def read_study(study: Study, store: Store) -> Finished:
     experiments = expand(resolution, store)
     _check_there(by_model(experiments), store)
     return _finished(resolution, audits, experiments, store)
+
+
+def _resolved(study: Study, team: Team) -> Resolution:
+    """The leader asks the hub; the others make the same choices from what it was told."""
+    if team.leads:
+        resolution = resolve_study(study)
+        team.tell(resolution.study.model_dump(mode="json"))
+        return resolution
+    return resolve_study(parse_study(team.tell({})))
 
 
 def _audits(resolution: Resolution) -> dict[str, Audit]:

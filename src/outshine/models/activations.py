@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from outshine.core.errors import ModelError
 from outshine.models.classifier import pool
 from outshine.models.lora import find_blocks
+from outshine.models.sharding import forward_only, team_of
 from outshine.models.spec import Pooling
 
 
@@ -33,21 +33,27 @@ class LayerReader:
         self.layers = sorted(set(layers))
         self.pooling: Pooling = "first" if pooling == "own" else pooling
 
-    @torch.inference_mode()
     def __call__(self, input_ids: Int[Tensor, "b t"], mask: Int[Tensor, "b t"]) -> dict[int, Float[Tensor, "b d"]]:
-        """The pooled states of each layer. The forward pass ends after the deepest of them."""
+        """The pooled states of each layer. The forward pass ends after the deepest of them.
+
+        Where several processes share the backbone it goes through to its end: one that is cut short would leave
+        borrowed weights behind.
+        """
         found: dict[int, Tensor] = {}
+        team = team_of(self.backbone)
 
         def take(layer: int, hidden: Tensor) -> None:
             found[layer] = pool(hidden, mask, self.pooling)
-            if layer == self.layers[-1]:
+            if layer == self.layers[-1] and team.size == 1:
                 raise _DeepestReachedError
 
-        with self._hooks(take):
+        with forward_only(team), self._hooks(take):
             try:
                 self.backbone(input_ids=input_ids, attention_mask=mask)
             except _DeepestReachedError:
                 return found
+        if self.layers[-1] in found:
+            return found
         raise ModelError(f"the blocks of {type(self.backbone).__name__} were not run; its activations cannot be read")
 
     @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -23,12 +23,15 @@ from outshine.models.spec import ClassifierSpec, Full, ModelRef, in_four_bits
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
 
 
-def load_backbone(spec: ClassifierSpec, device: torch.device) -> nn.Module:
+def load_backbone(
+    spec: ClassifierSpec, device: torch.device, move: Callable[[nn.Module], nn.Module] | None = None
+) -> nn.Module:
     """The pretrained base model (no language-model or classification head), cut to `num_layers` blocks.
 
     Full fine-tuning loads float32 master weights whatever the compute dtype. A base kept in four bits goes to the
-    device layer by layer and is never dense there as a whole. Raises ModelError where the checkpoint lacks
-    weights that the model needs (they would be random), SettingsError where four bits cannot be had.
+    device layer by layer and is never dense there as a whole. `move` brings any other model from CPU memory to the
+    device; None: whole. Raises ModelError where the checkpoint lacks weights that the model needs (they would be
+    random), SettingsError where four bits cannot be had.
     """
     from transformers import AutoConfig, AutoModel
 
@@ -62,7 +65,7 @@ def load_backbone(spec: ClassifierSpec, device: torch.device) -> nn.Module:
     if in_four_bits(spec):
         for path, module in block_linears(backbone, spec.num_layers):
             place(backbone, path, NF4Linear(module, device))
-    return backbone.to(device)
+    return move(backbone) if move else backbone.to(device)
 
 
 def load_structure(spec: ClassifierSpec) -> nn.Module:

@@ -9,9 +9,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from outshine.core.team import team_in
 from outshine.models.classifier import Classifier
 from outshine.models.cohort import Cohort
 from outshine.models.loading import load_backbone
+from outshine.models.sharding import load_shared
 from outshine.models.spec import ClassifierSpec, Full, in_four_bits
 
 _SLOT = "backbone"
@@ -58,10 +60,11 @@ def pretrained(spec: ClassifierSpec, device: torch.device, memory: dict[str, Any
 
 def _take(spec: ClassifierSpec, device: torch.device, memory: dict[str, Any]) -> tuple[Any, nn.Module]:
     """What names a base in `memory`, and that base: from there, or loaded."""
+    team = team_in(memory)
     kept = (isinstance(spec.tuning, Full), in_four_bits(spec))
     wanted = (spec.model.identity, spec.num_layers, spec.compute_dtype, *kept, str(device))
     name, backbone = memory.pop(_SLOT, (None, None))
     if name != wanted:
         del backbone  # before the next one is loaded: two may not fit
-        backbone = load_backbone(spec, device)
+        backbone = load_backbone(spec, device) if team.size == 1 else load_shared(spec, device, team)
     return wanted, backbone

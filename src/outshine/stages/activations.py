@@ -11,6 +11,7 @@ from pydantic import NonNegativeInt, PositiveInt
 from outshine.core.errors import ModelError
 from outshine.core.settings import NotInKey
 from outshine.core.stage import Context, Stage
+from outshine.core.team import team_in
 from outshine.models.spec import ClassifierSpec, ComputeDtype, Head, ModelRef, Pooling
 from outshine.stages.predictor import PREDICTED_SPLITS
 from outshine.stages.prepare import Texts
@@ -40,6 +41,7 @@ class Activations(Stage):
 
     VERSION: ClassVar[int] = 1
     stage: ClassVar[str] = "activations"
+    shares_model: ClassVar[bool] = True
 
     model: ModelRef
     num_layers: Annotated[PositiveInt, NotInKey()]  # blocks that are loaded: those above `layer` do not matter
@@ -55,7 +57,8 @@ class Activations(Stage):
         return f"activations of {self.model.name} on {self.texts.origin.name}, layer {self.layer}"
 
     def run(self, context: Context) -> None:
-        if not self._found(context):
+        team = team_in(context.memory)
+        if not team.tell(team.leads and self._found(context)):
             self._read_layers(context)
         texts = _asked(self.texts.read(context.store))
         rows = texts.groupby("split").cumcount()
@@ -85,12 +88,16 @@ class Activations(Stage):
         from outshine.models.warm import pretrained
 
         others = {layer: self._at(layer).key for layer in self.together if layer != self.layer}
-        others = {layer: key for layer, key in others.items() if not context.store.has(key)}
+        team = team_in(context.memory)
+        lacking = team.tell([layer for layer, key in others.items() if not context.store.has(key)])
+        others = {layer: others[layer] for layer in lacking}
         folders = {self.layer: context.folder} | {layer: context.work / str(layer) for layer in others}
         found = tokenized(self.texts, self.model, self.max_length, context.store, context.memory)
         frame = _asked(found.frame)
         with pretrained(self._spec(), pick_device(context.runtime), context.memory) as backbone:
             self._stream(backbone, frame, found.pad_id, folders, context)
+        if not team.leads:
+            return
         summary = json.dumps({"rows": len(frame), "shortened": int(frame["shortened"].sum())}, indent=1)
         for folder in folders.values():
             (folder / SUMMARY).write_text(summary, encoding="utf-8")
@@ -104,6 +111,7 @@ class Activations(Stage):
         from outshine.models.activations import LayerReader
         from outshine.stages.tensorfile import RowFile
         from outshine.training.batching import collate, evaluation_limits, micro_batches
+        from outshine.training.dealing import collected, deal
 
         tokens, splits = frame["tokens"].tolist(), frame["split"].tolist()
         places = frame.groupby("split").cumcount().tolist()
@@ -111,24 +119,31 @@ class Activations(Stage):
         reader = LayerReader(backbone, self.num_layers, list(folders), self.pooling)
         device = next(backbone.parameters()).device
         limits = evaluation_limits(context.runtime, device.type)
-        done = 0
+        batches = micro_batches([len(ids) for ids in tokens], range(len(tokens)), limits)
+        done, team = 0, team_in(context.memory)
         with ExitStack() as stack:
             files: dict[int, RowFile] = {}
-            for rows in micro_batches([len(ids) for ids in tokens], range(len(tokens)), limits):
-                for layer, states in reader(*collate(tokens, rows, pad_id, device)).items():
-                    if not states.isfinite().all():
-                        raise ModelError(
-                            f"activations of {self.model.name} at layer {layer} are not finite; "
-                            "use compute_dtype: float32 or another layer"
-                        )
-                    if layer not in files:
-                        files[layer] = stack.enter_context(
-                            RowFile(_made(folders[layer]) / ACTIVATIONS, sizes, states.shape[1], states.dtype)
-                        )
-                    for row, state in zip(rows, states.cpu(), strict=True):
-                        files[layer].put(splits[row], places[row], state)
-                done += len(rows)
+            for turn in deal(batches, team):
+                found = reader(*collate(tokens, turn.rows, pad_id, device))
+                for rows, by_layer in collected(turn, found, team):
+                    self._check(by_layer)
+                    for layer, states in by_layer.items() if team.leads else ():
+                        if layer not in files:
+                            files[layer] = stack.enter_context(
+                                RowFile(_made(folders[layer]) / ACTIVATIONS, sizes, states.shape[1], states.dtype)
+                            )
+                        for row, state in zip(rows, states.cpu(), strict=True):
+                            files[layer].put(splits[row], places[row], state)
+                    done += len(rows)
                 context.progress.advance(done, len(tokens), "texts")
+
+    def _check(self, by_layer: dict[int, torch.Tensor]) -> None:
+        for layer, states in by_layer.items():
+            if not states.isfinite().all():
+                raise ModelError(
+                    f"activations of {self.model.name} at layer {layer} are not finite; "
+                    "use compute_dtype: float32 or another layer"
+                )
 
     def _at(self, layer: int) -> Activations:
         """The same for another layer."""

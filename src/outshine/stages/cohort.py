@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from outshine.core.errors import TrainingError
 from outshine.core.stage import Context
+from outshine.core.team import team_in
 from outshine.stages.finetune import Finetune, Trial, pack_if_asked, predict_asked
 from outshine.stages.texts import tokenized
 
@@ -27,7 +28,7 @@ def run_together(stages: Sequence[Finetune], contexts: Sequence[Context], work: 
     first, context = stages[0], contexts[0]
     device = pick_device(context.runtime)
     with cohort(first.classifier, [stage.seed for stage in stages], device, context.memory) as members:
-        if members.separates():
+        if team_in(context.memory).tell(members.separates()):
             pack_if_asked(members, context)
             return _in_one_pass(members, stages, contexts, work)
     context.progress.note(f"{first.classifier.name} mixes the rows of a batch: its models are trained one by one")

@@ -54,6 +54,7 @@ class Finetune(Predictor):
     """
 
     VERSION: ClassVar[int] = 1
+    shares_model: ClassVar[bool] = True
 
     classifier: ClassifierSpec
     train_split: Literal["weak_train", "strong_train"]
@@ -197,8 +198,13 @@ class Finetune(Predictor):
 def pack_if_asked(model: Classifier | Cohort, context: Context) -> None:
     """Have texts packed where the runtime asks for it; a note where the model does not give them the same log-odds."""
     from outshine.models.packing import start_packing
+    from outshine.models.sharding import team_of
 
-    if context.runtime.packing and not start_packing(model):
+    if not context.runtime.packing:
+        return
+    if team_of(model).size > 1:
+        context.progress.note("several processes share the model: texts are padded, not packed")
+    elif not start_packing(model):
         context.progress.note(
             f"{model.spec.name} gives packed texts other log-odds than padded ones, or takes none: they are padded"
         )

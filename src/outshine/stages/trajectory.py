@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import SerializeAsAny
 
 from outshine.core.stage import Context, Stage
+from outshine.core.team import team_in
 from outshine.stages.finetune import CURVE, Finetune
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class Trajectory(Stage):
 
     VERSION: ClassVar[int] = 1
     stage: ClassVar[str] = "trajectory"
+    shares_model: ClassVar[bool] = True
 
     run_again: SerializeAsAny[Finetune]
 
@@ -41,7 +43,7 @@ class Trajectory(Stage):
 
         from outshine.training.predict import predict
 
-        kept = context.work / "test"
+        kept, leads = context.work / "test", team_in(context.memory).leads
         kept.mkdir(parents=True, exist_ok=True)
         with self.run_again.trial(context) as trial:
             test = trial.frame[trial.frame["split"] == "test"]
@@ -49,9 +51,12 @@ class Trajectory(Stage):
 
             def keep(updates: int) -> None:
                 found = predict(trial.model, tokens, trial.pad_id, context.runtime)
-                np.save(kept / f"{updates}.npy", found, allow_pickle=False)
+                if leads:
+                    np.save(kept / f"{updates}.npy", found, allow_pickle=False)
 
             self.run_again.train(trial, context, keep)
+        if not leads:
+            return
         steps = sorted(int(path.stem) for path in kept.glob("*.npy"))
         parts = [
             pd.DataFrame({"step": step, "id": ids, "log_odds": np.load(kept / f"{step}.npy", allow_pickle=False)})

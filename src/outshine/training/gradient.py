@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from outshine.core.runtime import Runtime
 from outshine.losses import RunningLoss
 from outshine.models.packing import Pack, Packing
+from outshine.models.sharding import team_of
 from outshine.training.batching import training_limits
+from outshine.training.dealing import add_up, add_up_gradients
 from outshine.training.passes import passes
 
 
@@ -74,18 +76,27 @@ def accumulate_gradient(
     tokens: of the n texts; labels: [n] for each member; losses: one for each member. The gradient is
     g = (1/n) Σᵢ ∇ loss(zᵢ, yᵢ) with n the size of this effective batch, so that micro-batches (cut by the
     runtime's token budget, which all members share, of similar length or packed) change it by rounding only, and so
-    does gradient checkpointing. No member's loss depends on another's parameters.
+    does gradient checkpointing. No member's loss depends on another's parameters. Processes that share a base deal the
+    micro-batches out among themselves and add up what they found (`.grad` is to be None before): each ends with the
+    whole gradient and all log-odds.
     """
     num_members = len(losses)
     y = torch.as_tensor(np.stack(labels), dtype=trainee.head.dtype, device=trainee.device)
-    log_odds = torch.empty(num_members, len(tokens), dtype=torch.float64)
-    means = [0.0] * num_members
-    limits = training_limits(runtime, trainee.device.type).shared(num_members)
+    log_odds = torch.zeros(num_members, len(tokens), dtype=torch.float64)
+    means = torch.zeros(num_members, dtype=torch.float64)
+    team, limits = team_of(trainee), training_limits(runtime, trainee.device.type).shared(num_members)
     blocks = trainee.blocks() if runtime.gradient_checkpointing else ()
-    for rows, z in passes(trainee, tokens, pad_id, limits, blocks):
+    for turn, z in passes(trainee, tokens, pad_id, limits, blocks):
+        if not turn.counts:
+            (z.sum() * 0).backward()
+            continue
+        rows = turn.rows
         shares = [loss(z[i], y[i, rows], step).sum() / len(tokens) for i, loss in enumerate(losses)]
         torch.stack(shares).sum().backward()
         log_odds[:, rows] = z.detach().cpu().double()
         for i, share in enumerate(shares):
             means[i] += share.item()
-    return [Outcome(mean, row) for mean, row in zip(means, log_odds, strict=True)]
+    add_up_gradients(trainee.members(), team)
+    add_up(log_odds, team)
+    add_up(means, team)
+    return [Outcome(mean.item(), row) for mean, row in zip(means, log_odds, strict=True)]

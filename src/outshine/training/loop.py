@@ -16,7 +16,9 @@ from outshine.core.errors import TrainingError
 from outshine.core.runtime import Runtime
 from outshine.losses import Loss, RunningLoss
 from outshine.models.classifier import Classifier
+from outshine.models.sharding import team_of
 from outshine.training.batching import LabelledRows, effective_batch
+from outshine.training.dealing import agreed
 from outshine.training.gradient import Outcome, Trainee, accumulate_gradient
 from outshine.training.memory import Budgets
 from outshine.training.predict import check_finite, predict_together
@@ -96,7 +98,9 @@ def finetune_together(trainee: Trainee, pupils: Sequence[Pupil], machine: Machin
     total = num_updates(len(ids), settings.batch_size, settings.epochs)
     states = [_start(pupil, members, total) for pupil, members in zip(pupils, trainee.members(), strict=True)]
     losses = [state.loss for state in states]
-    made, budgets = restore(states, machine.checkpoint), Budgets(runtime, machine.budgets, trainee.device.type)
+    team = team_of(trainee)
+    made = agreed(restore(states, machine.checkpoint), team)
+    budgets = Budgets(runtime, machine.budgets, trainee.device.type, team)
     saved_at = time.monotonic()
     orders: dict[int, list[int]] = {}
 
@@ -127,7 +131,7 @@ def finetune_together(trainee: Trainee, pupils: Sequence[Pupil], machine: Machin
 
         if all(state.error for state in states):
             break
-        if not last and time.monotonic() - saved_at >= runtime.checkpoint_seconds:
+        if not last and team.leads and time.monotonic() - saved_at >= runtime.checkpoint_seconds:
             save(states, step + 1, machine.checkpoint)
             saved_at = time.monotonic()
         machine.advance(_examples(step + 1, len(ids), settings.batch_size), settings.epochs * len(ids))
@@ -143,7 +147,7 @@ def predict_fitting(
     advance: Callable[[int, int], None] = lambda done, total: None,
 ) -> np.ndarray:
     """`predict_together` after update `step` (from 0) of a run, in batches that fit into memory; [m, n]."""
-    return Budgets(machine.runtime, machine.budgets, trainee.device.type).fitting(
+    return Budgets(machine.runtime, machine.budgets, trainee.device.type, team_of(trainee)).fitting(
         step,
         "eval_token_budget",
         lambda runtime: predict_together(trainee, tokens, machine.pad_id, runtime, advance),

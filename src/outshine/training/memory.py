@@ -9,8 +9,9 @@ from typing import Literal, NamedTuple, TypeVar
 
 import torch
 
-from outshine.core.errors import TrainingError
+from outshine.core.errors import SettingsError, TrainingError
 from outshine.core.runtime import Runtime
+from outshine.core.team import ALONE, Team
 
 T = TypeVar("T")
 Part = Literal["token_budget", "eval_token_budget"]
@@ -38,22 +39,27 @@ class Budgets:
     begins anew: a token then needs a small part of the memory.
     Kept in the file `path` before the smaller ones are used, so that a run that is taken up again cuts every batch
     as before. Those of a run that began with other budgets are not used.
+
+    Processes that share a model cannot try again: the others wait in the middle of a pass for the one that has no
+    memory left. It writes the smaller budget down and the run ends; the next start finds it and goes on.
     """
 
-    def __init__(self, runtime: Runtime, path: Path, device_type: str) -> None:
+    def __init__(self, runtime: Runtime, path: Path, device_type: str, team: Team = ALONE) -> None:
         budget = runtime.budget(device_type)
         self._runtime = runtime
         self._path = path
+        self._team = team
         self._start = _Since(0, budget.training, budget.evaluation, runtime.gradient_checkpointing)
 
     def at(self, step: int) -> Runtime:
         """The runtime with the budgets of update `step` (from 0)."""
-        return self._runtime.model_copy(update=self._now(step).budgets())
+        return self._runtime.model_copy(update=_Since(*self._team.tell(self._now(step))).budgets())
 
     def fitting(self, step: int, part: Part, compute: Callable[[Runtime], T], least: int) -> T:
         """What `compute` gives with the largest budget of halves that fits into memory.
 
-        least: padded tokens of the largest single text; raises TrainingError where not even that fits.
+        least: padded tokens of the largest single text; raises TrainingError where not even that fits, and
+        SettingsError where processes that share a model are to be started again.
         """
         while True:
             runtime = self.at(step)
@@ -62,7 +68,8 @@ class Budgets:
             except RuntimeError as error:  # torch.OutOfMemoryError is one
                 if not is_out_of_memory(error):
                     raise
-                exhausted = getattr(self._now(step), part) <= least
+                tokens = getattr(self._now(step), part)
+                exhausted = tokens <= least
                 if exhausted and (part == "eval_token_budget" or runtime.gradient_checkpointing):
                     raise TrainingError(
                         f"out of memory with one text at a time ({least} tokens); use a smaller max_length or model, "
@@ -72,6 +79,12 @@ class Budgets:
                 self._checkpoint(step)
             else:
                 self._halve(step, part)
+            if self._team.size > 1:
+                raise SettingsError(
+                    f"out of memory with runtime.{part}: {tokens}; the next start goes on from the last checkpoint "
+                    "with half of it, or with gradient checkpointing (torchrun --max-restarts 9 starts by itself); "
+                    "a smaller one from the beginning saves the trouble"
+                )
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
 

@@ -10,7 +10,9 @@ from torch import Tensor, nn
 
 from outshine.models.packing import Pack
 from outshine.models.recompute import recomputed
+from outshine.models.sharding import team_of
 from outshine.training.batching import Limits, collate, micro_batches, packs
+from outshine.training.dealing import Turn, deal
 
 if TYPE_CHECKING:
     from outshine.training.gradient import Trainee
@@ -22,18 +24,18 @@ def passes(
     pad_id: int,
     limits: Limits,
     blocks: Iterable[nn.Module] = (),
-) -> Iterator[tuple[list[int], Float[Tensor, "m b"]]]:
-    """The numbers of the texts of each micro-batch, and the log-odds that each member gives to them.
+) -> Iterator[tuple[Turn, Float[Tensor, "m b"]]]:
+    """The texts of each pass of this process, and the log-odds that each member gives to them.
 
     limits: of one member's texts; padding counts as tokens, where there is any. blocks: those that the backward pass
     runs again instead of keeping what is inside them.
     """
     lengths, packed = [len(ids) for ids in tokens], trainee.packing is not None
     cut = packs if packed else micro_batches
-    for rows in cut(lengths, range(len(tokens)), limits):
+    for turn in deal(cut(lengths, range(len(tokens)), limits), team_of(trainee)):
         with recomputed(blocks):
             if packed:
-                log_odds = trainee.packed_log_odds(Pack.of([tokens[row] for row in rows], trainee.device))
+                log_odds = trainee.packed_log_odds(Pack.of([tokens[row] for row in turn.rows], trainee.device))
             else:
-                log_odds = trainee.log_odds(*collate(tokens, rows, pad_id, trainee.device))
-        yield rows, log_odds
+                log_odds = trainee.log_odds(*collate(tokens, turn.rows, pad_id, trainee.device))
+        yield turn, log_odds

@@ -9,7 +9,9 @@ import torch
 
 from outshine.core.errors import TrainingError
 from outshine.core.runtime import Runtime
+from outshine.models.sharding import forward_only, team_of
 from outshine.training.batching import evaluation_limits
+from outshine.training.dealing import add_up
 from outshine.training.gradient import Trainee
 from outshine.training.passes import passes
 
@@ -42,14 +44,16 @@ def predict_together(
     Batches are cut by the runtime's evaluation budget, which all members share.
     """
     num_members = len(trainee.members())
-    log_odds = np.empty((num_members, len(tokens)), dtype=np.float64)
+    log_odds = np.zeros((num_members, len(tokens)), dtype=np.float64)
     limits = evaluation_limits(runtime, trainee.device.type).shared(num_members)
-    done = 0
-    with torch.inference_mode():
-        for rows, found in passes(trainee, tokens, pad_id, limits):
-            log_odds[:, rows] = found.cpu().double().numpy()
-            done += len(rows)
+    done, team = 0, team_of(trainee)
+    with forward_only(team):
+        for turn, found in passes(trainee, tokens, pad_id, limits):
+            if turn.counts:
+                log_odds[:, turn.rows] = found.cpu().double().numpy()
+            done += sum(map(len, turn.dealt))
             advance(done, len(tokens))
+    add_up(torch.from_numpy(log_odds), team)
     return log_odds
 
 

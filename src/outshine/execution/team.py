@@ -1,0 +1,121 @@
+"""A study computed by several processes, one for each GPU, that share every big model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
+
+from outshine.core.errors import OutshineError, SettingsError, StoreError
+from outshine.core.key import digest
+from outshine.core.progress import Progress
+from outshine.core.runtime import Runtime
+from outshine.core.stage import Stage, in_order
+from outshine.core.store import Store
+from outshine.core.team import ALONE, Team, remember
+from outshine.execution.cohorts import Unit
+from outshine.execution.local import LocalExecutor
+from outshine.models.spec import Full
+from outshine.stages.cohort import run_together
+from outshine.stages.finetune import Finetune
+
+T = TypeVar("T")
+
+
+@contextmanager
+def together() -> Iterator[Team]:
+    """The team that WORLD_SIZE in the environment speaks of, as torchrun sets it; usually this process alone.
+
+    Where the block fails in any process, all end: the first to fail raises its error, the others exit in silence.
+    """
+    if not os.environ.get("WORLD_SIZE", "1").isdecimal() or int(os.environ.get("WORLD_SIZE", "1")) < 2:
+        yield ALONE
+        return
+    from outshine.models.processes import joined
+
+    with joined() as team:
+        yield team
+
+
+def leader_first(team: Team, compute: Callable[[], T]) -> T:
+    """The leader's result, then everyone's own: what the leader fetched from a hub is there for the others."""
+    if team.leads:
+        result = compute()
+        team.tell(None)
+        return result
+    team.tell(None)
+    return compute()
+
+
+class TeamExecutor(LocalExecutor):
+    """What every process of a team runs. All compute the stages that share a model; the leader alone all others.
+
+    The leader decides what is missing, holds the locks and commits. What the others write is thrown away.
+    """
+
+    def __init__(self, store: Store, runtime: Runtime, progress: Progress, team: Team) -> None:
+        super().__init__(store, runtime, progress)
+        self.team = team
+        remember(team, self.memory)
+
+    def missing(self, asked: Sequence[Stage]) -> list[Stage]:
+        stages = in_order(list(asked))
+        found = [stage.key for stage in super().missing(asked)] if self.team.leads else []
+        every = digest([stage.key for stage in stages])
+        told, keys = self.team.tell((every, found))
+        if told != every:
+            raise OutshineError(
+                f"process {self.team.rank} would compute other stages than process 0; all processes must have the same "
+                "version of outshine, the same study and the same files"
+            )
+        return [stage for stage in stages if stage.key in set(keys)]
+
+    def run(self, asked: Sequence[Stage]) -> None:
+        for stage in self.missing(asked):
+            if isinstance(stage, Finetune) and isinstance(stage.classifier.tuning, Full):
+                from outshine.models.sharding import FULL
+
+                raise SettingsError(f"{stage.label}: {FULL}")
+        super().run(asked)
+
+    def _compute(self, unit: Unit) -> None:
+        if self.team.leads:
+            super()._compute(unit)
+        else:
+            self._write(unit)
+
+    def _write(self, unit: Unit) -> None:
+        """`unit`: what the store lacks where the leader asks; the others are told."""
+        keys = self.team.tell([stage.key for stage in unit])
+        unit = tuple(stage for stage in unit if stage.key in keys)
+        if self.team.leads:
+            super()._write(unit)
+        else:
+            self._follow([stage for stage in unit if stage.shares_model])
+        self.team.tell(None)  # committed; a leader that failed never comes here, and its end is everyone's
+        unseen = [stage for stage in unit if not self.store.has(stage.key)]
+        if unseen:
+            raise StoreError(
+                f"process {self.team.rank} does not see in {self.store.root} what process 0 wrote there; "
+                "the store must lie on a file system that all processes share"
+            )
+
+    def _follow(self, unit: Sequence[Stage]) -> None:
+        """Compute along with the leader."""
+        fine_tunings = [stage for stage in unit if isinstance(stage, Finetune)]
+        with ExitStack() as folders:
+            contexts = [self._context(one, Path(folders.enter_context(TemporaryDirectory()))) for one in unit]
+            if len(fine_tunings) > 1:
+                work = self.store.work(digest(sorted(stage.key for stage in fine_tunings)))
+                run_together(fine_tunings, contexts, work)  # the leader raises what went wrong with a member
+                return
+            for stage, context in zip(unit, contexts, strict=True):
+                stage.run(context)
+
+    def _record(self, stage: Stage, seconds: float, cohort: Sequence[str] = ()) -> dict[str, Any]:
+        record = super()._record(stage, seconds, cohort)
+        record["made"]["processes"] = self.team.size if stage.shares_model else 1
+        return record

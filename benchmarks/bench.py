@@ -69,8 +69,8 @@ def _measured(part: str, given: argparse.Namespace) -> Any:
         return children.call("growth", "measure", {"quick": given.quick, **shared}, given.threads).value
     if part == "throughput":
         shapes = [material.TOY_STUDENT] if given.quick else [material.STUDENT, material.LARGER]
-        rows = 64 if given.quick else 512
-        jobs = [{"shape": list(shape), "rows": rows, **shared} for shape in shapes]
+        rows = 64 if given.quick else 256
+        jobs = [{"shape": list(s), "rows": rows, "members": m, **shared} for s in shapes for m in (1, 4)]
         return [children.call("throughput", "measure", job, given.threads).value for job in jobs]
     raise SystemExit(f"unknown part '{part}'; known: {', '.join(PARTS)}")
 

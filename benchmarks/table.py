@@ -85,7 +85,7 @@ def _auc(auc: dict[str, Any] | None) -> str:
 def _throughput(found: Sequence[dict[str, Any]]) -> str:
     rows = [
         (
-            f"{one['shape']['hidden']} × {one['shape']['layers']}, {one['compute_dtype']}",
+            f"{one['shape']['hidden']} × {one['shape']['layers']}, {one['compute_dtype']}, {_members(one['members'])}",
             *(work["work"], f"{work['tokens_per_second']:,.0f}", f"{work['examples_per_second']:,.0f}"),
             *(f"{work['gflops']:.1f}", f"{work['matmul_gflops']:.1f}", f"{work['share']:.0%}"),
         )
@@ -94,6 +94,10 @@ def _throughput(found: Sequence[dict[str, Any]]) -> str:
     ]
     head = ("model", "work", "tokens/s", "examples/s", "GFLOP/s", "matmul GFLOP/s", "share")
     return "\n".join(["### Throughput", "", *_grid(head, rows)])
+
+
+def _members(number: int) -> str:
+    return "alone" if number == 1 else f"cohort of {number}"
 
 
 def _costs(found: dict[str, Any]) -> str:

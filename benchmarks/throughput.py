@@ -1,7 +1,8 @@
 """Tokens and examples a second of training, evaluation and activations, beside what the machine multiplies.
 
 Work by convention: 2N FLOPs a token forward and 4N in training with a frozen base (no gradients of its weights),
-N the weights of the blocks' linear layers; adapters, attention, norms, head and embeddings count as nothing.
+N the weights of the blocks' linear layers; adapters, attention, norms, head, embeddings and padding count as nothing.
+A cohort's texts count once for each of its members.
 The matmul rate is measured in the same process at the model's own layer shapes, in its dtype, with as many rows
 as a micro-batch has tokens.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
@@ -19,14 +21,16 @@ from benchmarks import material
 from benchmarks.material import Shape
 
 Dtype = Literal["auto", "float32", "bfloat16"]
+_ORDERS = count()
 
 
-def measure(shape: list[int], rows: int, repeats: int, compute_dtype: Dtype) -> dict[str, Any]:
-    """All figures of one model; `rows` texts of SciQ's lengths, medians of `repeats` rounds in turns."""
+def measure(shape: list[int], rows: int, repeats: int, compute_dtype: Dtype, members: int = 1) -> dict[str, Any]:
+    """All figures of a model or a cohort; `rows` texts of SciQ's lengths, medians of `repeats` rounds in turns."""
     import torch
 
     from outshine.core.runtime import Runtime
     from outshine.models.classifier import Classifier
+    from outshine.models.cohort import Cohort
     from outshine.models.device import resolve_dtype
     from outshine.models.loading import load_backbone, load_tokenizer
     from outshine.models.resolve import resolve
@@ -44,20 +48,19 @@ def measure(shape: list[int], rows: int, repeats: int, compute_dtype: Dtype) -> 
         resolved = resolve(ModelSettings(**material.settings_of(root / "model")), dtype)
         tokens = load_tokenizer(resolved.spec.model)
         ids = encode(tokens, [Text(text) for text in texts], resolved.spec.max_length).tokens
-        classifier = Classifier(load_backbone(resolved.spec, cpu), resolved.spec, 0)
+        base = load_backbone(resolved.spec, cpu)
+        trainee = Classifier(base, resolved.spec, 0) if members == 1 else Cohort(base, resolved.spec, range(members))
     runtime = Runtime(device="cpu")
     own = runtime.budget("cpu")
     y = [float(row["label"]) for row in made]
     half = max(1, model.layers // 2)
     works: dict[str, tuple[float, int, Callable[[], object]]] = {
-        "training": (4, own.training, lambda: _train(classifier, ids, y, tokens.pad_id, runtime)),
-        "evaluation": (2, own.evaluation, lambda: _evaluate(classifier, ids, tokens.pad_id, runtime)),
-        f"activations, layer {half}": (
-            2 * half / model.layers,
-            own.evaluation,
-            lambda: _read(classifier.backbone, model, half, ids, tokens.pad_id, runtime),
-        ),
+        "training": (4 * members, own.training, lambda: _train(trainee, ids, y, tokens.pad_id, runtime)),
+        "evaluation": (2 * members, own.evaluation, lambda: _evaluate(trainee, ids, tokens.pad_id, runtime)),
     }
+    if members == 1:  # activations are those of the base, which is read once for all
+        read = lambda: _read(trainee.backbone, model, half, ids, tokens.pad_id, runtime)  # noqa: E731
+        works[f"activations, layer {half}"] = (2 * half / model.layers, own.evaluation, read)
     total = sum(map(len, ids))
     seconds: dict[str, list[float]] = {name: [] for name in works}
     rates: dict[str, list[float]] = {name: [] for name in works}
@@ -72,11 +75,13 @@ def measure(shape: list[int], rows: int, repeats: int, compute_dtype: Dtype) -> 
         took, rate = statistics.median(seconds[name]), statistics.median(rates[name])
         done = per_weight * model.in_blocks * total / took
         found.append(
-            {"work": name, "tokens_per_second": total / took, "examples_per_second": rows / took, "gflops": done / 1e9}
+            {"work": name, "tokens_per_second": members * total / took, "examples_per_second": members * rows / took}
+            | {"gflops": done / 1e9}
             | {"matmul_gflops": rate / 1e9, "share": done / rate, "token_budget": budget, "seconds": took}
         )
     return {
         "shape": model._asdict(),
+        "members": members,
         "block_weights": model.in_blocks,
         "rows": rows,
         "mean_tokens": total / rows,
@@ -110,25 +115,26 @@ def matmul_rate(shape: Shape, tokens: int, dtype: str) -> float:
         return flops * times / (time.perf_counter() - began)
 
 
-def _train(classifier: Any, ids: list[list[int]], y: list[float], pad_id: int, runtime: Any) -> None:
-    """One epoch without validation."""
+def _train(trainee: Any, ids: list[list[int]], y: list[float], pad_id: int, runtime: Any) -> None:
+    """One epoch of each member without validation; every run has an order of its own, so that shapes are new."""
     import numpy as np
 
     from outshine.losses import losses
     from outshine.training.batching import LabelledRows
-    from outshine.training.loop import Machine, Run, Validation, finetune
+    from outshine.training.loop import Machine, Pupil, Run, Validation, finetune_together
     from outshine.training.settings import TrainingSettings
 
     with TemporaryDirectory() as folder:
         rows = LabelledRows([f"row {i}" for i in range(len(ids))], ids, np.array(y))
-        run = Run(losses.parse("xent"), TrainingSettings(epochs=1), 1e-4, 0)
-        finetune(classifier, rows, Validation([], None), run, Machine(runtime, pad_id, Path(folder) / "checkpoint"))
+        run = Run(losses.parse("xent"), TrainingSettings(epochs=1), 1e-4, next(_ORDERS))
+        pupils = [Pupil(rows, Validation([], None), run) for _ in trainee.members()]
+        finetune_together(trainee, pupils, Machine(runtime, pad_id, Path(folder) / "checkpoint"))
 
 
-def _evaluate(classifier: Any, ids: list[list[int]], pad_id: int, runtime: Any) -> None:
-    from outshine.training.predict import predict
+def _evaluate(trainee: Any, ids: list[list[int]], pad_id: int, runtime: Any) -> None:
+    from outshine.training.predict import predict_together
 
-    predict(classifier, ids, pad_id, runtime)
+    predict_together(trainee, ids, pad_id, runtime)
 
 
 def _read(backbone: Any, shape: Shape, layer: int, ids: list[list[int]], pad_id: int, runtime: Any) -> None:

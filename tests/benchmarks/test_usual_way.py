@@ -66,7 +66,7 @@ def sides(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Sides:
     save_classifier(classifier, start)
     tokens = load_tokenizer(spec.model)
     encoded = encode(tokens, [Text(text) for text in texts], spec.max_length).tokens
-    untrained = predict(classifier, encoded[60:], tokens.pad_id, 1000)
+    untrained = predict(classifier, encoded[60:], tokens.pad_id, Runtime(eval_token_budget=1000))
     done = finetune(
         classifier,
         LabelledRows(train.ids, encoded[:30], train.y),
@@ -74,7 +74,7 @@ def sides(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Sides:
         Run(losses.parse("xent"), SETTINGS, RATE, SEED),
         Machine(Runtime(token_budget=60), tokens.pad_id, start / "checkpoint"),
     )
-    ours = predict(classifier, encoded[60:], tokens.pad_id, 1000)
+    ours = predict(classifier, encoded[60:], tokens.pad_id, Runtime(eval_token_budget=1000))
     theirs = usual_way.finetune(
         usual_way.Start(base, start, spec.max_length, "float32"),
         *(train, val, test, usual_way.Plan(SETTINGS, RATE, SEED), [test, val]),

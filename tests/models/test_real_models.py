@@ -93,5 +93,5 @@ def test_a_short_fit(real_model, tuning, rate, least, tmp_path):
     )
     assert len(result.curve) == 30
     assert result.curve[-1].loss < result.curve[0].loss
-    assert auroc(y, predict(classifier, encoded, tokens.pad_id, 4096)) > 0.9
-    assert auroc(y_val, predict(classifier, encoded_val, tokens.pad_id, 4096)) > least
+    assert auroc(y, predict(classifier, encoded, tokens.pad_id, Runtime())) > 0.9
+    assert auroc(y_val, predict(classifier, encoded_val, tokens.pad_id, Runtime())) > least

@@ -66,16 +66,6 @@ def test_the_smaller_budgets_are_written_down_from_the_update_on_that_needed_the
     assert max(steps) >= 2  # the first validation comes after the third update
 
 
-@pytest.mark.parametrize("updates", [1, 4, 8])
-def test_a_resumed_run_cuts_its_batches_alike(updates, checkpoint, tmp_path):
-    expected, log_odds = whole_run(cramped(checkpoint("bert"), 100), tmp_path / "whole")
-    with pytest.raises(CutOffError):
-        whole_run(cramped(checkpoint("bert"), 100), tmp_path / "cut", stopper(updates))
-    found, again = whole_run(cramped(checkpoint("bert"), 100), tmp_path / "cut")
-    assert same(found, expected)
-    assert (again == log_odds).all()
-
-
 class Miserly(Cramped):
     """It needs eight times the room for gradients, and only as much as without where its blocks are run again."""
 
@@ -108,12 +98,15 @@ def test_where_one_text_does_not_fit_blocks_are_run_again_and_budgets_begin_anew
     assert all("forward" not in vars(block) for block in tight.blocks())
 
 
-@pytest.mark.parametrize("updates", [1, 5])
-def test_a_resumed_run_runs_its_blocks_again_as_before(updates, checkpoint, tmp_path):
-    expected, log_odds = whole_run(miserly(checkpoint("bert"), 60), tmp_path / "whole")
+@pytest.mark.parametrize(
+    ("made", "room", "updates"),
+    [(cramped, 100, 1), (cramped, 100, 4), (cramped, 100, 8), (miserly, 60, 1), (miserly, 60, 5)],
+)
+def test_a_resumed_run_cuts_its_batches_and_runs_its_blocks_again_as_before(made, room, updates, checkpoint, tmp_path):
+    expected, log_odds = whole_run(made(checkpoint("bert"), room), tmp_path / "whole")
     with pytest.raises(CutOffError):
-        whole_run(miserly(checkpoint("bert"), 60), tmp_path / "cut", stopper(updates))
-    found, again = whole_run(miserly(checkpoint("bert"), 60), tmp_path / "cut")
+        whole_run(made(checkpoint("bert"), room), tmp_path / "cut", stopper(updates))
+    found, again = whole_run(made(checkpoint("bert"), room), tmp_path / "cut")
     assert same(found, expected)
     assert (again == log_odds).all()
 

@@ -97,7 +97,6 @@ def finetune_together(trainee: Trainee, pupils: Sequence[Pupil], machine: Machin
     settings, ids = first.run.settings, first.train.ids
     total = num_updates(len(ids), settings.batch_size, settings.epochs)
     states = [_start(pupil, members, total) for pupil, members in zip(pupils, trainee.members(), strict=True)]
-    losses = [state.loss for state in states]
     team = team_of(trainee)
     made = agreed(restore(states, machine.checkpoint), team)
     budgets = Budgets(runtime, machine.budgets, trainee.device.type, team)
@@ -111,7 +110,7 @@ def finetune_together(trainee: Trainee, pupils: Sequence[Pupil], machine: Machin
         outcomes = budgets.fitting(
             step,
             "token_budget",
-            partial(_gradient, trainee, tokens, labels, losses, step, machine.pad_id),
+            partial(_gradient, trainee, tokens, labels, [state.loss for state in states], step, machine.pad_id),
             _longest(trainee, tokens),
         )
 

@@ -47,6 +47,10 @@ class Runtime(Settings):
         default=8,
         description="models on one base and the same texts trained in one pass at most; 1: each alone",
     )
+    lanes: PositiveInt | None = Field(
+        default=None,
+        description="micro-batches computed at once on a CPU, sharing its threads; None: two unless the model is tiny",
+    )
     packing: bool = Field(
         default=False,
         description="texts of a batch one after the other in one row, without padding, where the model allows it",

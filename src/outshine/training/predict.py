@@ -11,9 +11,10 @@ from outshine.core.errors import TrainingError
 from outshine.core.runtime import Runtime
 from outshine.models.sharding import forward_only, team_of
 from outshine.training.batching import evaluation_limits
-from outshine.training.dealing import add_up
+from outshine.training.dealing import Turn, add_up
 from outshine.training.gradient import Trainee
-from outshine.training.passes import passes
+from outshine.training.lanes import lanes
+from outshine.training.passes import LogOdds, passes
 
 
 def predict(
@@ -47,12 +48,17 @@ def predict_together(
     log_odds = np.zeros((num_members, len(tokens)), dtype=np.float64)
     limits = evaluation_limits(runtime, trainee.device.type).shared(num_members)
     done, team = 0, team_of(trainee)
-    with forward_only(team):
-        for turn, found in passes(trainee, tokens, pad_id, limits):
-            if turn.counts:
-                log_odds[:, turn.rows] = found.cpu().double().numpy()
-            done += sum(map(len, turn.dealt))
-            advance(done, len(tokens))
+    at_once = lanes(runtime, trainee.head) if team.size == 1 else 1
+
+    def judge(turn: Turn, run: LogOdds) -> tuple[Turn, np.ndarray]:
+        with forward_only(team):
+            return turn, run().cpu().double().numpy()
+
+    for turn, found in passes(trainee, tokens, pad_id, limits, judge, at_once=at_once):
+        if turn.counts:
+            log_odds[:, turn.rows] = found
+        done += sum(map(len, turn.dealt))
+        advance(done, len(tokens))
     add_up(torch.from_numpy(log_odds), team)
     return log_odds
 

@@ -162,7 +162,7 @@ def test_a_file_in_place_of_the_store_is_refused(tmp_path):
     ("code", "words"),
     [(errno.ENOSPC, "disk is full"), (errno.EROFS, "read-only"), (errno.EACCES, "permission"), (errno.EDQUOT, "quota")],
 )
-@pytest.mark.parametrize("where", ["_write_synced", "_sync", "_sha256_of"])
+@pytest.mark.parametrize("where", ["write_synced", "sync", "sha256_of"])
 def test_what_the_system_refuses_is_told_in_one_line(store, monkeypatch, code, words, where):
     commit(store, OTHER)
 

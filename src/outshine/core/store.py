@@ -7,12 +7,14 @@
 <root>/commits/                  commits of several artefacts that are under way
 <root>/tmp/                      artefacts being written
 <root>/damaged/                  artefacts that failed verification, set aside
+<root>/running/<key>.json        what is being computed, by whom and how far it is
+<root>/failures/<key>.json       what went wrong with a stage, until it is tried again
+<root>/studies/<digest>.json     studies that ran here, and the keys that they need
 """
 
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import os
 import shutil
@@ -25,7 +27,9 @@ from typing import Any, NamedTuple
 from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
+from outshine.core.documents import Documents, check_document_name
 from outshine.core.errors import StoreError
+from outshine.core.files import sha256_of, sync, write_synced
 
 FORMAT = 1
 DONE = "DONE.json"
@@ -113,7 +117,7 @@ class Store:
         faults = self._size_faults(key)
         bad = {fault.message.split(" ", 1)[0] for fault in faults}
         for name, facts in recorded.items():
-            if name not in bad and _sha256_of(self.path(key) / name) != facts["sha256"]:
+            if name not in bad and sha256_of(self.path(key) / name) != facts["sha256"]:
                 faults.append(Fault(key, f"{name} has changed since it was written (sha256 differs)"))
         return faults
 
@@ -156,6 +160,26 @@ class Store:
         finally:
             lock.release()
 
+    def is_locked(self, key: str) -> bool:
+        """Whether a process writes `key` now. For showing only: it may have changed by the time one looks."""
+        path = self.root / "locks" / f"{self.path(key).name}.lock"
+        if not path.is_file():
+            return False
+        lock = FileLock(path)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            return True
+        except OSError:  # read-only: nobody can tell
+            return True
+        lock.release()
+        return False
+
+    def documents(self, kind: str) -> Documents:
+        """The small documents of a kind: running, failures, studies."""
+        check_document_name(kind)
+        return Documents(self.root / kind)
+
     @contextmanager
     def writing(self, key: str) -> Iterator[Path]:
         """A temporary folder on the same file system; call `commit` with it. Removed if not committed."""
@@ -188,7 +212,7 @@ class Store:
                 self._seal(key, folder, record)
             (self.root / "commits").mkdir(exist_ok=True)
             journal = self.root / "commits" / f"{uuid.uuid4().hex}.json"
-            _write_synced(journal, json.dumps([[key, folder.name] for key, folder, _ in finished]))
+            write_synced(journal, json.dumps([[key, folder.name] for key, folder, _ in finished]))
             try:
                 self._finish(journal)
             except BaseException:  # an interrupt between two renames: once more, or the rest would be thrown away
@@ -212,13 +236,13 @@ class Store:
     def _seal(self, key: str, folder: Path, record: dict[str, Any]) -> None:
         """Record sizes and hashes of an artefact's files in DONE.json and flush all of it."""
         files = sorted(path for path in folder.rglob("*") if path.is_file())
-        facts = {p.relative_to(folder).as_posix(): {"bytes": p.stat().st_size, "sha256": _sha256_of(p)} for p in files}
-        _write_synced(
+        facts = {p.relative_to(folder).as_posix(): {"bytes": p.stat().st_size, "sha256": sha256_of(p)} for p in files}
+        write_synced(
             folder / DONE,
             json.dumps({"format": FORMAT, "key": key, "files": facts, **record}, indent=1, sort_keys=True),
         )
         for path in [*files, *(p for p in folder.rglob("*") if p.is_dir()), folder]:
-            _sync(path)
+            sync(path)
 
     def _place(self, key: str, folder: Path) -> None:
         """Make a sealed folder the artefact of `key`."""
@@ -229,7 +253,7 @@ class Store:
                 return
             self.set_aside(key)
         folder.rename(target)
-        _sync(target.parent)
+        sync(target.parent)
 
     def work(self, key: str) -> Path:
         """Where an unfinished stage keeps what it can resume from."""
@@ -248,7 +272,7 @@ class Store:
             (self.root / name).mkdir(parents=True, exist_ok=True)
         marker = self.root / "STORE.json"
         if not marker.exists():
-            _write_synced(marker, json.dumps({"format": FORMAT}))
+            write_synced(marker, json.dumps({"format": FORMAT}))
 
     def _check_format(self) -> None:
         marker = self.root / "STORE.json"
@@ -276,29 +300,3 @@ class Store:
             if error.errno in _UNWRITABLE and ours:
                 raise StoreError(f"cannot write to the store {self.root}: {_UNWRITABLE[error.errno]}") from error
             raise
-
-
-def _sha256_of(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _write_synced(path: Path, text: str) -> None:
-    """Write a small file so that a reader sees the old one, none, or the whole new one."""
-    temporary = path.with_name(f".{path.name}-{uuid.uuid4().hex[:8]}")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -1,0 +1,54 @@
+"""Small JSON documents beside the artefacts: what runs, what failed, which studies there were. Never a result."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from outshine.core.errors import StoreError
+from outshine.core.files import write_synced
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+
+class Documents:
+    """The documents of one kind in a store, by name. Each is written whole or not at all; the last writer wins."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def write(self, name: str, value: dict[str, Any]) -> None:
+        """Keep a document, in place of the one before."""
+        path = self._path(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_synced(path, json.dumps(value, sort_keys=True))
+
+    def read(self, name: str) -> dict[str, Any] | None:
+        """A document; None where there is none that can be read."""
+        try:
+            found = json.loads(self._path(name).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return found if isinstance(found, dict) else None
+
+    def all(self) -> dict[str, dict[str, Any]]:
+        """Every document that can be read, by name, in the order of the names."""
+        names = sorted(path.stem for path in self._folder.glob("[!.]*.json"))
+        found = ((name, self.read(name)) for name in names)
+        return {name: value for name, value in found if value is not None}
+
+    def remove(self, name: str) -> None:
+        """Forget a document, if there is one."""
+        self._path(name).unlink(missing_ok=True)
+
+    def _path(self, name: str) -> Path:
+        check_document_name(name)
+        return self._folder / f"{name}.json"
+
+
+def check_document_name(name: str) -> None:
+    """Raises StoreError for a name that could lead out of the folder of documents."""
+    if not _NAME.fullmatch(name):
+        raise StoreError(f"'{name}' cannot name a document: letters, digits, '.', '_' and '-' are expected")

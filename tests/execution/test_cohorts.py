@@ -6,12 +6,12 @@ import pandas as pd
 import pytest
 from plan_studies import GRID
 
-from outshine.core.errors import TrainingError
 from outshine.core.progress import Silent
 from outshine.core.runtime import Runtime
 from outshine.core.stage import in_order
 from outshine.core.store import Store
 from outshine.execution.cohorts import units
+from outshine.execution.failures import StagesFailedError
 from outshine.execution.local import LocalExecutor
 from outshine.execution.run import by_model
 from outshine.stages.finetune import Finetune, Supervised
@@ -138,7 +138,7 @@ def test_a_member_that_fails_is_named_and_the_others_are_kept(tmp_path, monkeypa
     monkeypatch.setattr(logconf._RunningLogConf, "__call__", lambda self, z, y, step: z * float("nan"))
     settings = {"datasets": ["tiny-pet"], "seeds": [0], "methods": GRID[:2]}
     store = Store(tmp_path)
-    with pytest.raises(TrainingError, match=r"logconf, seed 0: training diverged at update 1"):
+    with pytest.raises(StagesFailedError, match=r"logconf, seed 0: training diverged at update 1"):
         run_in(tmp_path, 8, **settings)
     kept = [stage for stage in stages_of(store, **settings) if isinstance(stage, Finetune) and store.has(stage.key)]
     assert len(kept) == 3  # supervisor, ceiling, the student of the other loss

@@ -60,9 +60,14 @@ class Fault(NamedTuple):
 class Store:
     """Artefacts by key in a folder. Reading works on a read-only store; nothing is written before it is needed."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root.expanduser().absolute()
+    def __init__(self, root: Path | str) -> None:
+        self.root = Path(root).expanduser().absolute()
         self._check_format()
+
+    @property
+    def where(self) -> str:
+        """What another process opens the same store with."""
+        return str(self.root)
 
     # -- reading ---------------------------------------------------------------------------------
 

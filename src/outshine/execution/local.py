@@ -2,52 +2,43 @@
 
 from __future__ import annotations
 
-import platform
-import resource
 import shutil
-import sys
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
-from datetime import UTC, datetime
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from outshine.core.errors import TrainingError
-from outshine.core.key import canonical_fields, digest
+from outshine.core.errors import StoreError
+from outshine.core.key import digest
 from outshine.core.progress import Progress
 from outshine.core.runtime import Runtime
 from outshine.core.stage import Context, Stage, in_order
 from outshine.core.store import Store
 from outshine.execution.cohorts import Unit, units
+from outshine.execution.failures import Failure, StagesFailedError, forget_failures, note_failures
+from outshine.execution.herald import Herald
+from outshine.execution.record import record_of
+from outshine.execution.schedule import Schedule
 from outshine.stages.cohort import run_together
 from outshine.stages.finetune import Finetune
 
-_RECORDED = (
-    "outshine",
-    "torch",
-    "transformers",
-    "huggingface-hub",
-    "numpy",
-    "scipy",
-    "scikit-learn",
-    "pandas",
-    "pyarrow",
-    "tokenizers",
-)
-_RECORDED_IF_THERE = ("bitsandbytes",)
-_LOCK_PATIENCE = 5.0  # seconds before a wait for another process is worth a note
+_PATIENCE = 0.5  # seconds at a time that a process waits for another one's stage
+_WORTH_A_NOTE = 5.0  # seconds of waiting
 
 
 class LocalExecutor:
-    """Runs stages in this process and keeps the last base model in memory between them."""
+    """Runs stages in this process and keeps the last base model in memory between them.
 
-    def __init__(self, store: Store, runtime: Runtime, progress: Progress) -> None:
+    Several of them, on one store, share the work: each computes what no other is computing.
+    """
+
+    def __init__(self, store: Store, runtime: Runtime, progress: Progress, *, keep_going: bool = False) -> None:
         self.store = store
         self.runtime = runtime
         self.progress = progress
+        self.herald = Herald(store, progress)
+        self.keep_going = keep_going
         self.memory: dict[str, Any] = {}
 
     def missing(self, asked: Sequence[Stage]) -> list[Stage]:
@@ -57,16 +48,63 @@ class LocalExecutor:
     def run(self, asked: Sequence[Stage]) -> None:
         """Compute what is missing of the stages and all they depend on.
 
-        Raises the first failure; what is finished stays.
+        Raises the first failure; what is finished stays. With `keep_going` a stage that fails stops none that does
+        not need it, and StagesFailedError is raised when the others are finished; at once only what concerns all: a
+        StoreError, an interrupt.
         """
         missing = self.missing(asked)
-        if missing:
-            self._set_threads()
-        done = 0
-        for unit in units(missing, self.runtime.cohort):
-            self.progress.stage(done + 1, len(missing), unit_label(unit))
-            self._compute(unit)
+        if not missing:
+            return
+        self.set_threads()
+        schedule = Schedule(units(missing, self.runtime.cohort))
+        failures: list[Failure] = []
+        done, elsewhere = 0, _Elsewhere(self.progress)
+        while schedule.num_left:
+            unit = schedule.take()
+            if unit is None:
+                unit = elsewhere.next()
+            if not elsewhere.knows(unit):
+                self.progress.stage(done + 1, len(missing), unit_label(unit))
+            found = self.attempt(unit, 0 if schedule.has_ready else _PATIENCE)
+            if found is None:
+                elsewhere.add(unit)
+                continue
+            failures += found
             done += len(unit)
+            schedule.finish(unit, [failure.key for failure in found])
+            elsewhere.give_back(schedule)
+        if failures:
+            raise StagesFailedError(failures, schedule.num_left_out)
+
+    def attempt(self, unit: Unit, timeout: float) -> list[Failure] | None:
+        """Compute a unit, and say what failed of it; None where another process holds it longer than `timeout` s."""
+        keys = sorted(stage.key for stage in unit)  # in one order everywhere: no two processes wait for each other
+        with ExitStack() as locks:
+            if not all(locks.enter_context(self.store.lock(key, timeout=timeout)) for key in keys):
+                return None
+            self.store.finish_commits(keys)
+            return self._tried(tuple(stage for stage in unit if not self.store.has(stage.key)))
+
+    def _tried(self, lacking: Unit) -> list[Failure]:
+        """Compute what is lacking, its locks held."""
+        if not lacking:
+            return []
+        forget_failures(self.store, lacking)
+        try:
+            with self.herald.announcing(lacking):
+                self._write(lacking)
+        except StoreError:
+            raise
+        except Exception as error:  # a defect too: it stays with its stage, and is told with it
+            failures = error.failures if isinstance(error, StagesFailedError) else self._failed(lacking, error)
+            note_failures(self.store, failures)
+            if not self.keep_going:
+                raise
+            return failures
+        return []
+
+    def _failed(self, unit: Unit, error: Exception) -> list[Failure]:
+        return [Failure.of(stage, error) for stage in unit if not self.store.has(stage.key)]
 
     def _ready(self, stage: Stage) -> bool:
         if self.store.has(stage.key):
@@ -77,19 +115,6 @@ class LocalExecutor:
             reason = faults[0].message if faults else "it is incomplete"
             self.progress.note(f"{stage.label}: damaged artefact set aside ({reason}) in {aside}; computing it anew")
         return False
-
-    def _compute(self, unit: Unit) -> None:
-        """Be the one writer of the unit's keys, or wait for the one and use its results."""
-        keys = sorted(stage.key for stage in unit)  # in one order everywhere: no two processes wait for each other
-        patience: float = _LOCK_PATIENCE
-        while True:
-            with ExitStack() as locks:
-                if all(locks.enter_context(self.store.lock(key, timeout=patience)) for key in keys):
-                    self.store.finish_commits(keys)
-                    self._write(tuple(stage for stage in unit if not self.store.has(stage.key)))
-                    return
-            self.progress.note(f"{unit_label(unit)}: another process is computing it; waiting")
-            patience = -1
 
     def _write(self, unit: Unit) -> None:
         """Compute a stage, or a cohort in one pass; a member that fails stops none of the others."""
@@ -119,61 +144,54 @@ class LocalExecutor:
                 ]
             )
         shutil.rmtree(work, ignore_errors=True)
-        for stage, error in zip(members, errors, strict=True):
-            if error is not None:
-                raise TrainingError(f"{stage.label}: {error}") from error
+        failures = [Failure.of(one, error) for one, error in zip(members, errors, strict=True) if error is not None]
+        if failures:
+            raise StagesFailedError(failures)
 
     def _context(self, stage: Stage, folder: Path) -> Context:
-        return Context(self.store, folder, self.store.work(stage.key), self.runtime, self.progress, self.memory)
+        return Context(self.store, folder, self.store.work(stage.key), self.runtime, self.herald, self.memory)
 
     def _record(self, stage: Stage, seconds: float, cohort: Sequence[str] = ()) -> dict[str, Any]:
-        """What `DONE.json` says beside the files: what was computed, and (unhashed) where and how.
+        return record_of(stage, seconds, self.runtime, cohort)
 
-        `seconds` of a member of a cohort (the keys trained in one pass) are its share.
-        """
-        return {
-            "stage": stage.stage,
-            "version": stage.VERSION,
-            "label": stage.label,
-            "fields": canonical_fields(stage),
-            "inputs": [one.key for one in stage.inputs()],
-            "made": {
-                "at": datetime.now(UTC).isoformat(timespec="seconds"),
-                "seconds": round(seconds, 3),
-                "peak_memory_mb": round(_peak_memory_mb(), 1),
-                "host": platform.node(),
-                "machine": platform.machine(),
-                "python": platform.python_version(),
-                "packages": _versions(),
-                "runtime": self.runtime.model_dump(),
-                **({"cohort": list(cohort)} if cohort else {}),
-            },
-        }
-
-    def _set_threads(self) -> None:
+    def set_threads(self) -> None:
+        """Take the number of threads that was asked for."""
         if self.runtime.threads is not None:
             import torch
 
             torch.set_num_threads(self.runtime.threads)
 
 
+class _Elsewhere:
+    """Units that others are computing: looked at again after each of our own, and when nothing else is left."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._units: list[Unit] = []
+        self._progress = progress
+        self._since: dict[str, float] = {}  # by the first key of a unit: when it was first found taken
+        self._told: set[str] = set()
+
+    def add(self, unit: Unit) -> None:
+        self._units.append(unit)
+        key = unit[0].key
+        waited = time.monotonic() - self._since.setdefault(key, time.monotonic())
+        if waited > _WORTH_A_NOTE and key not in self._told:
+            self._told.add(key)
+            self._progress.note(f"{unit_label(unit)}: another process is computing it; waiting")
+
+    def knows(self, unit: Unit) -> bool:
+        return unit[0].key in self._since
+
+    def next(self) -> Unit:
+        return self._units.pop(0)
+
+    def give_back(self, schedule: Schedule) -> None:
+        for unit in self._units:
+            schedule.give_back(unit)
+        self._units.clear()
+
+
 def unit_label(unit: Unit) -> str:
     """A stage's label, or the first one's and how many go with it."""
     others = len(unit) - 1
     return unit[0].label + (f" and {others} more in one pass" if others else "")
-
-
-@cache
-def _versions() -> dict[str, str]:
-    """Of what is recorded: looked up once, it takes longer than many a stage."""
-    versions = {name: version(name) for name in _RECORDED}
-    for name in _RECORDED_IF_THERE:
-        with suppress(PackageNotFoundError):
-            versions[name] = version(name)
-    return versions
-
-
-def _peak_memory_mb() -> float:
-    """Largest resident size of this process so far, in MB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e6 if sys.platform == "darwin" else peak / 1e3

@@ -12,6 +12,7 @@ from outshine.core.runtime import Runtime
 from outshine.core.stage import Stage, in_order
 from outshine.core.store import Store
 from outshine.core.team import ALONE, Team
+from outshine.execution.executors import executor
 from outshine.execution.local import LocalExecutor
 from outshine.execution.team import TeamExecutor, leader_first
 from outshine.models.spec import in_four_bits
@@ -40,24 +41,24 @@ def run_study(
     """Compute what the store lacks and read the results. Raises OutshineError for what a user can mend.
 
     A dataset whose audit finds a leak is refused before anything is trained, unless `allow_leaks`.
+    Stages are computed by the study's `executor`; datasets are prepared and audited in this process. Raises
+    StagesFailedError where some failed, when all that does not need them is finished.
     With a `team` every process of it calls this, and the leader's progress alone is shown.
     """
     progress = progress if progress and team.leads else Silent()
     resolution = _resolved(study, team)
     for note in resolution.notes:
         progress.note(note)
-    alone = team.size == 1
-    executor = (
-        LocalExecutor(store, study.runtime, progress) if alone else TeamExecutor(store, study.runtime, progress, team)
-    )
     audits = _audits(resolution)
-    executor.run([*audits.values()])
+    here = _here(study, store, progress, team)
+    here.run([*audits.values()])
     check_leaks({name: audit.read(store) for name, audit in audits.items()}, progress, allow_leaks)
     experiments = expand(resolution, store)
     asked = by_model(experiments)
-    missing = executor.missing(asked)
+    compute = executor(study.executor, store, study.runtime, progress) if team.size == 1 else here
+    missing = compute.missing(asked)
     leader_first(team, lambda: check_models(missing, study.runtime))
-    executor.run(asked)
+    compute.run(asked)
     return _finished(resolution, audits, experiments, store)
 
 
@@ -69,6 +70,13 @@ def read_study(study: Study, store: Store) -> Finished:
     experiments = expand(resolution, store)
     _check_there(by_model(experiments), store)
     return _finished(resolution, audits, experiments, store)
+
+
+def _here(study: Study, store: Store, progress: Progress, team: Team) -> LocalExecutor:
+    """Stages are computed in this process, or together with its team; the first failure ends the run."""
+    if team.size == 1:
+        return LocalExecutor(store, study.runtime, progress)
+    return TeamExecutor(store, study.runtime, progress, team)
 
 
 def _resolved(study: Study, team: Team) -> Resolution:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
@@ -17,6 +17,7 @@ from outshine.core.stage import Stage, in_order
 from outshine.core.store import Store
 from outshine.core.team import ALONE, Team, remember
 from outshine.execution.cohorts import Unit
+from outshine.execution.failures import Failure
 from outshine.execution.local import LocalExecutor
 from outshine.models.spec import Full
 from outshine.stages.cohort import run_together
@@ -81,11 +82,17 @@ class TeamExecutor(LocalExecutor):
                 raise SettingsError(f"{stage.label}: {FULL}")
         super().run(asked)
 
-    def _compute(self, unit: Unit) -> None:
+    def attempt(self, unit: Unit, timeout: float) -> list[Failure] | None:
         if self.team.leads:
-            super()._compute(unit)
-        else:
-            self._write(unit)
+            return super().attempt(unit, -1)  # the others wait in the meantime
+        self._write(unit)
+        return []
+
+    def _tried(self, lacking: Unit) -> list[Failure]:
+        """A failure ends the run: the others may be in the middle of a pass."""
+        with self.herald.announcing(lacking) if lacking else nullcontext():
+            self._write(lacking)
+        return []
 
     def _write(self, unit: Unit) -> None:
         """`unit`: what the store lacks where the leader asks; the others are told."""

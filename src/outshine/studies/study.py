@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, NonNegativeInt, SerializeAsAny, field_validator, model_validator
 
 from outshine.core.errors import SettingsError
+from outshine.core.executors import LocalWorkers, Workers
 from outshine.core.runtime import Runtime
 from outshine.core.settings import Settings
 from outshine.data.schema import Recipe, recipes
@@ -80,6 +81,7 @@ class Study(Settings):
     sources: dict[str, str] = Field(default={}, description="exact sources of datasets, as a resolved study pins them")
     notes: tuple[str, ...] = Field(default=(), description="what readers of the results should know")
     runtime: Runtime = Runtime()
+    executor: Workers = Field(default=LocalWorkers(), description="who computes it: local or ray, and their settings")
 
     @field_validator("weak", "strong", mode="before")
     @classmethod

@@ -1,0 +1,54 @@
+"""From the settings of a study's workers to the executor that runs its stages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from outshine.core.executors import RayWorkers, Workers
+from outshine.core.progress import Progress
+from outshine.core.runtime import Runtime
+from outshine.core.stage import Stage
+from outshine.core.store import Store
+from outshine.execution.crew import Crew, CrewExecutor
+from outshine.execution.local import LocalExecutor
+
+
+class Executor(Protocol):
+    """Computes stages. Whichever does, keys are the same, and bytes too on the same hardware and threads."""
+
+    def missing(self, asked: Sequence[Stage]) -> list[Stage]:
+        """Of the stages and all they depend on, those that the store lacks, in the order of computation."""
+        ...
+
+    def run(self, asked: Sequence[Stage]) -> None:
+        """Compute what is missing of them; raises StagesFailedError when nothing else can be done."""
+        ...
+
+
+def executor(workers: Workers, store: Store, runtime: Runtime, progress: Progress) -> Executor:
+    """The executor for a store that these workers make up."""
+    if isinstance(workers, RayWorkers):
+        return CrewExecutor(store, runtime, progress, lambda most: _ray(store, runtime, workers, most), workers.retries)
+    size = workers.workers or _num_gpus(runtime)
+    if size == 1:
+        return LocalExecutor(store, runtime, progress, keep_going=True)
+    return CrewExecutor(store, runtime, progress, lambda most: _pool(store, runtime, min(size, most)), workers.retries)
+
+
+def _pool(store: Store, runtime: Runtime, size: int) -> Crew:
+    from outshine.execution.pool import Pool
+
+    return Pool(store, runtime, size)
+
+
+def _ray(store: Store, runtime: Runtime, workers: RayWorkers, most: int) -> Crew:
+    from outshine.execution.on_ray import RayCrew
+
+    return RayCrew(store, runtime, workers, most)
+
+
+def _num_gpus(runtime: Runtime) -> int:
+    from outshine.execution.pool import visible_gpus
+
+    return max(1, len(visible_gpus())) if runtime.device in ("auto", "cuda") else 1

@@ -1,0 +1,69 @@
+"""What `DONE.json` says beside the files: what was computed, and (unhashed) where and how."""
+
+from __future__ import annotations
+
+import platform
+import resource
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from outshine.core.key import canonical_fields
+from outshine.core.runtime import Runtime
+from outshine.core.stage import Stage
+
+_RECORDED = (
+    "outshine",
+    "torch",
+    "transformers",
+    "huggingface-hub",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "pandas",
+    "pyarrow",
+    "tokenizers",
+)
+_RECORDED_IF_THERE = ("bitsandbytes",)
+
+
+def record_of(stage: Stage, seconds: float, runtime: Runtime, cohort: Sequence[str] = ()) -> dict[str, Any]:
+    """The record of a stage that took `seconds`; of a member of a cohort (the keys trained in one pass) its share."""
+    return {
+        "stage": stage.stage,
+        "version": stage.VERSION,
+        "label": stage.label,
+        "fields": canonical_fields(stage),
+        "inputs": [one.key for one in stage.inputs()],
+        "made": {
+            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "seconds": round(seconds, 3),
+            "peak_memory_mb": round(_peak_memory_mb(), 1),
+            "host": platform.node(),
+            "machine": platform.machine(),
+            "python": platform.python_version(),
+            "packages": _versions(),
+            "runtime": runtime.model_dump(),
+            **({"cohort": list(cohort)} if cohort else {}),
+        },
+    }
+
+
+@cache
+def _versions() -> dict[str, str]:
+    """Of what is recorded: looked up once, it takes longer than many a stage."""
+    versions = {name: version(name) for name in _RECORDED}
+    for name in _RECORDED_IF_THERE:
+        with suppress(PackageNotFoundError):
+            versions[name] = version(name)
+    return versions
+
+
+def _peak_memory_mb() -> float:
+    """Largest resident size of this process so far, in MB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak / 1e3

@@ -103,7 +103,7 @@ def test_a_damaged_artefact_is_set_aside_and_computed_anew(executor, damage):
 
 
 def test_a_second_process_waits_says_so_and_finds_the_result(executor, monkeypatch):
-    monkeypatch.setattr(local, "_LOCK_PATIENCE", 0.05)
+    monkeypatch.setattr(local, "_WORTH_A_NOTE", 0.05)
     stage = Number(n=3)
     other = Store(executor.store.root)
     held, noted = threading.Event(), threading.Event()

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from outshine.cli import auditing, comparing, listing, planning, reporting, running, storing, tiny
+from outshine.cli import auditing, comparing, listing, planning, reporting, running, storing, tiny, watching
 
 app = typer.Typer(
     name="outshine",
@@ -19,6 +19,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 running.add_to(app)
+watching.add_to(app)
 planning.add_to(app)
 reporting.add_to(app)
 comparing.add_to(app)
@@ -50,7 +51,11 @@ def common(
 
 
 def main() -> None:
-    """Run the command line: 0 done, 1 faults found or a defect, 2 something to mend, 130 interrupted."""
+    """Run the command line.
+
+    Exits with 0: done; 1: faults found, or a defect; 2: something to mend; 3: stages failed, the others are finished;
+    4: unfinished (`watch`); 130: interrupted.
+    """
     from outshine.core.errors import OutshineError
 
     _DEBUG["on"] = "--debug" in sys.argv
@@ -58,7 +63,7 @@ def main() -> None:
         app()
     except OutshineError as error:
         _say(error)
-        sys.exit(2)
+        sys.exit(error.exit_code)
     except BrokenPipeError:  # `outshine ls | head`
         sys.stderr.close()
         sys.exit(0)
@@ -67,6 +72,8 @@ def main() -> None:
 def _say(error: Exception) -> None:
     if _DEBUG["on"]:
         traceback.print_exception(error)
+        for failure in getattr(error, "failures", ()):
+            typer.echo(failure.trace or "", err=True)
     typer.echo(f"outshine: {' '.join(str(error).split())}", err=True)
 
 

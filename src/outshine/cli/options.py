@@ -59,6 +59,27 @@ StoreOption = Annotated[
     Path | None,
     typer.Option("--store", help="Where results are kept ($OUTSHINE_STORE, else the cache).", show_default=False),
 ]
+ExecutorOption = Annotated[
+    str | None,
+    typer.Option(
+        "--executor",
+        metavar="KIND",
+        help="Who computes: local (default) or ray (pip install 'outshine[ray]').",
+        show_default=False,
+    ),
+]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option(
+        "--workers", help="Worker processes (default: one a GPU; with ray: all there is room for).", show_default=False
+    ),
+]
+AddressOption = Annotated[
+    str | None,
+    typer.Option(
+        "--address", help="Of a Ray cluster: auto, or host:port (default: one on this machine).", show_default=False
+    ),
+]
 
 
 def open_store(path: Path | None) -> Store:
@@ -82,6 +103,7 @@ def build_study(
     *,
     controls: bool = False,
     trajectories: bool = False,
+    executor: dict[str, Any] | None = None,
 ) -> Study:
     """A study file or preset with the options laid over it, then the `--set` settings."""
     from outshine.core.errors import SettingsError
@@ -91,6 +113,8 @@ def build_study(
     given = {"weak": weak, "strong": strong, "datasets": split_names(dataset), "seeds": _numbers(seed)}
     raw |= {name: value for name, value in given.items() if value is not None}
     raw |= {name: True for name, wanted in (("controls", controls), ("trajectories", trajectories)) if wanted}
+    if executor:
+        raw["executor"] = _executor(raw.get("executor"), executor)
     sizes = {"n_train": n_train, "n_val": n_val, "n_test": n_test}
     assignments = [f"splits.{name}={value}" for name, value in sizes.items() if value is not None]
     losses = split_names(loss) or []
@@ -104,6 +128,20 @@ def build_study(
     if not raw.get("datasets"):
         raise SettingsError("no dataset is named; use --dataset NAME (`outshine datasets` lists them) or a study file")
     return parse_study(raw)
+
+
+def executor_settings(kind: str | None, workers: int | None, address: str | None) -> dict[str, Any]:
+    """What the options say about the workers; an address speaks of Ray."""
+    kind = kind or ("ray" if address else None)
+    given = {"kind": kind, "workers": workers, "address": address}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _executor(before: Any, given: dict[str, Any]) -> dict[str, Any]:
+    """The options laid over the study's own settings; another kind drops those."""
+    own = {"kind": before} if isinstance(before, str) else dict(before or {})
+    kept = own if given.get("kind", own.get("kind")) == own.get("kind") else {}
+    return {"kind": "local", **kept, **given}
 
 
 def _methods(raw: dict[str, Any]) -> list[Any]:

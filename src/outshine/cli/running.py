@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from outshine.cli.options import (
+    AddressOption,
     ControlsOption,
     DatasetOption,
+    ExecutorOption,
     LossOption,
     SeedOption,
     SetOption,
@@ -22,7 +24,9 @@ from outshine.cli.options import (
     TrajectoriesOption,
     ValOption,
     WeakOption,
+    WorkersOption,
     build_study,
+    executor_settings,
     open_store,
 )
 
@@ -54,6 +58,9 @@ def run(
     controls: ControlsOption = False,
     trajectories: TrajectoriesOption = False,
     settings: SetOption = None,
+    executor: ExecutorOption = None,
+    workers: WorkersOption = None,
+    address: AddressOption = None,
     store: StoreOption = None,
     out: OutOption = Path("outshine-out"),
     allow_leaks: Annotated[
@@ -70,8 +77,9 @@ def run(
             *(dataset, weak, strong, loss, seed, n_train, n_val, n_test, settings),
             controls=controls,
             trajectories=trajectories,
+            executor=executor_settings(executor, workers, address),
         )
-        _run(built, store, out, team, allow_leaks)
+        run_and_write(built, store, out, team, allow_leaks)
 
 
 def demo(
@@ -80,10 +88,13 @@ def demo(
     seed: Annotated[str | None, typer.Option("--seed", help="Seeds (default 0,1,2).", show_default=False)] = None,
     loss: LossOption = None,
     settings: SetOption = None,
+    workers: WorkersOption = None,
 ) -> None:
     """Run the embedded default: tiny models and tasks that come with outshine, fully offline."""
     with _together() as team:
-        _run(build_study("demo", seed=seed, loss=loss, settings=settings), store, out, team)
+        workers_asked = executor_settings(None, workers, None)
+        built = build_study("demo", seed=seed, loss=loss, settings=settings, executor=workers_asked)
+        run_and_write(built, store, out, team)
 
 
 def _together() -> AbstractContextManager[Team]:
@@ -92,7 +103,8 @@ def _together() -> AbstractContextManager[Team]:
     return together()
 
 
-def _run(study: Study, store: Path | None, out: Path, team: Team, allow_leaks: bool = False) -> None:
+def run_and_write(study: Study, store: Path | None, out: Path, team: Team, allow_leaks: bool = False) -> None:
+    """Run a study with its progress shown; print its tables and write its files."""
     from outshine.cli.show import console, progress
     from outshine.cli.tables import print_results
     from outshine.core.progress import Silent

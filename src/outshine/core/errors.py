@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import ClassVar
 
 
 class OutshineError(Exception):
     """Something the user can mend; the message says what was given, what was expected and what to do.
 
-    The command line prints it as one line and exits with code 2 (`--debug` shows the traceback).
+    The command line prints it as one line and exits with its code (`--debug` shows the traceback).
     """
+
+    exit_code: ClassVar[int] = 2
 
 
 class UnknownNameError(OutshineError):

@@ -104,7 +104,8 @@ class CrewExecutor:
             finished = True
         finally:
             crew.close(at_once=not finished)
-        note_failures(self.store, run.lost)
+        for lost, unit in run.lost:
+            note_failures(self.store, lost, unit)
         if run.failures:
             raise StagesFailedError(run.failures, run.schedule.num_left_out)
 
@@ -116,7 +117,7 @@ class _Run:
         self.crew = crew
         self.schedule = schedule
         self.failures: list[Failure] = []
-        self.lost: list[Failure] = []  # failures of stages whose workers died
+        self.lost: list[tuple[list[Failure], Unit]] = []  # units whose workers died
         self._progress = progress
         self._total = total
         self._retries = retries
@@ -188,7 +189,7 @@ class _Run:
             return
         message = f"{self._deaths[name]} workers died of it, the last one {event.how}; too little memory?"
         lost = [Failure(stage.key, stage.label, message) for stage in unit]
-        self.lost += lost
+        self.lost.append((lost, unit))
         self._finish(unit, lost)
 
     def _offer_again(self) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import traceback
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from outshine.core.errors import OutshineError, StoreError
+from outshine.core.key import digest
 from outshine.core.stage import Stage
 from outshine.core.store import Store
 
@@ -38,6 +40,8 @@ class Failure(NamedTuple):
 class StagesFailedError(OutshineError):
     """Some stages of a run failed; all that do not depend on them are finished."""
 
+    exit_code: ClassVar[int] = 3
+
     def __init__(self, failures: Sequence[Failure], num_left_out: int = 0) -> None:
         self.failures = list(failures)
         self.num_left_out = num_left_out
@@ -50,13 +54,18 @@ class StagesFailedError(OutshineError):
             f"run again to try once more: {told}{more}"
         )
 
+    def __reduce__(self) -> tuple[type, tuple[list[Failure], int]]:
+        """From another process it comes whole: an exception's own way keeps the message alone."""
+        return type(self), (self.failures, self.num_left_out)
 
-def note_failures(store: Store, failures: Iterable[Failure]) -> None:
-    """Keep failures in the store, for `outshine watch`, until the stages are tried again."""
+
+def note_failures(store: Store, failures: Iterable[Failure], unit: Iterable[Stage]) -> None:
+    """Keep failures in the store, for `outshine watch`, until the stages of the unit are tried again."""
+    keys = [stage.key for stage in unit]
     where = {"host": platform.node(), "pid": os.getpid(), "at": datetime.now(UTC).isoformat(timespec="seconds")}
     with suppress(OSError, StoreError):  # a store that cannot be written has its own error
         for failure in failures:
-            store.documents(KIND).write(failure.key, {**failure._asdict(), **where})
+            store.documents(KIND).write(failure.key, {**failure._asdict(), **where, "unit": keys})
 
 
 def forget_failures(store: Store, stages: Iterable[Stage]) -> None:
@@ -64,3 +73,17 @@ def forget_failures(store: Store, stages: Iterable[Stage]) -> None:
     with suppress(OSError, StoreError):
         for stage in stages:
             store.documents(KIND).remove(stage.key)
+
+
+def start_over(store: Store, keys: Iterable[str]) -> list[Failure]:
+    """Forget the failures of these stages, and what they left to go on from; returns what they were."""
+    found, asked = [], set(keys)
+    for key, document in store.documents(KIND).all().items():
+        if key not in asked:
+            continue
+        found.append(Failure(key, *(document.get(name) for name in ("label", "message", "trace"))))
+        unit = [one for one in document.get("unit", [key]) if isinstance(one, str)]
+        for work in {key, digest(sorted(unit))}:
+            shutil.rmtree(store.work(work), ignore_errors=True)
+        store.documents(KIND).remove(key)
+    return found

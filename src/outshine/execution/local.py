@@ -97,7 +97,7 @@ class LocalExecutor:
             raise
         except Exception as error:  # a defect too: it stays with its stage, and is told with it
             failures = error.failures if isinstance(error, StagesFailedError) else self._failed(lacking, error)
-            note_failures(self.store, failures)
+            note_failures(self.store, failures, lacking)
             if not self.keep_going:
                 raise
             return failures

@@ -1,0 +1,63 @@
+"""Faults inside a process: Python imports this module by itself where its folder is on PYTHONPATH.
+
+OUTSHINE_FAULT: `clock` (time.time leaps by up to a day, to and fro), `memory` (a third of the forward passes run out
+of memory until the batches are small), `nan` (the loss logconf gives NaN).
+"""
+
+import importlib.abc
+import importlib.machinery
+import os
+import random
+import sys
+import time
+
+KIND = os.environ.get("OUTSHINE_FAULT", "")
+RNG = random.Random(os.getpid())
+
+
+def _break_clock() -> None:
+    real = time.time
+    time.time = lambda: real() + RNG.uniform(-86400, 86400)
+
+
+def _break_memory(module) -> None:
+    forward = module.Classifier.pooled
+
+    def pooled(self, input_ids, mask):
+        if input_ids.numel() > 256 and RNG.random() < 1 / 3:
+            raise RuntimeError("not enough memory: you tried to allocate 1 TB")
+        return forward(self, input_ids, mask)
+
+    module.Classifier.pooled = pooled
+
+
+def _break_loss(module) -> None:
+    module._RunningLogConf.__call__ = lambda self, z, y, step: z * float("nan")
+
+
+PATCHES = {"memory": ("outshine.models.classifier", _break_memory), "nan": ("outshine.losses.logconf", _break_loss)}
+
+
+class _Patching(importlib.abc.MetaPathFinder):
+    """Changes a module when it is first imported."""
+
+    def find_spec(self, name, path, target=None):
+        wanted, patch = PATCHES[KIND]
+        if name != wanted:
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.machinery.PathFinder.find_spec(name, path)
+        load = spec.loader.exec_module
+
+        def exec_module(module):
+            load(module)
+            patch(module)
+
+        spec.loader.exec_module = exec_module
+        return spec
+
+
+if KIND == "clock":
+    _break_clock()
+elif KIND in PATCHES:
+    sys.meta_path.insert(0, _Patching())

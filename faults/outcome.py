@@ -1,0 +1,53 @@
+"""What a scenario found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from faults.study import Driver, committed, litter, orphans, tables
+
+
+class Outcome(NamedTuple):
+    """A line of the table."""
+
+    fault: str
+    injected: int
+    survived: int
+    recomputed: int  # stages that were begun again because of it
+    remark: str = ""
+    problems: tuple[str, ...] = ()  # why a fault was not survived
+
+    @property
+    def held(self) -> bool:
+        """Whether everything was as promised."""
+        return self.survived == self.injected and not self.problems
+
+
+def finish(folder: Path, reference: Mapping[str, str], *options: str) -> list[str]:
+    """Run the study undisturbed in the store that faults were done to; what is not as if there had been none."""
+    before = committed(folder)
+    driver = Driver(folder, *options)
+    ended = driver.end()
+    problems = []
+    if ended.code != 0:
+        problems.append(f"the next run ended with {ended.code}: {ended.said.strip().splitlines()[-1:]}")
+    problems += unlike(folder, reference)
+    problems += lost(before, folder)
+    problems += [f"left behind: {name}" for name in litter(folder)]
+    problems += [f"orphan: {command}" for command in orphans(driver.session).values()]
+    return problems
+
+
+def unlike(folder: Path, reference: Mapping[str, str]) -> list[str]:
+    """Tables that differ from those of an undisturbed run."""
+    found = tables(folder)
+    names = sorted({*found, *reference})
+    return [f"{name} differs from an undisturbed run's" for name in names if found.get(name) != reference.get(name)]
+
+
+def lost(before: Mapping[str, str], folder: Path) -> list[str]:
+    """Artefacts that were finished before and are gone, or were computed a second time."""
+    after = committed(folder)
+    return [f"{key[:12]} was finished, then lost or made again" for key in before if after.get(key) != before[key]]

@@ -1,0 +1,120 @@
+"""How far a study is, from what the store says: done, running where, failed why, what is left."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from outshine.core.errors import StoreError
+from outshine.core.store import Store
+from outshine.execution import failures, herald
+
+
+class Running(NamedTuple):
+    """A unit that a process is computing."""
+
+    keys: list[str]
+    label: str
+    host: str
+    pid: int
+    since: str  # UTC
+    done: int | None  # of the total of its units (examples, texts) in the current pass
+    total: int | None
+    unit: str
+
+
+class Standing(NamedTuple):
+    """How far a study is. Counts are of stages."""
+
+    name: str
+    total: int
+    done: int
+    running: list[Running]
+    failed: list[failures.Failure]
+    seconds_left: float | None  # with as many workers as there are now; None where nothing like it is finished yet
+
+    @property
+    def num_running(self) -> int:
+        """Stages that are being computed."""
+        return sum(len(one.keys) for one in self.running)
+
+    @property
+    def waiting(self) -> int:
+        """Stages that are neither finished nor failed nor being computed."""
+        return self.total - self.done - self.num_running - len(self.failed)
+
+    @property
+    def line(self) -> str:
+        """One line for logs."""
+        parts = [f"{self.name}: {self.done} of {self.total} stages done", f"{self.num_running} running"]
+        parts += [f"{len(self.failed)} failed", f"{self.waiting} waiting"]
+        if self.seconds_left and self.done < self.total:
+            parts.append(f"about {duration(self.seconds_left)} left")
+        return ", ".join(parts)
+
+
+def standing(name: str, kinds: Mapping[str, str], store: Store) -> Standing:
+    """How far the stages of a study are; kinds: key -> name of the stage."""
+    finished = set(store.keys()) & kinds.keys()
+    running = _running(store, kinds.keys() - finished)
+    busy = {key for one in running for key in one.keys}
+    failed = [
+        failures.Failure(key, *(str(document.get(name, "")) for name in ("label", "message")))
+        for key, document in store.documents(failures.KIND).all().items()
+        if key in kinds and key not in finished and key not in busy
+    ]
+    left = Counter(kind for key, kind in kinds.items() if key not in finished)
+    seconds = _seconds_left(left, _mean_seconds(store, finished, kinds), max(1, len(running)))
+    return Standing(name, len(kinds), len(finished), running, failed, seconds)
+
+
+def duration(seconds: float) -> str:
+    """In the largest unit that gives at least two of it, or seconds."""
+    for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def _running(store: Store, asked: set[str]) -> list[Running]:
+    found = []
+    for name, document in store.documents(herald.KIND).all().items():
+        keys = [key for key in document.get("keys", ()) if key in asked]
+        if keys and store.is_locked(name):  # a process that was killed left its document
+            found.append(_as_running(keys, document))
+    return found
+
+
+def _as_running(keys: list[str], document: Mapping[str, Any]) -> Running:
+    words = [str(document.get(name, "")) for name in ("label", "host")]
+    since, unit = (str(document.get(name, "")) for name in ("since", "unit"))
+    return Running(keys, *words, int(document.get("pid", 0)), since, document.get("done"), document.get("total"), unit)
+
+
+def _mean_seconds(store: Store, finished: set[str], kinds: Mapping[str, str]) -> dict[str, float]:
+    """Of the finished stages of each kind."""
+    took: dict[str, list[float]] = defaultdict(list)
+    for key in finished:
+        try:
+            took[kinds[key]].append(float(store.done(key)["made"]["seconds"]))
+        except (StoreError, KeyError, TypeError, ValueError):
+            continue
+    return {kind: sum(each) / len(each) for kind, each in took.items()}
+
+
+def _seconds_left(left: Counter[str], means: Mapping[str, float], workers: int) -> float | None:
+    """None where there is no stage of a kind that is left to judge by."""
+    if any(kind not in means for kind in left):
+        return None
+    return sum(count * means[kind] for kind, count in left.items()) / workers
+
+
+def summary_rows(now: Standing) -> Sequence[tuple[str, str, str]]:
+    """State, stage and what is to be said of it, for each stage that runs or failed."""
+    rows = []
+    for one in now.running:
+        others = f" and {len(one.keys) - 1} more in one pass" if len(one.keys) > 1 else ""
+        far = f", {one.done} of {one.total} {one.unit}" if one.done is not None else ""
+        rows.append(("running", one.label + others, f"on {one.host} (process {one.pid}) since {one.since}{far}"))
+    return [*rows, *(("failed", one.label, one.message) for one in now.failed)]

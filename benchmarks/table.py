@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ def markdown(results: dict[str, Any]) -> str:
         "costs": _costs,
         "growth": _growth,
         "probes": _probes,
+        "executors": _executors,
     }
     return "\n\n".join(
         [_machine(results["machine"]), *(show(results[name]) for name, show in sections.items() if name in results)]
@@ -133,6 +135,22 @@ def _probes(found: Sequence[dict[str, Any]]) -> str:
         ] or [(*ours, f"left out: {job['left_out']}", "", "", "", "")]
     head = ("", "rows × width", "s", "extra MB", "straightforward", "s", "ratio", "extra MB", "results")
     return "\n".join(["### Probes and filters", "", *_grid(head, rows)])
+
+
+def _executors(found: dict[str, Any]) -> str:
+    share = found["share_of_two_processes"]
+    rows = [
+        (name, f"{statistics.median(seconds):.1f}", f"{found['over_one_process'][name]:.2f} ×", _share(share.get(name)))
+        for name, seconds in found["seconds"].items()
+    ]
+    title = f"### Executors: {found['stages']} equal stages of about {found['seconds_each']:g} s, two workers"
+    empty = ", ".join(f"{name} {each:.1f} ms" for name, each in found["ms_per_empty_stage"].items())
+    head = ("", "seconds", "over one process", "of two processes")
+    return "\n".join([title, "", *_grid(head, rows), "", f"An empty stage, of {found['empty_stages']:,}: {empty}."])
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
 
 
 def _grid(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

@@ -64,6 +64,5 @@ class Herald:
             now = datetime.now(UTC).isoformat(timespec="seconds")
             with suppress(OSError, StoreError):  # a store that cannot be written has its own error
                 documents.write(name, {**facts, **self._far, "at": now})
-        if pause == EVERY:
-            with suppress(OSError, StoreError):
-                documents.remove(name)
+        with suppress(OSError, StoreError):
+            documents.remove(name)  # perhaps that of a process that was killed

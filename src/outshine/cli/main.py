@@ -8,7 +8,19 @@ from typing import Annotated
 
 import typer
 
-from outshine.cli import auditing, comparing, listing, planning, reporting, running, storing, tiny
+from outshine.cli import (
+    auditing,
+    comparing,
+    listing,
+    planning,
+    reporting,
+    running,
+    shelving,
+    storing,
+    tidying,
+    tiny,
+    travelling,
+)
 
 app = typer.Typer(
     name="outshine",
@@ -22,7 +34,10 @@ running.add_to(app)
 planning.add_to(app)
 reporting.add_to(app)
 comparing.add_to(app)
+shelving.add_to(app)
 storing.add_to(app)
+tidying.add_to(app)
+travelling.add_to(app)
 listing.add_to(app)
 auditing.add_to(app)
 tiny.add_to(app)

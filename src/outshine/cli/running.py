@@ -70,6 +70,7 @@ def run(
             *(dataset, weak, strong, loss, seed, n_train, n_val, n_test, settings),
             controls=controls,
             trajectories=trajectories,
+            store=open_store(store),
         )
         _run(built, store, out, team, allow_leaks)
 

@@ -13,6 +13,7 @@ from outshine.core.stage import Stage, in_order
 from outshine.core.store import Store
 from outshine.core.team import ALONE, Team
 from outshine.execution.local import LocalExecutor
+from outshine.execution.recorded import record_study
 from outshine.execution.team import TeamExecutor, leader_first
 from outshine.models.spec import in_four_bits
 from outshine.stages.audit import Audit
@@ -51,10 +52,12 @@ def run_study(
         LocalExecutor(store, study.runtime, progress) if alone else TeamExecutor(store, study.runtime, progress, team)
     )
     audits = _audits(resolution)
+    record_study(resolution.study, [*audits.values()], store, progress, team)
     executor.run([*audits.values()])
     check_leaks({name: audit.read(store) for name, audit in audits.items()}, progress, allow_leaks)
     experiments = expand(resolution, store)
     asked = by_model(experiments)
+    record_study(resolution.study, [*audits.values(), *asked], store, progress, team, expanded=True)
     missing = executor.missing(asked)
     leader_first(team, lambda: check_models(missing, study.runtime))
     executor.run(asked)

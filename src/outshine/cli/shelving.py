@@ -69,9 +69,11 @@ def list_artefacts(
 
 
 def _keys_of(study: str | None, store: Store) -> frozenset[str] | None:
+    if study is None:
+        return None
     from outshine.execution.recorded import find_recorded
 
-    return None if study is None else find_recorded(study, store).keys
+    return find_recorded(study, store).keys
 
 
 def _print(found: Listing, query: Query, store: Store) -> None:
@@ -79,11 +81,16 @@ def _print(found: Listing, query: Query, store: Store) -> None:
 
     screen = console()
     rows = [_row(entry) for entry in found.entries]
-    screen.print(table("", ["key", "stage", "made", "took", "size"], rows, right=["took", "size"]))
+    if len(rows) > _LIMIT:  # a table of so many takes longer to lay out than to read from the store
+        for row in rows:
+            typer.echo("  ".join(row))
+    else:
+        screen.print(table("", ["key", "stage", "made", "took", "size"], rows, right=["took", "size"]))
     total = f"{found.num_artefacts} artefacts in {store.root}, {size_text(found.num_bytes)}"
     last = {"age": "newest", "size": "largest", "took": "longest in making"}[query.sort]
     left_out = found.num_artefacts > len(rows)
-    screen.print(f"the {len(rows)} {last} of {total}; --limit 0 shows all" if left_out else total, markup=False)
+    line = f"the {len(rows)} {last} of {total}; --limit 0 shows all" if left_out else total
+    screen.print(line, markup=False, soft_wrap=True)
 
 
 def _row(entry: Entry) -> list[str]:

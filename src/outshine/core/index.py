@@ -24,6 +24,7 @@ from outshine.core.shelves import on_shelf, shelves
 INDEX = "index.sqlite"
 VERSION = 1  # of the tables; an index of another one is thrown away
 _PATIENCE = 2.0  # seconds to wait for another process that writes the index
+_TRIES = 5  # while other processes commit and list at the same time
 _SETTLED_NS = 2 * 10**9  # a shelf changed this short ago may change again without its time telling
 
 _UNAVAILABLE = {
@@ -117,7 +118,7 @@ def _listing(place: Path | None, root: Path, query: Query) -> Listing:
         place.parent.mkdir(parents=True, exist_ok=True)
     with closing(sqlite3.connect(place or ":memory:", timeout=_PATIENCE, isolation_level=None)) as db:
         _open(db, root)
-        _refresh(db, root)
+        _bring_up_to_date(db, root)
         return _ask(db, query)
 
 
@@ -135,8 +136,20 @@ def _open(db: sqlite3.Connection, root: Path) -> None:
         raise sqlite3.DatabaseError("the index of another store")
 
 
-def _refresh(db: sqlite3.Connection, root: Path) -> None:
-    """Bring the index up to date: every folder's name is read, DONE.json only where a folder is new or another."""
+def _bring_up_to_date(db: sqlite3.Connection, root: Path) -> None:
+    """Raises sqlite3.DatabaseError where the index and the store differ after that, and no other process is why."""
+    for _ in range(_TRIES):
+        (before,) = db.execute("PRAGMA data_version").fetchone()
+        there = _refresh(db, root)
+        (count,) = db.execute("SELECT count(*) FROM artefacts").fetchone()
+        if count == there:
+            return
+        if db.execute("PRAGMA data_version").fetchone() == (before,):
+            raise sqlite3.DatabaseError(f"{count} artefacts in the index, {there} in the store")
+
+
+def _refresh(db: sqlite3.Connection, root: Path) -> int:
+    """How many artefacts there are. Every folder's name is read, DONE.json only where a folder is new or another."""
     known = {key: seen for key, *seen in db.execute("SELECT key, inode, changed FROM artefacts WHERE fault = ''")}
     all_known = {key for (key,) in db.execute("SELECT key FROM artefacts")}
     times = dict(db.execute("SELECT name, changed FROM shelves"))
@@ -158,9 +171,7 @@ def _refresh(db: sqlite3.Connection, root: Path) -> None:
     gone = all_known - there
     if rows or gone or new_times:
         _write(db, rows, gone, new_times)
-    (count,) = db.execute("SELECT count(*) FROM artefacts").fetchone()
-    if count != len(there):  # another process may have seen a later state: then this one's listing is made anew
-        raise sqlite3.DatabaseError(f"{count} artefacts in the index, {len(there)} in the store")
+    return len(there)
 
 
 def _write(

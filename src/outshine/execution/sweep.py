@@ -108,11 +108,13 @@ def _move_out(store: Store, path: Path, key: str, rubbish: list[Path]) -> bool:
 
 @contextmanager
 def _alone(store: Store, key: str) -> Iterator[bool]:
-    """Hold the lock of a key, and take its file away with it."""
+    """Hold the lock of a key, and leave no lock file where there was none."""
     if not KEY.fullmatch(key):
         yield True
         return
+    file = store.root / "locks" / f"{key}.lock"
+    existed = file.exists()
     with store.lock(key, timeout=0) as ours:
         yield ours
-        if ours:
-            (store.root / "locks" / f"{key}.lock").unlink(missing_ok=True)
+        if ours and not existed:
+            file.unlink(missing_ok=True)

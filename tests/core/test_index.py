@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_artefacts import fake_artefact
 
+from fake_artefacts import fake_artefact
 from outshine.core import index
 from outshine.core.index import Query, listing
 from outshine.core.store import Store

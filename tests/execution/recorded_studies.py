@@ -12,7 +12,9 @@ from outshine.studies.parse import parse_study
 
 
 def resolved(name: str, **settings: Any) -> dict[str, Any]:
-    study = parse_study({"name": name, "datasets": "tiny-home", "weak": "tiny/weak", "strong": "tiny/strong", **settings})
+    study = parse_study(
+        {"name": name, "datasets": "tiny-home", "weak": "tiny/weak", "strong": "tiny/strong", **settings}
+    )
     return study.model_dump(mode="json")
 
 
@@ -26,5 +28,7 @@ def record(
     if ran is not None:
         document = store.documents("studies").read(digest)
         assert document is not None
-        store.documents("studies").write(digest, {**document, "first_ran": ran.isoformat(), "last_ran": ran.isoformat()})
+        store.documents("studies").write(
+            digest, {**document, "first_ran": ran.isoformat(), "last_ran": ran.isoformat()}
+        )
     return digest

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import errno
 import json
+import os
+import shutil
+import subprocess
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
 from recorded_studies import record, resolved
 
+from outshine.core import index
 from outshine.core.errors import OutshineError, StoreError, UnknownNameError
 from outshine.core.progress import Silent
 from outshine.core.stage import Context, Stage
@@ -18,8 +22,10 @@ from outshine.core.team import ALONE, Team
 from outshine.execution import recorded as recorded_module
 from outshine.execution import run as run_module
 from outshine.execution.local import LocalExecutor
+from outshine.execution.needs import Wish
 from outshine.execution.recorded import find_recorded, record_study, recorded_studies
 from outshine.execution.run import run_study
+from outshine.execution.sweep import plan_sweep
 from outshine.studies.expand import resolve_study
 from outshine.studies.parse import parse_study
 
@@ -134,6 +140,27 @@ def test_a_store_that_refuses_is_told_of_and_a_read_only_one_is_not(store, monke
         record_study(study, [], store, progress, ALONE)
         assert len(progress.told) == notes
     assert recorded_studies(store) == []
+
+
+@pytest.mark.skipif(shutil.which("mount") is None or os.geteuid() != 0, reason="needs root to mount a read-only tmpfs")
+def test_a_finished_study_on_a_really_read_only_store_runs_and_is_listed(tmp_path, monkeypatch):
+    monkeypatch.setattr(index, "user_cache_path", lambda *names, **options: tmp_path / "cache")
+    mounted = tmp_path / "ro"
+    mounted.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(mounted)], check=False).returncode:
+        pytest.skip("this machine refuses to mount a tmpfs")
+    try:
+        first = run_study(parse_study(TINY), Store(mounted))
+        subprocess.run(["mount", "-o", "remount,ro", str(mounted)], check=True)
+        progress = Notes()
+        again = run_study(parse_study(TINY), Store(mounted), progress)
+        assert again.results.scores.equals(first.results.scores)
+        assert [note for note in progress.told if "recorded" in note] == []
+        assert index.listing(mounted, index.Query()).num_artefacts == 5
+        with pytest.raises(StoreError, match="cannot be written, so nothing can be removed"):
+            plan_sweep(Wish(forget=("small",)), Store(mounted))
+    finally:
+        subprocess.run(["umount", str(mounted)], check=True)
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_artefacts import fake_artefact
 from recorded_studies import record
 
+from fake_artefacts import fake_artefact
 from outshine.core.errors import StoreError
 from outshine.core.store import Store
 from outshine.execution import sweep as sweep_module
@@ -301,6 +301,42 @@ def test_a_sweep_that_is_killed_while_it_deletes_leaves_no_half_artefact(store):
     assert store.keys() == []
     assert sweep(plan_sweep(Wish(), store), store) == []
     assert list((store.root / "tmp").iterdir()) == []
+
+
+def _sweep_until(root: str, stop: Any) -> None:
+    store = Store(Path(root))
+    while not stop.is_set():
+        sweep(plan_sweep(Wish(unrecorded=True), store), store)
+
+
+def test_what_a_recorded_study_finds_or_makes_stays_while_another_process_sweeps(store):
+    """A worker runs study after study over the same artefacts, as an executor does, and forgets the one before."""
+    context = multiprocessing.get_context("fork")
+    stop = context.Event()
+    sweeper = context.Process(target=_sweep_until, args=(str(store.root), stop))
+    dice = random.Random(0)
+    names = [f"{number:x}" * 64 for number in range(10)]
+    digest = record(store, "worker-0", names)
+    sweeper.start()
+    num_found = 0
+    try:
+        for turn in range(1, 25):
+            needed = dice.sample(names, 6)
+            before, digest = digest, record(store, f"worker-{turn}", needed)
+            store.documents("studies").remove(before)
+            for key in needed:
+                num_found += store.has(key)
+                if not store.has(key):
+                    with store.lock(key), store.writing(key) as folder:
+                        (folder / "a.txt").write_text(key)
+                        store.commit(key, folder, {"label": key[:4], "made": {"at": EARLY, "seconds": 1}})
+            assert [store.file(key, "a.txt").read_text() for key in needed] == needed
+            assert sweeper.is_alive()
+    finally:
+        stop.set()
+        sweeper.join(60)
+    assert sweeper.exitcode == 0
+    assert 0 < num_found < 24 * 6  # both ways were gone
 
 
 @pytest.mark.parametrize("seed", range(20))

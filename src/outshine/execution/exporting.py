@@ -6,6 +6,7 @@ import hashlib
 import os
 import uuid
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 from outshine.core.archive import MANIFEST, File, Manifest, member, packing
@@ -42,7 +43,8 @@ def export_study(recorded: Recorded, store: Store, out: Path) -> Manifest:
     except OSError as error:
         raise StoreError(f"the archive {out} cannot be written: {error.strerror or error}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
     return manifest
 
 

@@ -68,7 +68,7 @@ def _work(found: Needs, store: Store) -> Iterator[Litter]:
             yield _thing(store, path, "its stage is finished", key)
         elif key in freed:
             yield _thing(store, path, "only a forgotten study needs its stage", key)
-        elif key not in needed and found.is_known(datetime.fromtimestamp(path.lstat().st_mtime, UTC)):
+        elif key not in needed and found.is_known(_changed(path)):
             idle = (found.all_finished(store) and not _anyone_writes(store)) if idle is None else idle
             if idle:
                 yield _thing(store, path, "no study needs its stage", key)
@@ -96,6 +96,13 @@ def _locks(found: Needs, store: Store) -> Iterator[Litter]:
         key = path.stem
         if path.suffix == ".lock" and KEY.fullmatch(key) and (key not in needed or store.has(key)):
             yield _thing(store, path, "nobody holds it", key)
+
+
+def _changed(path: Path) -> datetime:
+    try:
+        return datetime.fromtimestamp(path.lstat().st_mtime, UTC)
+    except FileNotFoundError:
+        return datetime.now(UTC)
 
 
 def _anyone_writes(store: Store) -> bool:

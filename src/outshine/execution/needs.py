@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -131,10 +133,12 @@ def _changed(path: Path) -> float:
 
 
 def bytes_in(path: Path) -> int:
-    """The bytes of a file, or of all files in a folder; links are not followed."""
-    if path.is_dir() and not path.is_symlink():
-        return sum(one.lstat().st_size for one in path.rglob("*") if not one.is_dir())
-    try:
-        return path.lstat().st_size
-    except FileNotFoundError:
-        return 0
+    """The bytes of a file, or of all files in a folder; links are not followed. What goes meanwhile is not counted."""
+    total = 0
+    paths = [path] if path.is_symlink() or not path.is_dir() else []
+    for folder, _, names in os.walk(path) if not paths else ():
+        paths += [Path(folder, name) for name in names]
+    for one in paths:
+        with suppress(FileNotFoundError):
+            total += one.lstat().st_size
+    return total

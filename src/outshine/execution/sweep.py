@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -40,7 +41,12 @@ class Plan(NamedTuple):
 
 
 def plan_sweep(wish: Wish, store: Store) -> Plan:
-    """What `wish` removes from the store as it is now. Changes nothing."""
+    """What `wish` removes from the store as it is now. Changes nothing.
+
+    Raises StoreError where the store cannot be written: nobody can tell there what live processes hold.
+    """
+    if store.root.is_dir() and not os.access(store.root, os.W_OK):
+        raise StoreError(f"the store {store.root} cannot be written, so nothing can be removed from it")
     found = needs(wish, store)
     candidates, total, num_unrecorded = unneeded(found, store, wish.max_size)
     artefacts = [one for one in candidates if not store.is_locked(one.key)]

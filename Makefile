@@ -2,7 +2,7 @@
 #   make demo   run the main job on the embedded default, fully offline after the set-up
 #   make test   run the tests
 #   make bench  measure speed and memory beside the usual way (BENCH=--quick: does it all run?)
-.PHONY: demo test bench lint format
+.PHONY: demo test bench lint format fault-test
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO_STORE ?= .venv/demo-store
@@ -37,3 +37,7 @@ $(BIN)/python:
 .venv/.installed-dev: .venv/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
+
+# faults injected into real processes of a small study (FAULTS="--kills 20 --only local": fewer)
+fault-test: .venv/.installed-dev
+	$(BIN)/python -m faults $(FAULTS)

@@ -8,7 +8,20 @@ from typing import Annotated
 
 import typer
 
-from outshine.cli import auditing, comparing, listing, planning, reporting, running, storing, tiny, watching
+from outshine.cli import (
+    auditing,
+    comparing,
+    listing,
+    planning,
+    reporting,
+    running,
+    shelving,
+    storing,
+    tidying,
+    tiny,
+    travelling,
+    watching,
+)
 
 app = typer.Typer(
     name="outshine",
@@ -23,7 +36,10 @@ watching.add_to(app)
 planning.add_to(app)
 reporting.add_to(app)
 comparing.add_to(app)
+shelving.add_to(app)
 storing.add_to(app)
+tidying.add_to(app)
+travelling.add_to(app)
 listing.add_to(app)
 auditing.add_to(app)
 tiny.add_to(app)

@@ -104,12 +104,13 @@ def build_study(
     controls: bool = False,
     trajectories: bool = False,
     executor: dict[str, Any] | None = None,
+    store: Store | None = None,
 ) -> Study:
-    """A study file or preset with the options laid over it, then the `--set` settings."""
+    """A study file, preset or recorded study with the options laid over it, then the `--set` settings."""
     from outshine.core.errors import SettingsError
-    from outshine.studies.parse import parse_study, read_study, with_settings
+    from outshine.studies.parse import parse_study, with_settings
 
-    raw: dict[str, Any] = read_study(study) if study else {}
+    raw: dict[str, Any] = raw_study(study, store) if study else {}
     given = {"weak": weak, "strong": strong, "datasets": split_names(dataset), "seeds": _numbers(seed)}
     raw |= {name: value for name, value in given.items() if value is not None}
     raw |= {name: True for name, wanted in (("controls", controls), ("trajectories", trajectories)) if wanted}
@@ -142,6 +143,20 @@ def _executor(before: Any, given: dict[str, Any]) -> dict[str, Any]:
     own = {"kind": before} if isinstance(before, str) else dict(before or {})
     kept = own if given.get("kind", own.get("kind")) == own.get("kind") else {}
     return {"kind": "local", **kept, **given}
+
+
+def raw_study(name: str, store: Store | None) -> dict[str, Any]:
+    """The raw settings of a study file or preset, or of a study that ran in the store."""
+    from outshine.core.errors import UnknownNameError
+    from outshine.execution.recorded import find_recorded
+    from outshine.studies.parse import presets, read_study
+
+    if store is None or name in presets() or name.endswith((".yaml", ".yml")):
+        return read_study(name)
+    try:
+        return find_recorded(name, store).study
+    except UnknownNameError:
+        return read_study(name)
 
 
 def _methods(raw: dict[str, Any]) -> list[Any]:

@@ -10,13 +10,18 @@ import typer
 from outshine.cli.options import StoreOption, open_store
 
 if TYPE_CHECKING:
+    from outshine.core.store import Store
     from outshine.studies.study import Study
 
 DEFAULT = "outshine-out"
 
 PlaceArgument = Annotated[
     str | None,
-    typer.Argument(metavar="[STUDY]", help="A run's folder (--out), a study file or a preset.", show_default=DEFAULT),
+    typer.Argument(
+        metavar="[STUDY]",
+        help="A run's folder (--out), a study file, a preset, or a study that ran.",
+        show_default=DEFAULT,
+    ),
 ]
 PageOption = Annotated[
     Path | None,
@@ -41,9 +46,9 @@ def report(study: PlaceArgument = None, store: StoreOption = None, out: PageOpti
     from outshine.report.write import check_writable, write_report
 
     place = Path(study or DEFAULT)
-    built = _study(place)
-    page = out or (place if place.is_dir() else Path(f"{built.name}-report")) / "report.html"
     opened = open_store(store)
+    built = study_at(place, opened)
+    page = out or (place if place.is_dir() else Path(f"{built.name}-report")) / "report.html"
     finished = read_study(built, opened)
     check_writable(page.parent)
     written = write_report(finished, opened, page)
@@ -52,14 +57,18 @@ def report(study: PlaceArgument = None, store: StoreOption = None, out: PageOpti
     console().print(f"report: {page}, and its {drawn} as SVG and PNG in {where}", markup=False)
 
 
-def _study(place: Path) -> Study:
-    """The resolved study of a run's folder, or a study by its file or preset. Raises DataError where there is none."""
+def study_at(place: Path, store: Store) -> Study:
+    """The resolved study of a run's folder, or a study by its file, as a preset or as the store recorded it.
+
+    Raises OutshineError where there is none.
+    """
+    from outshine.cli.options import raw_study
     from outshine.core.errors import DataError
-    from outshine.studies.parse import parse_study, read_study
+    from outshine.studies.parse import parse_study
 
     resolved = place / "study.yaml"
     if place.is_dir() and not resolved.is_file():
         raise DataError(f"the folder '{place}' holds no study.yaml; name the --out folder of a run")
     if not place.is_dir() and str(place) == DEFAULT:
         raise DataError(f"there is no folder {DEFAULT}; name a run's folder (--out), a study file or a preset")
-    return parse_study(read_study(str(resolved if place.is_dir() else place)))
+    return parse_study(raw_study(str(resolved if place.is_dir() else place), store))

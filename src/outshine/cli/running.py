@@ -78,6 +78,7 @@ def run(
             controls=controls,
             trajectories=trajectories,
             executor=executor_settings(executor, workers, address),
+            store=open_store(store),
         )
         run_and_write(built, store, out, team, allow_leaks)
 

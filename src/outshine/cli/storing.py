@@ -1,4 +1,4 @@
-"""Commands that look into the store: ls, show, verify."""
+"""Commands that look into the artefacts of a store: show, verify."""
 
 from __future__ import annotations
 
@@ -12,31 +12,8 @@ from outshine.cli.options import StoreOption, open_store
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
-    app.command("ls")(list_artefacts)
     app.command()(show)
     app.command()(verify)
-
-
-def list_artefacts(store: StoreOption = None) -> None:
-    """List the finished artefacts of the store, newest last."""
-    from outshine.cli.show import console, table
-    from outshine.core.errors import StoreError
-
-    opened = open_store(store)
-    found: list[tuple[str, list[str]]] = []
-    for key in opened.keys():  # noqa: SIM118
-        try:
-            record = opened.done(key)
-            made = record["made"]
-            size = sum(facts["bytes"] for facts in record["files"].values())
-            row = [key[:12], record["label"], made["at"], f"{made['seconds']:.1f} s", _size(size)]
-        except (StoreError, KeyError, TypeError) as error:
-            row = [key[:12], f"damaged: {error}", "", "", ""]
-        found.append((row[2], row))
-    rows = [row for _, row in sorted(found)]
-    screen = console()
-    screen.print(table("", ["key", "stage", "made", "took", "size"], rows, right=["took", "size"]))
-    screen.print(f"{len(rows)} artefacts in {opened.root}", markup=False)
 
 
 def show(
@@ -71,11 +48,3 @@ def verify(store: StoreOption = None) -> None:
     if num_faults:
         screen.print("damaged artefacts are computed anew when a study needs them")
         raise typer.Exit(1)
-
-
-def _size(num_bytes: float) -> str:
-    for unit in ("B", "kB", "MB"):
-        if num_bytes < 1000:
-            return f"{num_bytes:.0f} {unit}"
-        num_bytes /= 1000
-    return f"{num_bytes:.1f} GB"

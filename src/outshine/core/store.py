@@ -10,6 +10,7 @@
 <root>/running/<key>.json        what is being computed, by whom and how far it is
 <root>/failures/<key>.json       what went wrong with a stage, until it is tried again
 <root>/studies/<digest>.json     studies that ran here, and the keys that they need
+<root>/index.sqlite              what listings show of the artefacts; a cache (`outshine.core.index`)
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from platformdirs import user_cache_path
 from outshine.core.documents import Documents, check_document_name
 from outshine.core.errors import StoreError
 from outshine.core.files import sha256_of, sync, write_synced
+from outshine.core.shelves import sorted_shelved
 
 FORMAT = 1
 DONE = "DONE.json"
@@ -103,15 +105,18 @@ class Store:
 
     def keys(self) -> list[str]:
         """The keys of all finished artefacts, sorted."""
-        return sorted(done.parent.name for done in self.root.glob(f"artefacts/??/*/{DONE}"))
+        return self._finished("")
 
     def find(self, prefix: str) -> str:
         """The one key that begins with `prefix`."""
-        found = [key for key in self.keys() if key.startswith(prefix.lower())]
+        found = self._finished(prefix.lower())
         if len(found) == 1:
             return found[0]
         problem = "no artefact has" if not found else f"{len(found)} artefacts have"
         raise StoreError(f"{problem} a key beginning with '{prefix}' in {self.root}; `outshine ls` lists them")
+
+    def _finished(self, beginning: str) -> list[str]:
+        return [one.name for one in sorted_shelved(self.root, beginning) if Path(one.path, DONE).is_file()]
 
     def verify(self, key: str) -> list[Fault]:
         """Every recorded size and sha256 checked against the files; an empty list where all is well."""

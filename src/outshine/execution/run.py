@@ -14,6 +14,7 @@ from outshine.core.store import Store
 from outshine.core.team import ALONE, Team
 from outshine.execution.executors import executor
 from outshine.execution.local import LocalExecutor
+from outshine.execution.recorded import record_study
 from outshine.execution.team import TeamExecutor, leader_first
 from outshine.models.spec import in_four_bits
 from outshine.stages.audit import Audit
@@ -50,11 +51,13 @@ def run_study(
     for note in resolution.notes:
         progress.note(note)
     audits = _audits(resolution)
+    record_study(resolution.study, [*audits.values()], store, progress, team)
     here = _here(study, store, progress, team)
     here.run([*audits.values()])
     check_leaks({name: audit.read(store) for name, audit in audits.items()}, progress, allow_leaks)
     experiments = expand(resolution, store)
     asked = by_model(experiments)
+    record_study(resolution.study, [*audits.values(), *asked], store, progress, team, expanded=True)
     compute = executor(study.executor, store, study.runtime, progress) if team.size == 1 else here
     missing = compute.missing(asked)
     leader_first(team, lambda: check_models(missing, study.runtime))

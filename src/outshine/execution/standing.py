@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from outshine.core.errors import StoreError
@@ -32,7 +32,7 @@ class Standing(NamedTuple):
     done: int
     running: list[Running]
     failed: list[failures.Failure]
-    seconds_left: float | None  # with as many workers as there are now; None where nothing like it is finished yet
+    seconds_left: float | None  # with as many workers as there are now; None where nothing is finished yet
 
     @property
     def num_running(self) -> int:
@@ -54,19 +54,19 @@ class Standing(NamedTuple):
         return ", ".join(parts)
 
 
-def standing(name: str, kinds: Mapping[str, str], store: Store) -> Standing:
-    """How far the stages of a study are; kinds: key -> name of the stage."""
-    finished = set(store.keys()) & kinds.keys()
-    running = _running(store, kinds.keys() - finished)
+def standing(name: str, keys: Set[str], store: Store) -> Standing:
+    """How far a study is that needs the stages of these keys."""
+    finished = set(store.keys()) & keys
+    running = _running(store, keys - finished)
     busy = {key for one in running for key in one.keys}
     failed = [
         failures.Failure(key, *(str(document.get(name, "")) for name in ("label", "message")))
         for key, document in store.documents(failures.KIND).all().items()
-        if key in kinds and key not in finished and key not in busy
+        if key in keys and key not in finished and key not in busy
     ]
-    left = Counter(kind for key, kind in kinds.items() if key not in finished)
-    seconds = _seconds_left(left, _mean_seconds(store, finished, kinds), max(1, len(running)))
-    return Standing(name, len(kinds), len(finished), running, failed, seconds)
+    mean = _mean_seconds(store, finished)
+    seconds = None if mean is None else mean * (len(keys) - len(finished)) / max(1, len(running))
+    return Standing(name, len(keys), len(finished), running, failed, seconds)
 
 
 def duration(seconds: float) -> str:
@@ -77,7 +77,7 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
-def _running(store: Store, asked: set[str]) -> list[Running]:
+def _running(store: Store, asked: Set[str]) -> list[Running]:
     found = []
     for name, document in store.documents(herald.KIND).all().items():
         keys = [key for key in document.get("keys", ()) if key in asked]
@@ -92,22 +92,13 @@ def _as_running(keys: list[str], document: Mapping[str, Any]) -> Running:
     return Running(keys, *words, int(document.get("pid", 0)), since, document.get("done"), document.get("total"), unit)
 
 
-def _mean_seconds(store: Store, finished: set[str], kinds: Mapping[str, str]) -> dict[str, float]:
-    """Of the finished stages of each kind."""
-    took: dict[str, list[float]] = defaultdict(list)
+def _mean_seconds(store: Store, finished: Iterable[str]) -> float | None:
+    """Of the finished stages, of whatever kind; None where there are none."""
+    took: list[float] = []
     for key in finished:
-        try:
-            took[kinds[key]].append(float(store.done(key)["made"]["seconds"]))
-        except (StoreError, KeyError, TypeError, ValueError):
-            continue
-    return {kind: sum(each) / len(each) for kind, each in took.items()}
-
-
-def _seconds_left(left: Counter[str], means: Mapping[str, float], workers: int) -> float | None:
-    """None where there is no stage of a kind that is left to judge by."""
-    if any(kind not in means for kind in left):
-        return None
-    return sum(count * means[kind] for kind, count in left.items()) / workers
+        with suppress(StoreError, KeyError, TypeError, ValueError):
+            took.append(float(store.done(key)["made"]["seconds"]))
+    return sum(took) / len(took) if took else None
 
 
 def summary_rows(now: Standing) -> Sequence[tuple[str, str, str]]:

@@ -68,7 +68,12 @@ def parse_study(raw: Raw) -> Study:
 
 def study_yaml(study: Study) -> str:
     """The study as YAML that `read_study` reads back to the same study."""
-    return yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    return raw_yaml(study.model_dump(mode="json"))
+
+
+def raw_yaml(raw: Raw) -> str:
+    """Raw settings as YAML."""
+    return yaml.safe_dump(raw, sort_keys=False, allow_unicode=True)
 
 
 def _assign(raw: Raw, path: Sequence[str], value: Any, assignment: str) -> None:

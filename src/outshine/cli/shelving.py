@@ -1,0 +1,132 @@
+"""Commands that list what a store holds: ls, studies."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from outshine.cli.options import StoreOption, open_store
+from outshine.cli.quantities import size_text
+
+if TYPE_CHECKING:
+    from outshine.core.index import Entry, Listing, Query
+    from outshine.core.store import Store
+
+_SHOWN = 12  # hex digits of a key
+_LIMIT = 500  # rows of a table; more are read by no one, and `--json` has all
+
+KindOption = Annotated[
+    str | None, typer.Option("--kind", help="Only stages of this kind, such as student.", show_default=False)
+]
+TextOption = Annotated[
+    str | None, typer.Option("--text", help="Only stages whose label has this text.", show_default=False)
+]
+OfStudyOption = Annotated[
+    str | None,
+    typer.Option(
+        "--study", help="Only what this study needs: its name or digest (`outshine studies`).", metavar="NAME"
+    ),
+]
+LimitOption = Annotated[
+    int | None,
+    typer.Option("--limit", "-n", min=0, help="At most so many, the last ones; 0: all.", show_default=str(_LIMIT)),
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    app.command("ls")(list_artefacts)
+    app.command("studies")(list_studies)
+
+
+def list_artefacts(
+    store: StoreOption = None,
+    kind: KindOption = None,
+    text: TextOption = None,
+    study: OfStudyOption = None,
+    sort: Annotated[
+        Literal["age", "size", "took"], typer.Option("--sort", help="Newest, largest or longest in making last.")
+    ] = "age",
+    limit: LimitOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON list with all fields, without a limit.")] = False,
+) -> None:
+    """List the finished artefacts of the store, newest last.
+
+    Example: outshine ls --kind student --sort size --limit 20
+    """
+    from outshine.core.index import Query, listing
+
+    opened = open_store(store)
+    most = limit if limit is not None else None if as_json else _LIMIT
+    query = Query(kind, text, _keys_of(study, opened), sort, most or None)
+    found = listing(opened.root, query)
+    if as_json:
+        typer.echo(json.dumps([_as_json(entry) for entry in found.entries], ensure_ascii=False, indent=1))
+        return
+    _print(found, query, opened)
+
+
+def _keys_of(study: str | None, store: Store) -> frozenset[str] | None:
+    if study is None:
+        return None
+    from outshine.execution.recorded import find_recorded
+
+    return find_recorded(study, store).keys
+
+
+def _print(found: Listing, query: Query, store: Store) -> None:
+    from outshine.cli.show import console, table
+
+    screen = console()
+    rows = [_row(entry) for entry in found.entries]
+    if len(rows) > _LIMIT:  # a table of so many takes longer to lay out than to read from the store
+        for row in rows:
+            typer.echo("  ".join(row))
+    else:
+        screen.print(table("", ["key", "stage", "made", "took", "size"], rows, right=["took", "size"]))
+    total = f"{found.num_artefacts} artefacts in {store.root}, {size_text(found.num_bytes)}"
+    last = {"age": "newest", "size": "largest", "took": "longest in making"}[query.sort]
+    left_out = found.num_artefacts > len(rows)
+    line = f"the {len(rows)} {last} of {total}; --limit 0 shows all" if left_out else total
+    screen.print(line, markup=False, soft_wrap=True)
+
+
+def _row(entry: Entry) -> list[str]:
+    if entry.fault:
+        return [entry.key[:_SHOWN], f"damaged: {entry.fault}", "", "", ""]
+    return [entry.key[:_SHOWN], entry.label, entry.made_at, f"{entry.seconds:.1f} s", size_text(entry.bytes)]
+
+
+def _as_json(entry: Entry) -> dict[str, Any]:
+    fields = entry._asdict() | {"inputs": list(entry.inputs)}
+    return fields if entry.fault else {name: value for name, value in fields.items() if name != "fault"}
+
+
+def list_studies(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="A study, by name or digest: print it as YAML.")
+    ] = None,
+    store: StoreOption = None,
+) -> None:
+    """List the studies that ran in the store, latest last, or print one as a study file.
+
+    Example: outshine studies demo > demo-again.yaml
+    """
+    from outshine.cli.show import console, table
+    from outshine.execution.recorded import find_recorded, recorded_studies
+    from outshine.studies.parse import raw_yaml
+
+    opened = open_store(store)
+    if name is not None:
+        typer.echo(raw_yaml(find_recorded(name, opened).study), nl=False)
+        return
+    there = set(opened.keys())
+    rows = [
+        [one.short, one.name, f"{one.last_ran:%Y-%m-%d %H:%M}", f"{len(one.keys & there)} of {len(one.keys)}"]
+        for one in recorded_studies(opened)
+    ]
+    screen = console()
+    screen.print(table("", ["digest", "study", "last ran (UTC)", "artefacts there"], rows, right=["artefacts there"]))
+    screen.print(f"{len(rows)} studies recorded in {opened.root}", markup=False)

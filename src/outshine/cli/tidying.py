@@ -1,0 +1,106 @@
+"""The command that removes what nobody needs: gc."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from outshine.cli.options import StoreOption, open_store
+from outshine.cli.quantities import parse_age, parse_size, size_text
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from outshine.execution.sweep import Plan
+
+ForgetOption = Annotated[
+    list[str] | None,
+    typer.Option("--study", metavar="NAME", help="Forget this study (name or digest); may be repeated."),
+]
+OlderOption = Annotated[
+    str | None,
+    typer.Option("--older-than", metavar="AGE", help="Forget studies that last ran longer ago, such as 30d."),
+]
+MaxSizeOption = Annotated[
+    str | None,
+    typer.Option("--max-size", metavar="SIZE", help="Remove only as many artefacts as exceed this, oldest first."),
+]
+UnrecordedOption = Annotated[
+    bool,
+    typer.Option("--unrecorded", help="Also artefacts from before studies were recorded, needed or not."),
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command()(gc)
+
+
+def gc(
+    store: StoreOption = None,
+    study: ForgetOption = None,
+    older_than: OlderOption = None,
+    max_size: MaxSizeOption = None,
+    unrecorded: UnrecordedOption = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would go; remove nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before artefacts are removed.")] = False,
+) -> None:
+    """Remove what no recorded study needs, and litter: of dead processes, finished work and damage.
+
+    Example: outshine gc --older-than 30d --dry-run
+    """
+    from outshine.cli.show import console
+    from outshine.execution.needs import Wish
+    from outshine.execution.sweep import plan_sweep, sweep
+
+    opened = open_store(store)
+    age = None if older_than is None else parse_age(older_than, "--older-than")
+    most = None if max_size is None else parse_size(max_size, "--max-size")
+    plan = plan_sweep(Wish(tuple(study or ()), age, most, unrecorded), opened)
+    screen = console()
+    _print(plan, screen)
+    _explain(plan, most, console(stderr=True))
+    if dry_run:
+        return
+    ask = plan.artefacts and not yes and sys.stdin.isatty()
+    if ask and not typer.confirm(f"Remove {len(plan.artefacts)} artefacts?"):
+        raise typer.Exit(1)
+    for name in sweep(plan, opened):
+        console(stderr=True).print(f"note: left, for it is in use or needed by now: {name}", markup=False)
+
+
+def _print(plan: Plan, screen: Console) -> None:
+    lines = [f"study {one.name}, {one.short}: forgotten, last ran {one.last_ran:%Y-%m-%d}" for one in plan.forgotten]
+    lines += [
+        f"artefacts/{one.key[:2]}/{one.key}: {one.label}, {size_text(one.bytes)}; {one.why}" for one in plan.artefacts
+    ]
+    lines += [f"{one.name}: {size_text(one.bytes)}; {one.why}" for one in plan.litter]
+    for line in lines:
+        screen.print(line, markup=False, soft_wrap=True)
+    screen.print(
+        f"{len(plan.forgotten)} studies, {len(plan.artefacts)} artefacts, {len(plan.litter)} pieces of litter: "
+        f"{size_text(plan.num_bytes)} ({plan.num_bytes:,} bytes)",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def _explain(plan: Plan, max_size: int | None, screen: Console) -> None:
+    """Say why more does not go."""
+    notes = []
+    if plan.num_held:
+        notes.append(f"{plan.num_held} artefacts stay, for live processes hold them")
+    if plan.num_unrecorded:
+        notes.append(
+            f"{plan.num_unrecorded} artefacts stay though no recorded study needs them: they are older than any "
+            "record, so nobody knows what does; run a study again to have it recorded, or remove them with --unrecorded"
+        )
+    if max_size is not None and plan.bytes_after > max_size:
+        notes.append(
+            f"{size_text(plan.bytes_after)} of artefacts stay, more than --max-size; forget studies with --study or "
+            "--older-than to free what they need"
+        )
+    for note in notes:
+        screen.print(f"note: {note}", markup=False, soft_wrap=True)

@@ -1,0 +1,84 @@
+"""Commands that carry a study from store to store: export, import."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from outshine.cli.options import StoreOption, open_store
+from outshine.cli.quantities import parse_size, size_text
+
+if TYPE_CHECKING:
+    from outshine.core.store import Store
+    from outshine.execution.recorded import Recorded
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    app.command("export")(export)
+    app.command("import")(import_)
+
+
+def export(
+    study: Annotated[str, typer.Argument(help="A study that ran: its name or digest, its folder or file.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The archive to write.", show_default="NAME.zip")
+    ] = None,
+    store: StoreOption = None,
+) -> None:
+    """Write a finished study and all its artefacts as one zip archive.
+
+    Example: outshine export demo -o demo.zip
+    """
+    from outshine.cli.show import console
+    from outshine.execution.exporting import export_study
+
+    opened = open_store(store)
+    recorded = _recorded(study, opened)
+    place = out or Path(f"{recorded.name}.zip")
+    manifest = export_study(recorded, opened, place)
+    size = sum(file.bytes for file in manifest.files)
+    console().print(
+        f"study {recorded.name}, {len(recorded.keys)} artefacts, {size_text(size)}: {place}",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def _recorded(study: str, store: Store) -> Recorded:
+    """A recorded study by name or digest, or by what it was run from. Raises OutshineError where it never ran here."""
+    from outshine.cli.reporting import study_at
+    from outshine.core.errors import UnknownNameError
+    from outshine.execution.recorded import find_recorded, study_digest
+    from outshine.studies.expand import resolve_study
+
+    try:
+        return find_recorded(study, store)
+    except UnknownNameError:
+        if not Path(study).exists():
+            raise
+    resolved = resolve_study(study_at(Path(study), store)).study
+    return find_recorded(study_digest(resolved.model_dump(mode="json")), store)
+
+
+def import_(
+    archive: Annotated[Path, typer.Argument(help="An archive that `outshine export` wrote.")],
+    store: StoreOption = None,
+    max_size: Annotated[str, typer.Option("--max-size", help="Refuse an archive that unpacks to more.")] = "100GB",
+) -> None:
+    """Take a study and its artefacts from an archive into the store, after checking all of it.
+
+    Example: outshine import demo.zip
+    """
+    from outshine.cli.show import console
+    from outshine.execution.importing import import_study
+
+    done = import_study(archive, open_store(store), parse_size(max_size, "--max-size"))
+    console().print(
+        f"study {done.study.name}, {done.study.short}: {done.num_new} artefacts imported, {done.num_there} were there; "
+        f"`outshine report {done.study.short}` and `outshine run {done.study.short}` find them",
+        markup=False,
+        soft_wrap=True,
+    )

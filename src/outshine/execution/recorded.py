@@ -1,0 +1,145 @@
+"""The studies that ran in a store: each a document that says what it was and which artefacts it needs."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from filelock import FileLock
+
+from outshine.core.errors import StoreError, UnknownNameError
+from outshine.core.key import digest
+from outshine.core.progress import Progress
+from outshine.core.shelves import KEY
+from outshine.core.stage import Stage, in_order
+from outshine.core.store import Store
+from outshine.core.team import Team
+from outshine.studies.study import Study
+
+KIND = "studies"
+_FORMAT = 1
+_SHOWN = 12  # hex digits of a digest that listings show
+_LEAST = 6  # hex digits that name a study
+
+
+class Recorded(NamedTuple):
+    """A study as the store remembers it."""
+
+    digest: str  # of the resolved study without its runtime: the same results are the same study
+    name: str
+    study: dict[str, Any]  # resolved, as `study.yaml` has it
+    keys: frozenset[str]  # of every stage that it needs
+    expanded: bool  # whether these are all: before its data are prepared only the first are known
+    first_ran: datetime
+    last_ran: datetime
+
+    @property
+    def short(self) -> str:
+        """The beginning of the digest, for listings."""
+        return self.digest[:_SHOWN]
+
+
+def record_study(
+    study: Study, stages: Sequence[Stage], store: Store, progress: Progress, team: Team, *, expanded: bool = False
+) -> None:
+    """Write down that a resolved study runs and what it needs, so that `gc` keeps it. The team's leader does.
+
+    To be called before it is looked whether a stage is in the store: what is there then stays. A store that cannot be
+    written is left as it is.
+    """
+    if not team.leads:
+        return
+    try:
+        with studies_held(store):
+            keep_record(study.model_dump(mode="json"), {one.key for one in in_order(list(stages))}, store, expanded)
+    except OSError as error:
+        if error.errno != errno.EROFS:  # what cannot be written at all needs no protection
+            progress.note(
+                f"the study is not recorded in the store ({error.strerror}): `outshine gc` may not know of it"
+            )
+
+
+def keep_record(study: Mapping[str, Any], keys: set[str], store: Store, expanded: bool) -> Recorded:
+    """Record a resolved study as having run now. Call it with `studies_held`."""
+    name = study_digest(study)
+    before = _parsed(name, store.documents(KIND).read(name))
+    now = datetime.now(UTC).replace(microsecond=0)
+    if before and not expanded:  # until all keys are known anew, those of the last time are kept too
+        keys, expanded = keys | before.keys, False
+    document = {
+        "format": _FORMAT,
+        "name": study["name"],
+        "study": dict(study),
+        "keys": sorted(keys),
+        "expanded": expanded,
+        "first_ran": (before.first_ran if before else now).isoformat(),
+        "last_ran": now.isoformat(),
+    }
+    store.documents(KIND).write(name, document)
+    recorded = _parsed(name, document)
+    assert recorded is not None
+    return recorded
+
+
+def study_digest(study: Mapping[str, Any]) -> str:
+    """What a resolved study is known by: all its settings but those of the machine."""
+    return digest({name: value for name, value in study.items() if name not in ("runtime", "executor")})
+
+
+def recorded_studies(store: Store) -> list[Recorded]:
+    """All studies that ran in the store, latest last.
+
+    Raises StoreError where a record cannot be read: nobody knows then what that study needs.
+    """
+    found = []
+    for path in sorted((store.root / KIND).glob("[!.]*.json")):
+        recorded = _parsed(path.stem, store.documents(KIND).read(path.stem))
+        if recorded is None and path.exists():
+            raise StoreError(
+                f"the record of a study {path} cannot be read, so that it is unknown which artefacts it needs; "
+                "run that study again or delete the file, which forgets the study"
+            )
+        if recorded:
+            found.append(recorded)
+    return sorted(found, key=lambda one: (one.last_ran, one.digest))
+
+
+def find_recorded(name: str, store: Store) -> Recorded:
+    """The recorded study of that name, or whose digest begins so. Raises OutshineError for none or several."""
+    studies = recorded_studies(store)
+    found = [one for one in studies if one.name == name]
+    if not found and len(name) >= _LEAST:
+        found = [one for one in studies if one.digest.startswith(name.lower())]
+    if not found:
+        raise UnknownNameError(f"study recorded in {store.root}", name, {one.name for one in studies})
+    if len(found) > 1:
+        told = ", ".join(f"{one.short} (ran {one.last_ran:%Y-%m-%d %H:%M})" for one in found)
+        raise StoreError(f"{len(found)} recorded studies are called '{name}': {told}; name one by its digest")
+    return found[0]
+
+
+@contextmanager
+def studies_held(store: Store) -> Iterator[None]:
+    """Be the only process that records studies or goes by what is recorded. Held for moments only."""
+    path = store.root / "locks" / "studies.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path):
+        yield
+
+
+def _parsed(name: str, document: dict[str, Any] | None) -> Recorded | None:
+    """A document as a record; None where it is none that this version can read."""
+    try:
+        if document is None or document["format"] > _FORMAT:
+            return None
+        keys = document["keys"]
+        if not all(isinstance(key, str) and KEY.fullmatch(key) for key in keys):
+            return None
+        first, last = (datetime.fromisoformat(document[when]).astimezone(UTC) for when in ("first_ran", "last_ran"))
+        study = dict(document["study"])
+        return Recorded(name, str(document["name"]), study, frozenset(keys), bool(document["expanded"]), first, last)
+    except (KeyError, TypeError, ValueError):
+        return None

@@ -19,6 +19,7 @@ from outshine.core.progress import Silent
 from outshine.core.stage import Context, Stage
 from outshine.core.store import Store
 from outshine.core.team import ALONE, Team
+from outshine.execution import executors
 from outshine.execution import recorded as recorded_module
 from outshine.execution import run as run_module
 from outshine.execution.local import LocalExecutor
@@ -79,6 +80,7 @@ def test_a_run_is_recorded_with_every_stage_before_the_first_is_computed(tmp_pat
             super().run(asked)
 
     monkeypatch.setattr(run_module, "LocalExecutor", Watched)
+    monkeypatch.setattr(executors, "LocalExecutor", Watched)
     finished = run_study(parse_study(TINY), store)
     (one,) = recorded_studies(store)
     assert seen == [(False, 2), (True, 5)]  # preparation and audit; then supervisor, student and ceiling too

@@ -81,7 +81,7 @@ def start_over(store: Store, keys: Iterable[str]) -> list[Failure]:
     for key, document in store.documents(KIND).all().items():
         if key not in asked:
             continue
-        found.append(Failure(key, *(document.get(name) for name in ("label", "message", "trace"))))
+        found.append(Failure(key, str(document.get("label", "")), str(document.get("message", ""))))
         unit = [one for one in document.get("unit", [key]) if isinstance(one, str)]
         for work in {key, digest(sorted(unit))}:
             shutil.rmtree(store.work(work), ignore_errors=True)

@@ -60,7 +60,7 @@ def standing(name: str, keys: Set[str], store: Store) -> Standing:
     running = _running(store, keys - finished)
     busy = {key for one in running for key in one.keys}
     failed = [
-        failures.Failure(key, *(str(document.get(name, "")) for name in ("label", "message")))
+        failures.Failure(key, str(document.get("label", "")), str(document.get("message", "")))
         for key, document in store.documents(failures.KIND).all().items()
         if key in keys and key not in finished and key not in busy
     ]
@@ -87,9 +87,9 @@ def _running(store: Store, asked: Set[str]) -> list[Running]:
 
 
 def _as_running(keys: list[str], document: Mapping[str, Any]) -> Running:
-    words = [str(document.get(name, "")) for name in ("label", "host")]
-    since, unit = (str(document.get(name, "")) for name in ("since", "unit"))
-    return Running(keys, *words, int(document.get("pid", 0)), since, document.get("done"), document.get("total"), unit)
+    label, host, since, unit = (str(document.get(name, "")) for name in ("label", "host", "since", "unit"))
+    pid = int(document.get("pid", 0))
+    return Running(keys, label, host, pid, since, document.get("done"), document.get("total"), unit)
 
 
 def _mean_seconds(store: Store, finished: Iterable[str]) -> float | None:

@@ -33,7 +33,12 @@ def show(
     console().print_json(json.dumps(shown, ensure_ascii=False))
 
 
-def verify(store: StoreOption = None) -> None:
+def verify(
+    store: StoreOption = None,
+    mend: Annotated[
+        bool, typer.Option("--mend", help="Set damaged artefacts aside: the next run computes them anew.")
+    ] = False,
+) -> None:
     """Check the size and sha256 of every file in the store; exit with 1 where any is wrong."""
     from outshine.cli.show import console
 
@@ -41,10 +46,14 @@ def verify(store: StoreOption = None) -> None:
     screen, num_faults = console(), 0
     keys = opened.keys()
     for key in keys:
-        for fault in opened.verify(key):
+        found = opened.verify(key)
+        for fault in found:
             num_faults += 1
             screen.print(f"{key[:12]}: {fault.message}", markup=False)
+        if found and mend:
+            screen.print(f"{key[:12]}: set aside in {opened.set_aside(key)}", markup=False)
     screen.print(f"{len(keys)} artefacts verified in {opened.root}: {num_faults} faults", markup=False)
     if num_faults:
-        screen.print("damaged artefacts are computed anew when a study needs them")
+        if not mend:
+            screen.print("`outshine verify --mend` sets damaged artefacts aside, and the next run computes them anew")
         raise typer.Exit(1)

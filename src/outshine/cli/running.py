@@ -92,7 +92,7 @@ def _together() -> AbstractContextManager[Team]:
     return together()
 
 
-def _run(study: Study, store: Path | None, out: Path, team: Team, allow_leaks: bool = False) -> None:
+def _run(study: Study, store: str | None, out: Path, team: Team, allow_leaks: bool = False) -> None:
     from outshine.cli.show import console, progress
     from outshine.cli.tables import print_results
     from outshine.core.progress import Silent

@@ -24,7 +24,9 @@ def list_artefacts(store: StoreOption = None) -> None:
 
     opened = open_store(store)
     found: list[tuple[str, list[str]]] = []
-    for key in opened.keys():  # noqa: SIM118
+    keys = opened.keys()
+    opened.look_ahead(keys)
+    for key in keys:
         try:
             record = opened.done(key)
             made = record["made"]
@@ -36,7 +38,7 @@ def list_artefacts(store: StoreOption = None) -> None:
     rows = [row for _, row in sorted(found)]
     screen = console()
     screen.print(table("", ["key", "stage", "made", "took", "size"], rows, right=["took", "size"]))
-    screen.print(f"{len(rows)} artefacts in {opened.root}", markup=False)
+    screen.print(f"{len(rows)} artefacts in {opened.where}", markup=False)
 
 
 def show(
@@ -49,7 +51,7 @@ def show(
     opened = open_store(store)
     whole = opened.find(key)
     record = opened.done(whole)
-    shown: dict[str, Any] = {"key": whole, "folder": str(opened.path(whole)), **record}
+    shown: dict[str, Any] = {"key": whole, "folder": opened.place(whole), **record}
     for name in ("summary.json", "report.json"):
         if name in record["files"]:
             shown[name] = json.loads(opened.file(whole, name).read_text(encoding="utf-8"))
@@ -67,7 +69,7 @@ def verify(store: StoreOption = None) -> None:
         for fault in opened.verify(key):
             num_faults += 1
             screen.print(f"{key[:12]}: {fault.message}", markup=False)
-    screen.print(f"{len(keys)} artefacts verified in {opened.root}: {num_faults} faults", markup=False)
+    screen.print(f"{len(keys)} artefacts verified in {opened.where}: {num_faults} faults", markup=False)
     if num_faults:
         screen.print("damaged artefacts are computed anew when a study needs them")
         raise typer.Exit(1)

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import shutil
 import uuid
 from collections.abc import Iterator, Sequence
@@ -25,7 +24,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
-from platformdirs import user_cache_path
 
 from outshine.core.documents import Documents, check_document_name
 from outshine.core.errors import StoreError
@@ -44,12 +42,6 @@ _UNWRITABLE = {
 }
 
 
-def default_store() -> Path:
-    """The folder named by `OUTSHINE_STORE`, else one in the user's cache."""
-    named = os.environ.get("OUTSHINE_STORE")
-    return Path(named) if named else user_cache_path("outshine", appauthor=False) / "store"
-
-
 class Fault(NamedTuple):
     """One thing wrong with an artefact."""
 
@@ -60,8 +52,11 @@ class Fault(NamedTuple):
 class Store:
     """Artefacts by key in a folder. Reading works on a read-only store; nothing is written before it is needed."""
 
+    where: str  # its address for people
+
     def __init__(self, root: Path) -> None:
         self.root = root.expanduser().absolute()
+        self.where = str(self.root)
         self._check_format()
 
     # -- reading ---------------------------------------------------------------------------------
@@ -75,6 +70,21 @@ class Store:
     def has(self, key: str) -> bool:
         """Whether the artefact exists and its files have the recorded sizes."""
         return (self.path(key) / DONE).is_file() and not self._size_faults(key)
+
+    def lacking(self, keys: Sequence[str]) -> list[str]:
+        """Of these keys, those without a whole artefact. One look at the store, where asking for each costs more."""
+        return [key for key in keys if not self.has(key)]
+
+    def is_damaged(self, key: str) -> bool:
+        """Whether something of the artefact is there, but not as it was written. Set it aside to compute it anew."""
+        return self.path(key).exists() and not self.has(key)
+
+    def place(self, key: str) -> str:
+        """Where the artefact of `key` lies, for people."""
+        return str(self.path(key))
+
+    def look_ahead(self, keys: Sequence[str]) -> None:
+        """Have the records of many artefacts at hand before each is asked for. Here they are."""
 
     def file(self, key: str, name: str) -> Path:
         """A file of a finished artefact, its size checked. Raises StoreError where it is missing or damaged."""
@@ -90,7 +100,7 @@ class Store:
         try:
             return json.loads((self.path(key) / DONE).read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise StoreError(f"no artefact {key[:_PREFIX]} in {self.root}") from None
+            raise StoreError(f"no artefact {key[:_PREFIX]} in {self.where}") from None
         except (ValueError, OSError) as error:
             raise StoreError(
                 f"artefact {key[:_PREFIX]}: {DONE} cannot be read ({error}); run again to compute it anew"
@@ -106,7 +116,7 @@ class Store:
         if len(found) == 1:
             return found[0]
         problem = "no artefact has" if not found else f"{len(found)} artefacts have"
-        raise StoreError(f"{problem} a key beginning with '{prefix}' in {self.root}; `outshine ls` lists them")
+        raise StoreError(f"{problem} a key beginning with '{prefix}' in {self.where}; `outshine ls` lists them")
 
     def verify(self, key: str) -> list[Fault]:
         """Every recorded size and sha256 checked against the files; an empty list where all is well."""
@@ -185,15 +195,21 @@ class Store:
         """A temporary folder on the same file system; call `commit` with it. Removed if not committed."""
         with self._writing():
             self._prepare_root()
-            for litter in (self.root / "tmp").glob(f"{key}-*"):  # a dead writer's: the lock is ours
+            for litter in self._litter(key):
                 shutil.rmtree(litter, ignore_errors=True)
-            folder = self.root / "tmp" / f"{key}-{uuid.uuid4().hex[:8]}"
+            folder = self.root / "tmp" / self._temporary_name(key)
             folder.mkdir()
         try:
             with self._writing():
                 yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+    def _litter(self, key: str) -> list[Path]:
+        return list((self.root / "tmp").glob(f"{key}-*"))  # a dead writer's: the lock is ours
+
+    def _temporary_name(self, key: str) -> str:
+        return f"{key}-{uuid.uuid4().hex[:8]}"
 
     def commit(self, key: str, folder: Path, record: dict[str, Any]) -> None:
         """Make the files of `folder` the artefact of `key`: record sizes and hashes, flush, one rename."""
@@ -259,7 +275,7 @@ class Store:
         """Where an unfinished stage keeps what it can resume from."""
         return self.root / "work" / self.path(key).name
 
-    def set_aside(self, key: str) -> Path:
+    def set_aside(self, key: str) -> Path | str:
         """Move a damaged artefact out of the way; returns where it went."""
         with self._writing():
             target = self.root / "damaged" / f"{key}-{uuid.uuid4().hex[:8]}"
@@ -285,10 +301,11 @@ class Store:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise StoreError(f"{marker} cannot be read ({error}); is {self.root} a store?") from None
         if not isinstance(found, int) or found > FORMAT:
-            raise StoreError(
-                f"the store {self.root} was written by a newer outshine (format {found}, this one knows {FORMAT}); "
-                "upgrade outshine or choose another place with --store"
-            )
+            raise newer_format(str(self.root), found)
+
+    @property
+    def _written(self) -> str:
+        return f"the store {self.root}"
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -298,5 +315,13 @@ class Store:
         except OSError as error:
             ours = error.filename is None or Path(error.filename).is_relative_to(self.root)
             if error.errno in _UNWRITABLE and ours:
-                raise StoreError(f"cannot write to the store {self.root}: {_UNWRITABLE[error.errno]}") from error
+                raise StoreError(f"cannot write to {self._written}: {_UNWRITABLE[error.errno]}") from error
             raise
+
+
+def newer_format(where: str, found: object) -> StoreError:
+    """The refusal of a store that this version cannot know."""
+    return StoreError(
+        f"the store {where} was written by a newer outshine (format {found}, this one knows {FORMAT}); "
+        "upgrade outshine or choose another place with --store"
+    )

@@ -15,7 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from outshine.core.errors import TrainingError
+from outshine.core.errors import LostLeaseError, TrainingError
 from outshine.core.key import canonical_fields, digest
 from outshine.core.progress import Progress
 from outshine.core.runtime import Runtime
@@ -52,7 +52,9 @@ class LocalExecutor:
 
     def missing(self, asked: Sequence[Stage]) -> list[Stage]:
         """Of the stages and all they depend on, those that the store lacks, in the order of computation."""
-        return [stage for stage in in_order(list(asked)) if not self._ready(stage)]
+        stages = in_order(list(asked))
+        lacking = set(self.store.lacking([stage.key for stage in stages]))
+        return [stage for stage in stages if stage.key in lacking and not self._is_mended(stage)]
 
     def run(self, asked: Sequence[Stage]) -> None:
         """Compute what is missing of the stages and all they depend on.
@@ -68,14 +70,16 @@ class LocalExecutor:
             self._compute(unit)
             done += len(unit)
 
-    def _ready(self, stage: Stage) -> bool:
-        if self.store.has(stage.key):
+    def _is_mended(self, stage: Stage) -> bool:
+        """Set what is damaged aside. True where the stage turns out to be there: another process computed it anew."""
+        if not self.store.is_damaged(stage.key):
+            return False
+        faults = self.store.verify(stage.key)
+        if not faults and self.store.has(stage.key):
             return True
-        if self.store.path(stage.key).exists():  # there, but not as it was written
-            faults = self.store.verify(stage.key)
-            aside = self.store.set_aside(stage.key)
-            reason = faults[0].message if faults else "it is incomplete"
-            self.progress.note(f"{stage.label}: damaged artefact set aside ({reason}) in {aside}; computing it anew")
+        aside = self.store.set_aside(stage.key)
+        reason = faults[0].message if faults else "it is incomplete"
+        self.progress.note(f"{stage.label}: damaged artefact set aside ({reason}) in {aside}; computing it anew")
         return False
 
     def _compute(self, unit: Unit) -> None:
@@ -83,11 +87,15 @@ class LocalExecutor:
         keys = sorted(stage.key for stage in unit)  # in one order everywhere: no two processes wait for each other
         patience: float = _LOCK_PATIENCE
         while True:
-            with ExitStack() as locks:
-                if all(locks.enter_context(self.store.lock(key, timeout=patience)) for key in keys):
-                    self.store.finish_commits(keys)
-                    self._write(tuple(stage for stage in unit if not self.store.has(stage.key)))
-                    return
+            try:
+                with ExitStack() as locks:
+                    if all(locks.enter_context(self.store.lock(key, timeout=patience)) for key in keys):
+                        self.store.finish_commits(keys)
+                        self._write(tuple(stage for stage in unit if not self.store.has(stage.key)))
+                        return
+            except LostLeaseError as lost:
+                self.progress.note(f"{unit_label(unit)}: {lost}")
+                continue  # the other computes it, or has
             self.progress.note(f"{unit_label(unit)}: another process is computing it; waiting")
             patience = -1
 

@@ -99,8 +99,8 @@ class TeamExecutor(LocalExecutor):
         unseen = [stage for stage in unit if not self.store.has(stage.key)]
         if unseen:
             raise StoreError(
-                f"process {self.team.rank} does not see in {self.store.root} what process 0 wrote there; "
-                "the store must lie on a file system that all processes share"
+                f"process {self.team.rank} does not see in {self.store.where} what process 0 wrote there; "
+                "the store must lie on storage that all processes share"
             )
 
     def _follow(self, unit: Sequence[Stage]) -> None:

@@ -181,10 +181,11 @@ def test_find_by_prefix(place: Place) -> None:
 
 
 @pytest.mark.parametrize("key", ["../../etc/passwd", "", "ab" * 31, "AB" * 32, "zz" * 32, "ab/" * 21 + "x"])
-@pytest.mark.parametrize("what", ["path", "has", "done", "is_locked", "work", "place", "set_aside"])
-def test_what_is_no_key_cannot_name_a_path(place: Place, key: str, what: str) -> None:
-    with pytest.raises(StoreError, match="is no key"):
-        getattr(place.open(), what)(key)
+def test_what_is_no_key_cannot_name_a_path(place: Place, key: str) -> None:
+    store = place.open()
+    for asked in (store.path, store.has, store.done, store.is_locked, store.work, store.place, store.set_aside):
+        with pytest.raises(StoreError, match="is no key"):
+            asked(key)
 
 
 def test_a_newer_format_is_refused(place: Place) -> None:

@@ -62,8 +62,8 @@ class BucketObjects(Objects):
     """Objects of a bucket below a prefix."""
 
     def __init__(self, url: str) -> None:
-        self.where = without_credentials(url).rstrip("/")
-        scheme, rest = self.where.split("://", 1)
+        scheme, rest = without_credentials(url).split("://", 1)
+        self.where = f"{scheme}://{rest.rstrip('/')}"
         if not rest.strip("/"):
             raise StoreError(f"the store {self.where}: a bucket is expected, such as {scheme}://bucket/prefix")
         self._fs = self._client(scheme.lower(), url)

@@ -42,6 +42,8 @@ _FORMAT = "STORE.json"
 class RemoteStore(Store):
     """Artefacts by key below a URL. `root` is the folder of the local copies, work folders and unfinished files."""
 
+    _elsewhere = "$OUTSHINE_CACHE"
+
     def __init__(self, url: str, cache: Path, time_to_live: float) -> None:
         self._objects: Objects = open_objects(url)
         folder = cache.expanduser().absolute() / sha256(self._objects.where.encode()).hexdigest()[:16]
@@ -294,7 +296,7 @@ class RemoteStore(Store):
 
     @property
     def _written(self) -> str:
-        return f"{self.root}, the local copies of {self.where} ($OUTSHINE_CACHE names another place)"
+        return f"{self.root}, the local copies of {self.where}"
 
 
 def _format_text() -> bytes:

@@ -53,6 +53,7 @@ class Store:
     """Artefacts by key in a folder. Reading works on a read-only store; nothing is written before it is needed."""
 
     where: str  # its address for people
+    _elsewhere = "--store"  # how to name another folder
 
     def __init__(self, root: Path) -> None:
         self.root = root.expanduser().absolute()
@@ -315,7 +316,8 @@ class Store:
         except OSError as error:
             ours = error.filename is None or Path(error.filename).is_relative_to(self.root)
             if error.errno in _UNWRITABLE and ours:
-                raise StoreError(f"cannot write to {self._written}: {_UNWRITABLE[error.errno]}") from error
+                advice = _UNWRITABLE[error.errno].replace("--store", self._elsewhere)
+                raise StoreError(f"cannot write to {self._written}: {advice}") from error
             raise
 
 

@@ -203,7 +203,7 @@ def wait_for(true: Callable[[], bool], seconds: float = 60.0) -> None:
 
 
 def _serve_forever() -> None:
-    """What the server's process runs: prints the port."""
+    """What the server's process runs: tells the port."""
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
     from werkzeug.serving import make_server
 
@@ -221,7 +221,8 @@ def _serve_forever() -> None:
             return list(moto(environ, start_response))
 
     server = make_server("127.0.0.1", 0, one_at_a_time, threaded=True, request_handler=MotoRequestHandler)
-    print(server.server_address[1], flush=True)
+    sys.stdout.write(f"{server.server_address[1]}\n")
+    sys.stdout.flush()
     server.serve_forever()
 
 

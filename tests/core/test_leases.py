@@ -14,12 +14,12 @@ from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import pytest
-from remote_stores import Place, commit, wait_for
 
 from outshine.core import leases as leases_module
 from outshine.core.errors import LostLeaseError, StoreError
 from outshine.core.remote import RemoteStore
 from outshine.core.stores import open_store
+from remote_stores import Place, commit, wait_for
 
 KEY = "ab" * 32
 TTL = 1.0  # seconds: long against a beat, short enough to wait for

@@ -9,12 +9,12 @@ import signal
 from pathlib import Path
 
 import pytest
-from remote_stores import BucketPlace, Place, commit
 
 from outshine.core.errors import StoreError
 from outshine.core.remote import RemoteStore
 from outshine.core.store import Store
 from outshine.core.stores import default_store, open_store
+from remote_stores import BucketPlace, Place, commit
 
 KEY = "ab" * 32
 OTHER = "cd" * 32
@@ -280,7 +280,7 @@ def test_damage_is_noticed_when_a_file_is_fetched_and_remembered(
     cache = remote_place.new_cache()
     with pytest.raises(StoreError, match=f"{words}.*; run again to compute it anew"):
         open_store(remote_place.where, cache=cache).file(KEY, "a.txt")
-    assert not [path for path in cache.rglob("a.txt*")]
+    assert not list(cache.rglob("a.txt*"))
     again = open_store(remote_place.where, cache=cache)
     assert not again.has(KEY)
     assert again.lacking([KEY]) == [KEY]

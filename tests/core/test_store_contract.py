@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from remote_stores import Place, commit
 
 from outshine.core.errors import StoreError
 from outshine.core.store import FORMAT
+from remote_stores import Place, commit
 
 KEY = "ab" * 32
 OTHER = "cd" * 32

@@ -14,13 +14,13 @@ from urllib.request import Request, urlopen
 
 import fsspec
 import pytest
-from remote_stores import BucketPlace, FolderPlace, Server, commit, serve
 
 from outshine.core import objects as objects_module
 from outshine.core.buckets import without_credentials
 from outshine.core.errors import StoreError
 from outshine.core.remote import RemoteStore
 from outshine.core.stores import open_store
+from remote_stores import BucketPlace, FolderPlace, Server, commit, serve
 
 KEY = "ab" * 32
 SECRET = "wJalr/XUtnFEMI+K7"
@@ -124,7 +124,10 @@ def test_credentials_with_a_slash_are_neither_understood_nor_shown(tmp_path: Pat
         ("s3://key:secret@bucket/prefix", "s3://bucket/prefix"),
         ("s3://key:se/cr/et@bucket/a", "s3://bucket/a"),
         ("s3://token@bucket", "s3://bucket"),
-        ("Could not connect to http://me:pass@host:9000/b?x and more", "Could not connect to http://host:9000/b?x and more"),
+        (
+            "Could not connect to http://me:pass@host:9000/b?x and more",
+            "Could not connect to http://host:9000/b?x and more",
+        ),
         ("s3://bucket/runs@2024", "s3://bucket/runs@2024"),
     ],
 )

@@ -7,16 +7,16 @@ import multiprocessing
 from pathlib import Path
 from typing import Any
 
-import outshine
 import pandas as pd
 import pytest
-from remote_stores import BucketPlace, Place
-from small_study import TINY
 
+import outshine
 from outshine.core.errors import StoreError
 from outshine.core.progress import Silent
 from outshine.execution.run import read_study, run_study
 from outshine.studies.parse import parse_study
+from remote_stores import BucketPlace, Place
+from small_study import TINY
 
 STUDY: dict[str, Any] = {
     **TINY,
@@ -77,7 +77,9 @@ def _run(where: str, cache: str, told: str) -> None:
 @pytest.mark.slow
 def test_two_hosts_at_once_compute_nothing_twice(remote_place: Place, tmp_path: Path) -> None:
     told = [tmp_path / name for name in ("one", "two")]
-    workers = [SPAWN.Process(target=_run, args=(remote_place.where, str(tmp_path / f"{t.name}-c"), str(t))) for t in told]
+    workers = [
+        SPAWN.Process(target=_run, args=(remote_place.where, str(tmp_path / f"{t.name}-c"), str(t))) for t in told
+    ]
     for worker in workers:
         worker.start()
     for worker in workers:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from outshine.analysis.csv_cells import as_named
 from outshine.analysis.reading.scores import SCORE_COLUMNS
 from outshine.analysis.results import PGR_COLUMNS
 from outshine.core.errors import DataError
@@ -56,9 +57,9 @@ def _files(place: Path) -> list[Path]:
 
 def _read(path: Path) -> pd.DataFrame:
     try:
-        frame = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+        frame = as_named(pd.read_csv(path)) if path.suffix == ".csv" else pd.read_parquet(path)
     except (OSError, ValueError) as error:  # pyarrow's and pandas' parsing errors are ValueErrors
-        raise DataError(f"cannot read {path} ({' '.join(str(error).split())[:120]}); {_ADVICE}") from error
+        raise DataError(f"cannot read {path} ({str(error)[:120]}); {_ADVICE}") from error
     text = [name for name in _TEXT if name in frame.columns]
     return frame.astype(dict.fromkeys(text, "object")).fillna(dict.fromkeys(text, ""))  # CSV reads "" as missing
 

@@ -57,17 +57,23 @@ def main() -> None:
     try:
         app()
     except OutshineError as error:
-        _say(error)
+        if _DEBUG["on"]:
+            _show_traceback(error)
+        typer.echo(f"outshine: {error}", err=True)
         sys.exit(2)
     except BrokenPipeError:  # `outshine ls | head`
         sys.stderr.close()
         sys.exit(0)
+    except Exception as error:  # a defect: Python would print the same, secrets in addresses and all
+        _show_traceback(error)
+        sys.exit(1)
 
 
-def _say(error: Exception) -> None:
-    if _DEBUG["on"]:
-        traceback.print_exception(error)
-    typer.echo(f"outshine: {' '.join(str(error).split())}", err=True)
+def _show_traceback(error: Exception) -> None:
+    from outshine.core.messages import visible, without_secrets
+
+    lines = "".join(traceback.format_exception(error)).rstrip()
+    typer.echo(visible(without_secrets(lines)), err=True)
 
 
 if __name__ == "__main__":

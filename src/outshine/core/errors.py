@@ -5,12 +5,18 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from outshine.core.messages import one_line
+
 
 class OutshineError(Exception):
     """Something the user can mend; the message says what was given, what was expected and what to do.
 
-    The command line prints it as one line and exits with code 2 (`--debug` shows the traceback).
+    It is one line, free of control characters and secrets, whatever was given. The command line prints it and
+    exits with code 2 (`--debug` shows the traceback).
     """
+
+    def __str__(self) -> str:
+        return one_line(super().__str__())
 
 
 class UnknownNameError(OutshineError):

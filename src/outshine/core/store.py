@@ -29,7 +29,7 @@ from platformdirs import user_cache_path
 
 from outshine.core.documents import Documents, check_document_name
 from outshine.core.errors import StoreError
-from outshine.core.files import sha256_of, sync, write_synced
+from outshine.core.files import sha256_of, sync, user_path, write_synced
 
 FORMAT = 1
 DONE = "DONE.json"
@@ -61,7 +61,7 @@ class Store:
     """Artefacts by key in a folder. Reading works on a read-only store; nothing is written before it is needed."""
 
     def __init__(self, root: Path) -> None:
-        self.root = root.expanduser().absolute()
+        self.root = user_path(root).absolute()
         self._check_format()
 
     # -- reading ---------------------------------------------------------------------------------
@@ -117,7 +117,9 @@ class Store:
         faults = self._size_faults(key)
         bad = {fault.message.split(" ", 1)[0] for fault in faults}
         for name, facts in recorded.items():
-            if name not in bad and sha256_of(self.path(key) / name) != facts["sha256"]:
+            if Path(name).is_absolute() or ".." in Path(name).parts:
+                faults.append(Fault(key, f"{name} is no file of the artefact"))
+            elif name not in bad and sha256_of(self.path(key) / name) != facts["sha256"]:
                 faults.append(Fault(key, f"{name} has changed since it was written (sha256 differs)"))
         return faults
 
@@ -228,6 +230,8 @@ class Store:
 
     def _finish(self, journal: Path) -> None:
         for key, name in json.loads(journal.read_text(encoding="utf-8")):
+            if Path(name).name != name or not name.startswith(self.path(key).name):
+                raise StoreError(f"{journal} names '{name}', which is no artefact under way; delete that file")
             with suppress(FileNotFoundError):  # it was put in its place before
                 self._place(key, self.root / "tmp" / name)
             shutil.rmtree(self.work(key), ignore_errors=True)

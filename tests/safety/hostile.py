@@ -127,4 +127,4 @@ CONTROLS = {chr(number) for number in [*range(0x20), *range(0x7F, 0xA0)]} - {"\n
 
 def file_names(texts: list[str]) -> list[str]:
     """Those of the texts that a file can be called, with what would lead elsewhere replaced."""
-    return [text.replace("/", "∕") for text in texts if not CONTROLS & set(text) and len(text.encode()) < 200]
+    return [text.replace("/", "∕") for text in texts if not CONTROLS & set(text) and len(text) < 90 and text != "\ud800"]

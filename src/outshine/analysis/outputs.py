@@ -12,6 +12,7 @@ from outshine.analysis.csv_cells import as_named
 from outshine.analysis.reading.scores import SCORE_COLUMNS
 from outshine.analysis.results import PGR_COLUMNS
 from outshine.core.errors import DataError
+from outshine.core.files import user_path
 
 _TEXT = ("study", "purpose", "method", "variant", "loss", "weak", "reason", "key")
 _ADVICE = "name the --out folder of a run, or its scores.parquet"
@@ -31,7 +32,7 @@ def read_tables(places: Sequence[Path]) -> Tables:
     Raises DataError for a place that is not there, cannot be read or holds neither table, and where no scores are left.
     """
     scores, pgrs = [], []
-    for path in [file for place in places for file in _files(place)]:
+    for path in [file for place in places for file in _files(user_path(place))]:
         frame = _read(path)
         if set(SCORE_COLUMNS) <= set(frame.columns):
             scores.append(frame)

@@ -37,10 +37,11 @@ def report(study: PlaceArgument = None, store: StoreOption = None, out: PageOpti
     Example: outshine report outshine-out
     """
     from outshine.cli.show import console
+    from outshine.core.files import user_path
     from outshine.execution.run import read_study
     from outshine.report.write import check_writable, write_report
 
-    place = Path(study or DEFAULT)
+    place = user_path(study or DEFAULT)
     built = _study(place)
     page = out or (place if place.is_dir() else Path(f"{built.name}-report")) / "report.html"
     opened = open_store(store)

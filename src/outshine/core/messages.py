@@ -6,6 +6,7 @@ import os
 import re
 
 MOST_CHARACTERS = 2000  # of one message: what was given may be a whole file
+_ENDS = MOST_CHARACTERS // 2
 
 _UNSEEN = re.compile(  # C0 and C1 but for tab and newline, line separators, what turns text around, half surrogates
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
@@ -42,6 +43,6 @@ def without_secrets(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """The text without secrets, in one line of at most MOST_CHARACTERS that shows every character."""
+    """The text without secrets in one line that shows every character; of a long one, beginning and end."""
     line = " ".join(without_secrets(text).split())
-    return visible(line if len(line) <= MOST_CHARACTERS else f"{line[:MOST_CHARACTERS]}…")
+    return visible(line if len(line) <= MOST_CHARACTERS else f"{line[:_ENDS]} … {line[-_ENDS:]}")

@@ -265,10 +265,11 @@ class Store:
 
     def set_aside(self, key: str) -> Path:
         """Move a damaged artefact out of the way; returns where it went."""
+        damaged = self.path(key)
         with self._writing():
             target = self.root / "damaged" / f"{key}-{uuid.uuid4().hex[:8]}"
             target.parent.mkdir(parents=True, exist_ok=True)
-            self.path(key).rename(target)
+            damaged.rename(target)
         return target
 
     def _prepare_root(self) -> None:

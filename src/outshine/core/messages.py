@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
+from urllib.parse import unquote
 
 MOST_CHARACTERS = 2000  # of one message: what was given may be a whole file
 _ENDS = MOST_CHARACTERS // 2
@@ -13,7 +15,7 @@ _UNSEEN = re.compile(  # C0 and C1 but for tab and newline, line separators, wha
 )
 _SECRET = re.compile(r"(?:^|_)(?:TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?|KEY)(?:_|$)", re.IGNORECASE)
 _SHORTEST_SECRET = 8  # characters: a shorter value would be found in ordinary words
-_USER_AND_PASSWORD = re.compile(r"(?<=://)[^/\s]+@")
+_USER_AND_PASSWORD = re.compile(r"(?<=://)[^/\s]+(?=@)")
 
 
 def visible(text: str) -> str:
@@ -34,12 +36,21 @@ def without_secrets(text: str) -> str:
     """The text with `***` for user and password in addresses and for what environment variables keep secret.
 
     Those whose names have a part TOKEN, SECRET, PASSWORD, CREDENTIALS or KEY, such as HF_TOKEN, WANDB_API_KEY and
-    AWS_SECRET_ACCESS_KEY.
+    AWS_SECRET_ACCESS_KEY, and the passwords in those that hold an address, such as HF_ENDPOINT and HTTPS_PROXY.
     """
-    secrets = {value for name, value in os.environ.items() if _SECRET.search(name) and len(value) >= _SHORTEST_SECRET}
-    for secret in sorted(secrets, key=len, reverse=True):
+    for secret in sorted(_secrets(), key=len, reverse=True):
         text = text.replace(secret, "***")
-    return _USER_AND_PASSWORD.sub("***@", text)
+    return _USER_AND_PASSWORD.sub("***", text)
+
+
+def _secrets() -> set[str]:
+    found = {value for name, value in os.environ.items() if _SECRET.search(name)}
+    for value in os.environ.values():
+        for pair in _USER_AND_PASSWORD.findall(value):
+            plain = unquote(pair)
+            basic = base64.b64encode(plain.encode(errors="surrogateescape")).decode()  # as it goes over the wire
+            found |= {basic, pair.partition(":")[2], plain.partition(":")[2]}
+    return {secret for secret in found if len(secret) >= _SHORTEST_SECRET}
 
 
 def one_line(text: str) -> str:

@@ -160,10 +160,10 @@ def test_a_store_from_elsewhere_cannot_name_other_files(cage: Path, tmp_path: Pa
     record = json.loads((store.path(key) / DONE).read_text())
     for name in ("../../../../../../../home/secret.txt", str(secret)):
         record["files"][name] = {"bytes": 6, "sha256": "0" * 64}
-    (store.path(key) / DONE).write_text(json.dumps(record))
-    assert [fault.message for fault in store.verify(key)] == [
-        f"{name} is no file of the artefact" for name in list(record["files"])[1:]
-    ]
+        (store.path(key) / DONE).write_text(json.dumps(record))
+        (fault,) = store.verify(key)
+        assert f"{name} is no file of the artefact" in fault.message
+        del record["files"][name]
 
 
 def test_a_journal_from_elsewhere_cannot_move_other_folders(cage: Path, tmp_path: Path):

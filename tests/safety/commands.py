@@ -32,5 +32,7 @@ def python(*arguments: str, cwd: Path, **environment: str) -> Ended:
     own = {"PYTHONPATH": str(SOURCES), "HOME": str(cwd / "home"), "HF_HOME": str(cwd / "hf"), "OMP_NUM_THREADS": "1"}
     if "PYTHONPATH" in environment:
         environment["PYTHONPATH"] = os.pathsep.join([environment["PYTHONPATH"], str(SOURCES)])
-    ended = subprocess.run([sys.executable, *arguments], cwd=cwd, env={**kept, **own, **environment}, capture_output=True, timeout=300)
+    ended = subprocess.run(
+        [sys.executable, *arguments], cwd=cwd, env={**kept, **own, **environment}, capture_output=True, timeout=300
+    )
     return Ended(ended.returncode, ended.stdout, ended.stderr)

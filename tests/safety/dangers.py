@@ -37,7 +37,9 @@ def dangers(source: str) -> list[Danger]:
 
 def _of(node: ast.AST) -> Iterator[Danger]:
     if isinstance(node, ast.Import):
-        yield from (Danger(node.lineno, f"import {one.name}") for one in node.names if one.name.split(".")[0] in PICKLES)
+        yield from (
+            Danger(node.lineno, f"import {one.name}") for one in node.names if one.name.split(".")[0] in PICKLES
+        )
     elif isinstance(node, ast.ImportFrom):
         module = node.module or ""
         if module.split(".")[0] in PICKLES:
@@ -63,7 +65,11 @@ def _of_call(node: ast.Call) -> Iterator[Danger]:
         yield Danger(node.lineno, f"builtins.{name}()")
     if owner == "importlib" and name == "import_module" and node.args and _text(node.args[0]) in PICKLES:
         yield Danger(node.lineno, f"import of {_text(node.args[0])}")
-    if owner == "yaml" and name in ("load", "load_all") and _last_name(given.get("Loader", _second(node))) not in SAFE_LOADERS:
+    if (
+        owner == "yaml"
+        and name in ("load", "load_all")
+        and _last_name(given.get("Loader", _second(node))) not in SAFE_LOADERS
+    ):
         yield Danger(node.lineno, "yaml.load() without SafeLoader")
     if _is_true(given.get("allow_pickle")):
         yield Danger(node.lineno, f"{name}(allow_pickle=True)")

@@ -106,7 +106,12 @@ def _command(folder: Path, arguments: list[str]) -> None:
     out, err = io.StringIO(), io.StringIO()
     code = 0
     command = ["outshine", *arguments, f"--store={folder / 'store'}"]
-    with patch("sys.argv", command), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), patch("os.fsync"):
+    with (
+        patch("sys.argv", command),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        patch("os.fsync"),
+    ):
         try:
             main()
         except SystemExit as stop:
@@ -168,14 +173,17 @@ def check(target: Target, given_input: Any) -> str:
             target.run(folder, given_input)
         return "taken"
     except OutshineError as error:
-        message = str(error)
-        assert message, repr(error)
-        assert len(message) < LONGEST, message
-        assert not (CONTROLS | {"\n"}) & set(message), message
-        message.encode()
+        _check_message(str(error))
         return "refused"
     finally:
         shutil.rmtree(folder)
+
+
+def _check_message(message: str) -> None:
+    assert message
+    assert len(message) < LONGEST, message
+    assert not (CONTROLS | {"\n"}) & set(message), message
+    assert message.encode().decode() == message
 
 
 def fuzz(target: Target, num_inputs: int, at: int | None = None) -> Counter[str]:
@@ -183,7 +191,11 @@ def fuzz(target: Target, num_inputs: int, at: int | None = None) -> Counter[str]
     counts: Counter[str] = Counter()
 
     @settings(
-        max_examples=num_inputs, deadline=None, database=None, derandomize=at is None, suppress_health_check=list(HealthCheck)
+        max_examples=num_inputs,
+        deadline=None,
+        database=None,
+        derandomize=at is None,
+        suppress_health_check=list(HealthCheck),
     )
     @given(target.inputs)
     def one(given_input: Any) -> None:
@@ -196,7 +208,9 @@ def fuzz(target: Target, num_inputs: int, at: int | None = None) -> Counter[str]
 def _main() -> None:
     parser = argparse.ArgumentParser(description="Try strange inputs on everything that reads what others wrote.")
     parser.add_argument("--inputs", type=int, default=12_000, help="how many, over all targets")
-    parser.add_argument("--seed", type=int, default=random.randrange(2**32), help="repeats a run; else drawn and printed")
+    parser.add_argument(
+        "--seed", type=int, default=random.randrange(2**32), help="repeats a run; else drawn and printed"
+    )
     parser.add_argument("--only", choices=TARGETS, help="one target")
     options = parser.parse_args()
     sys.stdout.write(f"seed {options.seed}\n")
@@ -207,7 +221,9 @@ def _main() -> None:
             num = options.inputs if options.only else round(options.inputs * target.share)
             counts = fuzz(target, num, options.seed)
             total += counts.total()
-            sys.stdout.write(f"{name}: {counts.total():,} inputs, {counts['taken']:,} taken, {counts['refused']:,} refused, ")
+            sys.stdout.write(
+                f"{name}: {counts.total():,} inputs, {counts['taken']:,} taken, {counts['refused']:,} refused, "
+            )
             sys.stdout.write(f"{time.monotonic() - began:.0f} s\n")
             sys.stdout.flush()
     sys.stdout.write(f"{total:,} inputs, no other outcome\n")

@@ -70,14 +70,14 @@ MARKUP = [
     "</style><script>alert(1)</script>",
     "</title><script>alert(1)</script>",
     "</pre></textarea><img src=x onerror=alert(1)>",
-    "\"><img src=x onerror=alert(1)>",
+    '"><img src=x onerror=alert(1)>',
     "' onmouseover='alert(1)",
-    "\" autofocus onfocus=alert(1) x=\"",
+    '" autofocus onfocus=alert(1) x="',
     "<svg onload=alert(1)>",
     "<svg><script href=data:,alert(1) />",
     "]]></text><script>alert(1)</script>",
     "<math><mtext></form><form><mglyph><style></math><img src onerror=alert(1)>",
-    "<noscript><p title=\"</noscript><img src=x onerror=alert(1)>\">",
+    '<noscript><p title="</noscript><img src=x onerror=alert(1)>">',
     "<a href=javascript:alert(1)>x</a>",
     "javascript:alert(1)",
     "<div style=background:url(https://evil.example/x)>",
@@ -121,10 +121,16 @@ MARKUP = [
     "\\input{/etc/passwd} % & # _ ^",
 ]
 
-CONTROLS = {chr(number) for number in [*range(0x20), *range(0x7F, 0xA0)]} - {"\n", "\t"} | {"\u2028", "\u2029", "\u202e"}
+CONTROLS = {chr(number) for number in [*range(0x20), *range(0x7F, 0xA0)]} - {"\n", "\t"} | {
+    "\u2028",
+    "\u2029",
+    "\u202e",
+}
 """What must not reach a terminal, but for what the command's own colours are made of."""
 
 
 def file_names(texts: list[str]) -> list[str]:
     """Those of the texts that a file can be called, with what would lead elsewhere replaced."""
-    return [text.replace("/", "∕") for text in texts if not CONTROLS & set(text) and len(text) < 90 and text != "\ud800"]
+    return [
+        text.replace("/", "∕") for text in texts if not CONTROLS & set(text) and len(text) < 90 and text != "\ud800"
+    ]

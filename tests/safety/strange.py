@@ -23,7 +23,9 @@ from outshine.studies.parse import _setting_names
 from outshine.studies.study import Study
 
 REGISTRIES = (recipes, losses, probes, filters, methods)
-KINDS = sorted({name for registry in REGISTRIES for name in registry.names()} | {"lora", "full", "head", "file", "supervisor"})
+KINDS = sorted(
+    {name for registry in REGISTRIES for name in registry.names()} | {"lora", "full", "head", "file", "supervisor"}
+)
 FIELDS = sorted(
     _setting_names(Study)
     | {field for registry in REGISTRIES for _, plugin in registry for field in plugin.model_fields}
@@ -83,7 +85,9 @@ def _altered_studies(draw: st.DrawFn) -> dict[str, Any]:
             if action == "replace":
                 place[key] = draw(TREE)
             elif action == "adjust":
-                place[key] = draw(st.one_of(st.integers(0, 9), st.floats(0, 1), st.booleans(), st.sampled_from(KINDS), st.none()))
+                place[key] = draw(
+                    st.one_of(st.integers(0, 9), st.floats(0, 1), st.booleans(), st.sampled_from(KINDS), st.none())
+                )
             elif action == "drop":
                 del place[key]
             elif isinstance(place, dict):
@@ -98,15 +102,70 @@ def _dumped(tree: Any, style: str) -> str:
     return yaml.dump(tree, allow_unicode=style == "block", default_flow_style=style == "flow", sort_keys=False)
 
 
-_TREES = st.one_of(_altered_studies(), _altered_studies(), TREE, st.dictionaries(st.sampled_from(FIELDS), TREE, max_size=5))
+_TREES = st.one_of(
+    _altered_studies(), _altered_studies(), TREE, st.dictionaries(st.sampled_from(FIELDS), TREE, max_size=5)
+)
 _STYLES = st.sampled_from(["json", "block", "flow"])
 _PRINTED = st.builds(_dumped, _TREES, _STYLES)
 _ALTERED = st.builds(_dumped, _altered_studies(), _STYLES)
 _PIECES = [
-    *("&a", "*a", "<<: *a", "<<", "? ", "- ", ": ", "!!", "!!python/object/apply:os.system [echo]", "!!python/name:os.system"),
-    *("!!binary aGk=", "!!set {a}", "!!int x", "!!float x", "!!bool x", "!!timestamp x", "!!omap [a: 1]", "!<tag:x>", "%YAML 9.9\n"),
-    *("---\n", "...\n", "#", "'", '"', "|\n", ">\n", "{", "}", "[", "]", "\t", "\0", "\r", "\ufeff", "\x85", "\u2028", "\ud7ff"),
-    *("2020-99-99", "0x_", "0b", "1:99:99", "1e999", ".nan", "=", "~", '"\\ud800"', '"\\0"', '"\\e[31m"', "datasets: tiny-pet\n"),
+    *(
+        "&a",
+        "*a",
+        "<<: *a",
+        "<<",
+        "? ",
+        "- ",
+        ": ",
+        "!!",
+        "!!python/object/apply:os.system [echo]",
+        "!!python/name:os.system",
+    ),
+    *(
+        "!!binary aGk=",
+        "!!set {a}",
+        "!!int x",
+        "!!float x",
+        "!!bool x",
+        "!!timestamp x",
+        "!!omap [a: 1]",
+        "!<tag:x>",
+        "%YAML 9.9\n",
+    ),
+    *(
+        "---\n",
+        "...\n",
+        "#",
+        "'",
+        '"',
+        "|\n",
+        ">\n",
+        "{",
+        "}",
+        "[",
+        "]",
+        "\t",
+        "\0",
+        "\r",
+        "\ufeff",
+        "\x85",
+        "\u2028",
+        "\ud7ff",
+    ),
+    *(
+        "2020-99-99",
+        "0x_",
+        "0b",
+        "1:99:99",
+        "1e999",
+        ".nan",
+        "=",
+        "~",
+        '"\\ud800"',
+        '"\\0"',
+        '"\\e[31m"',
+        "datasets: tiny-pet\n",
+    ),
 ]
 
 
@@ -134,7 +193,9 @@ def _deep(depth: int, opening: str, top: str) -> str:
 
 _HUGE = st.one_of(
     st.builds(_bomb, st.integers(2, 40), st.integers(1, 12), st.sampled_from(FIELDS)),
-    st.builds(_deep, st.sampled_from([5, 49, 60, 300, 5000]), st.sampled_from(["[", "{a: ", "- "]), st.sampled_from(FIELDS)),
+    st.builds(
+        _deep, st.sampled_from([5, 49, 60, 300, 5000]), st.sampled_from(["[", "{a: ", "- "]), st.sampled_from(FIELDS)
+    ),
     st.builds(lambda n, top: f"{top}: {'9' * n}", st.sampled_from([30, 5000, 50_000]), st.sampled_from(FIELDS)),
     st.builds(lambda top: f"{top}: &a [*a, {{a: *a}}]", st.sampled_from(FIELDS)),
 )
@@ -151,12 +212,20 @@ STUDY_FILES = st.one_of(
     _PRINTED.map(lambda text: text.encode("utf-16")),
 )
 _GOOD = ["loss.alpha=.3", "strong.learning_rate=1e-3", "strong.lora=none", "weak.lora.rank=2", "methods.1.probe.k=3"]
-_GOOD += ["seeds=[0, 1]", "datasets.0.kind=tiny-pet", "training={epochs: 1}", "runtime.device=cpu", "methods.0.loss=xent"]
+_GOOD += [
+    "seeds=[0, 1]",
+    "datasets.0.kind=tiny-pet",
+    "training={epochs: 1}",
+    "runtime.device=cpu",
+    "methods.0.loss=xent",
+]
 ASSIGNMENTS = st.lists(
     st.sampled_from(_GOOD)
     | st.builds(
         lambda path, value: f"{'.'.join(path)}={value}",
-        st.lists(st.one_of(st.sampled_from([*FIELDS, "0", "1", "-1", "²", "99999999999", ""]), TEXT), min_size=1, max_size=4),
+        st.lists(
+            st.one_of(st.sampled_from([*FIELDS, "0", "1", "-1", "²", "99999999999", ""]), TEXT), min_size=1, max_size=4
+        ),
         st.one_of(TEXT, TREE.map(json.dumps), st.sampled_from(_PIECES)),
     ),
     max_size=3,
@@ -164,7 +233,10 @@ ASSIGNMENTS = st.lists(
 
 COLUMNS = st.one_of(st.sampled_from(["text", "label", "id", "group", "p_weak"]), st.text(max_size=5))
 CELL = st.one_of(
-    LEAF, st.sampled_from([0, 1, "0", "1", True, 0.5, "true", "TRUE ", " 1", float("nan"), 10**400]), TREE, st.just("x" * 5000)
+    LEAF,
+    st.sampled_from([0, 1, "0", "1", True, 0.5, "true", "TRUE ", " 1", float("nan"), 10**400]),
+    TREE,
+    st.just("x" * 5000),
 )
 
 
@@ -172,7 +244,9 @@ CELL = st.one_of(
 def _rows(draw: st.DrawFn) -> list[dict[str, Any]]:
     """Good rows with some cells, columns or whole rows that are not."""
     number = draw(st.sampled_from([0, 1, 3, 60, 60, 60]))
-    rows: list[Any] = [{"text": f"row {n}", "label": n % 2, "id": n, "group": f"g{n // 2}", "p_weak": 0.5} for n in range(number)]
+    rows: list[Any] = [
+        {"text": f"row {n}", "label": n % 2, "id": n, "group": f"g{n // 2}", "p_weak": 0.5} for n in range(number)
+    ]
     for column in draw(st.lists(st.sampled_from(["text", "label", "id", "group", "p_weak"]), max_size=2)):
         for row in rows:
             row.pop(column, None)
@@ -192,8 +266,32 @@ def _csv(rows: list[dict[str, Any]], quote: str, separator: str, end: str) -> st
     return end.join(separator.join(f"{quote}{cell}{quote}" for cell in line) for line in lines)
 
 
-_CSV = st.builds(_csv, _rows(), st.sampled_from(["", '"', "'"]), st.sampled_from([",", ";", "\t"]), st.sampled_from(["\n", "\r\n", "\r"]))
-_BREAKS = ['"', ",", "\n", "\r", "\0", "\ufeff", "\\", "{", "}", "[", "NaN", "[" * 5000, '{"text":' * 2000, "9" * 5000, "\ud7ff", "'", ";"]
+_CSV = st.builds(
+    _csv,
+    _rows(),
+    st.sampled_from(["", '"', "'"]),
+    st.sampled_from([",", ";", "\t"]),
+    st.sampled_from(["\n", "\r\n", "\r"]),
+)
+_BREAKS = [
+    '"',
+    ",",
+    "\n",
+    "\r",
+    "\0",
+    "\ufeff",
+    "\\",
+    "{",
+    "}",
+    "[",
+    "NaN",
+    "[" * 5000,
+    '{"text":' * 2000,
+    "9" * 5000,
+    "\ud7ff",
+    "'",
+    ";",
+]
 
 
 @st.composite
@@ -211,8 +309,26 @@ def _encoded(texts: st.SearchStrategy[str]) -> st.SearchStrategy[bytes]:
 
 
 _ARROW_TYPES = [
-    *(pa.string(), pa.large_string(), pa.binary(), pa.int8(), pa.int64(), pa.uint64(), pa.float32(), pa.float64(), pa.bool_(), pa.null()),
-    *(pa.date32(), pa.timestamp("ns"), pa.timestamp("us", tz="Nowhere/None"), pa.duration("us"), pa.time64("ns"), pa.decimal128(30, 5)),
+    *(
+        pa.string(),
+        pa.large_string(),
+        pa.binary(),
+        pa.int8(),
+        pa.int64(),
+        pa.uint64(),
+        pa.float32(),
+        pa.float64(),
+        pa.bool_(),
+        pa.null(),
+    ),
+    *(
+        pa.date32(),
+        pa.timestamp("ns"),
+        pa.timestamp("us", tz="Nowhere/None"),
+        pa.duration("us"),
+        pa.time64("ns"),
+        pa.decimal128(30, 5),
+    ),
     *(pa.list_(pa.int64()), pa.struct([("a", pa.string())]), pa.dictionary(pa.int32(), pa.string())),
 ]
 
@@ -223,7 +339,10 @@ def _parquet(draw: st.DrawFn) -> bytes:
     number = draw(st.sampled_from([0, 1, 60]))
     arrays, names = [], []
     for name in draw(st.lists(st.sampled_from(["text", "label", "id", "group", "p_weak", "other", ""]), max_size=6)):
-        good = {"text": pa.array([f"row {n}" for n in range(number)]), "label": pa.array([n % 2 for n in range(number)])}.get(name)
+        good = {
+            "text": pa.array([f"row {n}" for n in range(number)]),
+            "label": pa.array([n % 2 for n in range(number)]),
+        }.get(name)
         arrays.append(good if good is not None and draw(st.booleans()) else draw(_columns(number)))
         names.append(name)
     buffer = io.BytesIO()
@@ -249,25 +368,32 @@ def _columns(draw: st.DrawFn, number: int) -> pa.Array:
 
 DATA_FILES: dict[str, st.SearchStrategy[bytes]] = {
     ".jsonl": st.one_of(
-        st.binary(max_size=200), _encoded(_rows().map(_jsonl)), _encoded(_broken(_rows().map(_jsonl))), _encoded(st.lists(TREE).map(_jsonl))
+        st.binary(max_size=200),
+        _encoded(_rows().map(_jsonl)),
+        _encoded(_broken(_rows().map(_jsonl))),
+        _encoded(st.lists(TREE).map(_jsonl)),
     ),
-    ".csv": st.one_of(st.binary(max_size=200), _encoded(_CSV), _encoded(_broken(_CSV)), _encoded(st.text(alphabet='a1,"\n\r\\\0 ', max_size=60))),
-    ".parquet": st.one_of(st.binary(max_size=100).map(lambda middle: b"PAR1" + middle + b"PAR1"), _parquet(), _parquet()),
+    ".csv": st.one_of(
+        st.binary(max_size=200),
+        _encoded(_CSV),
+        _encoded(_broken(_CSV)),
+        _encoded(st.text(alphabet='a1,"\n\r\\\0 ', max_size=60)),
+    ),
+    ".parquet": st.one_of(
+        st.binary(max_size=100).map(lambda middle: b"PAR1" + middle + b"PAR1"), _parquet(), _parquet()
+    ),
 }
 
 
 @st.composite
 def _score_tables(draw: st.DrawFn) -> tuple[str, bytes]:
-    """The columns of a table of scores with cells of any kind; as CSV, or as Parquet where the cells allow it."""
-    rows = draw(st.lists(st.fixed_dictionaries({name: LEAF for name in SCORE_COLUMNS}), min_size=1, max_size=3))
-    frame = pd.DataFrame(rows, columns=list(SCORE_COLUMNS))
+    """The columns of a table of scores with cells of any kind, written as text."""
+    cells = st.one_of(NUMBER, LEAF).map(lambda value: str(value).encode(errors="replace").decode())
+    rows = draw(st.lists(st.fixed_dictionaries(dict.fromkeys(SCORE_COLUMNS, cells)), min_size=1, max_size=3))
+    frame, buffer = pd.DataFrame(rows), io.BytesIO()
     if draw(st.booleans()):
-        return ".csv", frame.to_csv(index=False).encode(errors="replace")
-    buffer = io.BytesIO()
-    try:
-        frame.astype(str).to_parquet(buffer, index=False)
-    except (UnicodeEncodeError, ValueError):
-        return ".csv", b""
+        return ".csv", frame.to_csv(index=False).encode()
+    frame.to_parquet(buffer, index=False)
     return ".parquet", buffer.getvalue()
 
 
@@ -277,11 +403,16 @@ SCORE_TABLES = _score_tables() | NAMED_FILES
 RECORDS = st.one_of(
     TREE.map(lambda tree: json.dumps(tree).encode()),
     st.fixed_dictionaries(
-        {"files": st.one_of(TREE, st.dictionaries(TEXT, st.one_of(TREE, st.fixed_dictionaries({"bytes": LEAF, "sha256": LEAF})), max_size=3))},
+        {
+            "files": st.one_of(
+                TREE,
+                st.dictionaries(
+                    TEXT, st.one_of(TREE, st.fixed_dictionaries({"bytes": LEAF, "sha256": LEAF})), max_size=3
+                ),
+            )
+        },
         optional={"made": TREE, "label": TREE, "format": TREE, "key": TREE},
     ).map(lambda record: json.dumps(record).encode()),
     st.binary(max_size=100),
     st.just(b"[" * 50_000),
 )
-
-

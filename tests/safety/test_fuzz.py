@@ -11,7 +11,14 @@ from strange import VALID
 from outshine.core.errors import DataError, SettingsError
 from outshine.studies.parse import parse_study, read_study
 
-NUMBERS = {"study files": 150, "--set": 150, "data files": 100, "weak labels": 60, "score tables": 30, "records of a store": 60}
+NUMBERS = {
+    "study files": 150,
+    "--set": 150,
+    "data files": 100,
+    "weak labels": 60,
+    "score tables": 30,
+    "records of a store": 60,
+}
 
 
 @pytest.mark.parametrize("name", TARGETS)
@@ -34,7 +41,14 @@ def test_the_study_that_is_altered_is_a_good_one():
 
 @pytest.mark.parametrize(
     "fault",
-    [ValueError("other"), KeyError("other"), RecursionError(), UserWarning("a warning"), OSError("other"), AssertionError()],
+    [
+        ValueError("other"),
+        KeyError("other"),
+        RecursionError(),
+        UserWarning("a warning"),
+        OSError("other"),
+        AssertionError(),
+    ],
     ids=lambda fault: type(fault).__name__,
 )
 def test_the_fuzzer_lets_nothing_else_pass(fault):
@@ -83,7 +97,7 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
 )
 def test_yaml_that_no_study_needs_is_refused_with_its_reason(tmp_path, text, word):
     (tmp_path / "study.yaml").write_text(text)
-    with pytest.raises(SettingsError, match="study.yaml") as caught:
+    with pytest.raises(SettingsError, match=r"study\.yaml") as caught:
         read_study(str(tmp_path / "study.yaml"))
     assert word in str(caught.value)
 

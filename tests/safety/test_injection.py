@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import pandas as pd
 import pytest
-from conftest import Run, write_rows
+from caged import Run, write_rows
 from hostile import CONTROLS, MARKUP, file_names
 
 import outshine as package
@@ -77,7 +77,7 @@ def _bundles() -> list[str]:
 
 @pytest.fixture(scope="module")
 def evil(tmp_path_factory: pytest.TempPathFactory) -> Study:
-    model = "\"><img src=x onerror=alert(1)> </script><script>alert(1)</script>"
+    model = '"><img src=x onerror=alert(1)> </script><script>alert(1)</script>'
     return _run(tmp_path_factory.mktemp("evil"), ["=1+1", *_bundles()], model, SHOWN)
 
 
@@ -85,7 +85,9 @@ def evil(tmp_path_factory: pytest.TempPathFactory) -> Study:
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Study:
     """The same with names that mean no harm: what its page is made of, the other's must be made of too."""
     datasets = [f"rows-{number}" for number in range(1 + len(_bundles()))]
-    return _run(tmp_path_factory.mktemp("plain"), datasets, "model/of/rows", [f"note {number}" for number in range(len(SHOWN))])
+    return _run(
+        tmp_path_factory.mktemp("plain"), datasets, "model/of/rows", [f"note {number}" for number in range(len(SHOWN))]
+    )
 
 
 class Skeleton(HTMLParser):

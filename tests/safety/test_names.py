@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import ROWS, SMALL, TINY, Outcome, Run, write_rows
+from caged import ROWS, SMALL, TINY, Outcome, Run, write_rows
 from hostile import CONTROLS, MARKUP, PATHS, file_names
 
 from outshine.core.errors import OutshineError, StoreError
@@ -21,13 +21,22 @@ PLACES: dict[str, Callable[[str], list[str]]] = {
     "data file": lambda name: [*PLAN, f"--dataset={name}.jsonl", *TINY],
     "weak model": lambda name: [*PLAN, TASK, f"--weak={name}", "--strong=tiny/strong"],
     "strong model": lambda name: [*PLAN, TASK, "--weak=tiny/weak", f"--strong={name}"],
-    "revision": lambda name: [*PLAN, TASK, "--weak=tiny/weak", f"--set=strong={_flow(model='org/name', revision=name)}"],
+    "revision": lambda name: [
+        *PLAN,
+        TASK,
+        "--weak=tiny/weak",
+        f"--set=strong={_flow(model='org/name', revision=name)}",
+    ],
     "trusted code": lambda name: [*PLAN, TASK, *TINY, f"--set=strong.trust_remote_code={_quoted(name)}"],
     "loss": lambda name: [*PLAN, TASK, *TINY, f"--loss={name}"],
     "method": lambda name: [*PLAN, TASK, *TINY, f"--set=methods={_flow(kind=name)}"],
     "study's name": lambda name: [*PLAN, TASK, *TINY, f"--set=name={_quoted(name)}"],
     "source": lambda name: [*PLAN, TASK, *TINY, f"--set=sources={_flow(**{'tiny-home': name})}"],
-    "column": lambda name: [*PLAN, *TINY, f"--set=datasets=[{_flow(kind='file', path='rows.jsonl', text_column=name)}]"],
+    "column": lambda name: [
+        *PLAN,
+        *TINY,
+        f"--set=datasets=[{_flow(kind='file', path='rows.jsonl', text_column=name)}]",
+    ],
     "weak labels": lambda name: [*PLAN, TASK, *TINY, f"--set=labels={_quoted(name + '.csv')}"],
     "note": lambda name: [*PLAN, TASK, *TINY, f"--set=notes=[{_quoted(name)}]"],
     "setting": lambda name: [*PLAN, TASK, *TINY, f"--set={name}=1"],
@@ -86,8 +95,12 @@ def test_no_name_leads_elsewhere(outshine: Run, cage: Path, tmp_path: Path, plac
     assert outside(tmp_path, before, cage / "store", cage / "sizes") == []
 
 
-@pytest.mark.parametrize("name", ["../escaped", "../../out", "~/escaped", "..\\out", "C:\\out", "a b", "CON", "{dataset}", "$HOME", "=1+1"])
-def test_a_run_writes_in_the_folders_that_it_is_told_and_nowhere_else(outshine: Run, cage: Path, tmp_path: Path, name: str):
+@pytest.mark.parametrize(
+    "name", ["../escaped", "../../out", "~/escaped", "..\\out", "C:\\out", "a b", "CON", "{dataset}", "$HOME", "=1+1"]
+)
+def test_a_run_writes_in_the_folders_that_it_is_told_and_nowhere_else(
+    outshine: Run, cage: Path, tmp_path: Path, name: str
+):
     """`--out` and `--store` are the user's own word; they may lead anywhere, and are taken literally."""
     write_rows(cage / "rows.jsonl")
     before = everything(tmp_path)
@@ -104,7 +117,9 @@ def test_data_files_of_any_name_run_through_to_the_report(outshine: Run, cage: P
     assert len(chosen) == 12
     data = cage / "data"
     data.mkdir()
-    rows = [{**row, "id": f"../{row['text']}", "group": f"/{number}", "../../col": "~/x"} for number, row in enumerate(ROWS)]
+    rows = [
+        {**row, "id": f"../{row['text']}", "group": f"/{number}", "../../col": "~/x"} for number, row in enumerate(ROWS)
+    ]
     for name in chosen:
         write_rows(data / f"{name}.jsonl", rows)
     before = everything(tmp_path)
@@ -112,7 +127,9 @@ def test_data_files_of_any_name_run_through_to_the_report(outshine: Run, cage: P
     outcome = outshine("run", f"--dataset={files}", *TINY, *SMALL, "--out=out")
     told(outcome)
     assert outcome.code == 0, outcome.err
-    fonts = [tmp_path / "home" / place / "matplotlib" for place in (".cache", ".config")]  # matplotlib's own list of them
+    fonts = [
+        tmp_path / "home" / place / "matplotlib" for place in (".cache", ".config")
+    ]  # matplotlib's own list of them
     assert outside(tmp_path, before, cage / "store", cage / "out", *fonts) == []
     assert {path.relative_to(cage / "out").parts[0] for path in everything(cage / "out")} == {
         *(f"{table}.{end}" for table in ("scores", "pgr", "summary", "diagnostics") for end in ("csv", "parquet")),

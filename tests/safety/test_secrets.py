@@ -100,7 +100,10 @@ def test_a_run_and_its_report_hold_no_secret(tmp_path):
         (("run", "--dataset=tiny-home", "--weak=some/model", "--strong=tiny/strong"), b"cannot be reached"),
         (("run", "--dataset=tiny-home", "--weak=./empty", "--strong=tiny/strong"), b"no folder"),
         (("run", f"--dataset=tiny-home,{SECRETS['HF_TOKEN']}.csv", *TINY), b"cannot read"),
-        (("run", "--dataset=tiny-home", "--set", f"strong.learning_rat={SECRETS['WANDB_API_KEY']}"), b"unknown setting"),
+        (
+            ("run", "--dataset=tiny-home", "--set", f"strong.learning_rat={SECRETS['WANDB_API_KEY']}"),
+            b"unknown setting",
+        ),
     ],
     ids=["no hub for data", "no hub for a model", "bad model", "a secret as a name", "a secret as a setting"],
 )
@@ -153,5 +156,8 @@ def test_messages_keep_ordinary_words(monkeypatch):
 
 
 def test_passwords_in_addresses_are_hidden():
-    assert one_line("at https://u:p%40q@host:1/x\nand s3://key:secret@bucket") == "at https://***@host:1/x and s3://***@bucket"
+    assert (
+        one_line("at https://u:p%40q@host:1/x\nand s3://key:secret@bucket")
+        == "at https://***@host:1/x and s3://***@bucket"
+    )
     assert one_line("http://a@b@host/x") == "http://***@host/x"

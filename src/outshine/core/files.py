@@ -22,13 +22,13 @@ def user_path(given: str | Path) -> Path:
         raise SettingsError(f"the path '{given}' holds a character that does not show; rename the file")
     try:
         path = Path(given).expanduser()
-        path.is_file()
     except RuntimeError as error:  # ~somebody who has no home here
         raise SettingsError(f"the path '{given}' leads nowhere: {error}") from None
+    try:
+        path.is_file()
     except OSError as error:
-        if error.errno != errno.ENAMETOOLONG:
-            return path
-        raise SettingsError(f"the path '{given}' leads nowhere: its name is too long") from None
+        if error.errno == errno.ENAMETOOLONG:
+            raise SettingsError(f"the path '{given}' leads nowhere: its name is too long") from None
     return path
 
 

@@ -314,6 +314,8 @@ def _read_record(path: Path) -> dict[str, Any]:
     for name, facts in files.items():
         if Path(name).is_absolute() or ".." in Path(name).parts or not shows(name):
             raise ValueError(f"{name} is no file of the artefact")
-        if not (isinstance(facts, dict) and isinstance(facts.get("bytes"), int) and isinstance(facts.get("sha256"), str)):
+        if not (
+            isinstance(facts, dict) and isinstance(facts.get("bytes"), int) and isinstance(facts.get("sha256"), str)
+        ):
             raise ValueError(f"{name} has no size or no sha256")
     return record

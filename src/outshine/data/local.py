@@ -191,5 +191,9 @@ def _read_parquet(path: Path) -> list[Row]:
             return pq.read_table(file).to_pylist()
     except UnicodeDecodeError:
         raise
-    except (pa.ArrowException, ValueError, OverflowError) as error:  # the latter two: dates that Python has no value for
+    except (
+        pa.ArrowException,
+        ValueError,
+        OverflowError,
+    ) as error:  # the latter two: dates that Python has no value for
         raise DataError(f"'{path}' is no readable Parquet file: {error}") from error

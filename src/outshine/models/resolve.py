@@ -109,7 +109,7 @@ def config_folder(ref: ModelRef) -> Path:
 def weights_folder(ref: ModelRef) -> Path:
     """A folder with config, tokenizer and safetensors weights; downloads what is missing.
 
-    Raises ModelError where there are only weights in formats that can run code when they are opened, or in other places.
+    Raises ModelError where there are only weights in formats that can run code when they are opened, or elsewhere.
     """
     folder = _folder(ref, (*CONFIG_FILES, *WEIGHT_FILES))
     check_weights(folder, ref.name)

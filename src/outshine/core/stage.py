@@ -41,6 +41,7 @@ class Stage(Settings):
     @cached_property
     def key(self) -> str:
         """sha256 (hex) of the stage's name, VERSION, every resolved field and the keys of its inputs."""
+        _key_inputs(self)
         return digest({"stage": self.stage, "version": self.VERSION, "fields": canonical_fields(self)})
 
     @property
@@ -50,10 +51,12 @@ class Stage(Settings):
 
     def inputs(self) -> list[Stage]:
         """The stages that this one reads, found in its fields, without repetition."""
-        found: dict[str, Stage] = {}
-        for name in key_fields(type(self)):
-            found.update((stage.key, stage) for stage in _stages_in(getattr(self, name)))
-        return list(found.values())
+        return list({stage.key: stage for stage in self._held}.values())
+
+    @cached_property
+    def _held(self) -> tuple[Stage, ...]:
+        """The stages in its fields. Kept like the key: a plan asks for them again and again."""
+        return tuple(stage for name in key_fields(type(self)) for stage in _stages_in(getattr(self, name)))
 
     @abstractmethod
     def run(self, context: Context) -> None:
@@ -74,17 +77,34 @@ def _stages_in(value: Any) -> Iterator[Stage]:
             yield from _stages_in(item)
 
 
+def _key_inputs(stage: Stage) -> None:
+    """Have the keys of all that a stage depends on computed from the bottom up.
+
+    A key would ask for those of its inputs, these for theirs, and a long chain of stages exhaust the call stack.
+    """
+    waiting = list(stage._held)
+    keyed: set[int] = set()
+    while waiting:
+        last = waiting[-1]
+        below = [one for one in last._held if "key" not in vars(one) and id(one) not in keyed]
+        if below:
+            waiting.extend(below)
+        else:
+            last.key  # noqa: B018
+            keyed.add(id(last))
+            waiting.pop()
+
+
 def in_order(stages: list[Stage]) -> list[Stage]:
     """The given stages and all they depend on, each once, inputs before what reads them."""
     ordered: dict[str, Stage] = {}
-
-    def visit(stage: Stage) -> None:
-        if stage.key in ordered:
-            return
-        for one in stage.inputs():
-            visit(one)
-        ordered[stage.key] = stage
-
-    for stage in stages:
-        visit(stage)
+    waiting = stages[::-1]
+    while waiting:
+        stage = waiting[-1]
+        below = [] if stage.key in ordered else [one for one in stage.inputs() if one.key not in ordered]
+        if below:
+            waiting.extend(reversed(below))
+        else:
+            ordered.setdefault(stage.key, stage)
+            waiting.pop()
     return list(ordered.values())

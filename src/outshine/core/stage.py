@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
-from outshine.core.key import canonical_fields, digest, key_fields
+from outshine.core.key import canonical_fields, digest_of_form, key_fields
 from outshine.core.settings import Settings
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Stage(Settings):
     def key(self) -> str:
         """sha256 (hex) of the stage's name, VERSION, every resolved field and the keys of its inputs."""
         _key_inputs(self)
-        return digest({"stage": self.stage, "version": self.VERSION, "fields": canonical_fields(self)})
+        return digest_of_form({"stage": self.stage, "version": self.VERSION, "fields": canonical_fields(self)})
 
     @property
     def label(self) -> str:
@@ -56,25 +56,39 @@ class Stage(Settings):
     @cached_property
     def _held(self) -> tuple[Stage, ...]:
         """The stages in its fields. Kept like the key: a plan asks for them again and again."""
-        return tuple(stage for name in key_fields(type(self)) for stage in _stages_in(getattr(self, name)))
+        found: list[Stage] = []
+        for name in key_fields(type(self)):
+            _find_stages(getattr(self, name), found)
+        return tuple(found)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy, with other fields where `update` says so: its key and inputs are then its own."""
+        copied = super().model_copy(update=update, deep=deep)
+        if update:
+            for name in vars(copied).keys() - type(copied).model_fields.keys():
+                del copied.__dict__[name]
+        return copied
 
     @abstractmethod
     def run(self, context: Context) -> None:
         """Compute the result and write its files into `context.folder`."""
 
 
-def _stages_in(value: Any) -> Iterator[Stage]:
+def _find_stages(value: Any, found: list[Stage]) -> None:
+    """Add the stages that a field's value is or holds."""
+    if value is None or isinstance(value, str | int | float):  # first, for nearly all are
+        return
     if isinstance(value, Stage):
-        yield value
+        found.append(value)
     elif isinstance(value, Settings):
         for name in key_fields(type(value)):
-            yield from _stages_in(getattr(value, name))
+            _find_stages(getattr(value, name), found)
     elif isinstance(value, list | tuple):
         for item in value:
-            yield from _stages_in(item)
+            _find_stages(item, found)
     elif isinstance(value, dict):
         for item in value.values():
-            yield from _stages_in(item)
+            _find_stages(item, found)
 
 
 def _key_inputs(stage: Stage) -> None:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator, Sequence
@@ -33,6 +34,7 @@ from outshine.core.files import sha256_of, sync, write_synced
 
 FORMAT = 1
 DONE = "DONE.json"
+_KEY = re.compile("[0-9a-f]{64}")
 _PREFIX = 16  # hex digits of a key that listings show
 
 _UNWRITABLE = {
@@ -68,9 +70,9 @@ class Store:
 
     def path(self, key: str) -> Path:
         """Where the artefact of `key` lies (whether or not it exists)."""
-        if len(key) != 64 or not set(key) <= set("0123456789abcdef"):
+        if not _KEY.fullmatch(key):
             raise StoreError(f"'{key}' is no key: 64 hex digits expected")
-        return self.root / "artefacts" / key[:2] / key
+        return self.root.joinpath("artefacts", key[:2], key)
 
     def has(self, key: str) -> bool:
         """Whether the artefact exists and its files have the recorded sizes."""

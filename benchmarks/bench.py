@@ -1,6 +1,7 @@
-"""outshine's speed and memory beside the usual way, its throughput, fixed costs and growth, its probes and filters.
+"""outshine's speed and memory beside the usual way, its throughput, fixed costs and growth, probes, filters and scale.
 
-    python -m benchmarks.bench [--quick] [--only pipeline,throughput,costs,growth,probes] [--threads 2] [--repeats 3]
+    python -m benchmarks.bench [--quick] [--only pipeline,throughput,costs,growth,probes,scale] [--threads 2]
+        [--repeats 3]
 
 Everything runs in processes started from here, one at a time, with pinned threads; what is compared runs in turns,
 and medians are taken. Writes `benchmarks/results.json` and prints a table.
@@ -17,9 +18,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmarks import children, costs, material, pipeline, probes_and_filters, table
+from benchmarks import children, costs, material, pipeline, probes_and_filters, scale, table
 
-PARTS = ("pipeline", "throughput", "costs", "growth", "probes")
+PARTS = ("pipeline", "throughput", "costs", "growth", "probes", "scale")
 
 
 def main() -> None:
@@ -64,6 +65,8 @@ def _measured(part: str, given: argparse.Namespace) -> Any:
         return costs.measure(given.threads, repeats)
     if part == "probes":
         return probes_and_filters.measure_all(given.quick, given.threads, repeats)
+    if part == "scale":
+        return scale.measure(given.quick, given.threads, repeats)
     shared = {"repeats": repeats, "compute_dtype": given.compute_dtype}
     if part == "growth":
         return children.call("growth", "measure", {"quick": given.quick, **shared}, given.threads).value

@@ -14,6 +14,7 @@ def markdown(results: dict[str, Any]) -> str:
         "costs": _costs,
         "growth": _growth,
         "probes": _probes,
+        "scale": _scale,
     }
     return "\n\n".join(
         [_machine(results["machine"]), *(show(results[name]) for name, show in sections.items() if name in results)]
@@ -133,6 +134,28 @@ def _probes(found: Sequence[dict[str, Any]]) -> str:
         ] or [(*ours, f"left out: {job['left_out']}", "", "", "", "")]
     head = ("", "rows × width", "s", "extra MB", "straightforward", "s", "ratio", "extra MB", "results")
     return "\n".join(["### Probes and filters", "", *_grid(head, rows)])
+
+
+def _scale(found: dict[str, Any]) -> str:
+    """A line for each plan, and one for each executor; of what it took again, all is looking into the store."""
+    plans = [
+        (f"plan of {one['stages']:,} stages", *_pace(one["seconds"], one["stages"]), f"{one['peak_mb']:.0f}")
+        for one in found["plans"]
+    ]
+    drivers = [
+        row
+        for one in found["drivers"]
+        for what in (f"{one['stages']:,} stages that do nothing, executor {one['executor']}",)
+        for row in (
+            (what, *_pace(one["seconds"], one["stages"]), f"{one['peak_mb']:.0f}"),
+            (f"{what}, again", *_pace(one["again_seconds"], one["stages"]), ""),
+        )
+    ]
+    return "\n".join(["### At scale", "", *_grid(("", "seconds", "ms a stage", "peak MB"), [*plans, *drivers])])
+
+
+def _pace(seconds: float, stages: int) -> tuple[str, str]:
+    return f"{seconds:.2f}", f"{1e3 * seconds / stages:.3g}"
 
 
 def _grid(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

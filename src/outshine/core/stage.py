@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
@@ -65,8 +65,8 @@ class Stage(Settings):
         """A copy, with other fields where `update` says so: its key and inputs are then its own."""
         copied = super().model_copy(update=update, deep=deep)
         if update:
-            for name in vars(copied).keys() - type(copied).model_fields.keys():
-                del copied.__dict__[name]
+            for derived in vars(copied).keys() - type(copied).model_fields.keys():
+                vars(copied).pop(derived)
         return copied
 
     @abstractmethod

@@ -30,7 +30,7 @@ from platformdirs import user_cache_path
 
 from outshine.core.documents import Documents, check_document_name
 from outshine.core.errors import StoreError
-from outshine.core.files import sha256_of, sync, write_synced
+from outshine.core.files import named, sha256_of, sync, write_synced
 
 FORMAT = 1
 DONE = "DONE.json"
@@ -187,7 +187,7 @@ class Store:
         """A temporary folder on the same file system; call `commit` with it. Removed if not committed."""
         with self._writing():
             self._prepare_root()
-            for litter in _named(self.root / "tmp", start=f"{key}-"):  # a dead writer's: the lock is ours
+            for litter in named(self.root / "tmp", start=f"{key}-"):  # a dead writer's: the lock is ours
                 shutil.rmtree(litter, ignore_errors=True)
             folder = self.root / "tmp" / f"{key}-{uuid.uuid4().hex[:8]}"
             folder.mkdir()
@@ -223,7 +223,7 @@ class Store:
 
     def finish_commits(self, keys: Sequence[str]) -> None:
         """Finish what a dead process left of commits together that concern these keys. Call with their locks held."""
-        for journal in _named(self.root / "commits", end=".json"):
+        for journal in named(self.root / "commits", end=".json"):
             with self._writing(), suppress(FileNotFoundError):
                 if {key for key, _ in json.loads(journal.read_text(encoding="utf-8"))} & set(keys):
                     self._finish(journal)
@@ -305,10 +305,3 @@ class Store:
             if error.errno in _UNWRITABLE and ours:
                 raise StoreError(f"cannot write to the store {self.root}: {_UNWRITABLE[error.errno]}") from error
             raise
-
-
-def _named(folder: Path, start: str = "", end: str = "") -> list[Path]:
-    """What lies in a folder under names that begin and end so, sorted. A pattern of its own for every key costs more."""
-    with suppress(FileNotFoundError), os.scandir(folder) as entries:
-        return sorted(folder / entry.name for entry in entries if entry.name.startswith(start) and entry.name.endswith(end))
-    return []

@@ -84,6 +84,22 @@ def test_the_litter_of_a_killed_writer_is_swept_by_the_next(store):
     assert not litter.exists()
 
 
+def test_folders_that_were_taken_away_are_made_again(store):
+    commit(store, OTHER)
+    for name in ("locks", "tmp", "work"):
+        shutil.rmtree(store.root / name)
+    commit(store)
+    assert store.has(KEY)
+
+
+def test_the_litter_of_others_is_left_alone(store):
+    commit(store, OTHER)
+    litter = store.root / "tmp" / f"{OTHER}-busy"
+    litter.mkdir()
+    commit(store)
+    assert litter.exists()
+
+
 def test_the_first_commit_wins(store):
     commit(store, **{"a.txt": "first"})
     commit(store, **{"a.txt": "second"})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import uuid
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -34,3 +35,14 @@ def write_synced(path: Path, text: str) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def named(folder: Path, start: str = "", end: str = "") -> list[Path]:
+    """What lies in a folder under names that begin and end so, sorted; nothing where there is no such folder.
+
+    A glob compiles its pattern, and that of one key is of no use to the next.
+    """
+    with suppress(FileNotFoundError), os.scandir(folder) as entries:
+        names = sorted(entry.name for entry in entries if entry.name.startswith(start) and entry.name.endswith(end))
+        return [folder / name for name in names]
+    return []

@@ -18,6 +18,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator, Sequence
@@ -30,11 +31,12 @@ from platformdirs import user_cache_path
 
 from outshine.core.documents import Documents, check_document_name
 from outshine.core.errors import StoreError
-from outshine.core.files import sha256_of, sync, write_synced
+from outshine.core.files import named, sha256_of, sync, write_synced
 from outshine.core.shelves import sorted_shelved
 
 FORMAT = 1
 DONE = "DONE.json"
+_KEY = re.compile("[0-9a-f]{64}")
 _PREFIX = 16  # hex digits of a key that listings show
 
 _UNWRITABLE = {
@@ -75,9 +77,9 @@ class Store:
 
     def path(self, key: str) -> Path:
         """Where the artefact of `key` lies (whether or not it exists)."""
-        if len(key) != 64 or not set(key) <= set("0123456789abcdef"):
+        if not _KEY.fullmatch(key):
             raise StoreError(f"'{key}' is no key: 64 hex digits expected")
-        return self.root / "artefacts" / key[:2] / key
+        return self.root.joinpath("artefacts", key[:2], key)
 
     def has(self, key: str) -> bool:
         """Whether the artefact exists and its files have the recorded sizes."""
@@ -195,7 +197,7 @@ class Store:
         """A temporary folder on the same file system; call `commit` with it. Removed if not committed."""
         with self._writing():
             self._prepare_root()
-            for litter in (self.root / "tmp").glob(f"{key}-*"):  # a dead writer's: the lock is ours
+            for litter in named(self.root / "tmp", start=f"{key}-"):  # a dead writer's: the lock is ours
                 shutil.rmtree(litter, ignore_errors=True)
             folder = self.root / "tmp" / f"{key}-{uuid.uuid4().hex[:8]}"
             folder.mkdir()
@@ -231,7 +233,7 @@ class Store:
 
     def finish_commits(self, keys: Sequence[str]) -> None:
         """Finish what a dead process left of commits together that concern these keys. Call with their locks held."""
-        for journal in sorted(self.root.glob("commits/*.json")):
+        for journal in named(self.root / "commits", end=".json"):
             with self._writing(), suppress(FileNotFoundError):
                 if {key for key, _ in json.loads(journal.read_text(encoding="utf-8"))} & set(keys):
                     self._finish(journal)
@@ -245,13 +247,14 @@ class Store:
 
     def _seal(self, key: str, folder: Path, record: dict[str, Any]) -> None:
         """Record sizes and hashes of an artefact's files in DONE.json and flush all of it."""
-        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        found = sorted(folder.rglob("*"))
+        files = [path for path in found if path.is_file()]
         facts = {p.relative_to(folder).as_posix(): {"bytes": p.stat().st_size, "sha256": sha256_of(p)} for p in files}
         write_synced(
             folder / DONE,
             json.dumps({"format": FORMAT, "key": key, "files": facts, **record}, indent=1, sort_keys=True),
         )
-        for path in [*files, *(p for p in folder.rglob("*") if p.is_dir()), folder]:
+        for path in [*files, *(path for path in found if path.is_dir()), folder]:
             sync(path)
 
     def _place(self, key: str, folder: Path) -> None:
@@ -279,7 +282,9 @@ class Store:
 
     def _prepare_root(self) -> None:
         for name in ("artefacts", "work", "locks", "tmp"):
-            (self.root / name).mkdir(parents=True, exist_ok=True)
+            folder = self.root / name
+            if not folder.is_dir():
+                folder.mkdir(parents=True, exist_ok=True)
         marker = self.root / "STORE.json"
         if not marker.exists():
             write_synced(marker, json.dumps({"format": FORMAT}))

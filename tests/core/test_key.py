@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from outshine.core import key as key_module
 from outshine.core.key import canonical, digest
 from outshine.core.settings import NotInKey, Plugin, Settings
 
@@ -80,3 +81,17 @@ json_values = st.recursive(
 def test_digests_are_equal_exactly_where_json_is(a, b):
     same = json.dumps(a, sort_keys=True) == json.dumps(b, sort_keys=True)
     assert (digest(a) == digest(b)) is same
+
+
+@pytest.mark.parametrize("kept", [1, 3, 4096])
+def test_a_form_that_is_kept_is_never_taken_for_another_values(monkeypatch, kept):
+    """Values come and go, and their ids with them."""
+    monkeypatch.setattr(key_module, "_KEPT", kept)
+    monkeypatch.setattr(key_module, "_forms", {})
+    shared = Outer(names=("shared",))
+    for x in range(5000):
+        found = digest([shared, Inner(x=x), Named(x=x + 0.5)])
+        expected = [{"inner": {"x": 1.0}, "names": ["shared"]}, {"x": float(x)}, {"kind": "named", "x": x + 0.5}]
+        text = json.dumps(expected, sort_keys=True, separators=(",", ":"))
+        assert found == hashlib.sha256(text.encode()).hexdigest()
+    assert len(key_module._forms) <= kept

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from plan_studies import GRID
 
 from outshine.core.progress import Silent
 from outshine.core.runtime import Runtime
-from outshine.core.stage import in_order
+from outshine.core.stage import Stage, in_order
 from outshine.core.store import Store
 from outshine.execution.cohorts import units
 from outshine.execution.failures import StagesFailedError
@@ -35,6 +39,28 @@ def stages_of(store: Store, **settings):
     resolution = resolve_study(parse_study({**SMALL, **settings}))
     LocalExecutor(store, Runtime(threads=1), Silent()).run(resolution.prepares)
     return in_order(by_model(expand(resolution, store)))
+
+
+class Step(Stage):
+    stage: ClassVar[str] = "step"
+    n: int
+    before: tuple[Step, ...] = ()
+
+    def run(self, context) -> None: ...
+
+
+@given(st.lists(st.lists(st.integers(0, 99), max_size=3), min_size=1, max_size=14), st.randoms(use_true_random=False))
+def test_of_what_is_ready_the_first_in_the_given_order_comes_next(readings, random):
+    steps: list[Step] = []
+    for n, chosen in enumerate(readings):
+        steps.append(Step(n=n, before=tuple(steps[i % n] for i in chosen) if n else ()))
+    given_order = in_order(random.sample(steps, random.randint(1, len(steps))))
+    left, expected = list(given_order), []
+    while left:
+        ready = next(one for one in left if not set(one.before) & set(left))
+        expected.append(ready)
+        left.remove(ready)
+    assert [unit for (unit,) in units(given_order, 8)] == expected
 
 
 def finetunings(found):

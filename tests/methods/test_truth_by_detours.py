@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import SerializeAsAny, ValidationError
 
 from outshine.core.key import digest
+from outshine.core.stage import Stage
 from outshine.data.schema import recipes
 from outshine.data.splits import SplitSettings
 from outshine.losses.xent import Xent
@@ -14,6 +19,7 @@ from outshine.methods.base import Lab, Tuned
 from outshine.models.spec import ClassifierSpec, LoRA, ModelRef
 from outshine.probes.logistic import Logistic
 from outshine.stages.labels import GroundTruth, WeakLabelSource
+from outshine.stages.predictor import Predictor
 from outshine.stages.prepare import Prepare, Texts
 from outshine.stages.probing import Probing
 from outshine.stages.relabel import Relabelled
@@ -72,3 +78,30 @@ def test_a_sources_name_is_in_the_key():
         kind = "other_of_tests"
 
     assert digest(Mean(of=(LAB.weak_labels,))) != digest(Other(of=(LAB.weak_labels,)))
+
+
+def test_a_copy_with_other_labels_is_searched_anew():
+    student = LAB.student(LAB.weak_labels)
+    assert student.truths_behind == {"weak_train"}
+    copied = student.model_copy(update={"labels": LAB.ceiling})
+    with pytest.raises(ValidationError, match="ground truth of strong_train itself"):
+        LAB.student(copied)
+
+
+def everything_behind(stage: Stage) -> Iterator[Stage]:
+    for one in stage.inputs():
+        yield one
+        yield from everything_behind(one)
+
+
+@given(st.lists(st.tuples(st.sampled_from(sorted(DETOURS)), st.integers(0, 9)), min_size=1, max_size=7))
+def test_what_is_behind_a_predictor_is_found_in_any_graph(steps):
+    sources: list[WeakLabelSource] = [LAB.weak_labels, LAB.ceiling]
+    for detour, which in steps:
+        made = DETOURS[detour](sources[which % len(sources)])
+        sources.append(made)
+        last = probing(made)
+        expected = {one.truth_split for one in everything_behind(last) if isinstance(one, Predictor)} - {None}
+        assert last.truths_behind == expected
+        if "strong_train" not in expected:
+            sources.append(LAB.student(last))

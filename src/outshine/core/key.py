@@ -13,6 +13,10 @@ from pydantic.fields import FieldInfo
 
 from outshine.core.settings import NotInKey, Plugin, Settings
 
+_KEPT = 4096  # forms of settings that are kept; those of a study with as many losses still fit
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+_forms: dict[int, tuple[Settings, dict[str, Any]]] = {}
+
 
 def sha256(data: bytes | str) -> str:
     """The sha256 of bytes, or of a text in UTF-8, as 64 hex digits."""
@@ -30,8 +34,14 @@ def key_fields(model: type[Settings]) -> tuple[str, ...]:
     return tuple(name for name, field in model.model_fields.items() if in_key(field))
 
 
+@cache
+def _has_key(model: type[Settings]) -> bool:
+    """Whether values of this type may have a `key`. Asking each value is slow where it has none."""
+    return "key" in model.model_fields or hasattr(model, "key")
+
+
 def canonical(value: Any) -> Any:
-    """`value` as JSON types, the same for equal values in every process and on every machine.
+    """`value` as JSON types, the same for equal values in every process and on every machine. Not to be changed.
 
     Anything that has its own `key` (a stage) is written as that key. Raises TypeError for what has no
     canonical form (a path, a set, an object) and ValueError for NaN and infinities.
@@ -48,12 +58,24 @@ def canonical(value: Any) -> Any:
         if not all(isinstance(name, str) for name in value):
             raise TypeError("only mappings with text keys have a canonical form")
         return {name: canonical(value[name]) for name in sorted(value)}
-    key = getattr(value, "key", None)
-    if isinstance(value, Settings) and isinstance(key, str):
-        return {"stage": key}
     if isinstance(value, Settings):
-        return canonical_fields(value)
+        key = getattr(value, "key", None) if _has_key(type(value)) else None
+        return {"stage": key} if isinstance(key, str) else _form(value)
     raise TypeError(f"a {type(value).__name__} has no canonical form: {value!r}")
+
+
+def _form(value: Settings) -> dict[str, Any]:
+    """`canonical_fields`, kept by identity: thousands of stages hold one classifier, one dataset's texts, one loss.
+
+    The value is kept with its form: as long as it lives, no other has its id.
+    """
+    kept = _forms.get(id(value))
+    if kept is None:
+        kept = (value, canonical_fields(value))
+        if len(_forms) >= _KEPT:
+            _forms.clear()
+        _forms[id(value)] = kept
+    return kept[1]
 
 
 def canonical_fields(value: Settings) -> dict[str, Any]:
@@ -73,4 +95,9 @@ def canonical_fields(value: Settings) -> dict[str, Any]:
 
 def digest(value: Any) -> str:
     """sha256 of the canonical JSON of `value`: 64 hex digits."""
-    return sha256(json.dumps(canonical(value), sort_keys=True, separators=(",", ":"), ensure_ascii=True))
+    return digest_of_form(canonical(value))
+
+
+def digest_of_form(form: Any) -> str:
+    """`digest` of what is in canonical form already: walking through it again would take longer than the hash."""
+    return sha256(_ENCODER.encode(form))

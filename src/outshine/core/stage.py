@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
-from outshine.core.key import canonical_fields, digest, key_fields
+from outshine.core.key import canonical_fields, digest_of_form, key_fields
 from outshine.core.settings import Settings
 
 if TYPE_CHECKING:
@@ -41,7 +41,8 @@ class Stage(Settings):
     @cached_property
     def key(self) -> str:
         """sha256 (hex) of the stage's name, VERSION, every resolved field and the keys of its inputs."""
-        return digest({"stage": self.stage, "version": self.VERSION, "fields": canonical_fields(self)})
+        _key_inputs(self)
+        return digest_of_form({"stage": self.stage, "version": self.VERSION, "fields": canonical_fields(self)})
 
     @property
     def label(self) -> str:
@@ -50,41 +51,74 @@ class Stage(Settings):
 
     def inputs(self) -> list[Stage]:
         """The stages that this one reads, found in its fields, without repetition."""
-        found: dict[str, Stage] = {}
+        return list({stage.key: stage for stage in self._held}.values())
+
+    @cached_property
+    def _held(self) -> tuple[Stage, ...]:
+        """The stages in its fields. Kept like the key: a plan asks for them again and again."""
+        found: list[Stage] = []
         for name in key_fields(type(self)):
-            found.update((stage.key, stage) for stage in _stages_in(getattr(self, name)))
-        return list(found.values())
+            _find_stages(getattr(self, name), found)
+        return tuple(found)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy, with other fields where `update` says so: its key and inputs are then its own."""
+        copied = super().model_copy(update=update, deep=deep)
+        if update:
+            for derived in vars(copied).keys() - type(copied).model_fields.keys():
+                vars(copied).pop(derived)
+        return copied
 
     @abstractmethod
     def run(self, context: Context) -> None:
         """Compute the result and write its files into `context.folder`."""
 
 
-def _stages_in(value: Any) -> Iterator[Stage]:
+def _find_stages(value: Any, found: list[Stage]) -> None:
+    """Add the stages that a field's value is or holds."""
+    if value is None or isinstance(value, str | int | float):  # first, for nearly all are
+        return
     if isinstance(value, Stage):
-        yield value
+        found.append(value)
     elif isinstance(value, Settings):
         for name in key_fields(type(value)):
-            yield from _stages_in(getattr(value, name))
+            _find_stages(getattr(value, name), found)
     elif isinstance(value, list | tuple):
         for item in value:
-            yield from _stages_in(item)
+            _find_stages(item, found)
     elif isinstance(value, dict):
         for item in value.values():
-            yield from _stages_in(item)
+            _find_stages(item, found)
+
+
+def _key_inputs(stage: Stage) -> None:
+    """Have the keys of all that a stage depends on computed from the bottom up.
+
+    A key would ask for those of its inputs, these for theirs, and a long chain of stages exhaust the call stack.
+    """
+    waiting = list(stage._held)
+    keyed: set[int] = set()
+    while waiting:
+        last = waiting[-1]
+        below = [one for one in last._held if "key" not in vars(one) and id(one) not in keyed]
+        if below:
+            waiting.extend(below)
+        else:
+            last.key  # noqa: B018
+            keyed.add(id(last))
+            waiting.pop()
 
 
 def in_order(stages: list[Stage]) -> list[Stage]:
     """The given stages and all they depend on, each once, inputs before what reads them."""
     ordered: dict[str, Stage] = {}
-
-    def visit(stage: Stage) -> None:
-        if stage.key in ordered:
-            return
-        for one in stage.inputs():
-            visit(one)
-        ordered[stage.key] = stage
-
-    for stage in stages:
-        visit(stage)
+    waiting = stages[::-1]
+    while waiting:
+        stage = waiting[-1]
+        below = [] if stage.key in ordered else [one for one in stage.inputs() if one.key not in ordered]
+        if below:
+            waiting.extend(reversed(below))
+        else:
+            ordered.setdefault(stage.key, stage)
+            waiting.pop()
     return list(ordered.values())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from outshine.core.stage import Stage
@@ -41,38 +41,34 @@ def units(stages: Sequence[Stage], most: int) -> list[Unit]:
 
 def _together(stages: Sequence[Stage], most: int) -> list[Unit]:
     """Units in the order of their first stages."""
-    waves = _waves(stages)
+    companies = {stage.key: stage.company if isinstance(stage, Finetune) else None for stage in stages}
+    waves = _waves(stages, companies)
     groups: dict[tuple, list[Stage]] = {}
     for stage in stages:
-        company = _company(stage)
+        company = companies[stage.key]
         alone = company is None or most == 1
         groups.setdefault((stage.key,) if alone else (company, waves[stage.key]), []).append(stage)
     return [tuple(group[i : i + most]) for group in groups.values() for i in range(0, len(group), most)]
 
 
-def _waves(stages: Sequence[Stage]) -> dict[str, int]:
+def _waves(stages: Sequence[Stage], companies: Mapping[str, str | None]) -> dict[str, int]:
     """How many fine-tunings deep each stage lies; one that nothing reads, alone in its wave, goes to the next.
 
     `stages`: inputs before what reads them. No stage depends on another of its company and wave.
     """
     waves: dict[str, int] = {}
     read: set[str] = set()
+    by_company: dict[str, dict[int, list[str]]] = {}
     for stage in stages:
         inputs = [one.key for one in stage.inputs() if one.key in waves]
         read.update(inputs)
-        waves[stage.key] = max((waves[key] for key in inputs), default=0) + (_company(stage) is not None)
-    companies: dict[str, dict[int, list[str]]] = {}
-    for stage in stages:
-        company = _company(stage)
+        company = companies[stage.key]
+        waves[stage.key] = max((waves[key] for key in inputs), default=0) + (company is not None)
         if company is not None:
-            companies.setdefault(company, {}).setdefault(waves[stage.key], []).append(stage.key)
-    for by_wave in companies.values():
+            by_company.setdefault(company, {}).setdefault(waves[stage.key], []).append(stage.key)
+    for by_wave in by_company.values():
         ascending = sorted(by_wave)
         for wave, later in pairwise(ascending):
             if len(by_wave[wave]) == 1 and by_wave[wave][0] not in read:
                 waves[by_wave[wave][0]] = later
     return waves
-
-
-def _company(stage: Stage) -> str | None:
-    return stage.company if isinstance(stage, Finetune) else None

@@ -78,6 +78,11 @@ class Finder:
         if isinstance(error, NoAnswerError):
             self._stack.enter_context(offline())
 
+    @property
+    def found_all(self) -> bool:
+        """Whether there are no stand-ins."""
+        return not self._lost
+
     def notes(self) -> list[str]:
         """What could not be had: in one line what no answer came for, in one each what was refused."""
         silent = [name for name, error in self._lost.items() if isinstance(error, NoAnswerError)]
@@ -141,13 +146,19 @@ def expected_rows(recipe: Recipe, settings: SplitSettings) -> dict[str, int]:
 
 
 class Resolvedness:
-    """Tells stages whose keys are known from those that stand on a stand-in."""
+    """Tells stages whose keys are known from those that stand on a stand-in.
 
-    def __init__(self) -> None:
+    `found_all`: there are no stand-ins, so that no stage has to be searched for them.
+    """
+
+    def __init__(self, found_all: bool = False) -> None:
+        self._found_all = found_all
         self._known: dict[str, bool] = {}
 
     def __call__(self, stage: Stage) -> bool:
         """Whether nothing that the stage depends on is made up."""
+        if self._found_all:
+            return True
         if stage.key not in self._known:
             own = f'"{UNRESOLVED}' not in json.dumps(canonical_fields(stage))
             self._known[stage.key] = own and all(self(one) for one in stage.inputs())

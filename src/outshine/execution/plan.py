@@ -19,6 +19,8 @@ from outshine.execution.estimate import Cost, Estimator
 from outshine.execution.local import LocalExecutor
 from outshine.execution.placeholders import Finder, Resolvedness, UnresolvedPrepare, asks_hub
 from outshine.execution.run import by_model
+from outshine.losses.base import Loss
+from outshine.methods.base import Method
 from outshine.models.catalog import KNOWN, Shape
 from outshine.models.resolve import UNRESOLVED, Resolved
 from outshine.stages.audit import Audit
@@ -112,7 +114,7 @@ def plan_study(study: Study, store: Store, progress: Progress, *, ask_hub: bool 
         experiments = expand(resolution, store)
         asked = [*(Audit(prepare=prepare) for prepare in resolution.prepares), *by_model(experiments)]
         stages = in_order(asked)
-        known = Resolvedness()
+        known = Resolvedness(finder.found_all)
         cached = {stage.key: _cached(stage, store, known) for stage in stages}
         notes = [*resolution.notes, *finder.notes()]
         shapes = _shapes(resolution, notes)
@@ -122,16 +124,12 @@ def plan_study(study: Study, store: Store, progress: Progress, *, ask_hub: bool 
         costs = estimator.costs(stages)
     planned = [_planned(stage, *cached[stage.key], cost) for stage, cost in zip(stages, costs, strict=True)]
     notes = list(dict.fromkeys([*notes, *estimator.notes]))
-    methods: dict[Purpose, list[str]] = {"method": [], "sweep": [], "control": []}
-    for experiment in experiments:
-        words, listed = _method_words(experiment), methods[experiment.purpose]
-        if words not in listed:
-            listed.append(words)
     totals = _totals(planned, experiments)
     missing = [stage for stage in stages if not cached[stage.key][1]]
     cohorts = [len(unit) for unit in units(missing, runtime.cohort) if len(unit) > 1]
     together = sum(cohorts), len(cohorts)
-    return Plan(resolution.study, methods, len(experiments), planned, totals, notes, together, estimator.longest)
+    methods, count = _methods(experiments), len(experiments)
+    return Plan(resolution.study, methods, count, planned, totals, notes, together, estimator.longest)
 
 
 def _prepared(resolution: Resolution, store: Store, progress: Progress, finder: Finder) -> tuple[Prepare, ...]:
@@ -160,11 +158,22 @@ def _planned(stage: Stage, key: str, cached: bool, cost: Cost) -> PlannedStage:
     return PlannedStage(stage.stage, kind_of(stage), stage.label, key, cached, trains, cost.rows, tokens, cost.flops)
 
 
-def _method_words(experiment: Experiment) -> str:
+def _methods(experiments: list[Experiment]) -> dict[Purpose, list[str]]:
+    """The methods of each purpose in words. One of many datasets and seeds is put into words once."""
+    told: dict[Purpose, dict[str, None]] = {"method": {}, "sweep": {}, "control": {}}
+    seen: set[tuple[Purpose, int, int]] = set()
+    for experiment in experiments:
+        last = experiment.students[-1]
+        loss = last.loss if isinstance(last, Student | ControlStudent) else None
+        which = (experiment.purpose, id(experiment.method), id(loss))
+        if which not in seen:
+            seen.add(which)
+            told[experiment.purpose][_method_words(experiment.method, loss)] = None
+    return {purpose: list(words) for purpose, words in told.items()}
+
+
+def _method_words(method: Method, loss: Loss | None) -> str:
     """Method, loss of its students and settings other than the defaults: `vanilla logconf alpha=.3`."""
-    last = experiment.students[-1]
-    loss = last.loss if isinstance(last, Student | ControlStudent) else None
-    method = experiment.method
     settings = variant(method, loss)
     return " ".join(part for part in (method_word(method.kind, settings), loss.kind if loss else "", settings) if part)
 

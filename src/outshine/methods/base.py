@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import BeforeValidator, Field, SerializeAsAny
 
@@ -24,6 +25,7 @@ from outshine.stages.prepare import Texts
 from outshine.stages.probing import Probing, TruthProbing
 from outshine.training.settings import TrainingSettings
 
+S = TypeVar("S")
 LossChoice = Annotated[SerializeAsAny[Loss], BeforeValidator(losses.parse)]
 
 
@@ -39,8 +41,15 @@ class Tuned:
     learning_rate: float
 
 
+class _Shelf:
+    """Where a lab keeps the stages that it made: beside its fields, so that a lab made from these begins with none."""
+
+    __slots__ = ("_made",)
+    _made: dict[Any, Any]
+
+
 @dataclass(frozen=True)
-class Lab:
+class Lab(_Shelf):
     """One dataset and one seed: texts, models, and the stages that all methods share.
 
     Ground truth enters `supervisor`, `ceiling` and declared controls only; a method sees weak labels.
@@ -55,6 +64,9 @@ class Lab:
     seed: int
     file_labels: WeakLabelSource | None = None
     layers: tuple[int, ...] = ()  # of the strong model, that methods of the study look at: read in one pass
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_made", {})
 
     @property
     def supervisor(self) -> Supervised | None:
@@ -113,16 +125,19 @@ class Lab:
 
     def activations(self, layer: int) -> Activations:
         """The pretrained strong model's hidden states after `layer` blocks."""
-        classifier = self.strong.classifier
-        return Activations(
-            model=classifier.model,
-            num_layers=classifier.num_layers,
-            pooling=classifier.pooling,
-            max_length=classifier.max_length,
-            compute_dtype=classifier.compute_dtype,
-            texts=self.texts,
-            layer=self.check_layer(layer),
-            together=self.layers,
+        classifier, layer = self.strong.classifier, self.check_layer(layer)
+        return self._once(
+            ("activations", layer),
+            lambda: Activations(
+                model=classifier.model,
+                num_layers=classifier.num_layers,
+                pooling=classifier.pooling,
+                max_length=classifier.max_length,
+                compute_dtype=classifier.compute_dtype,
+                texts=self.texts,
+                layer=layer,
+                together=self.layers,
+            ),
         )
 
     def probing(self, probe: Probe, layer: int, cross_fit: int = 0) -> Probing:
@@ -150,15 +165,24 @@ class Lab:
         return layer
 
     def _supervised(self, model: Tuned, split: str) -> Supervised:
-        return Supervised(
-            classifier=model.classifier,
-            texts=self.texts,
-            train_split=split,  # pyright: ignore[reportArgumentType]  # checked by pydantic
-            learning_rate=model.learning_rate,
-            training=self.training,
-            seed=self.seed,
-            labels=self.truth,
+        return self._once(
+            split,
+            lambda: Supervised(
+                classifier=model.classifier,
+                texts=self.texts,
+                train_split=split,  # pyright: ignore[reportArgumentType]  # checked by pydantic
+                learning_rate=model.learning_rate,
+                training=self.training,
+                seed=self.seed,
+                labels=self.truth,
+            ),
         )
+
+    def _once(self, which: object, make: Callable[[], S]) -> S:
+        """What all methods share is one object: its key is computed once, and it is held once."""
+        if which not in self._made:
+            self._made[which] = make()
+        return self._made[which]
 
 
 class Method(Plugin):

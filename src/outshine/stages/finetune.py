@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 from pydantic import NonNegativeInt, PositiveFloat, SerializeAsAny, model_validator
 
 from outshine.core.key import digest
-from outshine.core.stage import Context, in_order
+from outshine.core.stage import Context
 from outshine.losses.base import Loss
 from outshine.losses.xent import Xent
 from outshine.models.spec import ClassifierSpec, Full
@@ -259,9 +259,8 @@ class Student(Finetune):
     @model_validator(mode="after")
     def _never_from_its_own_truth(self) -> Student:
         """What learned the ground truth of the student's own rows (a ceiling) is nowhere among its inputs."""
-        for stage in in_order(self.inputs()):
-            if isinstance(stage, Predictor) and stage.truth_split == self.train_split:
-                raise ValueError(f"labels of a model trained on the ground truth of {self.train_split} itself")
+        if self.train_split in self.truths_behind:
+            raise ValueError(f"labels of a model trained on the ground truth of {self.train_split} itself")
         return self
 
     def label_source(self) -> LabelSource:

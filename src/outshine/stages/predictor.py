@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from outshine.core.stage import Stage
@@ -29,6 +30,24 @@ class Predictor(Stage, WeakLabelSource):
     def truth_split(self) -> str | None:
         """The split whose ground truth it was trained on; None: on weak labels alone."""
         return None
+
+    @cached_property
+    def truths_behind(self) -> frozenset[str]:
+        """The splits whose ground truth anything among its inputs learned, however indirectly.
+
+        Kept by each predictor, so that a long chain of students is not searched anew for every student of it.
+        """
+        found: set[str] = set()
+        seen: set[str] = set()
+        waiting = self.inputs()
+        while waiting:
+            stage = waiting.pop()
+            if isinstance(stage, Predictor):
+                found |= stage.truths_behind | ({stage.truth_split} if stage.truth_split else set())
+            elif stage.key not in seen:
+                seen.add(stage.key)
+                waiting += stage.inputs()
+        return frozenset(found)
 
     def read_labels(self, store: Store) -> pd.Series:
         return self.predictions(store).set_index("id")["p"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -91,29 +91,36 @@ def resolve_study(study: Study, find_model: ModelFinder = resolve, find_data: Da
 
 def expand(resolution: Resolution, store: Store) -> list[Experiment]:
     """The experiments of a study whose datasets are prepared: dataset × seed × method."""
-    return [
-        experiment
-        for prepare in resolution.prepares
-        for seed in resolution.study.seeds
-        for experiment in _experiments(resolution, prepare, seed, store)
-    ]
+    experiments = []
+    roster = _roster(resolution)
+    for prepare in resolution.prepares:
+        lab = _lab(resolution, prepare, store)
+        lab = replace(lab, layers=tuple(sorted({layer for _, method in roster for layer in method.layers(lab)})))
+        for seed in resolution.study.seeds:
+            experiments += _experiments(resolution.study, prepare, replace(lab, seed=seed), roster)
+    return experiments
 
 
-def _experiments(resolution: Resolution, prepare: Prepare, seed: int, store: Store) -> list[Experiment]:
+def _lab(resolution: Resolution, prepare: Prepare, store: Store) -> Lab:
+    """What experiments on one dataset have, for the first seed."""
     study = resolution.study
-    texts, truth = Texts.of(prepare, store), GroundTruth.of(prepare, store)
-    lab = Lab(
+    texts = Texts.of(prepare, store)
+    return Lab(
         texts=texts,
-        truth=truth,
+        truth=GroundTruth.of(prepare, store),
         weak=_tuned(resolution.weak) if resolution.weak else None,
         strong=_tuned(resolution.strong),
         training=study.training,
         loss=study.loss,
-        seed=seed,
+        seed=study.seeds[0],
         file_labels=_file_labels(study, texts, store),
     )
-    roster = _roster(resolution)
-    lab = replace(lab, layers=tuple(sorted({layer for _, method in roster for layer in method.layers(lab)})))
+
+
+def _experiments(
+    study: Study, prepare: Prepare, lab: Lab, roster: Sequence[tuple[Purpose, Method]]
+) -> list[Experiment]:
+    """Those of one dataset and seed."""
     experiments = []
     seen: set[tuple[Purpose, tuple[str, ...]]] = set()
     for purpose, method in roster:
@@ -125,9 +132,9 @@ def _experiments(resolution: Resolution, prepare: Prepare, seed: int, store: Sto
         experiments.append(
             Experiment(
                 prepare=prepare,
-                truth=truth,
-                texts=texts,
-                seed=seed,
+                truth=lab.truth,
+                texts=lab.texts,
+                seed=lab.seed,
                 method=method,
                 purpose=purpose,
                 weak=lab.supervisor,

@@ -1,4 +1,4 @@
-"""outshine's speed and memory beside the usual way, its throughput, fixed costs and growth, its probes and filters.
+"""outshine's speed and memory beside the usual way, its throughput, fixed costs and growth, probes, filters and scale.
 
     python -m benchmarks.bench [--quick] [--only pipeline,throughput,…] [--threads 2] [--repeats 3]
 
@@ -17,9 +17,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmarks import children, costs, executors, material, pipeline, probes_and_filters, table
+from benchmarks import children, costs, executors, material, pipeline, probes_and_filters, scale, table
 
-PARTS = ("pipeline", "throughput", "costs", "growth", "probes", "executors")
+PARTS = ("pipeline", "throughput", "costs", "growth", "probes", "executors", "scale")
 
 
 def main() -> None:
@@ -66,6 +66,8 @@ def _measured(part: str, given: argparse.Namespace) -> Any:
         return probes_and_filters.measure_all(given.quick, given.threads, repeats)
     if part == "executors":
         return executors.measure(quick=given.quick, repeats=repeats)
+    if part == "scale":
+        return scale.measure(given.quick, given.threads, repeats)
     shared = {"repeats": repeats, "compute_dtype": given.compute_dtype}
     if part == "growth":
         return children.call("growth", "measure", {"quick": given.quick, **shared}, given.threads).value

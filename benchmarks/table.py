@@ -16,6 +16,7 @@ def markdown(results: dict[str, Any]) -> str:
         "growth": _growth,
         "probes": _probes,
         "executors": _executors,
+        "scale": _scale,
     }
     return "\n\n".join(
         [_machine(results["machine"]), *(show(results[name]) for name, show in sections.items() if name in results)]
@@ -151,6 +152,28 @@ def _executors(found: dict[str, Any]) -> str:
 
 def _share(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
+
+
+def _scale(found: dict[str, Any]) -> str:
+    """A line for each plan, and one for each executor; of what it took again, all is looking into the store."""
+    plans = [
+        (f"plan of {one['stages']:,} stages", *_pace(one["seconds"], one["stages"]), f"{one['peak_mb']:.0f}")
+        for one in found["plans"]
+    ]
+    drivers = [
+        row
+        for one in found["drivers"]
+        for what in (f"{one['stages']:,} stages that do nothing, executor {one['executor']}",)
+        for row in (
+            (what, *_pace(one["seconds"], one["stages"]), f"{one['peak_mb']:.0f}"),
+            (f"{what}, again", *_pace(one["again_seconds"], one["stages"]), ""),
+        )
+    ]
+    return "\n".join(["### At scale", "", *_grid(("", "seconds", "ms a stage", "peak MB"), [*plans, *drivers])])
+
+
+def _pace(seconds: float, stages: int) -> tuple[str, str]:
+    return f"{seconds:.2f}", f"{1e3 * seconds / stages:.3g}"
 
 
 def _grid(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Methods, probes and filters that cannot do what is asked, from the command line: one line, code 2, or a visible note."""
+"""Methods, probes and filters that cannot do what is asked, from the command line: one line, a code, or a visible note."""
 
 from __future__ import annotations
 
@@ -15,9 +15,12 @@ TINY = ("--dataset", "tiny-home", "--weak", "tiny/weak", "--strong", "tiny/stron
 SUPERVISED = ("--dataset", "tiny-home,tiny-sport", "--weak", "tiny/strong", "--strong", "tiny/weak", *SMALL)
 
 
-def refused(outcome, *words: str) -> None:
-    """Progress and notes, then one line that says it; code 2; no tables."""
-    assert outcome.code == 2, outcome
+FAILED = 3  # a stage failed, and all that does not need it is finished
+
+
+def refused(outcome, *words: str, code: int = 2) -> None:
+    """Progress and notes, then one line that says it; the code; no tables."""
+    assert outcome.code == code, outcome
     *before, last = outcome.err.strip().splitlines()
     assert last.startswith("outshine: ")
     for word in words:
@@ -57,8 +60,8 @@ def test_what_the_rows_do_not_allow_is_told(outshine):
             "{kind: filtered, filter: {kind: knn, k: 9}, drop: 0.97}",
             "probe_disagreement on tiny-home strong_train left 1 of 40 rows, all of one class; lower drop",
         ),
-    ]:
-        refused(outshine("run", *TINY, "--set", f"methods=[{method}]"), message)
+    ]:  # a stage that fails: all that does not need it is finished
+        refused(outshine("run", *TINY, "--set", f"methods=[{method}]"), message, "stage failed", code=FAILED)
 
 
 @pytest.mark.parametrize("method", ["{kind: probe}", "{kind: filtered, filter: logistic}", "{kind: probe_to_strong}"])
@@ -69,6 +72,7 @@ def test_activations_without_variance_are_told_with_dataset_and_layer(outshine, 
         outshine("run", *TINY, "--set", f"methods=[{method}]"),
         "tiny-home strong_train, layer 0: the activations of all 40 rows are the same",
         "choose another layer",
+        code=FAILED,
     )
 
 
@@ -82,6 +86,7 @@ def test_weak_labels_that_are_all_equal(outshine, rows_file, p_weak):
         refused(
             outshine("run", *own, "--set", f"methods=[{method}]"),
             f"mine strong_train: all labels are {p_weak:g}; probes and filters need labels that differ",
+            code=FAILED,
         )
     outcome = outshine("run", *own)
     assert outcome.code == 0, outcome.err

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from recipe_rows import fixture_rows
 
+from outshine.core.executors import LocalWorkers, RayWorkers
 from outshine.core.registry import Registry
 from outshine.core.runtime import Runtime
 from outshine.data.recipes.file import FileDataset
@@ -34,6 +35,7 @@ SECTIONS: dict[str, tuple[type[BaseModel], ...]] = {
     "splits": (SplitSettings,),
     "training": (TrainingSettings,),
     "runtime": (Runtime,),
+    "executor": (LocalWorkers, RayWorkers),
 }
 """Where in a study the fields of each model of settings stand (`strong` has those of `weak`)."""
 
@@ -43,6 +45,7 @@ WORDS = {  # for fields that carry no description of their own
     "runtime": "where and how it is computed; never part of a key",
     "runtime.device": "where to compute; auto: the first there is of cuda, mps, cpu",
     "weak.tuning.kind": "lora, full (every weight, in float32) or head (a linear probe); rank, alpha and base are lora's",
+    "executor.kind": "local: processes on this machine; ray: actors of a Ray cluster",
     "labels.kind": "supervisor: the weak model's predictions; file: weak labels from a file",
     "file.path": "the file: .jsonl, .csv or .parquet",
     "file.test_path": "a file that test rows are taken from; None: they are held out of `path` by group",

@@ -20,17 +20,21 @@ def test_a_method_is_chosen_with_set(outshine):
 
 
 @pytest.mark.parametrize(
-    ("chosen", "message"),
+    ("chosen", "message", "code"),
     [
-        ("methods=[{kind: probe, layer: 7}]", "layer 7 does not exist: tiny/strong has 2 blocks"),
-        ("methods=[{kind: probe, probe: {kind: knn, k: 40}}]", "k = 40 neighbours need more than 40 rows"),
-        ("methods=[{kind: filtered, filter: {kind: topofilter, kk: 3}}]", "unknown setting 'kk'"),
-        ("methods=[{kind: probe, probe: logistics}]", "unknown probe 'logistics'; did you mean 'logistic'"),
+        ("methods=[{kind: probe, layer: 7}]", "layer 7 does not exist: tiny/strong has 2 blocks", 2),
+        (
+            "methods=[{kind: probe, probe: {kind: knn, k: 40}}]",
+            "k = 40 neighbours need more than 40 rows",
+            3,
+        ),  # a stage fails
+        ("methods=[{kind: filtered, filter: {kind: topofilter, kk: 3}}]", "unknown setting 'kk'", 2),
+        ("methods=[{kind: probe, probe: logistics}]", "unknown probe 'logistics'; did you mean 'logistic'", 2),
     ],
 )
-def test_mistakes_are_told_in_one_line(outshine, chosen, message):
+def test_mistakes_are_told_in_one_line(outshine, chosen, message, code):
     outcome = outshine(*RUN, "--set", chosen)
-    assert outcome.code == 2
+    assert outcome.code == code
     last = outcome.err.strip().splitlines()[-1]
     assert last.startswith("outshine: ")
     assert message in last

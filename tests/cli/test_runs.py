@@ -289,7 +289,7 @@ def test_texts_too_long_are_shortened_counted_and_told(outshine):
 
 def test_divergence_stops_with_a_clear_line_and_keeps_what_is_done(outshine):
     outcome = outshine(*RUN, "--set", "strong.learning_rate=1e30", "--set", "strong.tuning=full")
-    assert outcome.code == 2
+    assert outcome.code == 3
     assert "diverged" in outcome.err
     assert "learning rate" in outcome.err
     assert len(artefacts()) >= 3

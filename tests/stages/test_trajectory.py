@@ -17,8 +17,7 @@ class Killed(BaseException):
 @pytest.fixture
 def student(lab):  # noqa: F811
     settings = lab.training.model_copy(update={"epochs": 3, "eval_every": 2})
-    made = lab.student(lab.weak_labels)
-    return type(made)(**{**dict(made), "training": settings})
+    return lab.student(lab.weak_labels).model_copy(update={"training": settings})
 
 
 def test_it_ends_where_the_run_ended_and_passes_the_chosen_weights(executor, student):

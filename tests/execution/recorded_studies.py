@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from outshine.core.store import Store
-from outshine.execution.recorded import keep_record, study_digest
+from outshine.execution.recorded import keep_record, studies_held, study_digest
 from outshine.studies.parse import parse_study
 
 
@@ -24,7 +24,8 @@ def record(
     """Record a study that needs these keys and ran then; returns its digest."""
     study = resolved(name, **settings)
     digest = study_digest(study)
-    keep_record(study, set(keys), store, expanded)
+    with studies_held(store):
+        keep_record(study, set(keys), store, expanded)
     if ran is not None:
         document = store.documents("studies").read(digest)
         assert document is not None

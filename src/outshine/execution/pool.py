@@ -7,6 +7,7 @@ import os
 import queue
 import signal
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
@@ -174,9 +175,14 @@ def _listen(talk: Connection, todo: queue.SimpleQueue[Unit]) -> None:
             todo.put(talk.recv())
     except (EOFError, OSError):  # the driver is gone or wants no more: what is under way is for nobody
         os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(PATIENCE)
+        os.kill(os.getpid(), signal.SIGKILL)  # with no driver left to do it
 
 
 def _stop(*_: object) -> None:
-    """Leave as from an error: temporary files are removed, locks given back."""
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    """Leave as from an error: temporary files are removed, locks given back.
+
+    Once: the driver's signal and the end of its pipe come together, and the second would cut the first one's work short.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise SystemExit(0)

@@ -182,7 +182,7 @@ def _listen(talk: Connection, todo: queue.SimpleQueue[Unit]) -> None:
 def _stop(*_: object) -> None:
     """Leave as from an error: temporary files are removed, locks given back.
 
-    Once: the driver's signal and the end of its pipe come together, and the second would cut the first one's work short.
+    Once: the driver's signal and the end of its pipe come together, and the second would cut this short.
     """
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise SystemExit(0)

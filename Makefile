@@ -1,8 +1,9 @@
-# Three commands for newcomers; each sets up its own .venv.
+# Commands for newcomers; each sets up its own .venv.
 #   make demo   run the main job on the embedded default, fully offline after the set-up
 #   make test   run the tests
+#   make fuzz   try thousands of strange study and data files (FUZZ="--inputs 50000 --seed 7")
 #   make bench  measure speed and memory beside the usual way (BENCH=--quick: does it all run?)
-.PHONY: demo test bench lint format fault-test
+.PHONY: demo test fuzz bench lint format fault-test
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO_STORE ?= .venv/demo-store
@@ -12,6 +13,9 @@ demo: .venv/.installed
 
 test: .venv/.installed-dev
 	$(BIN)/python -m pytest
+
+fuzz: .venv/.installed-dev
+	$(BIN)/python tests/safety/fuzzing.py $(FUZZ)
 
 bench: .venv/.installed-dev
 	$(BIN)/python -m benchmarks.bench $(BENCH)

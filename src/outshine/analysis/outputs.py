@@ -8,9 +8,11 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from outshine.analysis.csv_cells import as_named
 from outshine.analysis.reading.scores import SCORE_COLUMNS
 from outshine.analysis.results import PGR_COLUMNS
 from outshine.core.errors import DataError
+from outshine.core.files import user_path
 
 _TEXT = ("study", "purpose", "method", "variant", "loss", "weak", "reason", "key")
 _ADVICE = "name the --out folder of a run, or its scores.parquet"
@@ -30,7 +32,7 @@ def read_tables(places: Sequence[Path]) -> Tables:
     Raises DataError for a place that is not there, cannot be read or holds neither table, and where no scores are left.
     """
     scores, pgrs = [], []
-    for path in [file for place in places for file in _files(place)]:
+    for path in [file for place in places for file in _files(user_path(place))]:
         frame = _read(path)
         if set(SCORE_COLUMNS) <= set(frame.columns):
             scores.append(frame)
@@ -56,9 +58,9 @@ def _files(place: Path) -> list[Path]:
 
 def _read(path: Path) -> pd.DataFrame:
     try:
-        frame = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+        frame = as_named(pd.read_csv(path)) if path.suffix == ".csv" else pd.read_parquet(path)
     except (OSError, ValueError) as error:  # pyarrow's and pandas' parsing errors are ValueErrors
-        raise DataError(f"cannot read {path} ({' '.join(str(error).split())[:120]}); {_ADVICE}") from error
+        raise DataError(f"cannot read {path} ({str(error)[:120]}); {_ADVICE}") from error
     text = [name for name in _TEXT if name in frame.columns]
     return frame.astype(dict.fromkeys(text, "object")).fillna(dict.fromkeys(text, ""))  # CSV reads "" as missing
 

@@ -83,14 +83,27 @@ def main() -> None:
     except BrokenPipeError:  # `outshine ls | head`
         sys.stderr.close()
         sys.exit(0)
+    except Exception as error:  # a defect: Python would print the same, secrets in addresses and all
+        _show_traceback(error)
+        sys.exit(1)
 
 
 def _say(error: Exception) -> None:
     if _DEBUG["on"]:
-        traceback.print_exception(error)
+        _show_traceback(error)
         for failure in getattr(error, "failures", ()):
-            typer.echo(failure.trace or "", err=True)
-    typer.echo(f"outshine: {' '.join(str(error).split())}", err=True)
+            _show(failure.trace or "")
+    _show(f"outshine: {error}")
+
+
+def _show_traceback(error: Exception) -> None:
+    _show("".join(traceback.format_exception(error)).rstrip())
+
+
+def _show(text: str) -> None:
+    from outshine.core.messages import visible, without_secrets
+
+    typer.echo(visible(without_secrets(text)), err=True)
 
 
 if __name__ == "__main__":

@@ -42,10 +42,11 @@ def report(study: PlaceArgument = None, store: StoreOption = None, out: PageOpti
     Example: outshine report outshine-out
     """
     from outshine.cli.show import console
+    from outshine.core.files import user_path
     from outshine.execution.run import read_study
     from outshine.report.write import check_writable, write_report
 
-    place = Path(study or DEFAULT)
+    place = user_path(study or DEFAULT)
     opened = open_store(store)
     built = study_at(place, opened)
     page = out or (place if place.is_dir() else Path(f"{built.name}-report")) / "report.html"

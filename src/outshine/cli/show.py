@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -14,10 +14,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bars
 from rich.table import Table
 
+from outshine.core.messages import one_line, visible
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rich.progress import TaskID
+    from rich.text import Text
 
     from outshine.core.progress import Progress
     from outshine.report.sheets import Sheet
@@ -26,10 +29,18 @@ PLAIN_WIDTH = 160  # columns where the output is no terminal
 _LINE_EVERY = 10.0  # seconds between two plain lines of one stage
 
 
+class SafeConsole(Console):
+    """A console that writes control characters out: names and texts are others', and a terminal would obey them."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(visible(text), **options)
+
+
 def console(stderr: bool = False) -> Console:
     """A console: coloured in a terminal, plain and wide in a file or pipe."""
     stream = sys.stderr if stderr else sys.stdout
-    return Console(stderr=stderr, highlight=False, width=None if stream.isatty() else PLAIN_WIDTH)
+    width = None if stream.isatty() else PLAIN_WIDTH
+    return SafeConsole(stderr=stderr, highlight=False, emoji=False, width=width)
 
 
 @contextmanager
@@ -79,7 +90,7 @@ class TerminalProgress:
         if self._task is not None:
             self._bars.remove_task(self._task)
         self._unit, self._began = "", time.monotonic()
-        self._task = self._bars.add_task(f"[{number}/{total}] {escape(label)}", total=None, unit="", rate="")
+        self._task = self._bars.add_task(escape(f"[{number}/{total}] {one_line(label)}"), total=None, unit="", rate="")
 
     def advance(self, done: int, total: int, unit: str) -> None:
         if self._task is None:
@@ -91,7 +102,7 @@ class TerminalProgress:
         self._bars.update(self._task, completed=done, total=total, unit=unit, rate=f"{rate:,.0f}/s")
 
     def note(self, message: str) -> None:
-        self._bars.console.print(f"note: {message}", markup=False)
+        self._bars.console.print(f"note: {one_line(message)}", markup=False)
 
     def close(self) -> None:
         """Take the bar away."""
@@ -107,7 +118,7 @@ class LineProgress:
         self._began = self._told = 0.0
 
     def stage(self, number: int, total: int, label: str) -> None:
-        self._label, self._unit = f"[{number}/{total}] {label}", ""
+        self._label, self._unit = f"[{number}/{total}] {one_line(label)}", ""
         self._began = self._told = time.monotonic()
         print(self._label, file=sys.stderr, flush=True)  # noqa: T201
 
@@ -124,7 +135,7 @@ class LineProgress:
         print(line, file=sys.stderr, flush=True)  # noqa: T201
 
     def note(self, message: str) -> None:
-        print(f"note: {message}", file=sys.stderr, flush=True)  # noqa: T201
+        print(f"note: {one_line(message)}", file=sys.stderr, flush=True)  # noqa: T201
 
     def close(self) -> None:
         """Nothing is to be taken away."""

@@ -21,7 +21,10 @@ def show(
     store: StoreOption = None,
 ) -> None:
     """Show one artefact: what it was computed from, where and when, its files and its summary."""
+    from rich.highlighter import JSONHighlighter
+
     from outshine.cli.show import console
+    from outshine.core.messages import visible
 
     opened = open_store(store)
     whole = opened.find(key)
@@ -30,7 +33,7 @@ def show(
     for name in ("summary.json", "report.json"):
         if name in record["files"]:
             shown[name] = json.loads(opened.file(whole, name).read_text(encoding="utf-8"))
-    console().print_json(json.dumps(shown, ensure_ascii=False))
+    console().print(JSONHighlighter()(visible(json.dumps(shown, ensure_ascii=False, indent=2))), soft_wrap=True)
 
 
 def verify(

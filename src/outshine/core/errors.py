@@ -6,14 +6,20 @@ import difflib
 from collections.abc import Iterable
 from typing import ClassVar
 
+from outshine.core.messages import one_line
+
 
 class OutshineError(Exception):
     """Something the user can mend; the message says what was given, what was expected and what to do.
 
-    The command line prints it as one line and exits with its code (`--debug` shows the traceback).
+    It is one line, free of control characters and secrets, whatever was given. The command line prints it and
+    exits with its code (`--debug` shows the traceback).
     """
 
     exit_code: ClassVar[int] = 2
+
+    def __str__(self) -> str:
+        return one_line(super().__str__())
 
 
 class UnknownNameError(OutshineError):

@@ -2,11 +2,35 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import uuid
 from contextlib import suppress
 from pathlib import Path
+
+from outshine.core.errors import SettingsError
+from outshine.core.messages import shows
+
+
+def user_path(given: str | Path) -> Path:
+    """A path as a person wrote it, with `~` made out; it need not exist.
+
+    Raises SettingsError for a name that no file can have, and for one with characters that do not show: it would reach
+    terminals, tables and pages.
+    """
+    if not shows(str(given)):
+        raise SettingsError(f"the path '{given}' holds a character that does not show; rename the file")
+    try:
+        path = Path(given).expanduser()
+    except RuntimeError as error:  # ~somebody who has no home here
+        raise SettingsError(f"the path '{given}' leads nowhere: {error}") from None
+    try:
+        path.is_file()
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise SettingsError(f"the path '{given}' leads nowhere: its name is too long") from None
+    return path
 
 
 def sha256_of(path: Path) -> str:

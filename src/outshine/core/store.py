@@ -31,7 +31,8 @@ from platformdirs import user_cache_path
 
 from outshine.core.documents import Documents, check_document_name
 from outshine.core.errors import StoreError
-from outshine.core.files import named, sha256_of, sync, write_synced
+from outshine.core.files import named, sha256_of, sync, user_path, write_synced
+from outshine.core.messages import shows
 from outshine.core.shelves import sorted_shelved
 
 FORMAT = 1
@@ -65,7 +66,7 @@ class Store:
     """Artefacts by key in a folder. Reading works on a read-only store; nothing is written before it is needed."""
 
     def __init__(self, root: Path | str) -> None:
-        self.root = Path(root).expanduser().absolute()
+        self.root = user_path(root).absolute()
         self._check_format()
 
     @property
@@ -97,10 +98,10 @@ class Store:
     def done(self, key: str) -> dict[str, Any]:
         """The record of a finished artefact (files with sizes and hashes; when, where and how it was made)."""
         try:
-            return json.loads((self.path(key) / DONE).read_text(encoding="utf-8"))
+            return _read_record(self.path(key) / DONE)
         except FileNotFoundError:
             raise StoreError(f"no artefact {key[:_PREFIX]} in {self.root}") from None
-        except (ValueError, OSError) as error:
+        except (ValueError, RecursionError, OSError) as error:
             raise StoreError(
                 f"artefact {key[:_PREFIX]}: {DONE} cannot be read ({error}); run again to compute it anew"
             ) from None
@@ -124,10 +125,10 @@ class Store:
         """Every recorded size and sha256 checked against the files; an empty list where all is well."""
         try:
             recorded: dict[str, dict[str, Any]] = self.done(key)["files"]
-        except (StoreError, KeyError, TypeError) as error:
+        except StoreError as error:
             return [Fault(key, f"{DONE} is unreadable ({error})")]
         faults = self._size_faults(key)
-        bad = {fault.message.split(" ", 1)[0] for fault in faults}
+        bad = {name for name in recorded if any(fault.message.startswith(f"{name} ") for fault in faults)}
         for name, facts in recorded.items():
             if name not in bad and sha256_of(self.path(key) / name) != facts["sha256"]:
                 faults.append(Fault(key, f"{name} has changed since it was written (sha256 differs)"))
@@ -136,11 +137,10 @@ class Store:
     def _size_faults(self, key: str) -> list[Fault]:
         folder = self.path(key)
         try:
-            recorded = json.loads((folder / DONE).read_text(encoding="utf-8"))["files"]
-            sizes = {name: int(facts["bytes"]) for name, facts in recorded.items()}
+            sizes = {name: facts["bytes"] for name, facts in _read_record(folder / DONE)["files"].items()}
         except FileNotFoundError:
             return []
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             return [Fault(key, f"{DONE} cannot be read ({error})")]
         faults = []
         for name, size in sizes.items():
@@ -240,6 +240,8 @@ class Store:
 
     def _finish(self, journal: Path) -> None:
         for key, name in json.loads(journal.read_text(encoding="utf-8")):
+            if Path(name).name != name or not name.startswith(self.path(key).name):
+                raise StoreError(f"{journal} names '{name}', which is no artefact under way; delete that file")
             with suppress(FileNotFoundError):  # it was put in its place before
                 self._place(key, self.root / "tmp" / name)
             shutil.rmtree(self.work(key), ignore_errors=True)
@@ -274,10 +276,11 @@ class Store:
 
     def set_aside(self, key: str) -> Path:
         """Move a damaged artefact out of the way; returns where it went."""
+        damaged = self.path(key)
         with self._writing():
             target = self.root / "damaged" / f"{key}-{uuid.uuid4().hex[:8]}"
             target.parent.mkdir(parents=True, exist_ok=True)
-            self.path(key).rename(target)
+            damaged.rename(target)
         return target
 
     def _prepare_root(self) -> None:
@@ -315,3 +318,19 @@ class Store:
             if error.errno in _UNWRITABLE and ours:
                 raise StoreError(f"cannot write to the store {self.root}: {_UNWRITABLE[error.errno]}") from error
             raise
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    """A DONE.json whose `files` are files of its folder with a size and a sha256. Raises ValueError for any other."""
+    record = json.loads(path.read_text(encoding="utf-8"))
+    files = record.get("files") if isinstance(record, dict) else None
+    if not isinstance(files, dict):
+        raise ValueError("it lists no files")
+    for name, facts in files.items():
+        if Path(name).is_absolute() or ".." in Path(name).parts or not shows(name):
+            raise ValueError(f"{name} is no file of the artefact")
+        if not (
+            isinstance(facts, dict) and isinstance(facts.get("bytes"), int) and isinstance(facts.get("sha256"), str)
+        ):
+            raise ValueError(f"{name} has no size or no sha256")
+    return record

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from outshine.core.errors import HubError
 from outshine.core.hub import REQUEST_TIMEOUT, NoAnswerError, Repo, ask, cache_folder
 from outshine.data.rows import ParquetRows
 from outshine.data.schema import Hub, Pools
+
+_COMMIT = re.compile(r"[0-9a-f]{7,64}")
 
 Shards = dict[str, list[str]]
 """Split name -> its Parquet files, as paths inside the repository."""
@@ -46,8 +49,8 @@ def open_hub(hub: Hub, identity: str) -> Pools:
     Raises HubError where a file is neither cached nor to be had.
     """
     repo, _, commit = identity.removeprefix("hub:").partition("@")
-    assert repo == hub.repo, f"identity '{identity}' is not of {hub.repo}"
-    assert commit, f"identity '{identity}' names no commit"
+    if repo != hub.repo or not _COMMIT.fullmatch(commit):  # from the `sources` of a study file
+        raise HubError(f"'{identity}' is no source of this dataset; hub:{hub.repo}@COMMIT is expected")
     shards = _recorded(hub).get(commit)
     paths = _cached_paths(hub, commit, shards) if shards else None
     if paths is None:

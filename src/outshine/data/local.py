@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from outshine.core.errors import DataError
+from outshine.core.files import user_path
 from outshine.data.schema import Row, row_id
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def dataset_from_path(path: str | Path) -> FileDataset:
 def file_sha256(path: str | Path) -> str:
     """The sha256 (hex) of a file's bytes. Raises DataError where it cannot be read."""
     try:
-        with Path(path).open("rb") as file:
+        with user_path(path).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise DataError(f"cannot read '{path}': {error.strerror or error}") from error
@@ -49,7 +50,7 @@ def read_rows(path: str | Path, needed: Sequence[str]) -> list[Row]:
     Raises DataError where the file cannot be read or is empty, where a line is no JSON object, or where
     one of the columns `needed` is missing.
     """
-    path = Path(path)
+    path = user_path(path)
     read = {".jsonl": _read_jsonl, ".csv": _read_csv, ".parquet": _read_parquet}[_suffix(path)]
     try:
         rows = read(path)
@@ -135,7 +136,7 @@ def plain_id(value: Any, where: str, what: str = "id") -> str:
 def _probability(value: Any, where: str) -> float:
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not 0.0 <= number <= 1.0:  # not-a-number fails this too
         raise DataError(f"p_weak of {where} is {value!r}; expected a probability from 0 to 1")
@@ -161,7 +162,7 @@ def _read_jsonl(path: Path) -> list[Row]:
                 json.dumps(row, ensure_ascii=False).encode()
             except UnicodeEncodeError:
                 raise DataError(f"line {number} of '{path}' holds half a surrogate pair; mend it") from None
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise DataError(f"line {number} of '{path}' is no JSON: {error}") from error
             if not isinstance(row, dict):
                 raise DataError(f"line {number} of '{path}' is no JSON object with columns: {line.strip()[:60]}")
@@ -186,6 +187,13 @@ def _read_parquet(path: Path) -> list[Row]:
     import pyarrow.parquet as pq
 
     try:
-        return pq.read_table(path).to_pylist()
-    except pa.ArrowException as error:
-        raise DataError(f"'{path}' is no readable Parquet file: {str(error).splitlines()[0]}") from error
+        with path.open("rb") as file:  # a name that looks like an address is a file all the same
+            return pq.read_table(file).to_pylist()
+    except UnicodeDecodeError:
+        raise
+    except (
+        pa.ArrowException,
+        ValueError,
+        OverflowError,
+    ) as error:  # the latter two: dates that Python has no value for
+        raise DataError(f"'{path}' is no readable Parquet file: {error}") from error

@@ -9,11 +9,10 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from torch import nn
 
-from outshine.core.errors import ModelError
+from outshine.core.errors import ModelError, OutshineError
 from outshine.models.attention import use_plain_attention
 from outshine.models.lora import block_linears, find_blocks, place
 from outshine.models.nf4 import NF4Linear, check_nf4
@@ -102,15 +101,7 @@ def load_tokenizer(ref: ModelRef) -> Tokens:
     with _quiet():
         try:
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=ref.trust_remote_code)
-        except (
-            OSError,
-            ValueError,
-            KeyError,
-            TypeError,
-            ImportError,
-            AttributeError,
-            StrictDataclassError,
-        ) as error:
+        except Exception as error:  # a stranger's files make a stranger's library raise anything
             raise ModelError(
                 f"model '{ref.name}' has no tokenizer that can be loaded ({_first_line(error)}); "
                 "save one beside the weights with tokenizer.save_pretrained"
@@ -154,18 +145,9 @@ def _refusals(ref: ModelRef) -> Iterator[None]:
     """What transformers refuses, in one line."""
     try:
         yield
-    except torch.OutOfMemoryError:
+    except (torch.OutOfMemoryError, MemoryError, OutshineError):
         raise
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        RuntimeError,
-        ImportError,
-        AttributeError,
-        SafetensorError,
-        StrictDataclassError,
-    ) as error:
+    except Exception as error:  # a stranger's files make a stranger's library raise anything
         raise ModelError(f"model '{ref.name}' cannot be loaded: {_reason(error, ref)}") from error
 
 

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from outshine.core.errors import ModelError, SettingsError
+from outshine.core.files import user_path
 from outshine.core.hub import Repo, snapshot
 from outshine.models.catalog import learning_rate
 from outshine.models.spec import ClassifierSpec, ComputeDtype, ModelRef, ModelSettings, Pooling
 from outshine.models.tiny import TINY_MODELS
+from outshine.models.untrusted import check_config, check_counts, check_weights, read_json
 
 UNRESOLVED = "unresolved:"  # begins what stands for an identity that could not be found out; only plans hold such
 MAX_LENGTH = 1024  # tokens, where neither the user nor the model says less
 
 CONFIG_FILES = ("*.json", "*.txt", "*.model", "*.py", "1_Pooling/config.json")
 WEIGHT_FILES = ("*.safetensors", "*.safetensors.index.json")
-UNSAFE_WEIGHTS = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 
 _LIMITS = ("max_position_embeddings", "n_positions", "max_seq_len")
 _LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
@@ -81,7 +81,7 @@ def find(settings: ModelSettings) -> tuple[ModelRef, Path]:
     trusted = settings.trust_remote_code == name
     if name.startswith("tiny/") and name not in TINY_MODELS:
         raise ModelError(f"unknown embedded model '{name}'; known: {', '.join(TINY_MODELS)}")
-    local = TINY_MODELS.get(name) or Path(name).expanduser()
+    local = TINY_MODELS.get(name) or user_path(name)
     if local.is_dir():
         if not (local / "config.json").is_file():
             raise ModelError(
@@ -109,15 +109,10 @@ def config_folder(ref: ModelRef) -> Path:
 def weights_folder(ref: ModelRef) -> Path:
     """A folder with config, tokenizer and safetensors weights; downloads what is missing.
 
-    Raises ModelError where there are only weights in formats that can run code when they are opened.
+    Raises ModelError where there are only weights in formats that can run code when they are opened, or elsewhere.
     """
     folder = _folder(ref, (*CONFIG_FILES, *WEIGHT_FILES))
-    if not any(folder.glob("*.safetensors")):
-        unsafe = [path.name for pattern in UNSAFE_WEIGHTS for path in folder.glob(pattern)]
-        found = f" (it has {', '.join(unsafe)}, which can run code when opened)" if unsafe else ""
-        raise ModelError(
-            f"model '{ref.name}' has no safetensors weights{found}; convert it with transformers' save_pretrained"
-        )
+    check_weights(folder, ref.name)
     return folder
 
 
@@ -132,13 +127,11 @@ def _folder(ref: ModelRef, patterns: tuple[str, ...]) -> Path:
 
 def read_config(folder: Path, name: str) -> dict[str, Any]:
     """The model's config.json; of a multimodal model, the part that describes the text model."""
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"model '{name}': config.json cannot be read ({error})") from None
-    if not isinstance(config, dict):
-        raise ModelError(f"model '{name}': config.json is a {type(config).__name__}; an object of settings is expected")
-    return config.get("text_config", config) if _first(config, _LAYERS) is None else config
+    config = read_json(folder / "config.json", name)
+    check_config(config, name)
+    text_model = config.get("text_config", config) if _first(config, _LAYERS) is None else config
+    check_counts(text_model, name)
+    return text_model
 
 
 def estimate_parameters(config: dict[str, Any], num_layers: int) -> int:
@@ -161,7 +154,7 @@ def _pooling(settings: ModelSettings, config: dict[str, Any], folder: Path) -> P
         return chosen
     sentence = folder / "1_Pooling" / "config.json"
     if sentence.is_file():
-        modes: dict[str, Any] = json.loads(sentence.read_text(encoding="utf-8"))
+        modes = read_json(sentence, settings.model)
         choices: list[tuple[str, Pooling]] = [("cls_token", "first"), ("lasttoken", "last")]
         for mode, pooling in choices:
             if modes.get(f"pooling_mode_{mode}"):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from outshine.core.errors import SettingsError
 from outshine.core.settings import NotInKey, Settings
@@ -64,6 +65,14 @@ class ModelSettings(Settings):
     trust_remote_code: str | None = Field(
         default=None, description="repeat the model's name to run code from its repository"
     )
+
+    @field_validator("revision")
+    @classmethod
+    def _no_path(cls, value: str) -> str:
+        """The hub's client keeps a file by this name in its cache: it must not lead elsewhere."""
+        if not re.fullmatch(r"[A-Za-z0-9][\w./:+-]{0,254}", value) or ".." in value:
+            raise SettingsError(f"revision '{value}' is no branch, tag or commit")
+        return value
 
     @model_validator(mode="before")
     @classmethod

@@ -9,6 +9,7 @@ from outshine.analysis.control_words import sentences as control_sentences
 from outshine.analysis.controls import against
 from outshine.audit.findings import worst_first
 from outshine.core.errors import OutshineError
+from outshine.core.messages import visible
 from outshine.core.stage import in_order
 from outshine.report import comparison, sheets
 from outshine.report.figures import svg
@@ -36,6 +37,7 @@ def render(finished: Finished, store: Store, plates: Sequence[Plate]) -> str:
         loader=PackageLoader("outshine.report"),
         autoescape=select_autoescape(default=True, default_for_string=True),
         undefined=StrictUndefined,
+        finalize=lambda value: visible(value) if type(value) is str else value,
         trim_blocks=True,
         lstrip_blocks=True,
     )

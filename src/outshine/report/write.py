@@ -7,7 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from outshine.analysis.csv_cells import inert
 from outshine.core.errors import OutshineError
+from outshine.core.files import user_path
 from outshine.report.figures import png, svg
 from outshine.report.page import render
 from outshine.report.plates import plates
@@ -27,6 +29,7 @@ class OutputError(OutshineError):
 
 def check_writable(out: Path) -> None:
     """Find out before hours of work that the results cannot be written. Raises OutputError."""
+    user_path(out)
     probe = out / f".{uuid.uuid4().hex[:8]}"
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -86,7 +89,7 @@ def _cannot_write(folder: Path, error: OSError) -> OutputError:
 
 
 def _write_frame(stem: Path, frame: pd.DataFrame) -> None:
-    _whole(stem.with_suffix(".csv"), lambda path: frame.to_csv(path, index=False))
+    _whole(stem.with_suffix(".csv"), lambda path: inert(frame).to_csv(path, index=False))
     _whole(stem.with_suffix(".parquet"), lambda path: frame.to_parquet(path, index=False))
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Literal, NamedTuple
 
+from outshine.core.files import user_path
 from outshine.core.stage import Stage
 from outshine.core.store import Store
 from outshine.data.local import file_sha256
@@ -171,7 +171,7 @@ def _trajectories(
 def _file_labels(study: Study, texts: Texts, store: Store) -> FileLabels | None:
     if not isinstance(study.labels, FileLabelSettings):
         return None
-    path = Path(study.labels.path.replace("{dataset}", texts.origin.name)).expanduser()
+    path = user_path(study.labels.path.replace("{dataset}", texts.origin.name))
     labels = FileLabels(digest=file_sha256(path), path=str(path), texts=texts)
     if store.has(texts.origin.key):  # a plan may be made without the rows
         labels.read_labels(store)  # what is wrong with them shows before anything is trained
@@ -181,7 +181,7 @@ def _file_labels(study: Study, texts: Texts, store: Store) -> FileLabels | None:
 def _located(labels: Labels) -> Labels:
     """A file of labels by its absolute path: the resolved study runs from any folder."""
     if isinstance(labels, FileLabelSettings):
-        return FileLabelSettings(path=str(Path(labels.path).expanduser().absolute()))
+        return FileLabelSettings(path=str(user_path(labels.path).absolute()))
     return labels
 
 

@@ -11,7 +11,9 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from outshine.core.errors import SettingsError, UnknownNameError
+from outshine.core.files import user_path
 from outshine.core.settings import explain
+from outshine.studies.plain_yaml import read_yaml
 from outshine.studies.study import DATA_FILES, Study
 
 Raw = dict[str, Any]
@@ -29,13 +31,13 @@ def read_study(name: str) -> Raw:
         text = (files("outshine.studies") / "presets" / f"{name}.yaml").read_text(encoding="utf-8")
     elif name.endswith((".yaml", ".yml")):
         try:
-            text = Path(name).expanduser().read_text(encoding="utf-8")
+            text = user_path(name).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise SettingsError(f"study '{name}' cannot be read: {error}") from None
     else:
         raise UnknownNameError("study (a .yaml file is expected, or a preset)", name, presets())
     try:
-        raw = yaml.safe_load(text)
+        raw = read_yaml(text, f"study '{name}'")
     except yaml.YAMLError as error:
         raise SettingsError(f"study '{name}' is no valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict):
@@ -51,7 +53,7 @@ def with_settings(raw: Raw, assignments: Iterable[str]) -> Raw:
         if not equals or not path.strip():
             raise SettingsError(f"--set {assignment}: path=value is expected, such as strong.learning_rate=1e-3")
         try:
-            value = yaml.safe_load(text)
+            value = read_yaml(text, f"--set {assignment}")
         except yaml.YAMLError:
             value = text
         _assign(raw, path.strip().split("."), value, assignment)
@@ -116,7 +118,7 @@ def _list_item(place: list[Any], name: str, assignment: str) -> Any:
 
 
 def _index(place: list[Any], name: str, assignment: str) -> int:
-    if name.isdigit() and int(name) < len(place):
+    if name.isascii() and name.isdigit() and len(name) < 10 and int(name) < len(place):
         return int(name)
     raise SettingsError(f"--set {assignment}: '{name}' is no position in a list of {len(place)}")
 

@@ -7,6 +7,7 @@ import re
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from outshine.core.messages import visible
 from outshine.report.figures.style import house_style
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def svg(figure: Figure) -> str:
     buffer = io.StringIO()
     _save(figure, buffer, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
     text = buffer.getvalue()
-    element = text[text.index("<svg") :]
+    element = visible(text[text.index("<svg") :])
     return re.sub(r"<[^<>]+>", lambda tag: _own_ids(tag[0], str(figure.get_label())), element)
 
 

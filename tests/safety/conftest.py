@@ -1,0 +1,43 @@
+"""The command in this process, in a home, folder and store of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from caged import Outcome, Run
+
+from outshine.cli.main import main
+
+
+@pytest.fixture
+def cage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder deep in a tree that is all the test's: home, store, hub cache and temporary files are in it."""
+    here = tmp_path / "some" / "where" / "deep"
+    here.mkdir(parents=True)
+    for name in ("home", "temporary"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    monkeypatch.setenv("OUTSHINE_STORE", str(here / "store"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "home" / "hub"))
+    return here
+
+
+@pytest.fixture
+def outshine(cage: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """`outshine("run", ...)` in the cage."""
+
+    def call(*arguments: str) -> Outcome:
+        monkeypatch.setattr("sys.argv", ["outshine", *arguments])
+        try:
+            main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else 1 if stop.code else 0
+        captured = capsys.readouterr()
+        return Outcome(code, captured.out, captured.err)
+
+    return call

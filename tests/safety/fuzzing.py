@@ -1,0 +1,233 @@
+"""What is fuzzed: each target takes a strange input and must succeed or refuse it in one line.
+
+Run as a script it tries many more inputs than the tests do: `make fuzz`, or `make fuzz FUZZ="--inputs 50000 --seed 7"`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any, NamedTuple
+from unittest.mock import patch
+
+from hostile import CONTROLS
+from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import strategies as st
+from strange import ASSIGNMENTS, NAMED_FILES, RECORDS, SCORE_TABLES, STUDY_FILES
+
+from outshine.analysis.outputs import read_tables
+from outshine.cli.main import main
+from outshine.core.errors import OutshineError
+from outshine.core.store import DONE, Store
+from outshine.data.local import read_weak_labels
+from outshine.data.recipes.file import FileDataset
+from outshine.data.splits import SPLITS, SplitSettings, prepare
+from outshine.studies.parse import parse_study, read_study, study_yaml, with_settings
+
+PATIENCE = 20  # seconds until an input counts as one that hangs
+LONGEST = 2100  # characters of a message
+SIZES = SplitSettings(n_train=16, n_val=8, n_test=8)
+KEY = "ab" * 32
+
+
+class Target(NamedTuple):
+    """Something that reads what others wrote. `share`: of the inputs that the script runs."""
+
+    inputs: st.SearchStrategy[Any]
+    run: Callable[[Path, Any], object]
+    share: float
+
+
+def _study(folder: Path, content: bytes) -> None:
+    """A study that parses is written so that it reads back as itself."""
+    path = folder / "study.yaml"
+    path.write_bytes(content)
+    study = parse_study(read_study(str(path)))
+    path.write_text(study_yaml(study), encoding="utf-8")
+    assert parse_study(read_study(str(path))) == study
+
+
+def _assignments(folder: Path, assignments: list[str]) -> None:
+    raw = {"datasets": ["tiny-home"], "methods": ["vanilla", {"kind": "probe", "probe": "knn"}]}
+    parse_study(with_settings(raw, assignments))
+
+
+def _written(folder: Path, file: tuple[str, bytes]) -> Path:
+    path = folder / f"rows{file[0]}"
+    path.write_bytes(file[1])
+    return path
+
+
+def _dataset(folder: Path, file: tuple[str, bytes]) -> None:
+    """Rows that are taken make four splits with texts, both labels and ids of their own."""
+    dataset = FileDataset(path=str(_written(folder, file)))
+    prepared = prepare(dataset, dataset.identify(), SIZES)
+    assert set(prepared.texts["split"]) == set(SPLITS)
+    assert prepared.texts["id"].is_unique
+    assert prepared.texts["text"].str.strip().all()
+    joined = prepared.texts.merge(prepared.truth, on="id", validate="one_to_one")
+    assert joined.groupby("split")["label"].nunique().eq(2).all()
+
+
+def _weak_labels(folder: Path, file: tuple[str, bytes]) -> None:
+    frame = read_weak_labels(_written(folder, file))
+    assert frame["p_weak"].between(0, 1).all()
+
+
+def _tables(folder: Path, file: tuple[str, bytes]) -> None:
+    read_tables([_written(folder, file)])
+
+
+def _record(folder: Path, content: bytes) -> None:
+    """Whatever a store's record says, looking at the store ends well."""
+    store = Store(folder / "store")
+    store.path(KEY).mkdir(parents=True)
+    (store.path(KEY) / DONE).write_bytes(content)
+    assert store.keys() == [KEY]
+    store.has(KEY)
+    assert store.verify(KEY) or store.done(KEY)["files"] == {}
+    store.file(KEY, "summary.json")
+
+
+def _command(folder: Path, arguments: list[str]) -> None:
+    """The command itself: code 0, 1 or 2, and one line that shows every character where it refuses."""
+    out, err = io.StringIO(), io.StringIO()
+    code = 0
+    command = ["outshine", *arguments, f"--store={folder / 'store'}"]
+    with (
+        patch("sys.argv", command),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        patch("os.fsync"),
+    ):
+        try:
+            main()
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else 1
+    printed = out.getvalue() + err.getvalue()
+    assert code in (0, 1, 2), printed
+    assert "Traceback" not in printed, printed
+    assert not CONTROLS & set(printed), repr(printed)
+    told = [line for line in err.getvalue().splitlines() if line.startswith("outshine: ")]
+    assert len(told) == (code == 2), printed
+
+
+def _plan(folder: Path, content: bytes) -> None:
+    (folder / "study.yaml").write_bytes(content)
+    with patch("huggingface_hub.constants.HF_HUB_OFFLINE", True):
+        _command(folder, ["plan", str(folder / "study.yaml"), "--offline", "--set=datasets=[tiny-home]"])
+
+
+def _audit(folder: Path, file: tuple[str, bytes]) -> None:
+    _command(folder, ["audit", str(_written(folder, file)), "--n-train=16", "--n-val=8", "--n-test=8"])
+
+
+TARGETS: dict[str, Target] = {
+    "study files": Target(STUDY_FILES, _study, 0.35),
+    "--set": Target(ASSIGNMENTS, _assignments, 0.15),
+    "data files": Target(NAMED_FILES, _dataset, 0.25),
+    "weak labels": Target(NAMED_FILES, _weak_labels, 0.1),
+    "score tables": Target(SCORE_TABLES, _tables, 0.05),
+    "records of a store": Target(RECORDS, _record, 0.07),
+    "outshine plan": Target(STUDY_FILES, _plan, 0.015),
+    "outshine audit": Target(NAMED_FILES, _audit, 0.015),
+}
+
+
+class Hang(BaseException):
+    """An input took too long."""
+
+
+@contextlib.contextmanager
+def _patience() -> Iterator[None]:
+    def stop(_: int, frame: FrameType | None) -> None:
+        raise Hang(f"still at {frame.f_code.co_qualname if frame else 'it'} after {PATIENCE} s")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(PATIENCE)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def check(target: Target, given_input: Any) -> str:
+    """`taken` or `refused`; anything else is a failure: another exception, a warning, a long or unseemly message, a hang."""
+    folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
+    try:
+        with warnings.catch_warnings(), _patience():
+            warnings.simplefilter("error")
+            target.run(folder, given_input)
+        return "taken"
+    except OutshineError as error:
+        _check_message(str(error))
+        return "refused"
+    finally:
+        shutil.rmtree(folder)
+
+
+def _check_message(message: str) -> None:
+    assert message
+    assert len(message) < LONGEST, message
+    assert not (CONTROLS | {"\n"}) & set(message), message
+    assert message.encode().decode() == message
+
+
+def fuzz(target: Target, num_inputs: int, at: int | None = None) -> Counter[str]:
+    """How many of the inputs were taken and refused. `at`: the seed; None: the same inputs each time."""
+    counts: Counter[str] = Counter()
+
+    @settings(
+        max_examples=num_inputs,
+        deadline=None,
+        database=None,
+        derandomize=at is None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(target.inputs)
+    def one(given_input: Any) -> None:
+        counts[check(target, given_input)] += 1
+
+    (one if at is None else seed(at)(one))()
+    return counts
+
+
+def _main() -> None:
+    parser = argparse.ArgumentParser(description="Try strange inputs on everything that reads what others wrote.")
+    parser.add_argument("--inputs", type=int, default=12_000, help="how many, over all targets")
+    parser.add_argument(
+        "--seed", type=int, default=random.randrange(2**32), help="repeats a run; else drawn and printed"
+    )
+    parser.add_argument("--only", choices=TARGETS, help="one target")
+    options = parser.parse_args()
+    sys.stdout.write(f"seed {options.seed}\n")
+    total = 0
+    for name, target in TARGETS.items():
+        if options.only in (None, name):
+            began = time.monotonic()
+            num = options.inputs if options.only else round(options.inputs * target.share)
+            counts = fuzz(target, num, options.seed)
+            total += counts.total()
+            sys.stdout.write(
+                f"{name}: {counts.total():,} inputs, {counts['taken']:,} taken, {counts['refused']:,} refused, "
+            )
+            sys.stdout.write(f"{time.monotonic() - began:.0f} s\n")
+            sys.stdout.flush()
+    sys.stdout.write(f"{total:,} inputs, no other outcome\n")
+
+
+if __name__ == "__main__":
+    _main()

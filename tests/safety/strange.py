@@ -1,0 +1,418 @@
+"""Strange inputs: study files and data files as no careful person writes them, from hypothesis."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+from hostile import MARKUP, PATHS
+from hypothesis import strategies as st
+
+from outshine.analysis.reading.scores import SCORE_COLUMNS
+from outshine.data.schema import recipes
+from outshine.filters import filters
+from outshine.losses import losses
+from outshine.methods import methods
+from outshine.probes import probes
+from outshine.studies.parse import _setting_names
+from outshine.studies.study import Study
+
+REGISTRIES = (recipes, losses, probes, filters, methods)
+KINDS = sorted(
+    {name for registry in REGISTRIES for name in registry.names()} | {"lora", "full", "head", "file", "supervisor"}
+)
+FIELDS = sorted(
+    _setting_names(Study)
+    | {field for registry in REGISTRIES for _, plugin in registry for field in plugin.model_fields}
+    | {"kind", "grid", "lora", "<<", "datasets.0", "__class__", "model_config", "self", "cls", "raw"}
+)
+VALID: dict[str, Any] = {
+    "name": "fuzzed",
+    "datasets": ["tiny-home", {"kind": "tiny-pet"}],
+    "weak": "tiny/weak",
+    "strong": {"model": "tiny/strong", "num_layers": 2, "tuning": {"kind": "lora", "rank": 4}},
+    "methods": [{"kind": "probe", "probe": {"kind": "knn", "k": 5}, "layer": "1/2"}, "vanilla"],
+    "sweeps": [{"kind": "probe", "probe": "knn", "grid": {"probe.k": [1, 2], "layer": ["1/2", "last"]}}],
+    "controls": True,
+    "loss": {"kind": "logconf", "alpha": 0.3},
+    "seeds": [0, 1],
+    "splits": {"n_train": 64},
+    "training": {"epochs": 1},
+    "runtime": {"threads": 1},
+    "notes": ["a note"],
+    "sources": {"tiny-home": "x"},
+    "labels": "supervisor",
+}
+
+TEXT = st.one_of(st.text(max_size=20), st.sampled_from([*PATHS, *MARKUP]), st.sampled_from([*KINDS, *FIELDS]))
+NUMBER = st.one_of(
+    st.integers(-3, 300),
+    st.integers(),
+    st.sampled_from([2**31, 2**63 - 1, 2**63, 10**30, 10**400, -(10**20)]),
+    st.floats(allow_nan=True, allow_infinity=True),
+)
+LEAF = st.one_of(st.none(), st.booleans(), NUMBER, TEXT)
+TREE = st.recursive(
+    LEAF,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4),
+        st.dictionaries(st.one_of(st.sampled_from(FIELDS), TEXT), inner, max_size=4),
+    ),
+    max_leaves=12,
+)
+
+
+@st.composite
+def _altered_studies(draw: st.DrawFn) -> dict[str, Any]:
+    """A good study with some of its settings, at any depth, replaced by something else."""
+    study = json.loads(json.dumps(VALID))
+    for _ in range(draw(st.integers(0, 3))):
+        place: Any = study
+        while True:
+            keys = list(place) if isinstance(place, dict) else list(range(len(place)))
+            if not keys:
+                break
+            key = draw(st.sampled_from(keys))
+            if isinstance(place[key], dict | list) and draw(st.booleans()):
+                place = place[key]
+                continue
+            action = draw(st.sampled_from(["replace", "adjust", "drop", "add"]))
+            if action == "replace":
+                place[key] = draw(TREE)
+            elif action == "adjust":
+                place[key] = draw(
+                    st.one_of(st.integers(0, 9), st.floats(0, 1), st.booleans(), st.sampled_from(KINDS), st.none())
+                )
+            elif action == "drop":
+                del place[key]
+            elif isinstance(place, dict):
+                place[draw(st.sampled_from(FIELDS))] = draw(TREE)
+            break
+    return study
+
+
+def _dumped(tree: Any, style: str) -> str:
+    if style == "json":
+        return json.dumps(tree)
+    return yaml.dump(tree, allow_unicode=style == "block", default_flow_style=style == "flow", sort_keys=False)
+
+
+_TREES = st.one_of(
+    _altered_studies(), _altered_studies(), TREE, st.dictionaries(st.sampled_from(FIELDS), TREE, max_size=5)
+)
+_STYLES = st.sampled_from(["json", "block", "flow"])
+_PRINTED = st.builds(_dumped, _TREES, _STYLES)
+_ALTERED = st.builds(_dumped, _altered_studies(), _STYLES)
+_PIECES = [
+    *(
+        "&a",
+        "*a",
+        "<<: *a",
+        "<<",
+        "? ",
+        "- ",
+        ": ",
+        "!!",
+        "!!python/object/apply:os.system [echo]",
+        "!!python/name:os.system",
+    ),
+    *(
+        "!!binary aGk=",
+        "!!set {a}",
+        "!!int x",
+        "!!float x",
+        "!!bool x",
+        "!!timestamp x",
+        "!!omap [a: 1]",
+        "!<tag:x>",
+        "%YAML 9.9\n",
+    ),
+    *(
+        "---\n",
+        "...\n",
+        "#",
+        "'",
+        '"',
+        "|\n",
+        ">\n",
+        "{",
+        "}",
+        "[",
+        "]",
+        "\t",
+        "\0",
+        "\r",
+        "\ufeff",
+        "\x85",
+        "\u2028",
+        "\ud7ff",
+    ),
+    *(
+        "2020-99-99",
+        "0x_",
+        "0b",
+        "1:99:99",
+        "1e999",
+        ".nan",
+        "=",
+        "~",
+        '"\\ud800"',
+        '"\\0"',
+        '"\\e[31m"',
+        "datasets: tiny-pet\n",
+    ),
+]
+
+
+@st.composite
+def _spoilt(draw: st.DrawFn) -> str:
+    """A printed study with pieces of YAML thrown in, cut out or doubled."""
+    text = draw(_PRINTED)
+    for _ in range(draw(st.integers(1, 4))):
+        place = draw(st.integers(0, len(text)))
+        length = draw(st.sampled_from([0, 0, 1, 3, 10]))
+        text = text[:place] + draw(st.sampled_from(_PIECES)) + text[place + length :]
+    return text
+
+
+def _bomb(levels: int, width: int, top: str) -> str:
+    """Aliases of aliases: a few lines that stand for width^levels values."""
+    lines = ["a0: &a0 [x]"] + [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * width)}]" for n in range(1, levels)]
+    return "\n".join([*lines, f"{top}: *a{levels - 1}"])
+
+
+def _deep(depth: int, opening: str, top: str) -> str:
+    closing = {"[": "]", "{a: ": "}", "- ": ""}[opening]
+    return f"{top}: {opening * depth}x{closing * depth}"
+
+
+_HUGE = st.one_of(
+    st.builds(_bomb, st.integers(2, 40), st.integers(1, 12), st.sampled_from(FIELDS)),
+    st.builds(
+        _deep, st.sampled_from([5, 49, 60, 300, 5000]), st.sampled_from(["[", "{a: ", "- "]), st.sampled_from(FIELDS)
+    ),
+    st.builds(lambda n, top: f"{top}: {'9' * n}", st.sampled_from([30, 5000, 50_000]), st.sampled_from(FIELDS)),
+    st.builds(lambda top: f"{top}: &a [*a, {{a: *a}}]", st.sampled_from(FIELDS)),
+)
+
+STUDY_FILES = st.one_of(
+    st.binary(max_size=200),
+    st.text(max_size=200).map(lambda text: text.encode(errors="surrogatepass")),
+    _ALTERED.map(str.encode),
+    _ALTERED.map(lambda text: f"# a comment\n{text}".encode()),
+    _ALTERED.map(lambda text: text.encode("utf-8-sig")),
+    _PRINTED.map(str.encode),
+    _spoilt().map(str.encode),
+    _HUGE.map(str.encode),
+    _PRINTED.map(lambda text: text.encode("utf-16")),
+)
+_GOOD = ["loss.alpha=.3", "strong.learning_rate=1e-3", "strong.lora=none", "weak.lora.rank=2", "methods.1.probe.k=3"]
+_GOOD += [
+    "seeds=[0, 1]",
+    "datasets.0.kind=tiny-pet",
+    "training={epochs: 1}",
+    "runtime.device=cpu",
+    "methods.0.loss=xent",
+]
+ASSIGNMENTS = st.lists(
+    st.sampled_from(_GOOD)
+    | st.builds(
+        lambda path, value: f"{'.'.join(path)}={value}",
+        st.lists(
+            st.one_of(st.sampled_from([*FIELDS, "0", "1", "-1", "²", "99999999999", ""]), TEXT), min_size=1, max_size=4
+        ),
+        st.one_of(TEXT, TREE.map(json.dumps), st.sampled_from(_PIECES)),
+    ),
+    max_size=3,
+)
+
+COLUMNS = st.one_of(st.sampled_from(["text", "label", "id", "group", "p_weak"]), st.text(max_size=5))
+CELL = st.one_of(
+    LEAF,
+    st.sampled_from([0, 1, "0", "1", True, 0.5, "true", "TRUE ", " 1", float("nan"), 10**400]),
+    TREE,
+    st.just("x" * 5000),
+)
+
+
+@st.composite
+def _rows(draw: st.DrawFn) -> list[dict[str, Any]]:
+    """Good rows with some cells, columns or whole rows that are not."""
+    number = draw(st.sampled_from([0, 1, 3, 60, 60, 60]))
+    rows: list[Any] = [
+        {"text": f"row {n}", "label": n % 2, "id": n, "group": f"g{n // 2}", "p_weak": 0.5} for n in range(number)
+    ]
+    for column in draw(st.lists(st.sampled_from(["text", "label", "id", "group", "p_weak"]), max_size=2)):
+        for row in rows:
+            row.pop(column, None)
+    for _ in range(draw(st.integers(0, 4)) if rows else 0):
+        row = draw(st.sampled_from(rows))
+        row[draw(COLUMNS)] = draw(CELL)
+    return rows
+
+
+def _jsonl(rows: list[dict[str, Any]]) -> str:
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+def _csv(rows: list[dict[str, Any]], quote: str, separator: str, end: str) -> str:
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    lines = [columns, *([row.get(name, "") for name in columns] for row in rows)]
+    return end.join(separator.join(f"{quote}{cell}{quote}" for cell in line) for line in lines)
+
+
+_CSV = st.builds(
+    _csv,
+    _rows(),
+    st.sampled_from(["", '"', "'"]),
+    st.sampled_from([",", ";", "\t"]),
+    st.sampled_from(["\n", "\r\n", "\r"]),
+)
+_BREAKS = [
+    '"',
+    ",",
+    "\n",
+    "\r",
+    "\0",
+    "\ufeff",
+    "\\",
+    "{",
+    "}",
+    "[",
+    "NaN",
+    "[" * 5000,
+    '{"text":' * 2000,
+    "9" * 5000,
+    "\ud7ff",
+    "'",
+    ";",
+]
+
+
+@st.composite
+def _broken(draw: st.DrawFn, texts: st.SearchStrategy[str]) -> str:
+    text = draw(texts)
+    for _ in range(draw(st.integers(1, 3))):
+        place = draw(st.integers(0, len(text)))
+        text = text[:place] + draw(st.sampled_from(_BREAKS)) + text[place + draw(st.sampled_from([0, 1, 7])) :]
+    return text
+
+
+def _encoded(texts: st.SearchStrategy[str]) -> st.SearchStrategy[bytes]:
+    codecs = st.sampled_from(["utf-8", "utf-8", "utf-8", "utf-8-sig", "utf-16", "utf-32", "cp1252"])
+    return st.builds(lambda text, codec: text.encode(codec, errors="replace"), texts, codecs)
+
+
+_ARROW_TYPES = [
+    *(
+        pa.string(),
+        pa.large_string(),
+        pa.binary(),
+        pa.int8(),
+        pa.int64(),
+        pa.uint64(),
+        pa.float32(),
+        pa.float64(),
+        pa.bool_(),
+        pa.null(),
+    ),
+    *(
+        pa.date32(),
+        pa.timestamp("ns"),
+        pa.timestamp("us", tz="Nowhere/None"),
+        pa.duration("us"),
+        pa.time64("ns"),
+        pa.decimal128(30, 5),
+    ),
+    *(pa.list_(pa.int64()), pa.struct([("a", pa.string())]), pa.dictionary(pa.int32(), pa.string())),
+]
+
+
+@st.composite
+def _parquet(draw: st.DrawFn) -> bytes:
+    """Columns of random types and extreme values under the names that are looked for; then perhaps spoilt bytes."""
+    number = draw(st.sampled_from([0, 1, 60]))
+    arrays, names = [], []
+    for name in draw(st.lists(st.sampled_from(["text", "label", "id", "group", "p_weak", "other", ""]), max_size=6)):
+        good = {
+            "text": pa.array([f"row {n}" for n in range(number)]),
+            "label": pa.array([n % 2 for n in range(number)]),
+        }.get(name)
+        arrays.append(good if good is not None and draw(st.booleans()) else draw(_columns(number)))
+        names.append(name)
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_arrays(arrays, names), buffer)
+    content = bytearray(buffer.getvalue())
+    for _ in range(draw(st.sampled_from([0, 0, 1, 5]))):
+        content[draw(st.integers(0, len(content) - 1))] = draw(st.integers(0, 255))
+    return bytes(content[: draw(st.integers(0, len(content)))] if draw(st.integers(0, 4)) == 0 else content)
+
+
+@st.composite
+def _columns(draw: st.DrawFn, number: int) -> pa.Array:
+    kind = draw(st.sampled_from(_ARROW_TYPES))
+    raw = draw(st.sampled_from([0, 1, -1, 2**62, 2**31 - 1]))
+    try:
+        if pa.types.is_temporal(kind):
+            width = pa.int32() if kind == pa.date32() else pa.int64()
+            return pa.array([raw] * number, width).view(kind)
+        return pa.array([draw(LEAF)] * number, kind)
+    except (pa.ArrowException, ValueError, TypeError, OverflowError):
+        return pa.nulls(number, kind)
+
+
+DATA_FILES: dict[str, st.SearchStrategy[bytes]] = {
+    ".jsonl": st.one_of(
+        st.binary(max_size=200),
+        _encoded(_rows().map(_jsonl)),
+        _encoded(_broken(_rows().map(_jsonl))),
+        _encoded(st.lists(TREE).map(_jsonl)),
+    ),
+    ".csv": st.one_of(
+        st.binary(max_size=200),
+        _encoded(_CSV),
+        _encoded(_broken(_CSV)),
+        _encoded(st.text(alphabet='a1,"\n\r\\\0 ', max_size=60)),
+    ),
+    ".parquet": st.one_of(
+        st.binary(max_size=100).map(lambda middle: b"PAR1" + middle + b"PAR1"), _parquet(), _parquet()
+    ),
+}
+
+
+@st.composite
+def _score_tables(draw: st.DrawFn) -> tuple[str, bytes]:
+    """The columns of a table of scores with cells of any kind, written as text."""
+    cells = st.one_of(NUMBER, LEAF).map(lambda value: str(value).encode(errors="replace").decode())
+    rows = draw(st.lists(st.fixed_dictionaries(dict.fromkeys(SCORE_COLUMNS, cells)), min_size=1, max_size=3))
+    frame, buffer = pd.DataFrame(rows), io.BytesIO()
+    if draw(st.booleans()):
+        return ".csv", frame.to_csv(index=False).encode()
+    frame.to_parquet(buffer, index=False)
+    return ".parquet", buffer.getvalue()
+
+
+NAMED_FILES = st.sampled_from(sorted(DATA_FILES)).flatmap(lambda end: st.tuples(st.just(end), DATA_FILES[end]))
+SCORE_TABLES = _score_tables() | NAMED_FILES
+
+RECORDS = st.one_of(
+    TREE.map(lambda tree: json.dumps(tree).encode()),
+    st.fixed_dictionaries(
+        {
+            "files": st.one_of(
+                TREE,
+                st.dictionaries(
+                    TEXT, st.one_of(TREE, st.fixed_dictionaries({"bytes": LEAF, "sha256": LEAF})), max_size=3
+                ),
+            )
+        },
+        optional={"made": TREE, "label": TREE, "format": TREE, "key": TREE},
+    ).map(lambda record: json.dumps(record).encode()),
+    st.binary(max_size=100),
+    st.just(b"[" * 50_000),
+)

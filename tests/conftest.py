@@ -6,6 +6,8 @@ import os
 
 from jaxtyping import install_import_hook
 
+from remote_stores import bucket, place, remote_place, s3, s3_server  # noqa: F401
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # toy models: more threads only wait for each other
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # tests fork; the tokenizers warn about it
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from outshine.analysis.results import Results
 from outshine.core.progress import Progress
-from outshine.core.store import Store, default_store
+from outshine.core.stores import open_store
 from outshine.execution.run import run_study
 from outshine.execution.team import together
 from outshine.report.write import check_writable, write_outputs
@@ -23,15 +23,15 @@ def run(
 ) -> Results:
     """Run a study and return its frames (`scores`, `pgr`, `summary`) and pooled PGRs.
 
-    What `store` (default: `default_store()`) already has is not computed again. With `out`, the tables,
-    `study.yaml` and `report.html` are written there. A dataset whose audit finds a leak is refused unless
+    What `store`, a folder or a URL (default: `default_store()`), already has is not computed again. With `out`, the
+    tables, `study.yaml` and `report.html` are written there. A dataset whose audit finds a leak is refused unless
     `allow_leaks`. Where torchrun started several processes, all call this and compute together; the first
     writes. Raises OutshineError for what a user can mend.
     """
     with together() as team:
         if out is not None and team.leads:
             check_writable(Path(out))
-        opened = Store(Path(store) if store is not None else default_store())
+        opened = open_store(store)
         finished = run_study(study, opened, progress, allow_leaks=allow_leaks, team=team)
         if out is not None and team.leads:
             write_outputs(finished, opened, Path(out))

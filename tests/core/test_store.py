@@ -14,7 +14,8 @@ import pytest
 
 from outshine.core import store as store_module
 from outshine.core.errors import StoreError
-from outshine.core.store import FORMAT, Store
+from outshine.core.records import FORMAT
+from outshine.core.store import Store
 
 KEY = "ab" * 32
 OTHER = "cd" * 32

@@ -30,7 +30,8 @@ from strange import ASSIGNMENTS, NAMED_FILES, RECORDS, SCORE_TABLES, STUDY_FILES
 from outshine.analysis.outputs import read_tables
 from outshine.cli.main import main
 from outshine.core.errors import OutshineError
-from outshine.core.store import DONE, Store
+from outshine.core.records import DONE
+from outshine.core.store import Store
 from outshine.data.local import read_weak_labels
 from outshine.data.recipes.file import FileDataset
 from outshine.data.splits import SPLITS, SplitSettings, prepare

@@ -11,7 +11,8 @@ from caged import ROWS, SMALL, TINY, Outcome, Run, write_rows
 from hostile import CONTROLS, MARKUP, PATHS, file_names
 
 from outshine.core.errors import OutshineError, StoreError
-from outshine.core.store import DONE, Store
+from outshine.core.records import DONE
+from outshine.core.store import Store
 
 PLAN = ("plan", "--offline", "--n-train=64", "--n-val=24", "--n-test=24")
 TASK = "--dataset=tiny-home"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -56,8 +55,13 @@ SetOption = Annotated[
     ),
 ]
 StoreOption = Annotated[
-    Path | None,
-    typer.Option("--store", help="Where results are kept ($OUTSHINE_STORE, else the cache).", show_default=False),
+    str | None,
+    typer.Option(
+        "--store",
+        metavar="PLACE",
+        help="Where results are kept: a folder or a URL ($OUTSHINE_STORE, else the cache).",
+        show_default=False,
+    ),
 ]
 ExecutorOption = Annotated[
     str | None,
@@ -82,11 +86,11 @@ AddressOption = Annotated[
 ]
 
 
-def open_store(path: Path | None) -> Store:
+def open_store(where: str | None) -> Store:
     """The store named by the option, by OUTSHINE_STORE, or in the user's cache folder."""
-    from outshine.core.store import Store, default_store
+    from outshine.core import stores
 
-    return Store(path or default_store())
+    return stores.open_store(where or None)
 
 
 def build_study(

@@ -104,7 +104,7 @@ def _together() -> AbstractContextManager[Team]:
     return together()
 
 
-def run_and_write(study: Study, store: Path | None, out: Path, team: Team, allow_leaks: bool = False) -> None:
+def run_and_write(study: Study, store: str | None, out: Path, team: Team, allow_leaks: bool = False) -> None:
     """Run a study with its progress shown; print its tables and write its files."""
     from outshine.cli.show import console, progress
     from outshine.cli.tables import print_results

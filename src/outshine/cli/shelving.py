@@ -56,12 +56,12 @@ def list_artefacts(
 
     Example: outshine ls --kind student --sort size --limit 20
     """
-    from outshine.core.index import Query, listing
+    from outshine.core.index import Query
 
     opened = open_store(store)
     most = limit if limit is not None else None if as_json else _LIMIT
     query = Query(kind, text, _keys_of(study, opened), sort, most or None)
-    found = listing(opened.root, query)
+    found = opened.listing(query)
     if as_json:
         typer.echo(json.dumps([_as_json(entry) for entry in found.entries], ensure_ascii=False, indent=1))
         return
@@ -86,7 +86,7 @@ def _print(found: Listing, query: Query, store: Store) -> None:
             typer.echo("  ".join(row))
     else:
         screen.print(table("", ["key", "stage", "made", "took", "size"], rows, right=["took", "size"]))
-    total = f"{found.num_artefacts} artefacts in {store.root}, {size_text(found.num_bytes)}"
+    total = f"{found.num_artefacts} artefacts in {store.where}, {size_text(found.num_bytes)}"
     last = {"age": "newest", "size": "largest", "took": "longest in making"}[query.sort]
     left_out = found.num_artefacts > len(rows)
     line = f"the {len(rows)} {last} of {total}; --limit 0 shows all" if left_out else total
@@ -129,4 +129,4 @@ def list_studies(
     ]
     screen = console()
     screen.print(table("", ["digest", "study", "last ran (UTC)", "artefacts there"], rows, right=["artefacts there"]))
-    screen.print(f"{len(rows)} studies recorded in {opened.root}", markup=False)
+    screen.print(f"{len(rows)} studies recorded in {opened.where}", markup=False)

@@ -29,7 +29,7 @@ def show(
     opened = open_store(store)
     whole = opened.find(key)
     record = opened.done(whole)
-    shown: dict[str, Any] = {"key": whole, "folder": str(opened.path(whole)), **record}
+    shown: dict[str, Any] = {"key": whole, "folder": opened.place(whole), **record}
     for name in ("summary.json", "report.json"):
         if name in record["files"]:
             shown[name] = json.loads(opened.file(whole, name).read_text(encoding="utf-8"))
@@ -55,7 +55,7 @@ def verify(
             screen.print(f"{key[:12]}: {fault.message}", markup=False)
         if found and mend:
             screen.print(f"{key[:12]}: set aside in {opened.set_aside(key)}", markup=False)
-    screen.print(f"{len(keys)} artefacts verified in {opened.root}: {num_faults} faults", markup=False)
+    screen.print(f"{len(keys)} artefacts verified in {opened.where}: {num_faults} faults", markup=False)
     if num_faults:
         if not mend:
             screen.print("`outshine verify --mend` sets damaged artefacts aside, and the next run computes them anew")

@@ -33,10 +33,13 @@ class Documents:
             return None
         return found if isinstance(found, dict) else None
 
+    def names(self) -> list[str]:
+        """The names of all documents, also of those that cannot be read, sorted."""
+        return sorted(path.stem for path in self._folder.glob("[!.]*.json"))
+
     def all(self) -> dict[str, dict[str, Any]]:
         """Every document that can be read, by name, in the order of the names."""
-        names = sorted(path.stem for path in self._folder.glob("[!.]*.json"))
-        found = ((name, self.read(name)) for name in names)
+        found = ((name, self.read(name)) for name in self.names())
         return {name: value for name, value in found if value is not None}
 
     def remove(self, name: str) -> None:

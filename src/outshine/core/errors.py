@@ -52,5 +52,9 @@ class StoreError(OutshineError):
     """A store that cannot be read or written: full, read-only, newer, damaged."""
 
 
+class LostLeaseError(StoreError):
+    """A writer that stood still for so long that another took its place; its result was not committed."""
+
+
 class TrainingError(OutshineError):
     """Training that cannot go on: a loss or gradient that is not finite."""

@@ -12,7 +12,7 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -98,6 +98,14 @@ def listing(root: Path, query: Query) -> Listing:
             except (OSError, ValueError, TypeError):  # no folder for it; what it holds is no entry
                 _throw_away(place)
     return _listing(None, root, query)
+
+
+def listing_of(records: Mapping[str, bytes], query: Query) -> Listing:
+    """List artefacts by what the texts of their DONE.json say."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
+        db.executescript(_TABLES)
+        _write(db, [_row_of(key, text) for key, text in records.items()], (), [])
+        return _ask(db, query)
 
 
 def _place_in_cache(root: Path) -> Path:
@@ -194,16 +202,29 @@ def _row(entry: os.DirEntry[str]) -> tuple[Any, ...] | None:
     """What DONE.json says; None for a folder without one, which is no artefact."""
     try:
         changed = entry.stat().st_mtime_ns
-        record = json.loads(Path(entry.path, "DONE.json").read_text(encoding="utf-8"))
+        text = Path(entry.path, "DONE.json").read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        return _faulty(entry.name, f"DONE.json cannot be read ({error})")
+    return _row_of(entry.name, text, entry.inode(), changed)
+
+
+def _row_of(key: str, text: bytes, inode: int = 0, changed: int = 0) -> tuple[Any, ...]:
+    """What the text of a DONE.json says."""
+    try:
+        record = json.loads(text)
         size = sum(int(facts["bytes"]) for facts in record["files"].values())
         made = record["made"]
         facts = (str(record["label"]), str(made["at"]), float(made["seconds"]), size, json.dumps(record["inputs"]), "")
-        return entry.name, entry.inode(), changed, str(record["stage"]), *facts
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        why = f"DONE.json lacks {error}" if isinstance(error, KeyError) else f"DONE.json cannot be read ({error})"
-        return entry.name, 0, 0, "", "", "", 0.0, 0, "[]", why
+        return key, inode, changed, str(record["stage"]), *facts
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        lacks = isinstance(error, KeyError)
+        return _faulty(key, f"DONE.json lacks {error}" if lacks else f"DONE.json cannot be read ({error})")
+
+
+def _faulty(key: str, why: str) -> tuple[Any, ...]:
+    return key, 0, 0, "", "", "", 0.0, 0, "[]", why
 
 
 def _ask(db: sqlite3.Connection, query: Query) -> Listing:

@@ -17,27 +17,24 @@ from __future__ import annotations
 
 import errno
 import json
-import os
-import re
 import shutil
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
-from platformdirs import user_cache_path
 
 from outshine.core.documents import Documents, check_document_name
 from outshine.core.errors import StoreError
 from outshine.core.files import named, sha256_of, sync, user_path, write_synced
-from outshine.core.messages import shows
-from outshine.core.shelves import sorted_shelved
+from outshine.core.records import DONE, FORMAT, Fault, newer_format, read_record, seal, size_faults
+from outshine.core.shelves import KEY, sorted_shelved
 
-FORMAT = 1
-DONE = "DONE.json"
-_KEY = re.compile("[0-9a-f]{64}")
+if TYPE_CHECKING:
+    from outshine.core.index import Listing, Query
+
 _PREFIX = 16  # hex digits of a key that listings show
 
 _UNWRITABLE = {
@@ -49,46 +46,52 @@ _UNWRITABLE = {
 }
 
 
-def default_store() -> Path:
-    """The folder named by `OUTSHINE_STORE`, else one in the user's cache."""
-    named = os.environ.get("OUTSHINE_STORE")
-    return Path(named) if named else user_cache_path("outshine", appauthor=False) / "store"
-
-
-class Fault(NamedTuple):
-    """One thing wrong with an artefact."""
-
-    key: str
-    message: str
-
-
 class Store:
     """Artefacts by key in a folder. Reading works on a read-only store; nothing is written before it is needed."""
 
+    where: str  # its address for people
+    _elsewhere = "--store"  # how to name another folder
+
     def __init__(self, root: Path | str) -> None:
         self.root = user_path(root).absolute()
+        self.where = str(self.root)
         self._check_format()
 
     @property
-    def where(self) -> str:
-        """What another process opens the same store with."""
+    def address(self) -> str:
+        """What another process opens the same store with (`open_store`). It may hold credentials: never show it."""
         return str(self.root)
 
     # -- reading ---------------------------------------------------------------------------------
 
     def path(self, key: str) -> Path:
         """Where the artefact of `key` lies (whether or not it exists)."""
-        if not _KEY.fullmatch(key):
+        if not KEY.fullmatch(key):
             raise StoreError(f"'{key}' is no key: 64 hex digits expected")
         return self.root.joinpath("artefacts", key[:2], key)
 
     def has(self, key: str) -> bool:
         """Whether the artefact exists and its files have the recorded sizes."""
-        return (self.path(key) / DONE).is_file() and not self._size_faults(key)
+        return (self.path(key) / DONE).is_file() and not size_faults(key, self.path(key))
+
+    def lacking(self, keys: Sequence[str]) -> list[str]:
+        """Of these keys, those without a whole artefact. One look at the store, where asking for each costs more."""
+        return [key for key in keys if not self.has(key)]
+
+    def is_damaged(self, key: str) -> bool:
+        """Whether something of the artefact is there, but not as it was written. Set it aside to compute it anew."""
+        return self.path(key).exists() and not self.has(key)
+
+    def place(self, key: str) -> str:
+        """Where the artefact of `key` lies, for people."""
+        return str(self.path(key))
+
+    def look_ahead(self, keys: Sequence[str]) -> None:
+        """Have the records of many artefacts at hand before each is asked for. Here they are."""
 
     def file(self, key: str, name: str) -> Path:
         """A file of a finished artefact, its size checked. Raises StoreError where it is missing or damaged."""
-        faults = [fault for fault in self._size_faults(key) if fault.message.startswith(f"{name} ")]
+        faults = [fault for fault in size_faults(key, self.path(key)) if fault.message.startswith(f"{name} ")]
         path = self.path(key) / name
         if faults or not path.is_file():
             problem = faults[0].message if faults else f"{name} is missing"
@@ -98,10 +101,10 @@ class Store:
     def done(self, key: str) -> dict[str, Any]:
         """The record of a finished artefact (files with sizes and hashes; when, where and how it was made)."""
         try:
-            return _read_record(self.path(key) / DONE)
+            return read_record(self.path(key))
         except FileNotFoundError:
-            raise StoreError(f"no artefact {key[:_PREFIX]} in {self.root}") from None
-        except (ValueError, RecursionError, OSError) as error:
+            raise StoreError(f"no artefact {key[:_PREFIX]} in {self.where}") from None
+        except (ValueError, OSError) as error:
             raise StoreError(
                 f"artefact {key[:_PREFIX]}: {DONE} cannot be read ({error}); run again to compute it anew"
             ) from None
@@ -116,7 +119,7 @@ class Store:
         if len(found) == 1:
             return found[0]
         problem = "no artefact has" if not found else f"{len(found)} artefacts have"
-        raise StoreError(f"{problem} a key beginning with '{prefix}' in {self.root}; `outshine ls` lists them")
+        raise StoreError(f"{problem} a key beginning with '{prefix}' in {self.where}; `outshine ls` lists them")
 
     def _finished(self, beginning: str) -> list[str]:
         return [one.name for one in sorted_shelved(self.root, beginning) if Path(one.path, DONE).is_file()]
@@ -127,31 +130,18 @@ class Store:
             recorded: dict[str, dict[str, Any]] = self.done(key)["files"]
         except StoreError as error:
             return [Fault(key, f"{DONE} is unreadable ({error})")]
-        faults = self._size_faults(key)
+        faults = size_faults(key, self.path(key))
         bad = {name for name in recorded if any(fault.message.startswith(f"{name} ") for fault in faults)}
         for name, facts in recorded.items():
             if name not in bad and sha256_of(self.path(key) / name) != facts["sha256"]:
                 faults.append(Fault(key, f"{name} has changed since it was written (sha256 differs)"))
         return faults
 
-    def _size_faults(self, key: str) -> list[Fault]:
-        folder = self.path(key)
-        try:
-            sizes = {name: facts["bytes"] for name, facts in _read_record(folder / DONE)["files"].items()}
-        except FileNotFoundError:
-            return []
-        except (OSError, ValueError, RecursionError) as error:
-            return [Fault(key, f"{DONE} cannot be read ({error})")]
-        faults = []
-        for name, size in sizes.items():
-            try:
-                found = (folder / name).stat().st_size
-            except OSError:
-                faults.append(Fault(key, f"{name} is missing"))
-                continue
-            if found != size:
-                faults.append(Fault(key, f"{name} has {found} bytes where {size} were written"))
-        return faults
+    def listing(self, query: Query) -> Listing:
+        """What a listing says of the artefacts that are asked for."""
+        from outshine.core.index import listing
+
+        return listing(self.root, query)
 
     # -- writing ---------------------------------------------------------------------------------
 
@@ -187,6 +177,15 @@ class Store:
         lock.release()
         return False
 
+    @contextmanager
+    def alone(self, purpose: str) -> Iterator[None]:
+        """Be the only process that does a thing which must not be done twice at once. For moments only."""
+        check_document_name(purpose)
+        path = self.root / "locks" / f"{purpose}.lock"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path):
+            yield
+
     def documents(self, kind: str) -> Documents:
         """The small documents of a kind: running, failures, studies."""
         check_document_name(kind)
@@ -197,9 +196,9 @@ class Store:
         """A temporary folder on the same file system; call `commit` with it. Removed if not committed."""
         with self._writing():
             self._prepare_root()
-            for litter in named(self.root / "tmp", start=f"{key}-"):  # a dead writer's: the lock is ours
+            for litter in self._litter(key):
                 shutil.rmtree(litter, ignore_errors=True)
-            folder = self.root / "tmp" / f"{key}-{uuid.uuid4().hex[:8]}"
+            folder = self.root / "tmp" / self._temporary_name(key)
             folder.mkdir()
         try:
             with self._writing():
@@ -207,10 +206,16 @@ class Store:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
+    def _litter(self, key: str) -> list[Path]:
+        return named(self.root / "tmp", start=f"{key}-")  # a dead writer's: the lock is ours
+
+    def _temporary_name(self, key: str) -> str:
+        return f"{key}-{uuid.uuid4().hex[:8]}"
+
     def commit(self, key: str, folder: Path, record: dict[str, Any]) -> None:
         """Make the files of `folder` the artefact of `key`: record sizes and hashes, flush, one rename."""
         with self._writing():
-            self._seal(key, folder, record)
+            seal(key, folder, record)
             self._place(key, folder)
         shutil.rmtree(self.work(key), ignore_errors=True)
 
@@ -221,7 +226,7 @@ class Store:
         """
         with self._writing():
             for key, folder, record in finished:
-                self._seal(key, folder, record)
+                seal(key, folder, record)
             (self.root / "commits").mkdir(exist_ok=True)
             journal = self.root / "commits" / f"{uuid.uuid4().hex}.json"
             write_synced(journal, json.dumps([[key, folder.name] for key, folder, _ in finished]))
@@ -247,18 +252,6 @@ class Store:
             shutil.rmtree(self.work(key), ignore_errors=True)
         journal.unlink(missing_ok=True)
 
-    def _seal(self, key: str, folder: Path, record: dict[str, Any]) -> None:
-        """Record sizes and hashes of an artefact's files in DONE.json and flush all of it."""
-        found = sorted(folder.rglob("*"))
-        files = [path for path in found if path.is_file()]
-        facts = {p.relative_to(folder).as_posix(): {"bytes": p.stat().st_size, "sha256": sha256_of(p)} for p in files}
-        write_synced(
-            folder / DONE,
-            json.dumps({"format": FORMAT, "key": key, "files": facts, **record}, indent=1, sort_keys=True),
-        )
-        for path in [*files, *(path for path in found if path.is_dir()), folder]:
-            sync(path)
-
     def _place(self, key: str, folder: Path) -> None:
         """Make a sealed folder the artefact of `key`."""
         target = self.path(key)
@@ -274,7 +267,7 @@ class Store:
         """Where an unfinished stage keeps what it can resume from."""
         return self.root / "work" / self.path(key).name
 
-    def set_aside(self, key: str) -> Path:
+    def set_aside(self, key: str) -> Path | str:
         """Move a damaged artefact out of the way; returns where it went."""
         damaged = self.path(key)
         with self._writing():
@@ -303,10 +296,11 @@ class Store:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise StoreError(f"{marker} cannot be read ({error}); is {self.root} a store?") from None
         if not isinstance(found, int) or found > FORMAT:
-            raise StoreError(
-                f"the store {self.root} was written by a newer outshine (format {found}, this one knows {FORMAT}); "
-                "upgrade outshine or choose another place with --store"
-            )
+            raise newer_format(str(self.root), found)
+
+    @property
+    def _written(self) -> str:
+        return f"the store {self.root}"
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -316,21 +310,6 @@ class Store:
         except OSError as error:
             ours = error.filename is None or Path(error.filename).is_relative_to(self.root)
             if error.errno in _UNWRITABLE and ours:
-                raise StoreError(f"cannot write to the store {self.root}: {_UNWRITABLE[error.errno]}") from error
+                advice = _UNWRITABLE[error.errno].replace("--store", self._elsewhere)
+                raise StoreError(f"cannot write to {self._written}: {advice}") from error
             raise
-
-
-def _read_record(path: Path) -> dict[str, Any]:
-    """A DONE.json whose `files` are files of its folder with a size and a sha256. Raises ValueError for any other."""
-    record = json.loads(path.read_text(encoding="utf-8"))
-    files = record.get("files") if isinstance(record, dict) else None
-    if not isinstance(files, dict):
-        raise ValueError("it lists no files")
-    for name, facts in files.items():
-        if Path(name).is_absolute() or ".." in Path(name).parts or not shows(name):
-            raise ValueError(f"{name} is no file of the artefact")
-        if not (
-            isinstance(facts, dict) and isinstance(facts.get("bytes"), int) and isinstance(facts.get("sha256"), str)
-        ):
-            raise ValueError(f"{name} has no size or no sha256")
-    return record

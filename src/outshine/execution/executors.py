@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from outshine.core.errors import SettingsError
 from outshine.core.executors import RayWorkers, Workers
 from outshine.core.progress import Progress
 from outshine.core.runtime import Runtime
@@ -29,11 +30,18 @@ class Executor(Protocol):
 def executor(workers: Workers, store: Store, runtime: Runtime, progress: Progress) -> Executor:
     """The executor for a store that these workers make up."""
     if isinstance(workers, RayWorkers):
+        _check_shared(store)
         return CrewExecutor(store, runtime, progress, lambda most: _ray(store, runtime, workers, most), workers.retries)
     size = workers.workers or _num_gpus(runtime)
     if size == 1:
         return LocalExecutor(store, runtime, progress, keep_going=True)
+    _check_shared(store)
     return CrewExecutor(store, runtime, progress, lambda most: _pool(store, runtime, min(size, most)), workers.retries)
+
+
+def _check_shared(store: Store) -> None:
+    if store.address.startswith("memory://"):
+        raise SettingsError(f"the store {store.where} is memory of this process, which no worker sees; use a folder")
 
 
 def _pool(store: Store, runtime: Runtime, size: int) -> Crew:

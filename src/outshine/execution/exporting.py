@@ -9,10 +9,11 @@ import zipfile
 from contextlib import suppress
 from pathlib import Path
 
-from outshine.core.archive import MANIFEST, File, Manifest, member, packing
+from outshine.core.archive import MANIFEST, File, Manifest, member, packing, split_member
 from outshine.core.errors import StoreError
 from outshine.core.files import sha256_of
-from outshine.core.store import DONE, Store
+from outshine.core.records import DONE
+from outshine.core.store import Store
 from outshine.execution.recorded import Recorded
 
 _CHUNK = 1 << 20
@@ -28,7 +29,7 @@ def export_study(recorded: Recorded, store: Store, out: Path) -> Manifest:
     if missing or not recorded.expanded:
         raise StoreError(
             f"study '{recorded.name}' is not finished: {len(missing)} of {len(recorded.keys)} stages are not in "
-            f"{store.root}; run it first, then export it"
+            f"{store.where}; run it first, then export it"
         )
     manifest = Manifest(study=recorded.study, files=_files(recorded, store))
     temporary = out.with_name(f".{out.name}-{uuid.uuid4().hex[:8]}")
@@ -51,9 +52,10 @@ def export_study(recorded: Recorded, store: Store, out: Path) -> Manifest:
 def _files(recorded: Recorded, store: Store) -> tuple[File, ...]:
     files = []
     for key in sorted(recorded.keys):
+        record = store.done(key)  # of a store elsewhere it is fetched
         path = store.path(key) / DONE  # first of its artefact: an importer reads it before all else
         files.append(File(name=member(key, DONE), bytes=path.stat().st_size, sha256=sha256_of(path)))
-        for name, facts in sorted(store.done(key)["files"].items()):
+        for name, facts in sorted(record["files"].items()):
             files.append(File(name=member(key, name), bytes=facts["bytes"], sha256=facts["sha256"]))
     return tuple(files)
 
@@ -63,7 +65,8 @@ def _write(manifest: Manifest, store: Store, zipped: zipfile.ZipFile) -> None:
     zipped.writestr(_info(MANIFEST, len(text)), text)
     for key, files in manifest.by_key().items():
         for file in files:
-            _copy(store.path(key) / file.name.removeprefix(f"artefacts/{key}/"), file, zipped)
+            name = split_member(file.name)[1]
+            _copy(store.path(key) / DONE if name == DONE else store.file(key, name), file, zipped)
 
 
 def _copy(path: Path, file: File, zipped: zipfile.ZipFile) -> None:

@@ -9,13 +9,14 @@ from typing import Any, NamedTuple
 from outshine.core.archive import Archive, ArchiveError, File, Manifest, open_archive, split_member
 from outshine.core.errors import OutshineError, StoreError
 from outshine.core.key import digest
+from outshine.core.records import DONE, FORMAT
 from outshine.core.shelves import KEY
-from outshine.core.store import DONE, FORMAT, Store
+from outshine.core.store import Store
 from outshine.execution.recorded import Recorded, keep_record, studies_held
 from outshine.studies.parse import parse_study
 
 _RECORD_BYTES = 16 * 10**6  # of a DONE.json, which is read into memory
-_OWN = ("format", "key", "files")  # what the store writes into DONE.json itself
+_OWN = ("format", "key", "files", "upload")  # what the store writes into DONE.json itself
 
 
 class Imported(NamedTuple):
@@ -92,7 +93,7 @@ def _keep(manifest: Manifest, keys: set[str], store: Store) -> Recorded:
         with studies_held(store):
             return keep_record(manifest.study, keys, store, expanded=True)
     except OSError as error:
-        raise StoreError(f"cannot write to the store {store.root}: {error.strerror or error}") from error
+        raise StoreError(f"cannot write to the store {store.where}: {error.strerror or error}") from error
 
 
 def _place(key: str, files: list[File], record: dict[str, Any], archive: Archive, store: Store) -> bool:

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from outshine.core.errors import StoreError
+from outshine.core.errors import LostLeaseError, StoreError
 from outshine.core.key import digest
 from outshine.core.progress import Progress
 from outshine.core.runtime import Runtime
@@ -43,7 +43,9 @@ class LocalExecutor:
 
     def missing(self, asked: Sequence[Stage]) -> list[Stage]:
         """Of the stages and all they depend on, those that the store lacks, in the order of computation."""
-        return [stage for stage in in_order(list(asked)) if not self._ready(stage)]
+        stages = in_order(list(asked))
+        lacking = set(self.store.lacking([stage.key for stage in stages]))
+        return [stage for stage in stages if stage.key in lacking and not self._is_mended(stage)]
 
     def run(self, asked: Sequence[Stage]) -> None:
         """Compute what is missing of the stages and all they depend on.
@@ -79,11 +81,15 @@ class LocalExecutor:
     def attempt(self, unit: Unit, timeout: float) -> list[Failure] | None:
         """Compute a unit, and say what failed of it; None where another process holds it longer than `timeout` s."""
         keys = sorted(stage.key for stage in unit)  # in one order everywhere: no two processes wait for each other
-        with ExitStack() as locks:
-            if not all(locks.enter_context(self.store.lock(key, timeout=timeout)) for key in keys):
-                return None
-            self.store.finish_commits(keys)
-            return self._tried(tuple(stage for stage in unit if not self.store.has(stage.key)))
+        try:
+            with ExitStack() as locks:
+                if not all(locks.enter_context(self.store.lock(key, timeout=timeout)) for key in keys):
+                    return None
+                self.store.finish_commits(keys)
+                return self._tried(tuple(stage for stage in unit if not self.store.has(stage.key)))
+        except LostLeaseError as lost:  # the other computes it, or has
+            self.progress.note(f"{unit_label(unit)}: {lost}")
+            return None
 
     def _tried(self, lacking: Unit) -> list[Failure]:
         """Compute what is lacking, its locks held."""
@@ -106,14 +112,16 @@ class LocalExecutor:
     def _failed(self, unit: Unit, error: Exception) -> list[Failure]:
         return [Failure.of(stage, error) for stage in unit if not self.store.has(stage.key)]
 
-    def _ready(self, stage: Stage) -> bool:
-        if self.store.has(stage.key):
+    def _is_mended(self, stage: Stage) -> bool:
+        """Set what is damaged aside. True where the stage turns out to be there: another process computed it anew."""
+        if not self.store.is_damaged(stage.key):
+            return False
+        faults = self.store.verify(stage.key)
+        if not faults and self.store.has(stage.key):
             return True
-        if self.store.path(stage.key).exists():  # there, but not as it was written
-            faults = self.store.verify(stage.key)
-            aside = self.store.set_aside(stage.key)
-            reason = faults[0].message if faults else "it is incomplete"
-            self.progress.note(f"{stage.label}: damaged artefact set aside ({reason}) in {aside}; computing it anew")
+        aside = self.store.set_aside(stage.key)
+        reason = faults[0].message if faults else "it is incomplete"
+        self.progress.note(f"{stage.label}: damaged artefact set aside ({reason}) in {aside}; computing it anew")
         return False
 
     def _write(self, unit: Unit) -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from outshine.core.errors import StoreError
-from outshine.core.store import DONE, Store
+from outshine.core.records import DONE
+from outshine.core.store import Store
 from outshine.execution.recorded import Recorded, find_recorded, recorded_studies
 
 

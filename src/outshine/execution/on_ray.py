@@ -11,6 +11,7 @@ from outshine.core.executors import RayWorkers
 from outshine.core.progress import Silent
 from outshine.core.runtime import Runtime
 from outshine.core.store import Store
+from outshine.core.stores import open_store
 from outshine.execution.cohorts import Unit
 from outshine.execution.crew import Broke, Died, Ended, Event, Ready, Said, Worker
 
@@ -36,7 +37,7 @@ class RayCrew:
             self._leave()
             raise
         threads = runtime.threads or max(1, int(settings.num_cpus))
-        self._given = (store.where, runtime.model_copy(update={"threads": threads}))
+        self._given = (store.address, runtime.model_copy(update={"threads": threads}))
         self._kind = ray.remote(_Actor).options(
             num_cpus=settings.num_cpus,
             num_gpus=settings.num_gpus,
@@ -94,7 +95,7 @@ class _Actor:
 
     def __init__(self, where: str, runtime: Runtime) -> None:
         self._notes = Silent()
-        self._worker = Worker(Store(where), runtime, self._notes)
+        self._worker = Worker(open_store(where), runtime, self._notes)
 
     def start(self) -> tuple[list[str], None]:
         return [], None

@@ -115,7 +115,8 @@ def plan_study(study: Study, store: Store, progress: Progress, *, ask_hub: bool 
         asked = [*(Audit(prepare=prepare) for prepare in resolution.prepares), *by_model(experiments)]
         stages = in_order(asked)
         known = Resolvedness(finder.found_all)
-        cached = {stage.key: _cached(stage, store, known) for stage in stages}
+        lacking = set(store.lacking([stage.key for stage in stages if known(stage)]))
+        cached = {stage.key: _cached(stage, lacking, known) for stage in stages}
         notes = [*resolution.notes, *finder.notes()]
         shapes = _shapes(resolution, notes)
         runtime = resolution.study.runtime
@@ -147,9 +148,9 @@ def _prepared(resolution: Resolution, store: Store, progress: Progress, finder: 
     return tuple(prepares)
 
 
-def _cached(stage: Stage, store: Store, known: Resolvedness) -> tuple[str, bool]:
+def _cached(stage: Stage, lacking: set[str], known: Resolvedness) -> tuple[str, bool]:
     """The key to show, and whether the store has the stage; what has no known key is never looked up."""
-    return (stage.key, store.has(stage.key)) if known(stage) else (UNKNOWN_KEY, False)
+    return (stage.key, stage.key not in lacking) if known(stage) else (UNKNOWN_KEY, False)
 
 
 def _planned(stage: Stage, key: str, cached: bool, cost: Cost) -> PlannedStage:

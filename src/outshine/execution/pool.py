@@ -17,6 +17,7 @@ from outshine.core.errors import OutshineError, StoreError
 from outshine.core.progress import Silent
 from outshine.core.runtime import Runtime
 from outshine.core.store import Store
+from outshine.core.stores import open_store
 from outshine.execution.cohorts import Unit
 from outshine.execution.crew import Broke, Died, Ended, Event, Ready, Said, Worker
 from outshine.execution.failures import Failure
@@ -78,7 +79,7 @@ class Pool:
     def _hire(self, place: int) -> None:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        given = (theirs, self._store.where, self._runtime)
+        given = (theirs, self._store.address, self._runtime)
         process = context.Process(target=_work, args=given, name=f"outshine worker {place}", daemon=True)
         with _environment(_surroundings(place, self._runtime)):
             process.start()
@@ -160,7 +161,7 @@ def _work(talk: Connection, where: str, runtime: Runtime) -> None:
     todo: queue.SimpleQueue[Unit] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(talk, todo), daemon=True).start()
     try:
-        worker = Worker(Store(where), runtime, _Notes(talk))
+        worker = Worker(open_store(where), runtime, _Notes(talk))
         talk.send(("ready", None))
         while True:
             failures = worker.compute(todo.get())

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
-
-from filelock import FileLock
 
 from outshine.core.errors import StoreError, UnknownNameError
 from outshine.core.key import digest
@@ -55,6 +53,8 @@ def record_study(
     try:
         with studies_held(store):
             keep_record(study.model_dump(mode="json"), {one.key for one in in_order(list(stages))}, store, expanded)
+    except StoreError as error:  # storage elsewhere that may be read only
+        progress.note(f"the study is not recorded: `outshine gc` may not know of it ({error})")
     except OSError as error:
         if error.errno != errno.EROFS:  # what cannot be written at all needs no protection
             progress.note(
@@ -95,11 +95,14 @@ def recorded_studies(store: Store) -> list[Recorded]:
     Raises StoreError where a record cannot be read: nobody knows then what that study needs.
     """
     found = []
-    for path in sorted((store.root / KIND).glob("[!.]*.json")):
-        recorded = _parsed(path.stem, store.documents(KIND).read(path.stem))
-        if recorded is None and path.exists():
+    documents = store.documents(KIND)
+    read = documents.all()
+    for name in documents.names():
+        recorded = _parsed(name, read.get(name) or documents.read(name))
+        if recorded is None and name in documents.names():  # nor was it forgotten meanwhile
             raise StoreError(
-                f"the record of a study {path} cannot be read, so that it is unknown which artefacts it needs; "
+                f"the record of a study {store.where}/{KIND}/{name}.json cannot be read, so that it is unknown which "
+                "artefacts it needs; "
                 "run that study again or delete the file, which forgets the study"
             )
         if recorded:
@@ -114,20 +117,16 @@ def find_recorded(name: str, store: Store) -> Recorded:
     if not found and len(name) >= _LEAST:
         found = [one for one in studies if one.digest.startswith(name.lower())]
     if not found:
-        raise UnknownNameError(f"study recorded in {store.root}", name, {one.name for one in studies})
+        raise UnknownNameError(f"study recorded in {store.where}", name, {one.name for one in studies})
     if len(found) > 1:
         told = ", ".join(f"{one.short} (ran {one.last_ran:%Y-%m-%d %H:%M})" for one in found)
         raise StoreError(f"{len(found)} recorded studies are called '{name}': {told}; name one by its digest")
     return found[0]
 
 
-@contextmanager
-def studies_held(store: Store) -> Iterator[None]:
+def studies_held(store: Store) -> AbstractContextManager[None]:
     """Be the only process that records studies or goes by what is recorded. Held for moments only."""
-    path = store.root / "locks" / "studies.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path):
-        yield
+    return store.alone(KIND)
 
 
 def _parsed(name: str, document: dict[str, Any] | None) -> Recorded | None:

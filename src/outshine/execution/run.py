@@ -106,10 +106,11 @@ def _finished(
 
 def _check_there(asked: Sequence[Stage], store: Store) -> None:
     stages = in_order(list(asked))
-    missing = [stage for stage in stages if not store.has(stage.key)]
+    lacking = set(store.lacking([stage.key for stage in stages]))
+    missing = [stage for stage in stages if stage.key in lacking]
     if missing:
         raise DataError(
-            f"{len(missing)} of {len(stages)} stages are not in the store {store.root}, such as '{missing[0].label}'; "
+            f"{len(missing)} of {len(stages)} stages are not in the store {store.where}, such as '{missing[0].label}'; "
             "run the study first with `outshine run`, or name its store with --store"
         )
 

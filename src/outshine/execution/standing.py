@@ -95,6 +95,7 @@ def _as_running(keys: list[str], document: Mapping[str, Any]) -> Running:
 def _mean_seconds(store: Store, finished: Iterable[str]) -> float | None:
     """Of the finished stages, of whatever kind; None where there are none."""
     took: list[float] = []
+    store.look_ahead(list(finished))
     for key in finished:
         with suppress(StoreError, KeyError, TypeError, ValueError):
             took.append(float(store.done(key)["made"]["seconds"]))

@@ -45,6 +45,8 @@ def plan_sweep(wish: Wish, store: Store) -> Plan:
 
     Raises StoreError where the store cannot be written: nobody can tell there what live processes hold.
     """
+    if store.address != str(store.root):
+        raise StoreError(f"the store {store.where} is no folder: gc cannot tell there what others are about to write")
     if store.root.is_dir() and not os.access(store.root, os.W_OK):
         raise StoreError(f"the store {store.root} cannot be written, so nothing can be removed from it")
     found = needs(wish, store)

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
-from outshine.core.errors import OutshineError, SettingsError, StoreError
+from outshine.core.errors import LostLeaseError, OutshineError, SettingsError, StoreError
 from outshine.core.key import digest
 from outshine.core.progress import Progress
 from outshine.core.runtime import Runtime
@@ -90,8 +90,11 @@ class TeamExecutor(LocalExecutor):
 
     def _tried(self, lacking: Unit) -> list[Failure]:
         """A failure ends the run: the others may be in the middle of a pass."""
-        with self.herald.announcing(lacking) if lacking else nullcontext():
-            self._write(lacking)
+        try:
+            with self.herald.announcing(lacking) if lacking else nullcontext():
+                self._write(lacking)
+        except LostLeaseError as lost:  # the others are through with it: it cannot be given to them again
+            raise StoreError(str(lost)) from lost
         return []
 
     def _write(self, unit: Unit) -> None:
@@ -106,8 +109,8 @@ class TeamExecutor(LocalExecutor):
         unseen = [stage for stage in unit if not self.store.has(stage.key)]
         if unseen:
             raise StoreError(
-                f"process {self.team.rank} does not see in {self.store.root} what process 0 wrote there; "
-                "the store must lie on a file system that all processes share"
+                f"process {self.team.rank} does not see in {self.store.where} what process 0 wrote there; "
+                "the store must lie on storage that all processes share"
             )
 
     def _follow(self, unit: Sequence[Stage]) -> None:

@@ -1,0 +1,129 @@
+"""Local copies of what a store on shared or remote storage holds. Whatever is here may be deleted and fetched again.
+
+<root>/artefacts/<k2>/<key>/     DONE.json and those files that were read or written here
+<root>/doubts/<key>              artefacts that did not agree with their record when they were read
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import uuid
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from outshine.core.files import sha256_of, write_synced
+from outshine.core.objects import Objects
+from outshine.core.records import DONE, parse_record
+
+_UPLOAD = re.compile("[0-9a-f]{32}")
+
+
+class Cache:
+    """Copies by key; each file appears whole. Several processes of a host may share it."""
+
+    def __init__(self, root: Path, objects: Objects) -> None:
+        self._root = root
+        self._objects = objects
+
+    def folder(self, key: str) -> Path:
+        """Where the copies of an artefact lie, if there are any."""
+        return self._root / "artefacts" / key[:2] / key
+
+    def record_text(self, key: str) -> bytes | None:
+        """The record of an artefact as it was fetched."""
+        with suppress(OSError):
+            return (self.folder(key) / DONE).read_bytes()
+        return None
+
+    def keep_record(self, key: str, text: bytes) -> None:
+        """Keep a record. Files that came with another one are of another commit and are dropped."""
+        if self.record_text(key) == text:
+            return
+        self.drop(key)
+        self.folder(key).mkdir(parents=True, exist_ok=True)
+        write_synced(self.folder(key) / DONE, text.decode("utf-8"))
+
+    def adopt(self, key: str, folder: Path) -> None:
+        """Make a finished folder, its record in it, the copies of an artefact. Costs no copy."""
+        if not folder.is_dir():  # it was before
+            return
+        self.drop(key)
+        self.folder(key).parent.mkdir(parents=True, exist_ok=True)
+        with suppress(OSError):  # a neighbour was quicker: what is not here is fetched
+            folder.rename(self.folder(key))
+
+    def drop(self, key: str) -> None:
+        """Forget the copies of an artefact."""
+        shutil.rmtree(self.folder(key), ignore_errors=True)
+
+    def fetch(self, key: str, name: str, record: dict[str, Any]) -> str | None:
+        """Have the copy of a file; what is wrong with it in the store, if anything is."""
+        if name not in record["files"]:
+            return f"{name} is missing"
+        path = self.folder(key) / name
+        with suppress(OSError):
+            if path.stat().st_size == record["files"][name]["bytes"]:
+                return None
+        return self.check(key, name, record, path) and self.check(key, name, record, path)  # a download may be cut
+
+    def check(self, key: str, name: str, record: dict[str, Any], path: Path | None = None) -> str | None:
+        """Fetch a file and compare it with the record; where it is as it was written, put it at `path`."""
+        facts = record["files"][name]
+        fetched = self._root / "tmp" / f"fetched-{uuid.uuid4().hex}"
+        fetched.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            if not self._objects.fetch(f"{data_folder(key, record['upload'])}/{name}", fetched):
+                return f"{name} is missing"
+            size = fetched.stat().st_size
+            if size != facts["bytes"]:
+                return f"{name} has {size} bytes where {facts['bytes']} were written"
+            if sha256_of(fetched) != facts["sha256"]:
+                return f"{name} has changed since it was written (sha256 differs)"
+            if path is not None:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                fetched.replace(path)
+        finally:
+            fetched.unlink(missing_ok=True)
+        return None
+
+    def doubt(self, key: str) -> None:
+        """Remember, also for later processes, that an artefact is damaged where it came from."""
+        self.drop(key)
+        (self._root / "doubts").mkdir(parents=True, exist_ok=True)
+        (self._root / "doubts" / key).touch()
+
+    def trust(self, key: str) -> None:
+        """Forget the doubt."""
+        (self._root / "doubts" / key).unlink(missing_ok=True)
+
+    def is_doubted(self, key: str) -> bool:
+        """Whether an artefact was found damaged since it was last found whole."""
+        return (self._root / "doubts" / key).exists()
+
+
+def marker(key: str) -> str:
+    """The object that makes an artefact exist: its record."""
+    return f"artefacts/{key}/{DONE}"
+
+
+def data_folder(key: str, upload: str) -> str:
+    """Where in the store the files of one upload lie."""
+    return f"files/{key}/{upload}"
+
+
+def parsed_record(text: bytes | None) -> dict[str, Any] | None:
+    """A record that can be read and names its upload; None for any other."""
+    if text is None:
+        return None
+    try:
+        record = parse_record(text)
+    except ValueError:
+        return None
+    return record if is_upload(record.get("upload")) else None
+
+
+def is_upload(name: object) -> bool:
+    """Whether this can be the name of an upload. It becomes part of object names, some of which are removed."""
+    return isinstance(name, str) and bool(_UPLOAD.fullmatch(name))

@@ -194,7 +194,7 @@ class RemoteStore(Store):
             yield
         finally:
             with suppress(StoreError):
-                lease.release(forget=False)
+                lease.release(forget=True)
 
     def documents(self, kind: str) -> Documents:
         check_document_name(kind)

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from faults import disks, inside, kills
+from faults import disks, hub, inside, kills
 from faults.outcome import Outcome
 from faults.study import Driver, tables
 
@@ -60,6 +60,7 @@ def _all(root: Path, num_kills: int, rng: random.Random, only: Sequence[str]) ->
         "full": lambda place: disks.full(place, reference),
         "read-only": lambda place: disks.read_only(place, undisturbed, reference),
         "damage": lambda place: disks.damage(place, undisturbed, reference, 10, rng),
+        "hub": lambda place: hub.flaky(place, rng),
         "clock": lambda place: inside.clock(place, reference),
         "memory": lambda place: inside.memory(place, undisturbed),
         "nan": lambda place: inside.nan(place, reference),

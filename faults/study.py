@@ -47,14 +47,19 @@ class Driver:
     """`outshine run` on a store, in a session of its own."""
 
     def __init__(
-        self, folder: Path, *options: str, before: Sequence[str] = (), environment: Mapping[str, str] | None = None
+        self,
+        folder: Path,
+        *options: str,
+        before: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+        study: Mapping[str, Any] | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        study = folder / "study.yaml"
-        study.write_text(yaml.safe_dump(STUDY), encoding="utf-8")
+        path = folder / "study.yaml"
+        path.write_text(yaml.safe_dump(study or STUDY), encoding="utf-8")
         places = ["--store", str(folder / "store"), "--out", str(folder / "out")]
-        command = [sys.executable, "-m", "outshine", "run", str(study), "--allow-leaks", *places, *options]
+        command = [sys.executable, "-m", "outshine", "run", str(path), "--allow-leaks", *places, *options]
         self._errors = (folder / "errors.txt").open("ab")
         self.process = subprocess.Popen(  # noqa: S603
             [*before, *command], stdout=subprocess.DEVNULL, stderr=self._errors, start_new_session=True,

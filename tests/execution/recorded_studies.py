@@ -25,7 +25,7 @@ def record(
     study = resolved(name, **settings)
     digest = study_digest(study)
     with studies_held(store):
-        keep_record(study, set(keys), store, expanded)
+        keep_record(study, dict.fromkeys(keys, "number"), store, expanded)
     if ran is not None:
         document = store.documents("studies").read(digest)
         assert document is not None

@@ -95,6 +95,17 @@ def test_time_left_is_the_mean_over_the_workers(store):
     assert now.line.endswith("4 waiting, about 60 s left")
 
 
+def test_time_left_is_told_by_kind_where_kinds_are_known(store):
+    """Two of three quick ones and one of three slow ones are finished; of a third kind none: it counts as the mean."""
+    stages = [Number(n=n) for n in range(8)]
+    for stage, kind, seconds in zip(stages[:3], ("quick", "quick", "slow"), (1, 3, 26), strict=True):
+        with store.lock(stage.key), store.writing(stage.key) as folder:
+            store.commit(stage.key, folder, {"stage": kind, "made": {"seconds": seconds}})
+    now = standing("eight", keys(*stages), store, {"quick": 3, "slow": 3, "new": 2})
+    assert now.seconds_left == 1 * 2 + 2 * 26 + 2 * 10
+    assert standing("eight", keys(*stages), store, {"quick": 3}).seconds_left == 5 * 10  # no count of all: one mean
+
+
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [(0.4, "0 s"), (119, "119 s"), (120, "2 min"), (7199, "120 min"), (7200, "2 h"), (180000, "2 days")],

@@ -114,7 +114,7 @@ def _found(study: str, store: Store) -> Recorded:
 def _standing(found: Recorded, store: Store) -> Standing:
     from outshine.execution.standing import standing
 
-    return standing(found.name, found.keys, store)
+    return standing(found.name, found.keys, store, found.kinds)
 
 
 def _show(now: Standing) -> None:

@@ -41,7 +41,8 @@ def import_study(path: Path, store: Store, max_bytes: int) -> Imported:
             for file in files:
                 for _ in archive.chunks(file):
                     pass
-        recorded = _keep(archive.manifest, set(artefacts), store)
+        kinds = {key: str(record["stage"]) for key, record in records.items()}
+        recorded = _keep(archive.manifest, kinds, store)
         new = [key for key, files in artefacts.items() if _place(key, files, records[key], archive, store)]
     return Imported(recorded, len(new), len(artefacts) - len(new))
 
@@ -87,11 +88,11 @@ def _check_shown(record: dict[str, Any]) -> None:
         raise ValueError("inputs")
 
 
-def _keep(manifest: Manifest, keys: set[str], store: Store) -> Recorded:
+def _keep(manifest: Manifest, kinds: dict[str, str], store: Store) -> Recorded:
     """Record the study first, so that no sweep takes its artefacts away while they come in."""
     try:
         with studies_held(store):
-            return keep_record(manifest.study, keys, store, expanded=True)
+            return keep_record(manifest.study, kinds, store, expanded=True)
     except OSError as error:
         raise StoreError(f"cannot write to the store {store.where}: {error.strerror or error}") from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
@@ -33,6 +34,7 @@ class Recorded(NamedTuple):
     expanded: bool  # whether these are all: before its data are prepared only the first are known
     first_ran: datetime
     last_ran: datetime
+    kinds: Mapping[str, int]  # how many of the keys are of each kind of stage; empty where that is not known
 
     @property
     def short(self) -> str:
@@ -52,7 +54,8 @@ def record_study(
         return
     try:
         with studies_held(store):
-            keep_record(study.model_dump(mode="json"), {one.key for one in in_order(list(stages))}, store, expanded)
+            kinds = {one.key: one.stage for one in in_order(list(stages))}
+            keep_record(study.model_dump(mode="json"), kinds, store, expanded)
     except StoreError as error:  # storage elsewhere that may be read only
         progress.note(f"the study is not recorded: `outshine gc` may not know of it ({error})")
     except OSError as error:
@@ -62,18 +65,21 @@ def record_study(
             )
 
 
-def keep_record(study: Mapping[str, Any], keys: set[str], store: Store, expanded: bool) -> Recorded:
-    """Record a resolved study as having run now. Call it with `studies_held`."""
+def keep_record(study: Mapping[str, Any], stages: Mapping[str, str], store: Store, expanded: bool) -> Recorded:
+    """Record a resolved study as having run now. `stages`: keys and their kinds. Call it with `studies_held`."""
+    keys, kinds = set(stages), Counter(stages.values())
     name = study_digest(study)
     before = _parsed(name, store.documents(KIND).read(name))
     now = datetime.now(UTC).replace(microsecond=0)
     if before and not expanded:  # until all keys are known anew, those of the last time are kept too
+        kinds = before.kinds if keys <= before.keys else {}
         keys, expanded = keys | before.keys, False
     document = {
         "format": _FORMAT,
         "name": study["name"],
         "study": dict(study),
         "keys": sorted(keys),
+        "kinds": dict(kinds),
         "expanded": expanded,
         "first_ran": (before.first_ran if before else now).isoformat(),
         "last_ran": now.isoformat(),
@@ -139,6 +145,9 @@ def _parsed(name: str, document: dict[str, Any] | None) -> Recorded | None:
             return None
         first, last = (datetime.fromisoformat(document[when]).astimezone(UTC) for when in ("first_ran", "last_ran"))
         study = dict(document["study"])
-        return Recorded(name, str(document["name"]), study, frozenset(keys), bool(document["expanded"]), first, last)
-    except (KeyError, TypeError, ValueError):
+        kinds = {str(kind): int(num) for kind, num in document.get("kinds", {}).items()}
+        kinds = kinds if sum(kinds.values()) == len(keys) else {}
+        all_known = bool(document["expanded"])
+        return Recorded(name, str(document["name"]), study, frozenset(keys), all_known, first, last, kinds)
+    except (KeyError, TypeError, ValueError, AttributeError):
         return None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence, Set
 from contextlib import suppress
+from statistics import fmean
 from typing import Any, NamedTuple
 
 from outshine.core.errors import StoreError
@@ -54,8 +56,12 @@ class Standing(NamedTuple):
         return ", ".join(parts)
 
 
-def standing(name: str, keys: Set[str], store: Store) -> Standing:
-    """How far a study is that needs the stages of these keys."""
+def standing(name: str, keys: Set[str], store: Store, kinds: Mapping[str, int] | None = None) -> Standing:
+    """How far a study is that needs the stages of these keys, so many of each kind where that is known.
+
+    Time left: for each kind the mean seconds of its finished stages (of all finished ones where it has none) times how
+    many are left, over the workers that compute now.
+    """
     finished = set(store.keys()) & keys
     running = _running(store, keys - finished)
     busy = {key for one in running for key in one.keys}
@@ -64,8 +70,8 @@ def standing(name: str, keys: Set[str], store: Store) -> Standing:
         for key, document in store.documents(failures.KIND).all().items()
         if key in keys and key not in finished and key not in busy
     ]
-    mean = _mean_seconds(store, finished)
-    seconds = None if mean is None else mean * (len(keys) - len(finished)) / max(1, len(running))
+    work = _work_left(_took(store, finished), kinds or {}, len(keys))
+    seconds = None if work is None else work / max(1, len(running))
     return Standing(name, len(keys), len(finished), running, failed, seconds)
 
 
@@ -92,14 +98,27 @@ def _as_running(keys: list[str], document: Mapping[str, Any]) -> Running:
     return Running(keys, label, host, pid, since, document.get("done"), document.get("total"), unit)
 
 
-def _mean_seconds(store: Store, finished: Iterable[str]) -> float | None:
-    """Of the finished stages, of whatever kind; None where there are none."""
-    took: list[float] = []
-    store.look_ahead(list(finished))
-    for key in finished:
+def _took(store: Store, finished: Iterable[str]) -> dict[str, list[float]]:
+    """Seconds that the finished stages took, by their kind."""
+    took: dict[str, list[float]] = defaultdict(list)
+    keys = list(finished)
+    store.look_ahead(keys)
+    for key in keys:
         with suppress(StoreError, KeyError, TypeError, ValueError):
-            took.append(float(store.done(key)["made"]["seconds"]))
-    return sum(took) / len(took) if took else None
+            record = store.done(key)
+            took[str(record["stage"])].append(float(record["made"]["seconds"]))
+    return took
+
+
+def _work_left(took: Mapping[str, Sequence[float]], kinds: Mapping[str, int], total: int) -> float | None:
+    """Seconds of one worker; None where nothing is finished to judge by."""
+    every = [seconds for found in took.values() for seconds in found]
+    if not every:
+        return None
+    if sum(kinds.values()) != total:
+        return fmean(every) * (total - len(every))
+    left = {kind: num - len(took.get(kind, ())) for kind, num in kinds.items()}
+    return sum(num * fmean(took.get(kind) or every) for kind, num in left.items())
 
 
 def summary_rows(now: Standing) -> Sequence[tuple[str, str, str]]:

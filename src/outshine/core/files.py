@@ -70,3 +70,15 @@ def named(folder: Path, start: str = "", end: str = "") -> list[Path]:
         names = sorted(entry.name for entry in entries if entry.name.startswith(start) and entry.name.endswith(end))
         return [folder / name for name in names]
     return []
+
+
+def bytes_in(path: Path) -> int:
+    """The bytes of a file, or of all files in a folder; links are not followed. What goes meanwhile is not counted."""
+    total = 0
+    paths = [path] if path.is_symlink() or not path.is_dir() else []
+    for folder, _, names in os.walk(path) if not paths else ():
+        paths += [Path(folder, name) for name in names]
+    for one in paths:
+        with suppress(FileNotFoundError):
+            total += one.lstat().st_size
+    return total

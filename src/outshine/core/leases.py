@@ -14,6 +14,7 @@ import os
 import platform
 import time
 import uuid
+from collections.abc import Collection
 from threading import Event, Thread
 from typing import Any, NamedTuple
 
@@ -101,7 +102,7 @@ class Leases:
 
     def __init__(self, objects: Objects, time_to_live: float = TIME_TO_LIVE) -> None:
         self._objects = objects
-        self._ttl = time_to_live
+        self.time_to_live = time_to_live
         self._seen: dict[str, _Seen] = {}
 
     def acquire(self, key: str, timeout: float) -> Lease | None:
@@ -110,14 +111,14 @@ class Leases:
         while True:
             free = self._next_generation(key)
             if free is not None:
-                lease = Lease(self._objects, _folder(key), free, self._ttl)
+                lease = Lease(self._objects, _folder(key), free, self.time_to_live)
                 if lease.take():
                     self._seen.pop(key, None)
                     return lease
             left = end - time.monotonic()
             if timeout >= 0 and left <= 0:
                 return None
-            poll = min(self._ttl / _BEATS, _LONGEST_POLL)
+            poll = min(self.time_to_live / _BEATS, _LONGEST_POLL)
             time.sleep(poll if timeout < 0 else min(poll, left))
 
     def is_taken(self, key: str) -> bool:
@@ -125,6 +126,11 @@ class Leases:
         names = _generations(self._objects, _folder(key))
         found = _parsed(self._objects.read(names[-1])) if names else None
         return found is not None and not found.get("released")
+
+    def taken(self, keys: Collection[str]) -> set[str]:
+        """Those of the keys whose leases are out and were not seen to stand still for their time to live."""
+        listed = {name.split("/")[1] for name in self._objects.list("leases")}
+        return {key for key in keys if key in listed and self._next_generation(key) is None}
 
     def _next_generation(self, key: str) -> int | None:
         """The generation to create; None while another holds the key, or may."""
@@ -144,7 +150,7 @@ class Leases:
             self._seen[key] = _Seen(name, text, now)
             return False
         ttl = found.get("ttl")
-        return now - seen.since >= (ttl if isinstance(ttl, int | float) else self._ttl)
+        return now - seen.since >= (ttl if isinstance(ttl, int | float) else self.time_to_live)
 
 
 def _folder(key: str) -> str:

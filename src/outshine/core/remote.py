@@ -19,8 +19,9 @@ import json
 import os
 import platform
 import shutil
+import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
@@ -50,16 +51,16 @@ class RemoteStore(Store):
 
     def __init__(self, url: str, cache: Path, time_to_live: float) -> None:
         self._url = url
-        self._objects: Objects = open_objects(url)
-        folder = cache.expanduser().absolute() / sha256(self._objects.where.encode()).hexdigest()[:16]
-        self._cache = Cache(folder, self._objects)
-        self._uploads = Uploads(self._objects)
-        self._leases = Leases(self._objects, time_to_live)
+        self.objects: Objects = open_objects(url)
+        folder = cache.expanduser().absolute() / sha256(self.objects.where.encode()).hexdigest()[:16]
+        self._cache = Cache(folder, self.objects)
+        self.uploads = Uploads(self.objects)
+        self._leases = Leases(self.objects, time_to_live)
         self._held: dict[str, Lease] = {}
         self._known: set[str] = set()  # artefacts seen in this process: they never change
         self._prepared = False
         super().__init__(folder)
-        self.where = self._objects.where
+        self.where = self.objects.where
 
     @property
     def address(self) -> str:
@@ -80,7 +81,7 @@ class RemoteStore(Store):
 
     def is_damaged(self, key: str) -> bool:
         """Whether the artefact was found damaged when a file of it was read here, or by `verify`."""
-        return self._cache.is_doubted(key) and self._objects.read(marker(key)) is not None
+        return self._cache.is_doubted(key) and self.objects.read(marker(key)) is not None
 
     def place(self, key: str) -> str:
         self.path(key)
@@ -89,7 +90,7 @@ class RemoteStore(Store):
     def look_ahead(self, keys: Sequence[str]) -> None:
         """Fetch the records that are not at hand, many at once."""
         names = {marker(key): key for key in keys if self._cache.record_text(key) is None}
-        for name, text in self._objects.read_many(names).items():
+        for name, text in self.objects.read_many(names).items():
             self._remember(names[name], text)
 
     def file(self, key: str, name: str) -> Path:
@@ -114,9 +115,14 @@ class RemoteStore(Store):
             raise StoreError(f"no artefact {key[:16]} in {self.where}")
         return found
 
+    def size(self, key: str) -> int:
+        """The bytes that an artefact takes, by its record."""
+        record = parsed_record(self._cache.record_text(self.path(key).name)) or self._asked(key)
+        return sum(facts["bytes"] for facts in record["files"].values()) if record else 0
+
     def keys(self) -> list[str]:
         """The keys of all finished artefacts, sorted. One listing, of one object for each."""
-        parts = [name.split("/") for name in self._objects.list("artefacts")]
+        parts = [name.split("/") for name in self.objects.list("artefacts")]
         self._known = {found[1] for found in parts if len(found) == 3 and found[2] == DONE}
         return sorted(self._known)
 
@@ -140,7 +146,7 @@ class RemoteStore(Store):
 
     def _asked(self, key: str) -> dict[str, Any] | None:
         """The record of an artefact, asked of the store; None where there is none that can be read."""
-        text = self._objects.read(marker(self.path(key).name))
+        text = self.objects.read(marker(self.path(key).name))
         if text is None:
             self._known.discard(key)
             if self._cache.is_doubted(key):
@@ -196,16 +202,23 @@ class RemoteStore(Store):
             with suppress(StoreError):
                 lease.release(forget=True)
 
+    def locked(self, keys: Collection[str]) -> set[str]:
+        """Waits for a time to live where some are: the dead are told from the living by that alone."""
+        found = self._leases.taken(keys)
+        if found:
+            time.sleep(self._leases.time_to_live)
+        return self._leases.taken(found)
+
     def documents(self, kind: str) -> Documents:
         check_document_name(kind)
-        return RemoteDocuments(self._objects, kind)
+        return RemoteDocuments(self.objects, kind)
 
     def commit(self, key: str, folder: Path, record: dict[str, Any]) -> None:
         """Make the files of `folder` the artefact of `key`. Raises LostLeaseError where another took over."""
         with self._writing():
             upload = self._sent(key, folder, record)
             if self._has_lost(key):
-                self._uploads.withdraw(upload)
+                self.uploads.withdraw(upload)
                 raise _lost([key])
             if not self._mark(upload, folder):
                 raise StoreError(f"the store {self.where} lost a part of artefact {key[:16]} as it was sent; run again")
@@ -220,9 +233,9 @@ class RemoteStore(Store):
             sent = {self._sent(key, folder, record): folder for key, folder, record in finished}
             lost = [upload for upload in sent if self._has_lost(upload.key)]
             for upload in lost:
-                self._uploads.withdraw(upload)
+                self.uploads.withdraw(upload)
             kept = {upload: folder for upload, folder in sent.items() if upload not in lost}
-            journal = self._uploads.write_journal([*kept])
+            journal = self.uploads.write_journal([*kept])
             try:
                 self._mark_all(journal, kept)
             except BaseException:  # an interrupt between two of them: once more, or the rest waits for the next run
@@ -232,7 +245,7 @@ class RemoteStore(Store):
             raise _lost([upload.key for upload in lost])
 
     def finish_commits(self, keys: Sequence[str]) -> None:
-        for journal, uploads in self._uploads.journals():
+        for journal, uploads in self.uploads.journals():
             if {upload.key for upload in uploads} & set(keys):
                 with self._writing():
                     self._mark_all(journal, dict.fromkeys(uploads))
@@ -241,13 +254,13 @@ class RemoteStore(Store):
         for upload, folder in uploads.items():
             if self._mark(upload, folder):
                 shutil.rmtree(self.work(upload.key), ignore_errors=True)
-        self._objects.remove(journal)
+        self.objects.remove(journal)
 
     def _sent(self, key: str, folder: Path, record: dict[str, Any]) -> Upload:
         name = uuid.uuid4().hex
         seal(key, folder, {**record, "upload": name})
         upload = Upload(key, name, (folder / DONE).read_bytes())
-        self._uploads.send(upload, folder)
+        self.uploads.send(upload, folder)
         return upload
 
     def _has_lost(self, key: str) -> bool:
@@ -261,13 +274,13 @@ class RemoteStore(Store):
         False where neither is whole: somebody removed what was sent.
         """
         key = upload.key
-        while not (self._uploads.is_whole(upload) and self._uploads.mark(upload)):
-            first = self._uploads.marked(key)
-            if first is not None and self._uploads.is_whole(first) and not self._cache.is_doubted(key):
+        while not (self.uploads.is_whole(upload) and self.uploads.mark(upload)):
+            first = self.uploads.marked(key)
+            if first is not None and self.uploads.is_whole(first) and not self._cache.is_doubted(key):
                 if first.name != upload.name:
-                    self._uploads.withdraw(upload)
+                    self.uploads.withdraw(upload)
                 return True
-            if not self._uploads.is_whole(upload):
+            if not self.uploads.is_whole(upload):
                 return False
             self.set_aside(key)
         self._known.add(key)
@@ -275,20 +288,24 @@ class RemoteStore(Store):
             self._cache.trust(key)
             if folder is not None:
                 self._cache.adopt(key, folder)
-        self._uploads.sweep(key)
+        self.uploads.sweep(key)
         return True
+
+    def forget(self, key: str) -> None:
+        """An artefact was removed from the store: so are its local copies."""
+        self._known.discard(key)
+        self._cache.drop(key)
+        self._cache.trust(key)
 
     def set_aside(self, key: str) -> str:
         """Make a damaged artefact one no longer. Its record is kept in `damaged`, its files stay where they are."""
         aside = f"damaged/{self.path(key).name}-{uuid.uuid4().hex[:8]}"
-        text = self._objects.read(marker(key))
+        text = self.objects.read(marker(key))
         if text is not None:
-            self._objects.write(f"{aside}/{DONE}", text)
-            self._objects.remove(marker(key))
-        self._known.discard(key)
+            self.objects.write(f"{aside}/{DONE}", text)
+            self.objects.remove(marker(key))
         with self._writing():
-            self._cache.drop(key)
-            self._cache.trust(key)
+            self.forget(key)
         return f"{self.where}/{aside}"
 
     def _litter(self, key: str) -> list[Path]:
@@ -305,9 +322,9 @@ class RemoteStore(Store):
             return
         for name in ("work", "tmp"):
             (self.root / name).mkdir(parents=True, exist_ok=True)
-        if self._objects.read(_FORMAT) is None:
-            self._objects.create(_FORMAT, _format_text())
-        if self._objects.create(_FORMAT, _format_text()):
+        if self.objects.read(_FORMAT) is None:
+            self.objects.create(_FORMAT, _format_text())
+        if self.objects.create(_FORMAT, _format_text()):
             raise StoreError(
                 f"the store {self.where}: its server overwrites what it was told to create (no If-None-Match), so that "
                 "two could write one key; use a server that supports conditional writes, or a folder"
@@ -315,14 +332,14 @@ class RemoteStore(Store):
         self._prepared = True
 
     def _check_format(self) -> None:
-        text = self._objects.read(_FORMAT)
+        text = self.objects.read(_FORMAT)
         try:
             found = json.loads(text)["format"] if text is not None else FORMAT
         except (ValueError, KeyError, TypeError) as error:
-            problem = f"{_FORMAT} of {self._objects.where} cannot be read ({error}); is it a store?"
+            problem = f"{_FORMAT} of {self.objects.where} cannot be read ({error}); is it a store?"
             raise StoreError(problem) from None
         if not isinstance(found, int) or found > FORMAT:
-            raise newer_format(self._objects.where, found)
+            raise newer_format(self.objects.where, found)
 
     @property
     def _written(self) -> str:

@@ -19,7 +19,7 @@ import errno
 import json
 import shutil
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +28,7 @@ from filelock import FileLock, Timeout
 
 from outshine.core.documents import Documents, check_document_name
 from outshine.core.errors import StoreError
-from outshine.core.files import named, sha256_of, sync, user_path, write_synced
+from outshine.core.files import bytes_in, named, sha256_of, sync, user_path, write_synced
 from outshine.core.records import DONE, FORMAT, Fault, newer_format, read_record, seal, size_faults
 from outshine.core.shelves import KEY, sorted_shelved
 
@@ -109,6 +109,10 @@ class Store:
                 f"artefact {key[:_PREFIX]}: {DONE} cannot be read ({error}); run again to compute it anew"
             ) from None
 
+    def size(self, key: str) -> int:
+        """The bytes that an artefact takes."""
+        return bytes_in(self.path(key))
+
     def keys(self) -> list[str]:
         """The keys of all finished artefacts, sorted."""
         return self._finished("")
@@ -185,6 +189,10 @@ class Store:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path):
             yield
+
+    def locked(self, keys: Collection[str]) -> set[str]:
+        """Those of the keys that a living process writes now."""
+        return {key for key in keys if self.is_locked(key)}
 
     def documents(self, kind: str) -> Documents:
         """The small documents of a kind: running, failures, studies."""

@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from outshine.core.files import bytes_in
 from outshine.core.shelves import KEY
 from outshine.core.store import Store
-from outshine.execution.needs import Needs, bytes_in
+from outshine.execution.needs import Needs
 
 _TEMPORARY = re.compile(r"([0-9a-f]{64})-[0-9a-f]{8}")
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterator
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
 from outshine.core.errors import StoreError
-from outshine.core.records import DONE
 from outshine.core.store import Store
 from outshine.execution.recorded import Recorded, find_recorded, recorded_studies
 
@@ -74,7 +70,7 @@ def needs(wish: Wish, store: Store) -> Needs:
     forgotten = []
     for one in studies:
         aged = oldest is not None and one.last_ran < oldest
-        runs = (one.digest in named or aged) and any(store.is_locked(key) for key in one.keys)
+        runs = (one.digest in named or aged) and bool(store.locked(one.keys))
         if runs and one.digest in named:
             raise StoreError(f"study '{one.name}' ({one.short}) is being computed now; stop that first, or wait for it")
         if (one.digest in named or aged) and not runs:
@@ -115,15 +111,16 @@ def unneeded(found: Needs, store: Store, max_size: int | None = None) -> tuple[l
 
 def _artefacts(store: Store) -> Iterator[Unneeded]:
     """Every artefact as DONE.json describes it; the index is not asked, for this is about deleting."""
-    for key in store.keys():  # noqa: SIM118
-        folder = store.path(key)
+    keys = store.keys()
+    store.look_ahead(keys)
+    for key in keys:
         try:
-            record = json.loads((folder / DONE).read_text(encoding="utf-8"))
+            record = store.done(key)
             made = datetime.fromisoformat(record["made"]["at"]).astimezone(UTC)
             label = str(record["label"])
-        except (OSError, ValueError, KeyError, TypeError):
-            made, label = datetime.fromtimestamp(_changed(folder), UTC), "an artefact that cannot be read"
-        yield Unneeded(key, label, made, bytes_in(folder), "no study needs it")
+        except (StoreError, ValueError, KeyError, TypeError):
+            made, label = datetime.fromtimestamp(_changed(store.path(key)), UTC), "an artefact that cannot be read"
+        yield Unneeded(key, label, made, store.size(key), "no study needs it")
 
 
 def _changed(path: Path) -> float:
@@ -131,15 +128,3 @@ def _changed(path: Path) -> float:
         return path.stat().st_mtime
     except FileNotFoundError:
         return 0.0
-
-
-def bytes_in(path: Path) -> int:
-    """The bytes of a file, or of all files in a folder; links are not followed. What goes meanwhile is not counted."""
-    total = 0
-    paths = [path] if path.is_symlink() or not path.is_dir() else []
-    for folder, _, names in os.walk(path) if not paths else ():
-        paths += [Path(folder, name) for name in names]
-    for one in paths:
-        with suppress(FileNotFoundError):
-            total += one.lstat().st_size
-    return total

@@ -15,6 +15,7 @@ from outshine.execution.sweep import plan_sweep, sweep
 from remote_stores import Place
 
 KEYS = [f"{number:064x}" for number in range(1, 7)]
+SHORT = 0.5  # seconds to live: gc waits so long where leases are out
 AT = {"at": "2026-01-02T00:00:00+00:00", "seconds": 1.0}
 
 
@@ -69,7 +70,7 @@ def test_a_forgotten_study_frees_what_only_it_needs(filled: Place) -> None:
 
 
 def test_what_dead_writers_left_is_litter_and_what_lives_is_not(filled: Place, tmp_path: Path) -> None:
-    store, other = filled.open(), filled.open()
+    store, other = filled.open(time_to_live=SHORT), filled.open(time_to_live=SHORT)
     dead, upload = KEYS[4], "0" * 32
     sent = f"files/{dead}/{upload}/a.txt"
     whole = below(filled, f"files/{KEYS[0]}/")[0]
@@ -107,10 +108,10 @@ def _released(place: Place, key: str) -> list[str]:
 
 
 def test_an_artefact_that_a_process_holds_stays(filled: Place) -> None:
-    store, other = filled.open(), filled.open()
+    store, other = filled.open(time_to_live=SHORT), filled.open(time_to_live=SHORT)
     plan = plan_sweep(Wish(), store)
     with other.lock(KEYS[3]):
-        during = plan_sweep(Wish(), filled.open())
+        during = plan_sweep(Wish(), filled.open(time_to_live=SHORT))
         assert (during.artefacts, during.num_held) == ([], 1)
         left = sweep(plan, store)
     assert left == [f"artefacts/{KEYS[3]}"]
@@ -141,7 +142,7 @@ def test_a_commit_that_is_not_finished_keeps_its_files(filled: Place) -> None:
 
 def test_the_dead_are_told_from_the_living_by_their_leases(filled: Place) -> None:
     """A lease that nobody beats is taken for dead after a time to live, which gc waits for."""
-    beat = json.dumps({"holder": "dead", "beat": 3, "ttl": 0.3, "released": False})
+    beat = json.dumps({"holder": "dead", "beat": 3, "ttl": SHORT, "released": False})
     filled.write(f"leases/{KEYS[3]}/00000001.json", beat.encode())
-    plan = plan_sweep(Wish(), filled.open(time_to_live=0.3))
+    plan = plan_sweep(Wish(), filled.open(time_to_live=SHORT))
     assert [one.key for one in plan.artefacts] == [KEYS[3]]

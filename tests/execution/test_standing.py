@@ -44,6 +44,16 @@ def keys(*stages: Number) -> set[str]:
     return {stage.key for stage in stages}
 
 
+def finished(kind: str, seconds: float) -> dict[str, object]:
+    """The record of a stage of this kind that took so long."""
+    return {
+        "stage": kind,
+        "label": "one",
+        "inputs": [],
+        "made": {"at": "2026-01-01T00:00:00+00:00", "seconds": seconds},
+    }
+
+
 def test_done_running_failed_and_waiting_are_told_apart(store, monkeypatch):
     monkeypatch.setattr(herald, "FIRST", 0.01)
     STARTED.clear()
@@ -89,7 +99,7 @@ def test_time_left_is_the_mean_over_the_workers(store):
     stages = [Number(n=n) for n in range(6)]
     for stage, seconds in zip(stages[:2], (10, 20), strict=True):
         with store.lock(stage.key), store.writing(stage.key) as folder:
-            store.commit(stage.key, folder, {"stage": "number", "made": {"seconds": seconds}})
+            store.commit(stage.key, folder, finished("number", seconds))
     now = standing("six", keys(*stages), store)
     assert now.seconds_left == 4 * 15
     assert now.line.endswith("4 waiting, about 60 s left")
@@ -100,7 +110,7 @@ def test_time_left_is_told_by_kind_where_kinds_are_known(store):
     stages = [Number(n=n) for n in range(8)]
     for stage, kind, seconds in zip(stages[:3], ("quick", "quick", "slow"), (1, 3, 26), strict=True):
         with store.lock(stage.key), store.writing(stage.key) as folder:
-            store.commit(stage.key, folder, {"stage": kind, "made": {"seconds": seconds}})
+            store.commit(stage.key, folder, finished(kind, seconds))
     now = standing("eight", keys(*stages), store, {"quick": 3, "slow": 3, "new": 2})
     assert now.seconds_left == 1 * 2 + 2 * 26 + 2 * 10
     assert standing("eight", keys(*stages), store, {"quick": 3}).seconds_left == 5 * 10  # no count of all: one mean

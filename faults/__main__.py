@@ -53,6 +53,7 @@ def _all(root: Path, num_kills: int, rng: random.Random, only: Sequence[str]) ->
     with_ray = num_kills * 2 // 5
     scenarios: dict[str, Callable[[Path], Outcome | Sequence[Outcome]]] = {
         "local": lambda place: kills.local(place, reference, num_kills - with_ray, rng),
+        "leases": lambda place: kills.leases(place, reference, max(1, num_kills // 10), rng),
         "ray": lambda place: kills.ray(place, reference, with_ray, rng),
         "node": lambda place: kills.node(place, reference, rng),
         "drivers": lambda place: kills.two_drivers(place, reference, rng),

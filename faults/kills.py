@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from faults.outcome import Outcome, finish, lost, unlike
@@ -21,6 +22,12 @@ LONGEST = 9.0  # seconds from one kill to the next, at most
 def local(folder: Path, reference: Mapping[str, str], num_kills: int, rng: random.Random) -> Outcome:
     """Workers of a pool and their drivers."""
     return _killing("SIGKILL, local workers and drivers", folder, reference, num_kills, rng, ("--workers", "2"), _own)
+
+
+def leases(folder: Path, reference: Mapping[str, str], num_kills: int, rng: random.Random) -> Outcome:
+    """The same in a store below a URL, where a dead holder's lease must run out."""
+    name, start = "SIGKILL, store below file://", partial(Driver, below_url=True)
+    return _killing(name, folder, reference, num_kills, rng, ("--workers", "2"), _own, start=start)
 
 
 def ray(folder: Path, reference: Mapping[str, str], num_kills: int, rng: random.Random) -> Outcome:
@@ -102,6 +109,7 @@ def _killing(
     options: tuple[str, ...],
     victims: Callable[[Driver], list[int]],
     cluster: Cluster | None = None,
+    start: Callable[..., Driver] = Driver,
 ) -> Outcome:
     """Kill until it is enough, in a new store whenever a study has come to its end."""
     killed = survived = redone = studies = 0
@@ -109,7 +117,7 @@ def _killing(
     while killed < num_kills:
         studies += 1
         place = folder / str(studies)
-        driver = Driver(place, *options)
+        driver = start(place, *options)
         while killed < num_kills:
             _wait(driver, place, rng)
             if driver.process.poll() is not None:
@@ -126,13 +134,15 @@ def _killing(
                 driver.end()
                 found = [f"orphan: {one}" for one in orphans(driver.session).values()]
                 found += [f"orphan actor {one}" for one in (cluster.actors_left() if cluster else ())]
-                driver = Driver(place, *options)
+                driver = start(place, *options)
             found += lost(before, place)
             survived += not found
             problems += found
         ended = driver.end()
         problems += (
-            finish(place, reference, *options) if ended.code == 0 else [f"ended with {ended.code}: {ended.said[-300:]}"]
+            finish(place, reference, *options, start=start)
+            if ended.code == 0
+            else [f"ended with {ended.code}: {ended.said[-300:]}"]
         )
     return Outcome(name, killed, survived, redone, f"{studies} studies", tuple(problems))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,10 +25,12 @@ class Outcome(NamedTuple):
         return self.survived == self.injected and not self.problems
 
 
-def finish(folder: Path, reference: Mapping[str, str], *options: str) -> list[str]:
+def finish(
+    folder: Path, reference: Mapping[str, str], *options: str, start: Callable[..., Driver] = Driver
+) -> list[str]:
     """Run the study undisturbed in the store that faults were done to; what is not as if there had been none."""
     before = committed(folder)
-    driver = Driver(folder, *options)
+    driver = start(folder, *options)
     ended = driver.end()
     problems = []
     if ended.code != 0:

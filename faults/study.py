@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
+LEASE = 3.0  # seconds to live of a lease: a dead holder is waited for
 PATIENCE = 300.0  # seconds after which a run counts as hanging
 
 STUDY: dict[str, Any] = {
@@ -53,17 +55,20 @@ class Driver:
         before: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
         study: Mapping[str, Any] | None = None,
+        below_url: bool = False,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         path = folder / "study.yaml"
         path.write_text(yaml.safe_dump(study or STUDY), encoding="utf-8")
-        places = ["--store", str(folder / "store"), "--out", str(folder / "out")]
+        store = folder / "store"
+        places = ["--store", store.as_uri() if below_url else str(store), "--out", str(folder / "out")]
+        own = {"OUTSHINE_CACHE": str(folder / "copies"), "OUTSHINE_LEASE_SECONDS": str(LEASE)}
         command = [sys.executable, "-m", "outshine", "run", str(path), "--allow-leaks", *places, *options]
         self._errors = (folder / "errors.txt").open("ab")
         self.process = subprocess.Popen(  # noqa: S603
             [*before, *command], stdout=subprocess.DEVNULL, stderr=self._errors, start_new_session=True,
-            env={**os.environ, **surroundings(), **(environment or {})},
+            env={**os.environ, **surroundings(), **own, **(environment or {})},
         )  # fmt: skip
 
     @property
@@ -99,19 +104,28 @@ def tables(folder: Path) -> dict[str, str]:
 
 def committed(folder: Path) -> dict[str, str]:
     """sha256 of the record of each finished artefact, by key: a second computation would change it."""
-    records = (folder / "store" / "artefacts").glob("??/*/DONE.json")
+    records = (folder / "store" / "artefacts").rglob("DONE.json")
     return {path.parent.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in records}
 
 
 def under_way(folder: Path) -> set[str]:
     """Keys of the stages that are being written."""
-    return {path.name.partition("-")[0] for path in (folder / "store" / "tmp").glob("*")}
+    found = [*(folder / "store" / "tmp").glob("*-*"), *(folder / "copies").glob("*/tmp/*-*")]
+    return {path.name.partition("-")[0] for path in found if len(path.name.partition("-")[0]) == 64}
 
 
 def litter(folder: Path) -> list[str]:
     """What a finished study should not have left in its store."""
-    places = ("tmp", "commits", "running", "failures", "work")
-    return [str(path.relative_to(folder)) for place in places for path in (folder / "store" / place).glob("[!.]*")]
+    places = ("tmp", "commits", "running", "failures", "work", "leases", "damaged")
+    left = [path for place in places for path in (folder / "store" / place).glob("[!.]*")]
+    left += [path for place in ("tmp", "work") for path in (folder / "copies").glob(f"*/{place}/[!.]*")]
+    return [str(path.relative_to(folder)) for path in [*left, *_unmarked(folder)]]
+
+
+def _unmarked(folder: Path) -> list[Path]:
+    """Uploads in a store below a URL that are no artefact's."""
+    marked = {json.loads(path.read_text())["upload"] for path in (folder / "store" / "artefacts").glob("*/DONE.json")}
+    return [path for path in (folder / "store" / "files").glob("*/*") if path.name not in marked]
 
 
 def processes(session: int) -> dict[int, str]:

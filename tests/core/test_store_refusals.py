@@ -198,3 +198,10 @@ def test_a_full_disk_under_the_local_copies_is_not_blamed_on_the_store(tmp_path:
 
     with pytest.raises(StoreError, match=r"the local copies of file://.*disk is full.*\$OUTSHINE_CACHE"):
         fill()
+
+
+@pytest.mark.parametrize("given", ["soon", "0.5", "-3", "nan", "inf"])
+def test_a_time_to_live_that_is_none_is_refused(given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OUTSHINE_LEASE_SECONDS", given)
+    with pytest.raises(StoreError, match=f"OUTSHINE_LEASE_SECONDS={given}: a number of seconds from 1 on is expected"):
+        open_store((tmp_path / "store").as_uri(), cache=tmp_path / "cache")

@@ -28,10 +28,9 @@ class Documents:
     def read(self, name: str) -> dict[str, Any] | None:
         """A document; None where there is none that can be read."""
         try:
-            found = json.loads(self._path(name).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            return parse_document(self._path(name).read_bytes())
+        except OSError:
             return None
-        return found if isinstance(found, dict) else None
 
     def names(self) -> list[str]:
         """The names of all documents, also of those that cannot be read, sorted."""
@@ -49,6 +48,15 @@ class Documents:
     def _path(self, name: str) -> Path:
         check_document_name(name)
         return self._folder / f"{name}.json"
+
+
+def parse_document(text: bytes | None) -> dict[str, Any] | None:
+    """The document that a text is; None for one that is none."""
+    try:
+        found = json.loads(text) if text is not None else None
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def check_document_name(name: str) -> None:

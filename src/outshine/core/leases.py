@@ -18,6 +18,7 @@ from collections.abc import Collection
 from threading import Event, Thread
 from typing import Any, NamedTuple
 
+from outshine.core.documents import parse_document
 from outshine.core.errors import StoreError
 from outshine.core.objects import Objects
 
@@ -81,7 +82,7 @@ class Lease:
                 continue
 
     def _is_own(self) -> bool:
-        found = _parsed(self._objects.read(self.name))
+        found = parse_document(self._objects.read(self.name))
         return found is not None and found.get("holder") == self._holder
 
     def _text(self, *, released: bool = False) -> bytes:
@@ -124,7 +125,7 @@ class Leases:
     def is_taken(self, key: str) -> bool:
         """Whether a lease is there that was not released. A dead holder's shows too, until another takes it over."""
         names = _generations(self._objects, _folder(key))
-        found = _parsed(self._objects.read(names[-1])) if names else None
+        found = parse_document(self._objects.read(names[-1])) if names else None
         return found is not None and not found.get("released")
 
     def taken(self, keys: Collection[str]) -> set[str]:
@@ -139,7 +140,7 @@ class Leases:
             return 1
         highest = names[-1]
         text = self._objects.read(highest)
-        found = _parsed(text) or {}
+        found = parse_document(text) or {}
         if found.get("released") or self._stood_still(key, highest, text, found):
             return int(highest.rsplit("/", 1)[1].removesuffix(".json")) + 1
         return None
@@ -161,11 +162,3 @@ def _generations(objects: Objects, folder: str) -> list[str]:
     """The names of a key's generations, the highest last."""
     names = (name for name in objects.list(folder) if name.endswith(".json"))
     return sorted(name for name in names if name.rsplit("/", 1)[1].removesuffix(".json").isdecimal())
-
-
-def _parsed(text: bytes | None) -> dict[str, Any] | None:
-    try:
-        found = json.loads(text) if text is not None else None
-    except ValueError:
-        return None
-    return found if isinstance(found, dict) else None

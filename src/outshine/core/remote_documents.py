@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from outshine.core.documents import Documents, check_document_name
+from outshine.core.documents import Documents, check_document_name, parse_document
 from outshine.core.objects import Objects
 
 
@@ -20,7 +20,7 @@ class RemoteDocuments(Documents):
         self._objects.write(self._name(name), json.dumps(value, sort_keys=True).encode())
 
     def read(self, name: str) -> dict[str, Any] | None:
-        return _parsed(self._objects.read(self._name(name)))
+        return parse_document(self._objects.read(self._name(name)))
 
     def names(self) -> list[str]:
         return sorted(self._listed())
@@ -29,7 +29,7 @@ class RemoteDocuments(Documents):
         """Every document that can be read, by name, in the order of the names. One listing, then many at once."""
         listed = self._listed()
         texts = self._objects.read_many(listed.values())
-        found = {name: _parsed(texts.get(place)) for name, place in sorted(listed.items())}
+        found = {name: parse_document(texts.get(place)) for name, place in sorted(listed.items())}
         return {name: value for name, value in found.items() if value is not None}
 
     def _listed(self) -> dict[str, str]:
@@ -43,11 +43,3 @@ class RemoteDocuments(Documents):
     def _name(self, name: str) -> str:
         check_document_name(name)
         return f"{self._kind}/{name}.json"
-
-
-def _parsed(text: bytes | None) -> dict[str, Any] | None:
-    try:
-        found = json.loads(text) if text is not None else None
-    except ValueError:
-        return None
-    return found if isinstance(found, dict) else None

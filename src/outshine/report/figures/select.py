@@ -29,9 +29,10 @@ def reference(summary: pd.DataFrame, loss: str = "") -> pd.DataFrame:
 
 
 def methods(summary: pd.DataFrame, loss: str = "") -> pd.DataFrame:
-    """Every row, called as in the figures, the reference first."""
+    """Every method's rows, called as in the figures, the reference first. Round 0 of the same training is left out."""
     base = reference_contender(summary, loss)
-    return _labelled(summary, [base, *(one for one in _contenders(summary) if one != base)], base)
+    others = [one for one in _contenders(summary) if one != base and not _is_round_0_of(base, one)]
+    return _labelled(summary, [base, *others], base)
 
 
 def rounds(summary: pd.DataFrame, loss: str = "") -> pd.DataFrame | None:
@@ -77,6 +78,13 @@ def reference_contender(summary: pd.DataFrame, loss: str = "") -> Contender:
 
 def _is_vanilla(one: Contender) -> bool:
     return one.method == "vanilla" or (one.method == "strong_to_strong" and one.round == 0)
+
+
+def _is_round_0_of(base: Contender, one: Contender) -> bool:
+    """Whether `one` is the vanilla student `base` under the name of strong-to-strong training."""
+    settings = {name: value for name, value in split_variant(one.variant).items() if name != "rounds"}
+    same = (one.loss, settings) == (base.loss, split_variant(base.variant))
+    return base.method == "vanilla" and one.method == "strong_to_strong" and one.round == 0 and same
 
 
 def _of_methods(summary: pd.DataFrame, belongs: Callable[[str], bool], loss: str) -> pd.DataFrame | None:

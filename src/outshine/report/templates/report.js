@@ -77,7 +77,7 @@
       textContent: checked ? "all" : "none",
       onclick: () => { group.boxes.forEach(box => (box.checked = checked)); update(); },
     });
-    const chooser = group => make("details", {},
+    const chooser = group => make("details", { className: "choose bulk" },
       make("summary", {}, `${group.name}s: `, group.count),
       make("div", {}, all(group, true), all(group, false)),
       make("div", { className: "choices" }, ...group.boxes.map(box => make("label", {}, box, " ", box.value))));

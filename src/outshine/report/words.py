@@ -113,6 +113,8 @@ def uncertainty(pooled: MethodPGR, rows: pd.DataFrame) -> list[str]:
 
     `rows`: the method's rows of the summary, a dataset a row.
     """
+    if not pooled.pooled.these_datasets.defined:
+        return _means(rows)
     return [*_means(rows), _what_is_covered(pooled, int(rows["num_seeds"].max())), *_for_others(pooled)]
 
 
@@ -137,7 +139,7 @@ def _what_is_covered(pooled: MethodPGR, num_seeds: int) -> str:
 
 def _for_others(pooled: MethodPGR) -> list[str]:
     record = pooled.pooled
-    if record.num_datasets < 2 or not record.these_datasets.defined:
+    if record.num_datasets < 2:
         return []
     others = record.any_datasets
     if not others.defined:

@@ -39,11 +39,11 @@ def disagreements(scored: pd.DataFrame, most: int) -> Disagreements:
         raise DataError("disagreements need rows, each with its truth and both probabilities")
     weak, student, truth = (found[name] > 0.5 for name in ("p_weak", "p_student", "y"))
     apart = found[weak != student].assign(student_right=student == truth)
-    surest = apart.assign(doubt=-(apart["p_student"] - 0.5).abs(), id=apart.index).sort_values(["doubt", "id"])
+    surest = apart.sort_index().assign(doubt=-(apart["p_student"] - 0.5).abs()).sort_values("doubt", kind="stable")
     return Disagreements(
         num_rows=len(found),
         num_apart=len(apart),
         num_student_right=int(apart["student_right"].sum()),
         one_sided=bool(weak.nunique() == 1),
-        rows=surest.drop(columns=["doubt", "id"]).head(most),
+        rows=surest.drop(columns="doubt").head(most),
     )

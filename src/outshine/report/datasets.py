@@ -74,7 +74,7 @@ def _samples(closeup: Closeup) -> list[dict[str, str]]:
 def _tests(trajectories: pd.DataFrame, dataset: str, student: Contender) -> pd.DataFrame:
     """The student's test AUROC along training on one dataset."""
     own = trajectories[trajectories["dataset"] == dataset]
-    return own[[Contender.of(row) == student for row in own.to_dict("records")]]
+    return own if own.empty else own[[Contender.of(row) == student for row in own.to_dict("records")]]
 
 
 def _differ(found: Disagreements) -> dict[str, Any]:

@@ -36,13 +36,14 @@ def read_closeup(
     prepare: Prepare, experiments: Sequence[Experiment], student: Contender, reader: Reader, most: int = SAMPLES
 ) -> Closeup:
     """The closeup of a prepared dataset; `student`: which method's; `most`: rows to show where the two differ."""
-    runs = [
-        (run, number)
+    by_seed = {
+        run.seed: (run, number)
         for run in experiments
         if run.prepare.key == prepare.key and run.purpose == "method"
         for number in range(len(run.students))
         if Contender.of(method_facts(run, number)) == student
-    ]
+    }
+    runs = list(by_seed.values())
     prepared = prepare.read(reader.store)
     differ = _differ(runs, reader, most)
     if differ is not None:

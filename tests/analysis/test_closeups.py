@@ -80,7 +80,7 @@ def test_curves_of_supervisor_student_and_ceiling(study):
 
 
 def test_a_probe_has_no_curve(study):
-    store, resolution, experiments = study
+    store, _, experiments = study
     probe = next(run for run in experiments if run.method.kind == "probe")
     which = Contender("probe", "probe=logistic", 0, "")
     found = read_closeup(probe.prepare, experiments, which, Reader(store))

@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from outshine.analysis.contenders import Contender
 from outshine.analysis.control_words import sentences as control_sentences
 from outshine.analysis.controls import against
 from outshine.core.errors import OutshineError
 from outshine.report import comparison, sheets, words
 from outshine.report.datasets import dataset_pages
-from outshine.report.figures import select, svg
+from outshine.report.figures import svg
+from outshine.report.reference import Reference, reference_of
 from outshine.report.reproduce import reproduction
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from outshine.analysis.results import MethodPGR, Results
+    from outshine.analysis.results import Results
     from outshine.core.store import Store
     from outshine.execution.run import Finished
     from outshine.report.plates import Plate
@@ -33,17 +31,6 @@ class Chapter(NamedTuple):
 
     finished: Finished
     plates: Sequence[Plate]
-
-
-class Reference(NamedTuple):
-    """The student that the answer is about: vanilla with the study's loss, else the first method.
-
-    `rows`: its rows of the summary, a dataset a row.
-    """
-
-    contender: Contender
-    rows: pd.DataFrame
-    pooled: MethodPGR
 
 
 def content(chapter: Chapter, store: Store, prefix: str) -> dict[str, Any]:
@@ -76,20 +63,10 @@ def content(chapter: Chapter, store: Store, prefix: str) -> dict[str, Any]:
         "comparison": comparison_of(results),
         "controls": controls_of(results, study.loss.kind),
         "diagnostics_sheet": sheets.diagnostics_sheet(results.diagnostics),
-        "datasets": dataset_pages(finished, student.contender, store, prefix),
+        "datasets": dataset_pages(finished, student, store, prefix),
         "notes": finished.resolution.notes,
         **reproduction(finished, store),
     }
-
-
-def reference_of(finished: Finished) -> Reference:
-    """The student that the answer of a study is about."""
-    results = finished.results
-    methods = results.summary[results.summary["purpose"] == "method"]
-    student = select.reference_contender(methods, finished.resolution.study.loss.kind)
-    (pooled,) = [one for one in results.pooled if Contender.of(one._asdict()) == student]
-    own = [Contender.of(row) == student for row in methods.to_dict("records")]
-    return Reference(student, methods[own], pooled)
 
 
 def _bar(student: Reference) -> dict[str, Any] | None:

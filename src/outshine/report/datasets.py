@@ -9,8 +9,8 @@ from outshine.analysis.reading.artefacts import Reader
 from outshine.analysis.reading.closeups import read_closeup
 from outshine.audit.findings import worst_first
 from outshine.report import figures
-from outshine.report.sheets import splits_sheet
-from outshine.report.words import excerpt, short
+from outshine.report.sheets import ROLES, splits_sheet
+from outshine.report.words import auroc_text, excerpt, pgr_text, short
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,15 +19,18 @@ if TYPE_CHECKING:
     from outshine.analysis.reading.closeups import Closeup
     from outshine.core.store import Store
     from outshine.execution.run import Finished
+    from outshine.report.reference import Reference
     from outshine.stages.prepare import Prepare
 
 MOST_CHARACTERS = 600  # of a text that is shown
+ROLE_WORDS = {"weak": "supervisor", "student": "student", "ceiling": "ceiling"}
 WORDS = {True: "positive", False: "negative"}
 
 
-def dataset_pages(finished: Finished, student: Contender, store: Store, prefix: str) -> list[dict[str, Any]]:
-    """A dict for the template for each dataset, in the study's order; `student`: whose curves and disagreements."""
-    reader = Reader(store)
+def dataset_pages(finished: Finished, reference: Reference, store: Store, prefix: str) -> list[dict[str, Any]]:
+    """What the template shows of each dataset, in the study's order; `reference`: the student it is about."""
+    reader, student = Reader(store), reference.contender
+    results = {row["dataset"]: row for _, row in reference.rows.iterrows()}
     pages = []
     for number, prepare in enumerate(finished.resolution.prepares, 1):
         closeup = read_closeup(prepare, finished.experiments, student, reader)
@@ -37,6 +40,8 @@ def dataset_pages(finished: Finished, student: Contender, store: Store, prefix: 
             {
                 "id": f"{prefix}dataset-{number}",
                 **_about(prepare, finished, store),
+                "aurocs": _aurocs(results[prepare.name]),
+                "pgr": pgr_text(results[prepare.name]),
                 "samples": _samples(closeup),
                 "curves": figures.svg(drawn, prefix),
                 "with_tests": len(tests) > 0,
@@ -62,6 +67,11 @@ def _about(prepare: Prepare, finished: Finished, store: Store) -> dict[str, Any]
         "findings": [finding for finding in findings if finding.severity != "passed"],
         "num_passed": sum(finding.severity == "passed" for finding in findings),
     }
+
+
+def _aurocs(row: pd.Series) -> str:
+    texts = {role: auroc_text(*(row[f"{role}_{end}"] for end in ("auroc", "low", "high"))) for role in ROLES}
+    return ", ".join(f"{ROLE_WORDS[role]} {text}" for role, text in texts.items())
 
 
 def _samples(closeup: Closeup) -> list[dict[str, str]]:

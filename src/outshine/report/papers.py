@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 from outshine.core.messages import visible
 from outshine.report import sheets
-from outshine.report.chapter import comparison_of, controls_of, reference_of
+from outshine.report.chapter import comparison_of, controls_of
+from outshine.report.reference import reference_of
 from outshine.report.words import uncertainty, verdict
 
 if TYPE_CHECKING:

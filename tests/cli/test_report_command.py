@@ -83,7 +83,7 @@ def test_a_plain_study_has_one_figure_and_no_empty_section(outshine, plain):
     html = before.decode()
     page = Page(html)
     assert page.figures == ["figure-auroc"]
-    assert page.headings == ["What to know first", "Results", "Diagnostics", "Data", "How to reproduce it"]
+    assert page.headings == ["What to know first", "Results", "Diagnostics", "Datasets", "How to reproduce it"]
     assert not re.findall(r"</h2>\s*(?:<h2|</body)", html)
     assert not re.findall(r"<(ul|ol|tbody|p|details)>\s*</\1>", html)
     assert not re.search(r"\bnan\b|\bNone\b", page.text)
@@ -136,3 +136,68 @@ def test_a_place_that_cannot_be_written_is_told(outshine, plain):
     assert Path("file").read_text() == Path("there/figures").read_text() == "mine"
     assert set(files(Path("there"))) == {"figures"}  # no half page, no temporary file
     assert (plain / "report.html").exists()
+
+
+def test_several_studies_on_one_page(outshine, ran, plain):
+    """The second study is in the same store under another name; figures are numbered, ids differ, both are there."""
+    shutil.copytree(ran.store, "store", dirs_exist_ok=True)
+    outcome = outshine("report", str(ran.out), str(plain), "--store", "store")
+    assert outcome.code == 0, outcome.err
+    assert "report: outshine-report/report.html, and its 10 figures" in " ".join(outcome.out.split())
+    written = {path.name for path in Path("outshine-report/figures").iterdir()}
+    assert written == {
+        f"{stem}.{end}" for stem in [*(f"1-{name}" for name in FIGURES), "2-auroc"] for end in ("svg", "png")
+    }
+    html = Path("outshine-report/report.html").read_text(encoding="utf-8")
+    page = Page(html)
+    assert page.dangers == []
+    assert page.headings == ["Studies", "1. everything", "2. study"]
+    assert page.figures == [*(f"study-1-figure-{name}" for name in FIGURES), "study-2-figure-auroc"]
+    ids = re.findall(r' id="([^"]+)"', html)
+    assert len(ids) == len(set(ids))
+    links = set(re.findall(r'<a [^>]*href="#([^"]+)"', html))
+    assert links <= set(ids)
+    alone = [Page(Path(out, "report.html").read_text(encoding="utf-8")) for out in (ran.out, plain)]
+    side_by_side, *others = page.tables
+    assert others == [table for one in alone for table in one.tables]
+    assert side_by_side.caption.startswith("Studies side by side")
+    assert [row[0] for row in side_by_side.rows] == ["1. everything", "2. study"]
+    assert [row[3] for row in side_by_side.rows] == ["3 × 2", "1 × 1"]
+    for row, study in zip(side_by_side.rows, alone, strict=True):
+        (answer,) = re.findall(
+            r"AUROC[^:]*: supervisor (\S+), student (\S+), ceiling (\S+)\.", " ".join(study.text.split())
+        )
+        assert tuple(row[4:7]) == answer
+    drawing = Path("outshine-report/figures/2-auroc.svg").read_text(encoding="utf-8").strip()
+    assert html.count(drawing.replace('id="auroc-', 'id="study-2-auroc-').replace("#auroc-", "#study-2-auroc-")) == 1
+
+
+def test_a_study_named_twice_is_there_once(outshine, plain):
+    outcome = outshine("report", "outshine-out", "outshine-out", "-o", "page.html")
+    assert outcome.code == 0, outcome.err
+    assert Path("page.html").read_bytes() == (plain / "report.html").read_bytes()
+
+
+@pytest.mark.parametrize(("form", "name"), [("md", "tables.md"), ("latex", "tables.tex")])
+def test_tables_for_a_paper(outshine, ran, form, name):
+    """Every table of the page but for datasets and stages, with its numbers; nothing else is written."""
+    outcome = outshine("report", str(ran.out), "--store", str(ran.store), "--format", form, "-o", f"paper/{name}")
+    assert outcome.code == 0, outcome.err
+    assert outcome.out.split() == ["tables:", f"paper/{name}"]
+    assert set(files(Path("paper"))) == {name}
+    text = Path(f"paper/{name}").read_text(encoding="utf-8")
+    for escaped, letter in {"$-$": "−", "$\\infty$": "∞", "\\textless{}": "<", "--": "–"}.items():
+        text = text.replace(escaped, letter)
+    plain = re.sub(r"\{([][*-])\}", r"\1", text).replace("\\", "")
+    captioned = [table for table in Page(ran.page).tables if table.caption]
+    assert len(captioned) == 9
+    for table in captioned:
+        for row in table.rows:
+            joined = (" | " if form == "md" else " & ").join(row)
+            assert joined in plain, row
+
+
+def test_a_format_that_there_is_not(outshine, plain):
+    refused_by_typer = outshine("report", "--format", "pdf")
+    assert refused_by_typer.code == 2
+    assert "latex" in refused_by_typer.err

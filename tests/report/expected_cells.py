@@ -72,8 +72,9 @@ def less_xent(found: dict[str, pd.Series]) -> dict[str, np.ndarray]:
 def expected_cells(study: Recomputed) -> dict[str, Cells]:
     """Every number of every table, by words of its caption. Limits of AUROCs and PGRs are taken from the frames."""
     return {
-        "Test ROC AUC [": _results(study),
         "Pooled PGR": _pooled(study),
+        "Gain over the supervisor": _gains(study),
+        "Test ROC AUC [": _results(study),
         "On strong_train": _rounds(study),
         "one-sided (two-sided)": _tests(study),
         "Difference in AUROC": _estimates(study),
@@ -101,6 +102,18 @@ def _pooled(study: Recomputed) -> Cells:
         both = (limits[name].these_datasets, limits[name].any_datasets)
         cells[(name,)] = [[3], *([pooled(rows), one.low, one.high] if one.defined else [] for one in both)]
     return cells
+
+
+def _gains(study: Recomputed) -> Cells:
+    """The reference first; round 0 of strong-to-strong training, which is the same student, once."""
+    methods = dict(study.methods())
+    methods.pop("strong_to_strong logconf rounds=1")
+    reference = methods.pop("vanilla logconf")
+    gains = [rows["auroc"] - rows["weak_auroc"] for rows in (reference, *methods.values())]
+    return {
+        (str(dataset),): [[ends["weak_auroc"]], [ends["ceiling_auroc"]], *([gain[dataset]] for gain in gains)]
+        for dataset, ends in reference.iterrows()
+    }
 
 
 def _rounds(study: Recomputed) -> Cells:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import re
 from collections import Counter
@@ -16,7 +17,7 @@ from matplotlib.text import Text
 from outshine.core.errors import DataError, SettingsError
 from outshine.report import figures
 from outshine.report.figures.pgr import value_text
-from outshine.report.figures.style import series_styles, wrapped
+from outshine.report.figures.style import house_style, series_styles, wrapped
 from outshine.report.figures.sweeps import setting_text
 
 NAN = math.nan
@@ -428,3 +429,81 @@ def test_very_long_names_leave_room_for_the_figure():
     for figure in (figures.pgr_by_loss(rows), figures.knn_sweep(sweep_rows(names[:6], seeds=1))):
         figures.png(figure, dpi=40)  # a layout that collapses warns, and warnings are errors
         assert min(axes.get_position().width for axes in figure.axes) > 0.2
+
+
+def closeup_rows(updates: int = 200, seeds: int = 2) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {
+                "role": role,
+                "seed": seed,
+                "step": step,
+                "loss": 1 / step + 0.1 * seed,
+                "val_auroc": 0.5 + 0.001 * step + 0.02 * seed if step % 50 == 0 else NAN,
+                "chosen": step == (100 if seed else 150),
+            }
+            for role in ("weak", "student", "ceiling")
+            for seed in range(seeds)
+            for step in range(1, updates + 1)
+        ]
+    )
+
+
+def test_the_curves_of_a_dataset():
+    """Loss: means over seeds and stretches of five updates. Val: at validations only. One open mark a seed."""
+    tests = pd.DataFrame({"seed": [0, 0, 1], "step": [50, 100, 50], "test_auroc": [0.6, 0.7, 0.8]})
+    figure = figures.curves_of_dataset(closeup_rows(), tests)
+    losses, aucs = figure.axes
+    lines = {line.get_label(): line for axes in figure.axes for line in axes.get_lines()}
+    for role in ("weak", "student", "ceiling"):
+        loss = lines[f"{role} loss"]
+        assert len(loss.get_xdata()) == 40
+        assert loss.get_xdata()[0] == 3
+        assert loss.get_ydata()[1] == pytest.approx(np.mean([1 / step for step in range(6, 11)]) + 0.05)
+        assert list(lines[f"{role} val"].get_xdata()) == [50, 100, 150, 200]
+        assert lines[f"{role} val"].get_ydata()[0] == pytest.approx(0.56)
+        chosen = lines[f"{role} chosen"]
+        assert dict(zip(chosen.get_xdata(), chosen.get_ydata(), strict=True)) == pytest.approx({150: 0.65, 100: 0.62})
+    assert lines["student test"].get_ydata().tolist() == pytest.approx([0.7, 0.7])
+    assert (losses.get_title("left"), aucs.get_title("left")) == ("Training loss", "ROC AUC")
+
+
+def test_the_curves_of_a_dataset_without_a_fine_tuned_student_or_test():
+    rows = closeup_rows(updates=4, seeds=1).query("role != 'student'")
+    figure = figures.curves_of_dataset(rows, pd.DataFrame({"step": [], "test_auroc": []}))
+    shown = {line.get_label() for axes in figure.axes for line in axes.get_lines()}
+    assert {"weak loss", "ceiling loss"} <= shown
+    assert not {label for label in shown if label.startswith("student")}
+    assert figures.svg(figure).startswith("<svg")
+    with pytest.raises(DataError, match="there are two for role weak, seed 0, step 1"):
+        figures.curves_of_dataset(pd.concat([rows, rows]), rows.iloc[:0])
+
+
+def test_places_are_written_to_a_hundredth_of_a_point():
+    """No digits more in a page, and none of those that count lost: drawn again, each place is where it was."""
+    figure = figures.auroc_by_dataset(auroc_rows(["a", "b"]))
+    text = figures.svg(figure)
+    places = re.findall(r' (?:d|x|y|points)="([^"]*)"', text)
+    assert places
+    assert not re.findall(r"\.\d{3,}", " ".join(places))
+    whole = io.StringIO()
+    with house_style():
+        figure.savefig(whole, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
+    exact = [float(number) for number in numbers_of(whole.getvalue())]
+    assert len(exact) > 50
+    assert [float(number) for number in numbers_of(text)] == pytest.approx(exact, abs=0.0051)
+
+
+def numbers_of(svg: str) -> list[str]:
+    """Every number among the places of a drawing, in order."""
+    return [number for place in re.findall(r' (?:d|x|y)="([^"]*)"', svg) for number in re.findall(r"-?[\d.]+", place)]
+
+
+def test_ids_begin_with_the_prefix():
+    text = figures.svg(figures.auroc_by_dataset(auroc_rows(["a"])), "study-2-")
+    ids = re.findall(r' id="([^"]+)"', text)
+    assert ids
+    assert all(one.startswith("study-2-auroc-") for one in ids)
+    used = re.findall(r'(?:href="#|url\(#)([^")]+)', text)
+    assert used
+    assert set(used) <= set(ids)

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 from html import unescape
-from pathlib import Path
 
 import pytest
 from matplotlib.image import imread
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
-BROWSER = next((found for name in NAMES if (found := shutil.which(name))), "")
-pytestmark = pytest.mark.skipif(not BROWSER, reason=f"none of {', '.join(NAMES)}: the page is not looked at")
+from browsing import browse, needs_browser
+
+pytestmark = needs_browser
 
 POLICY = "default-src 'none'; style-src"
 MEASURE = """<script>
@@ -47,18 +44,6 @@ addEventListener("load", () => {
 </script>"""
 
 
-def browse(folder: Path, *arguments: str) -> str:
-    command = [
-        BROWSER,
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        f"--user-data-dir={folder / 'profile'}",
-        *arguments,
-    ]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
-
-
 @pytest.mark.parametrize("width", [1100, 600])
 def test_every_figure_is_laid_out(ran, page, tmp_path, width):
     """A copy that may run the one script that measures it; all else is as strict as in the page."""
@@ -67,7 +52,7 @@ def test_every_figure_is_laid_out(ran, page, tmp_path, width):
         "<style>", f"{MEASURE}<style>", 1
     )
     (tmp_path / "copy.html").write_text(allowed, encoding="utf-8")
-    dom = browse(tmp_path, "--dump-dom", f"--window-size={width},900", (tmp_path / "copy.html").as_uri())
+    dom = browse(tmp_path, "--dump-dom", f"--window-size={width},900", (tmp_path / "copy.html").as_uri()).dom
     measured = json.loads(unescape(dom.split('<pre id="measured">')[1].split("</pre>")[0]))
     assert measured["refused"] == []
     assert measured["fetched"] == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import re
 from html.parser import HTMLParser
@@ -49,7 +51,8 @@ def test_nothing_runs_and_nothing_is_fetched(page):
     tags = Tags()
     tags.feed(html)
     names = {tag for tag, _ in tags.found}
-    assert not names & {"script", "iframe", "object", "embed", "link", "img", "form"}
+    assert not names & {"iframe", "object", "embed", "link", "img", "form", "input", "base"}
+    assert [attributes for tag, attributes in tags.found if tag == "script"] == [{}]
     for _, attributes in tags.found:
         for name, value in attributes.items():
             assert not name.startswith("on")
@@ -60,6 +63,19 @@ def test_nothing_runs_and_nothing_is_fetched(page):
     assert "@import" not in html
 
 
+def test_the_policy_knows_the_one_script_by_its_hash(page):
+    """As a browser computes it: sha256 of what stands between the tags."""
+    html, _ = page
+    (script,) = re.findall(r"<script>(.*?)</script>", html, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', html)
+    rules = dict(rule.strip().split(" ", 1) for rule in policy.replace("&#39;", "'").split(";"))
+    assert rules["script-src"] == f"'sha256-{digest}'"
+    assert rules["default-src"] == "'none'"
+    assert "eval" not in script
+    assert "innerHTML" not in script
+
+
 def test_the_datasets_name_is_shown_as_text(page):
     html, _ = page
     assert "&lt;img src=x onerror=alert(3)&gt;" in html
@@ -68,7 +84,7 @@ def test_the_datasets_name_is_shown_as_text(page):
 
 def test_the_figure_and_the_numbers_are_there(page):
     html, results = page
-    assert html.count("<svg") == 1
+    assert html.count("<svg") == 2  # and the curves of the one dataset
     assert "test ROC AUC (0.5 = chance), with 95 % interval" in html
     row = results.summary.iloc[0]
     for role in ("weak", "student", "ceiling"):

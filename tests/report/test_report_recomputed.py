@@ -28,7 +28,14 @@ from outshine.report.words import contender_name, interval_text, pgr_text
 from small_study import Ran
 
 SEED = [*RUN, "seed"]
-TABLES = ["Test ROC AUC [", "Pooled PGR", "On strong_train", "one-sided (two-sided)", "Difference in AUROC"]
+TABLES = [
+    "Pooled PGR",
+    "Gain over the supervisor",
+    "Test ROC AUC [",
+    "On strong_train",
+    "one-sided (two-sided)",
+    "Difference in AUROC",
+]
 TABLES += ["Controls", "update is kept", "Diagnostics"]
 
 

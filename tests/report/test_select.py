@@ -181,3 +181,23 @@ def test_third_parties_are_called_by_the_names_they_registered():
 )
 def test_variants_are_taken_apart(text, settings):
     assert split_variant(text) == settings
+
+
+def test_all_methods_side_by_side_have_the_reference_first_and_once():
+    """Round 0 is the vanilla student where loss and settings are its own, and a method of its own elsewhere."""
+    frame = summary(
+        named(Vanilla(), Xent()),
+        named(Vanilla(), LogConf()),
+        named(StrongToStrong(), LogConf()),
+        named(StrongToStrong(), LogConf(), 1),
+        named(StrongToStrong(), Xent()),
+        named(ProbeMethod(), None),
+    )
+    found = select.methods(frame, "logconf")
+    labels = list(dict.fromkeys(found["label"]))
+    assert labels[0] == "vanilla student"
+    assert len(labels) == 5
+    assert found.loc[found["label"] == "vanilla student", "loss"].unique().tolist() == ["logconf"]
+    dropped = (found["method"] == "strong_to_strong") & (found["loss"] == "logconf") & (found["round"] == 0)
+    assert not dropped.any()
+    assert len(found) == 5 * len(DATASETS)

@@ -11,7 +11,7 @@ from outshine.analysis.compare import compare
 from outshine.analysis.results import MethodPGR
 from outshine.metrics.pgr import PGR, PooledPGR
 from outshine.report.comparison import conclusion
-from outshine.report.words import auroc_text, pgr_text, pooled_sentence, short, verdict
+from outshine.report.words import auroc_text, pgr_text, pooled_sentence, short, signed_text, uncertainty, verdict
 from study_tables import against_xent, scores
 
 NAN = math.nan
@@ -81,3 +81,41 @@ def test_holms_correction_counts_in_what_could_have_been_shown():
     other = [{**row, "auroc": row["auroc"] - 0.02 * (i % 2)} for i, row in enumerate(unique.values())]
     told = conclusion(compare(scores(other), baseline="xent"))
     assert told.endswith("(Wilcoxon's test over datasets, Holm-corrected p < .05).")  # 3 / 64 is below .05
+
+
+def rows(*aurocs: tuple[float, float, float], seeds: int = 3) -> pd.DataFrame:
+    """A method's rows of the summary: AUROCs of supervisor, student and ceiling, a dataset each."""
+    frame = pd.DataFrame(aurocs, columns=["weak_auroc", "student_auroc", "ceiling_auroc"])
+    return frame.assign(student_minus_weak=frame["student_auroc"] - frame["weak_auroc"], num_seeds=seeds)
+
+
+def test_what_stands_behind_the_answer():
+    told = uncertainty(pooled(DEFINED, 2), rows((0.6, 0.7, 0.9), (0.8, 0.75, 0.95)))
+    assert told == [
+        "Mean test AUROC over 2 datasets: supervisor .700, student .725, ceiling .925. "
+        "The student is ahead of its supervisor on 1 of 2 datasets.",
+        "3 seeds: the interval covers the choice of test rows and of seeds, for these 2 datasets only.",
+        "For other datasets of the kind it is 31 % to 55 % (exploratory: 2 datasets are few).",
+    ]
+
+
+def test_one_dataset_and_one_seed_say_no_more_than_they_can():
+    told = uncertainty(pooled(DEFINED, 1), rows((0.6, 0.7, 0.9), seeds=1))
+    assert told == [
+        "Test AUROC: supervisor .600, student .700, ceiling .900.",
+        "One seed: the interval covers the choice of test rows of this dataset, for these trained models only.",
+    ]
+
+
+def test_an_unknown_supervisor_has_no_mean():
+    told = " ".join(uncertainty(pooled(UNDEFINED, 0), rows((NAN, 0.7, 0.9))))
+    assert "nan" not in told
+    assert "AUROC" not in told
+    several = uncertainty(pooled(DEFINED, 20), rows((NAN, 0.7, 0.9), (0.6, 0.7, 0.9)))
+    assert several[0] == "Test AUROC: supervisor .600, student .700, ceiling .900."
+    assert "exploratory" not in several[-1]
+
+
+@pytest.mark.parametrize(("value", "text"), [(0.031, "+.031"), (-0.012, "−.012"), (0.0004, ".000"), (NAN, "–")])
+def test_differences_have_a_sign(value, text):
+    assert signed_text(value) == text

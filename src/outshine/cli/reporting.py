@@ -1,9 +1,10 @@
-"""The command that writes the report of a study that ran."""
+"""The command that writes the report of studies that ran."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -14,20 +15,31 @@ if TYPE_CHECKING:
     from outshine.studies.study import Study
 
 DEFAULT = "outshine-out"
+SEVERAL = "outshine-report"
 
-PlaceArgument = Annotated[
-    str | None,
+FILES = {"html": "report.html", "md": "tables.md", "latex": "tables.tex"}  # by format
+
+PlacesArgument = Annotated[
+    list[str] | None,
     typer.Argument(
-        metavar="[STUDY]",
-        help="A run's folder (--out), a study file, a preset, or a study that ran.",
+        metavar="[STUDY]...",
+        help="Runs' folders (--out), study files, presets, or studies that ran.",
         show_default=DEFAULT,
     ),
 ]
 PageOption = Annotated[
     Path | None,
     typer.Option(
-        "--out", "-o", help="The page to write.", show_default="report.html in the run's folder, or in NAME-report"
+        "--out",
+        "-o",
+        help="The file to write.",
+        show_default="report.html (tables.md, tables.tex) in the run's folder, or in NAME-report; of several studies "
+        f"in {SEVERAL}",
     ),
+]
+FormatOption = Annotated[
+    Literal["html", "md", "latex"],
+    typer.Option("--format", help="html: the page and its figures; md or latex: tables for a paper."),
 ]
 
 
@@ -36,26 +48,39 @@ def add_to(app: typer.Typer) -> None:
     app.command()(report)
 
 
-def report(study: PlaceArgument = None, store: StoreOption = None, out: PageOption = None) -> None:
-    """Write the report of a finished study: one page, and its figures as SVG and PNG. Computes nothing.
+def report(
+    study: PlacesArgument = None, store: StoreOption = None, out: PageOption = None, form: FormatOption = "html"
+) -> None:
+    """Write the report of finished studies: one page with its figures, or tables for a paper. Computes nothing.
 
     Example: outshine report outshine-out
     """
     from outshine.cli.show import console
     from outshine.core.files import user_path
     from outshine.execution.run import read_study
-    from outshine.report.write import check_writable, write_report
+    from outshine.report.write import check_writable, write_report, write_tables
 
-    place = user_path(study or DEFAULT)
+    places = [user_path(place) for place in dict.fromkeys(study or [DEFAULT])]
     opened = open_store(store)
-    built = study_at(place, opened)
-    page = out or (place if place.is_dir() else Path(f"{built.name}-report")) / "report.html"
-    finished = read_study(built, opened)
-    check_writable(page.parent)
-    written = write_report(finished, opened, page)
-    where, num = page.parent / "figures", len(written) // 2
+    studies = [study_at(place, opened) for place in places]
+    path = out or _folder(places, studies) / FILES[form]
+    finished = [read_study(one, opened) for one in studies]
+    check_writable(path.parent)
+    if form != "html":
+        write_tables(finished, path, form)
+        console().print(f"tables: {path}", markup=False)
+        return
+    written = write_report(finished, opened, path)
+    where, num = path.parent / "figures", len(written) // 2
     drawn = "figure" if num == 1 else f"{num} figures"
-    console().print(f"report: {page}, and its {drawn} as SVG and PNG in {where}", markup=False)
+    console().print(f"report: {path}, and its {drawn} as SVG and PNG in {where}", markup=False)
+
+
+def _folder(places: Sequence[Path], studies: Sequence[Study]) -> Path:
+    """Where the report goes unless told: into the run's folder, else into one of its own."""
+    if len(places) > 1:
+        return Path(SEVERAL)
+    return places[0] if places[0].is_dir() else Path(f"{studies[0].name}-report")
 
 
 def study_at(place: Path, store: Store) -> Study:

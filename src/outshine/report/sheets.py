@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from outshine.analysis.diagnostics import mean_over_seeds
 from outshine.analysis.rounds import strong_train_gain
 from outshine.analysis.trajectories import overfitting, selection_sensitivity
-from outshine.report.words import auroc_text, contender_name, decimal_text, interval_text, pgr_text
+from outshine.report.figures import select
+from outshine.report.words import (
+    auroc_text,
+    contender_name,
+    decimal_text,
+    interval_text,
+    pgr_text,
+    short,
+    signed_text,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,6 +26,7 @@ if TYPE_CHECKING:
     from outshine.analysis.results import MethodPGR
 
 ROLES = ("weak", "student", "ceiling")
+_TONES = (0.01, 0.05, 0.1, 0.2)  # differences in AUROC from which a cell is a shade darker
 
 
 class Sheet(NamedTuple):
@@ -38,6 +48,38 @@ def results_sheet(summary: pd.DataFrame) -> Sheet:
         aurocs = [auroc_text(row[f"{role}_auroc"], row[f"{role}_low"], row[f"{role}_high"]) for role in ROLES]
         rows.append([str(row["dataset"]), *named, *aurocs, pgr_text(row)])
     return Sheet(_results_title(summary), columns, rows)
+
+
+class Gains(NamedTuple):
+    """Student less supervisor, a row a dataset and a column a method; `tones`: how each cell looks, by its number."""
+
+    sheet: Sheet
+    tones: list[list[str]]
+
+
+def gains(summary: pd.DataFrame, loss: str) -> Gains:
+    """All methods beside each other: by how much each is above its supervisor in test AUROC. `loss`: the study's."""
+    named = select.methods(summary, loss)
+    labels = named["label"].unique().tolist()
+    rows, tones = [], []
+    for dataset, own in named.groupby("dataset", sort=False):
+        first, by_label = own.iloc[0], own.set_index("label").to_dict("index")
+        cells = [by_label.get(label) for label in labels]
+        ends = [decimal_text(first["weak_auroc"]), short(first["ceiling_auroc"])]
+        rows.append([str(dataset), *ends, *(signed_text(one["student_minus_weak"]) if one else "–" for one in cells)])
+        tones.append(["", "", "", *(_tone(one) if one else "" for one in cells)])
+    columns = ["dataset", "weak", "ceiling", *labels]
+    title = "Gain over the supervisor in test AUROC, student − weak, by dataset and method"
+    return Gains(Sheet(title, columns, rows, right=columns[1:]), tones)
+
+
+def _tone(row: Mapping[Any, Any]) -> str:
+    """Classes of a cell: `up` or `down` with the size of the difference, `sure` where PGR's interval leaves out 0."""
+    gain = row["student_minus_weak"]
+    size = sum(abs(gain) >= step for step in _TONES)
+    sure = row["defined"] and (row["pgr_low"] > 0 or row["pgr_high"] < 0)
+    tone = f"{'up' if gain > 0 else 'down'}{size}" if size else ""
+    return " ".join(part for part in (tone, "sure" if sure else "") if part)
 
 
 def _results_title(summary: pd.DataFrame) -> str:
@@ -63,6 +105,28 @@ def pooled_sheet(pooled: Sequence[MethodPGR]) -> Sheet:
     ]
     columns = ["method", "datasets", "these datasets [95 %]", f"{population} [95 %]"]
     return Sheet("Pooled PGR, Σ (student − weak) / Σ (ceiling − weak)", columns, rows, right=columns[1:])
+
+
+def studies_sheet(references: Sequence[tuple[Any, pd.DataFrame, MethodPGR]]) -> Sheet:
+    """Studies side by side, a row each: its reference student, that student's rows of the summary, its pooled PGR."""
+    rows = []
+    for number, (_, own, pooled) in enumerate(references, 1):
+        first, known = own.iloc[0], own[own["weak_auroc"].notna()]
+        these, others = pooled.pooled.these_datasets, pooled.pooled.any_datasets
+        rows.append(
+            [
+                f"{number}. {first['study']}",
+                f"{first['weak']} → {first['strong']}",
+                contender_name(first),
+                f"{len(own)} × {int(own['num_seeds'].max())}",
+                *(decimal_text(known[f"{role}_auroc"].mean()) for role in ROLES),
+                interval_text(these) if these.defined else "undefined",
+                interval_text(others) if others.defined else "undefined",
+            ]
+        )
+    columns = ["study", "supervisor → student", "method", "datasets × seeds", *ROLES]
+    columns += ["pooled PGR, these datasets [95 %]", "such datasets [95 %]"]
+    return Sheet("Studies side by side, mean test AUROC and pooled PGR", columns, rows, right=columns[3:])
 
 
 def beside_reference(overall: pd.DataFrame, loss: str) -> pd.DataFrame:
@@ -130,6 +194,16 @@ def diagnostics_sheet(diagnostics: pd.DataFrame) -> Sheet:
     rows += [[str(name), *(decimal_text(value) for value in row)] for name, row in over_datasets.iterrows()]
     columns = ["predictor", *measures.values()]
     return Sheet("Diagnostics on test, means over seeds, then datasets", columns, rows, right=columns[1:])
+
+
+def splits_sheet(report: Mapping[str, Any]) -> Sheet:
+    """Sizes of a dataset's splits, from the report of its preparation."""
+    rows = [
+        [split, f"{facts['rows']:,}", f"{facts['positive_share']:.3f}", f"{facts['num_groups']:,}"]
+        for split, facts in report["splits"].items()
+    ]
+    columns = ["split", "rows", "share positive", "groups"]
+    return Sheet("", columns, rows, right=columns[1:])
 
 
 def _amount(row: pd.Series, name: str) -> str:

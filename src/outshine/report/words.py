@@ -43,6 +43,20 @@ def decimal_text(value: float) -> str:
     return sign + (text[1:] if text.startswith("0.") else text)
 
 
+def signed_text(value: float) -> str:
+    """`+.031`, `−.012`, `.000`; unknown: a dash."""
+    text = decimal_text(value)
+    return f"+{text}" if value > 0 and float(f"{value:.3f}") else text
+
+
+def excerpt(text: str, most: int) -> str:
+    """A text of at most about `most` characters: of a longer one its first third and its end, and what is missing."""
+    if len(text) <= most:
+        return text
+    head, tail = most // 3, most - most // 3
+    return f"{text[:head].rstrip()} […{len(text) - most:,} characters…] {text[-tail:].lstrip()}"
+
+
 def contender_name(row: Mapping[Any, Any] | pd.Series) -> str:
     """Method, loss, what differs from the defaults, and the round: `strong_to_strong logconf round 1`."""
     number = f"round {row['round']}" if row["round"] else ""
@@ -84,3 +98,51 @@ def verdict(pooled: MethodPGR) -> str:
     if these.high < 0:
         return f"The student recovers {share}: it falls behind its supervisor."
     return f"The student recovers {share}: whether it outshines its supervisor is not settled."
+
+
+def question(weak: str, strong: str) -> str:
+    """What a study asks."""
+    return (
+        f"When {strong} is fine-tuned on labels that {weak} gave, how much does it recover of the gap between {weak} "
+        f"and {strong} fine-tuned on ground truth?"
+    )
+
+
+def uncertainty(pooled: MethodPGR, rows: pd.DataFrame) -> list[str]:
+    """What stands behind the answer: mean AUROCs, on how many datasets the student is ahead, what the interval covers.
+
+    `rows`: the method's rows of the summary, a dataset a row.
+    """
+    if not pooled.pooled.these_datasets.defined:
+        return _means(rows)
+    return [*_means(rows), _what_is_covered(pooled, int(rows["num_seeds"].max())), *_for_others(pooled)]
+
+
+def _means(rows: pd.DataFrame) -> list[str]:
+    known = rows[rows["weak_auroc"].notna()]
+    if known.empty:
+        return []
+    weak, student, ceiling = (short(known[f"{role}_auroc"].mean()) for role in ("weak", "student", "ceiling"))
+    ahead, num = int((known["student_minus_weak"] > 0).sum()), len(known)
+    where = f"Mean test AUROC over {num} datasets" if num > 1 else "Test AUROC"
+    won = f" The student is ahead of its supervisor on {ahead} of {num} datasets." if num > 1 else ""
+    return [f"{where}: supervisor {weak}, student {student}, ceiling {ceiling}.{won}"]
+
+
+def _what_is_covered(pooled: MethodPGR, num_seeds: int) -> str:
+    num = pooled.pooled.num_datasets
+    where = "this dataset" if num == 1 else f"these {num} datasets"
+    if num_seeds == 1:
+        return f"One seed: the interval covers the choice of test rows of {where}, for these trained models only."
+    return f"{num_seeds} seeds: the interval covers the choice of test rows and of seeds, for {where} only."
+
+
+def _for_others(pooled: MethodPGR) -> list[str]:
+    record = pooled.pooled
+    if record.num_datasets < 2:
+        return []
+    others = record.any_datasets
+    if not others.defined:
+        return [f"For other datasets of the kind nothing can be said: {others.reason}."]
+    hint = f" (exploratory: {record.num_datasets} datasets are few)" if record.exploratory else ""
+    return [f"For other datasets of the kind it is {100 * others.low:z.0f} % to {100 * others.high:z.0f} %{hint}."]

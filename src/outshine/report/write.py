@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from outshine.analysis.csv_cells import inert
 from outshine.core.errors import OutshineError
 from outshine.core.files import user_path
+from outshine.report.chapter import Chapter
 from outshine.report.figures import png, svg
 from outshine.report.page import render
+from outshine.report.papers import Form, tables_text
 from outshine.report.plates import plates
 from outshine.studies.parse import study_yaml
 
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
 
     from outshine.core.store import Store
     from outshine.execution.run import Finished
-    from outshine.report.plates import Plate
 
 
 class OutputError(OutshineError):
@@ -56,32 +57,48 @@ def write_outputs(finished: Finished, store: Store, out: Path) -> Path:
                 _write_frame(out / name, table)
         study = study_yaml(finished.resolution.study)
         _whole(out / "study.yaml", lambda path: path.write_text(study, encoding="utf-8"))
-        _write_page(finished, store, out / "report.html")
+        _write_page([finished], store, out / "report.html")
     except OSError as error:
         raise _cannot_write(out, error) from error
     return out
 
 
-def write_report(finished: Finished, store: Store, page: Path) -> list[Path]:
-    """Write the page, and beside it in `figures/` every figure as SVG and PNG; returns the paths."""
+def write_report(several: Sequence[Finished], store: Store, page: Path) -> list[Path]:
+    """Write one page of one study or more, and beside it in `figures/` every figure as SVG and PNG; returns the paths.
+
+    Of several studies the figures' names begin with the study's number.
+    """
     folder = page.parent / "figures"
+    written = [page]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        drawn = _write_page(finished, store, page)
-        for plate in drawn:
-            vector, raster = svg(plate.figure), png(plate.figure)
-            _whole(folder / f"{plate.name}.svg", lambda path, text=vector: path.write_text(text, encoding="utf-8"))
-            _whole(folder / f"{plate.name}.png", lambda path, data=raster: path.write_bytes(data))
+        for number, chapter in enumerate(_write_page(several, store, page), 1):
+            prefix = "" if len(several) == 1 else f"{number}-"
+            for plate in chapter.plates:
+                stem = f"{prefix}{plate.name}"
+                vector, raster = svg(plate.figure), png(plate.figure)
+                _whole(folder / f"{stem}.svg", lambda path, text=vector: path.write_text(text, encoding="utf-8"))
+                _whole(folder / f"{stem}.png", lambda path, data=raster: path.write_bytes(data))
+                written += [folder / f"{stem}.{end}" for end in ("svg", "png")]
     except OSError as error:
         raise _cannot_write(page.parent, error) from error
-    return [page, *(folder / f"{plate.name}.{end}" for plate in drawn for end in ("svg", "png"))]
+    return written
 
 
-def _write_page(finished: Finished, store: Store, page: Path) -> list[Plate]:
-    drawn = plates(finished.results, finished.resolution.study.loss.kind)
-    text = render(finished, store, drawn)
+def write_tables(several: Sequence[Finished], path: Path, form: Form) -> None:
+    """Write the tables of studies for a paper, as Markdown or LaTeX."""
+    text = tables_text(several, form)
+    try:
+        _whole(path, lambda file: file.write_text(text, encoding="utf-8"))
+    except OSError as error:
+        raise _cannot_write(path.parent, error) from error
+
+
+def _write_page(several: Sequence[Finished], store: Store, page: Path) -> list[Chapter]:
+    chapters = [Chapter(one, plates(one.results, one.resolution.study.loss.kind)) for one in several]
+    text = render(chapters, store)
     _whole(page, lambda path: path.write_text(text, encoding="utf-8"))
-    return drawn
+    return chapters
 
 
 def _cannot_write(folder: Path, error: OSError) -> OutputError:

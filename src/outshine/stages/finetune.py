@@ -130,6 +130,13 @@ class Finetune(Predictor):
         machine = self.machine(context, trial.pad_id)._replace(watch=watch)
         return finetune(trial.model, trial.train, trial.val, self.how(), machine)
 
+    def read_curve(self, store: Store) -> pd.DataFrame:
+        """Columns step, loss, grad_norm, learning_rate, val_auroc, an update a row; `chosen` marks the one kept."""
+        import pandas as pd
+
+        curve = pd.read_parquet(store.file(self.key, CURVE))
+        return curve.assign(chosen=curve["step"] == self.summary(store)["chosen_update"])
+
     def machine(self, context: Context, pad_id: int) -> Machine:
         """Where it is computed; the checkpoint lies in the context's work folder."""
         from outshine.training.loop import Machine

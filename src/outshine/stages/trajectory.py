@@ -8,7 +8,7 @@ from pydantic import SerializeAsAny
 
 from outshine.core.stage import Context, Stage
 from outshine.core.team import team_in
-from outshine.stages.finetune import CURVE, Finetune
+from outshine.stages.finetune import Finetune
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,8 +71,5 @@ class Trajectory(Stage):
         return pd.read_parquet(store.file(self.key, TRAJECTORY))
 
     def read_curve(self, store: Store) -> pd.DataFrame:
-        """The original run's curve: step, loss, grad_norm, learning_rate, val_auroc; `chosen` marks its update."""
-        import pandas as pd
-
-        curve = pd.read_parquet(store.file(self.run_again.key, CURVE))
-        return curve.assign(chosen=curve["step"] == self.run_again.summary(store)["chosen_update"])
+        """The curve of the original run, as `Finetune.read_curve` gives it."""
+        return self.run_again.read_curve(store)

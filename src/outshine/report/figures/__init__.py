@@ -4,6 +4,7 @@
 """
 
 from outshine.report.figures.auroc import auroc_by_dataset
+from outshine.report.figures.closeup import curves_of_dataset
 from outshine.report.figures.filtering import removed_by_components
 from outshine.report.figures.pgr import pgr_by_loss, pgr_by_method, pgr_by_round, pgr_of_changed_data, pgr_of_probes
 from outshine.report.figures.render import png, svg
@@ -12,6 +13,7 @@ from outshine.report.figures.training import training_curves
 
 __all__ = [
     "auroc_by_dataset",
+    "curves_of_dataset",
     "knn_sweep",
     "logistic_sweep",
     "pgr_by_loss",

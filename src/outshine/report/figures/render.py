@@ -16,17 +16,22 @@ if TYPE_CHECKING:
 DPI = 200
 
 
-def svg(figure: Figure) -> str:
+_PLACES = re.compile(r' (?:d|x|y|points)="[^"]*"')
+_LONG = re.compile(r"-?\d+\.\d{3,}")
+
+
+def svg(figure: Figure, prefix: str = "") -> str:
     """The figure as one inline <svg> element, transparent, for a light background.
 
-    Text stays text, escaped, so that it can be searched and copied. Ids begin with the figure's label: figures
-    that stand in one page do not share any.
+    Text stays text, escaped, so that it can be searched and copied. Ids begin with `prefix` and the figure's label:
+    figures that stand in one page do not share any. Places are written to a hundredth of a point.
     """
     buffer = io.StringIO()
     _save(figure, buffer, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
     text = buffer.getvalue()
     element = visible(text[text.index("<svg") :])
-    return re.sub(r"<[^<>]+>", lambda tag: _own_ids(tag[0], str(figure.get_label())), element)
+    name = f"{prefix}{figure.get_label()}"
+    return re.sub(r"<[^<>]+>", lambda tag: _own_ids(_short(tag[0]), name), element)
 
 
 def png(figure: Figure, dpi: float = DPI) -> bytes:
@@ -49,3 +54,12 @@ def _save(figure: Figure, buffer: io.StringIO | io.BytesIO, **options: Any) -> N
 def _own_ids(tag: str, name: str) -> str:
     """A tag whose ids, and references to ids, begin with `name`. Text between tags never holds a raw `<`."""
     return re.sub(r'( id="|href="#|url\(#)', lambda found: f"{found[0]}{name}-", tag)
+
+
+def _short(tag: str) -> str:
+    """A tag whose places have two decimals: matplotlib writes six, and half of a large figure would be digits."""
+    return _PLACES.sub(lambda place: _LONG.sub(_rounded, place[0]), tag)
+
+
+def _rounded(number: re.Match[str]) -> str:
+    return f"{float(number[0]):.2f}".rstrip("0").rstrip(".")

@@ -24,14 +24,21 @@ def reference(summary: pd.DataFrame, loss: str = "") -> pd.DataFrame:
     Of several, that with fewest settings. Without vanilla training, round 0 of strong-to-strong, which is the same;
     without that, the first method.
     """
-    base = _reference(summary, loss)
+    base = reference_contender(summary, loss)
     return _labelled(summary, [base], base)
+
+
+def methods(summary: pd.DataFrame, loss: str = "") -> pd.DataFrame:
+    """Every method's rows, called as in the figures, the reference first. Round 0 of the same training is left out."""
+    base = reference_contender(summary, loss)
+    others = [one for one in _contenders(summary) if one != base and not _is_round_0_of(base, one)]
+    return _labelled(summary, [base, *others], base)
 
 
 def rounds(summary: pd.DataFrame, loss: str = "") -> pd.DataFrame | None:
     """(b) Every round of strong-to-strong training: `round 0 (vanilla)`, `round 1`, …"""
     found = [one for one in _contenders(summary) if one.method == "strong_to_strong"]
-    return _rows(summary, series_labels(found, _reference(summary, loss))) if found else None
+    return _rows(summary, series_labels(found, reference_contender(summary, loss))) if found else None
 
 
 def losses(summary: pd.DataFrame) -> pd.DataFrame | None:
@@ -61,7 +68,8 @@ def _contenders(summary: pd.DataFrame) -> list[Contender]:
     return list(dict.fromkeys(Contender.of(row) for row in summary.to_dict("records")))
 
 
-def _reference(summary: pd.DataFrame, loss: str) -> Contender:
+def reference_contender(summary: pd.DataFrame, loss: str = "") -> Contender:
+    """The method that `reference` shows."""
     found = _contenders(summary)
     vanilla = [one for one in found if _is_vanilla(one)]
     wanted = [one for one in vanilla if one.loss == (loss or vanilla[0].loss)] or vanilla or found[:1]
@@ -72,11 +80,18 @@ def _is_vanilla(one: Contender) -> bool:
     return one.method == "vanilla" or (one.method == "strong_to_strong" and one.round == 0)
 
 
+def _is_round_0_of(base: Contender, one: Contender) -> bool:
+    """Whether `one` is the vanilla student `base` under the name of strong-to-strong training."""
+    settings = {name: value for name, value in split_variant(one.variant).items() if name != "rounds"}
+    same = (one.loss, settings) == (base.loss, split_variant(base.variant))
+    return base.method == "vanilla" and one.method == "strong_to_strong" and one.round == 0 and same
+
+
 def _of_methods(summary: pd.DataFrame, belongs: Callable[[str], bool], loss: str) -> pd.DataFrame | None:
     found = [one for one in _contenders(summary) if belongs(one.method)]
     if not found:
         return None
-    base = _reference(summary, loss)
+    base = reference_contender(summary, loss)
     first = [base] if _is_vanilla(base) else []
     return _labelled(summary, [*first, *found], base)
 

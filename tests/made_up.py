@@ -17,12 +17,13 @@ from outshine.core.runtime import Runtime
 from outshine.core.stage import Stage, in_order
 from outshine.core.store import Store
 from outshine.execution.local import LocalExecutor
+from outshine.execution.record import record_of
 from outshine.execution.run import by_model
 from outshine.stages.keep import Keep
 from outshine.stages.predictor import PREDICTED_SPLITS, Predictor
 from outshine.stages.prepare import Prepare
 from outshine.stages.trajectory import Trajectory
-from outshine.studies.expand import Experiment, expand, resolve_study
+from outshine.studies.expand import Experiment, Resolution, expand, resolve_study
 from outshine.studies.parse import parse_study
 
 SMALL: dict[str, Any] = {
@@ -43,6 +44,13 @@ def half(stage: Predictor, sign: np.ndarray) -> np.ndarray:
 
 def finished(store: Store, raw: dict[str, Any], signal: Signal = half) -> list[Experiment]:
     """The experiments of a study, their artefacts made up."""
+    return resolved(store, raw, signal)[1]
+
+
+def resolved(
+    store: Store, raw: dict[str, Any], signal: Signal = half, updates: int = 4
+) -> tuple[Resolution, list[Experiment]]:
+    """The study with every choice made, and its experiments; `updates`: how long each was trained, it is said."""
     resolution = resolve_study(parse_study({**SMALL, **raw}))
     LocalExecutor(store, Runtime(threads=1), Silent()).run([*resolution.prepares])
     experiments = expand(resolution, store)
@@ -50,9 +58,9 @@ def finished(store: Store, raw: dict[str, Any], signal: Signal = half) -> list[E
     for stage in in_order(by_model(experiments)):
         if not store.has(stage.key):
             with patch("os.fsync"), store.writing(stage.key) as folder:  # nothing here need outlive a power cut
-                _write(stage, store, folder, rows, signal)
-                store.commit(stage.key, folder, {"stage": stage.stage})
-    return experiments
+                _write(stage, store, folder, rows, signal, updates)
+                store.commit(stage.key, folder, record_of(stage, 1.0, Runtime()))
+    return resolution, experiments
 
 
 def results(store: Store, raw: dict[str, Any], signal: Signal = half) -> Results:
@@ -66,13 +74,14 @@ def _rows(prepare: Prepare, store: Store) -> pd.DataFrame:
     return rows[rows["split"].isin(PREDICTED_SPLITS)]
 
 
-def _write(stage: Stage, store: Store, folder: Path, rows: dict[str, pd.DataFrame], signal: Signal) -> None:
+def _write(
+    stage: Stage, store: Store, folder: Path, rows: dict[str, pd.DataFrame], signal: Signal, updates: int
+) -> None:
     if isinstance(stage, Predictor):
         _predictions(stage, rows[stage.texts.origin.key], signal).to_parquet(
             folder / "predictions.parquet", index=False
         )
-        steps = pd.DataFrame({"step": [2, 4], "loss": 1.0, "grad_norm": 1.0, "learning_rate": 0.1, "val_auroc": 0.6})
-        steps.to_parquet(folder / "curve.parquet", index=False)
+        _curve(updates).to_parquet(folder / "curve.parquet", index=False)
         (folder / "summary.json").write_text(json.dumps({"chosen_update": 2, "notes": []}))
     elif isinstance(stage, Keep):
         facts = {"removed_by_components": 0.125} if stage.filter.kind == "topofilter" else {}
@@ -83,8 +92,22 @@ def _write(stage: Stage, store: Store, folder: Path, rows: dict[str, pd.DataFram
         own = stage.run_again.predictions(store)
         test = own.loc[own["split"] == "test", ["id", "log_odds"]]
         worse = test.assign(log_odds=-test["log_odds"])
-        both = pd.concat([test.assign(step=2), worse.assign(step=4)])
-        both.to_parquet(folder / "trajectory.parquet", index=False)
+        steps = [step for step in range(1, updates + 1) if _validated(step, updates)]
+        several = [(test if step == 2 else worse).assign(step=step) for step in steps]
+        pd.concat(several).to_parquet(folder / "trajectory.parquet", index=False)
+
+
+def _validated(step: int, updates: int) -> bool:
+    """After every second update of a short run, else twenty times or so."""
+    return step == 2 or step == updates or step % max(2, updates // 19) == 0
+
+
+def _curve(updates: int) -> pd.DataFrame:
+    """A loss that falls, and one AUROC wherever it is validated."""
+    steps = np.arange(1, updates + 1)
+    auroc = [0.6 if _validated(step, updates) else np.nan for step in steps]
+    loss = 0.3 + 0.4 / np.sqrt(steps)
+    return pd.DataFrame({"step": steps, "loss": loss, "grad_norm": 1.0, "learning_rate": 0.1, "val_auroc": auroc})
 
 
 def _predictions(stage: Predictor, rows: pd.DataFrame, signal: Signal) -> pd.DataFrame:

@@ -1,0 +1,122 @@
+"""What the page says of one study: the answer, figures, statistics, controls, the data, how to reproduce it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from outshine.analysis.control_words import sentences as control_sentences
+from outshine.analysis.controls import against
+from outshine.core.errors import OutshineError
+from outshine.report import comparison, sheets, words
+from outshine.report.datasets import dataset_pages
+from outshine.report.figures import svg
+from outshine.report.reference import Reference, reference_of
+from outshine.report.reproduce import reproduction
+
+if TYPE_CHECKING:
+    from outshine.analysis.results import Results
+    from outshine.core.store import Store
+    from outshine.execution.run import Finished
+    from outshine.report.plates import Plate
+
+BASELINE = "xent"
+"""What the page compares with where a student was trained with it; else the study's first method."""
+
+_BAR = (-0.25, 1.25)  # PGRs that the drawn line reaches
+
+
+class Chapter(NamedTuple):
+    """A finished study and its figures."""
+
+    finished: Finished
+    plates: Sequence[Plate]
+
+
+def content(chapter: Chapter, store: Store, prefix: str) -> dict[str, Any]:
+    """All that the template shows of one study; ids begin with `prefix`."""
+    finished, plates = chapter
+    results, study = finished.results, finished.resolution.study
+    methods = results.summary[results.summary["purpose"] == "method"]
+    undefined = methods[~methods["defined"]]
+    student = reference_of(finished)
+    first = student.rows.iloc[0]
+    return {
+        "prefix": prefix,
+        "study": study.name,
+        "weak": first["weak"],
+        "strong": first["strong"],
+        "num_seeds": int(first["num_seeds"]),
+        "question": words.question(first["weak"], first["strong"]),
+        "answer": words.verdict(student.pooled),
+        "uncertainty": words.uncertainty(student.pooled, student.rows),
+        "reference": student,
+        "name": words.contender_name(student.contender._asdict()),
+        "bar": _bar(student),
+        "pooled": [words.pooled_sentence(one) for one in results.pooled] if len(results.pooled) == 1 else [],
+        "pooled_sheet": sheets.pooled_sheet(results.pooled) if len(results.pooled) > 1 else None,
+        "gains": sheets.gains(methods, study.loss.kind) if len(results.pooled) > 1 else None,
+        "results_sheet": sheets.results_sheet(methods),
+        "undefined": [(row["dataset"], words.contender_name(row), row["reason"]) for _, row in undefined.iterrows()],
+        "plates": [(plate, svg(plate.figure, prefix)) for plate in plates],
+        "rounds_sheet": sheets.rounds_sheet(results.scores),
+        "comparison": comparison_of(results),
+        "controls": controls_of(results, study.loss.kind),
+        "diagnostics_sheet": sheets.diagnostics_sheet(results.diagnostics),
+        "datasets": dataset_pages(finished, student, store, prefix),
+        "notes": finished.resolution.notes,
+        **reproduction(finished, store),
+    }
+
+
+def _bar(student: Reference) -> dict[str, Any] | None:
+    """Places in percent on a line that holds supervisor (PGR 0) and ceiling (1); None where PGR is undefined."""
+    these = student.pooled.pooled.these_datasets
+    if not these.defined:
+        return None
+    low, high = _BAR
+
+    def place(value: float) -> float:
+        return round(100 * (min(max(value, low), high) - low) / (high - low), 1)
+
+    return {
+        "pgr": words.interval_text(these),
+        "weak": place(0.0),
+        "ceiling": place(1.0),
+        "student": place(these.value),
+        "low": place(these.low),
+        "width": round(place(these.high) - place(these.low), 1),
+        "beyond": not low <= these.value <= high,
+    }
+
+
+def comparison_of(results: Results) -> dict[str, Any] | None:
+    """Every method against the baseline; None where there is one method only, a reason where no test can be made."""
+    if len(results.pooled) < 2:
+        return None
+    trained = [one.loss for one in results.pooled if one.method == "vanilla"]
+    baseline = BASELINE if BASELINE in trained else words.contender_name(results.pooled[0]._asdict())
+    try:
+        compared, on_pgr, notes = comparison.compare_both(results.scores, results.pgr, baseline)
+    except OutshineError as error:
+        return {"reason": str(error)}
+    return {
+        "reason": "",
+        "conclusion": comparison.conclusion(compared),
+        "sheets": comparison.comparison_sheets(compared),
+        "sentences": comparison.comparison_sentences(compared, on_pgr),
+        "noise": comparison.noise_sentences(compared),
+        "notes": notes + comparison.comparison_notes(compared, on_pgr),
+    }
+
+
+def controls_of(results: Results, loss: str) -> dict[str, Any] | None:
+    """Controls and baselines, and what the choice of the update costs; None where the study has neither."""
+    overall = sheets.beside_reference(against(results.scores).overall, loss)
+    if overall.empty and results.trajectories.empty:
+        return None
+    return {
+        "sheet": None if overall.empty else sheets.controls_sheet(overall),
+        "sentences": control_sentences(overall),
+        "selection": None if results.trajectories.empty else sheets.selection_sheet(results.trajectories),
+    }

@@ -1,0 +1,118 @@
+"""The page's part on each dataset: splits, sample texts, audit, curves, and where student and supervisor differ."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from outshine.analysis.contenders import Contender
+from outshine.analysis.reading.artefacts import Reader
+from outshine.analysis.reading.closeups import read_closeup
+from outshine.audit.findings import worst_first
+from outshine.report import figures
+from outshine.report.sheets import ROLES, splits_sheet
+from outshine.report.words import auroc_text, excerpt, pgr_text, short
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from outshine.analysis.disagreements import Disagreements
+    from outshine.analysis.reading.closeups import Closeup
+    from outshine.core.store import Store
+    from outshine.execution.run import Finished
+    from outshine.report.reference import Reference
+    from outshine.stages.prepare import Prepare
+
+MOST_CHARACTERS = 600  # of a text that is shown
+ROLE_WORDS = {"weak": "supervisor", "student": "student", "ceiling": "ceiling"}
+WORDS = {True: "positive", False: "negative"}
+
+
+def dataset_pages(finished: Finished, reference: Reference, store: Store, prefix: str) -> list[dict[str, Any]]:
+    """What the template shows of each dataset, in the study's order; `reference`: the student it is about."""
+    reader, student = Reader(store), reference.contender
+    results = {row["dataset"]: row for _, row in reference.rows.iterrows()}
+    pages = []
+    for number, prepare in enumerate(finished.resolution.prepares, 1):
+        closeup = read_closeup(prepare, finished.experiments, student, reader)
+        tests = _tests(finished.results.trajectories, prepare.name, student)
+        drawn = figures.curves_of_dataset(closeup.curves, tests, f"closeup-{number}")
+        pages.append(
+            {
+                "id": f"{prefix}dataset-{number}",
+                **_about(prepare, finished, store),
+                "aurocs": _aurocs(results[prepare.name]),
+                "pgr": pgr_text(results[prepare.name]),
+                "samples": _samples(closeup),
+                "curves": figures.svg(drawn, prefix),
+                "with_tests": len(tests) > 0,
+                "differ": None if closeup.differ is None else _differ(closeup.differ),
+            }
+        )
+    return pages
+
+
+def _about(prepare: Prepare, finished: Finished, store: Store) -> dict[str, Any]:
+    report, recipe = prepare.report(store), prepare.recipe
+    findings = worst_first(finished.findings.get(prepare.name, []))
+    return {
+        "name": prepare.name,
+        "title": recipe.title,
+        "positive_means": recipe.positive_means,
+        "source": recipe.source,
+        "license": recipe.license,
+        "note": recipe.note,
+        "pinned": prepare.source,
+        "splits": splits_sheet(report),
+        "notes": report["notes"],
+        "findings": [finding for finding in findings if finding.severity != "passed"],
+        "num_passed": sum(finding.severity == "passed" for finding in findings),
+    }
+
+
+def _aurocs(row: pd.Series) -> str:
+    texts = {role: auroc_text(*(row[f"{role}_{end}"] for end in ("auroc", "low", "high"))) for role in ROLES}
+    return ", ".join(f"{ROLE_WORDS[role]} {text}" for role, text in texts.items())
+
+
+def _samples(closeup: Closeup) -> list[dict[str, str]]:
+    return [
+        {"label": WORDS[bool(row["label"])], "split": row["split"], "text": excerpt(row["text"], MOST_CHARACTERS)}
+        for row in closeup.samples.to_dict("records")
+    ]
+
+
+def _tests(trajectories: pd.DataFrame, dataset: str, student: Contender) -> pd.DataFrame:
+    """The student's test AUROC along training on one dataset."""
+    own = trajectories[trajectories["dataset"] == dataset]
+    return own if own.empty else own[[Contender.of(row) == student for row in own.to_dict("records")]]
+
+
+def _differ(found: Disagreements) -> dict[str, Any]:
+    return {
+        "sentence": differ_sentence(found),
+        "rows": [
+            {
+                "p_student": short(row["p_student"]),
+                "p_weak": short(row["p_weak"]),
+                "truth": WORDS[bool(row["y"] > 0.5)],
+                "right": bool(row["student_right"]),
+                "text": excerpt(row["text"], MOST_CHARACTERS),
+            }
+            for row in found.rows.to_dict("records")
+        ],
+    }
+
+
+def differ_sentence(found: Disagreements) -> str:
+    """On how many test rows the two differ, and how often the student is right there."""
+    if not found.num_apart:
+        return f"Student and supervisor give the same label to all {found.num_rows:,} test rows."
+    share = f"{found.num_apart / found.num_rows:.0%}"
+    told = (
+        f"Student and supervisor give different labels to {found.num_apart:,} of {found.num_rows:,} test rows "
+        f"({share}); the student is right on {found.num_student_right:,} of them, the supervisor on the other "
+        f"{found.num_apart - found.num_student_right:,}."
+    )
+    if found.one_sided:
+        told += " The supervisor gives every row the same label at the threshold of .5, so this says little."
+    return told

@@ -1,0 +1,135 @@
+"""The page of the whole post, 25 datasets and its twelve methods and sixty sweeps, on made-up predictions: its size."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from browsing import needs_browser, seen
+from html_pages import Page
+from made_up import resolved
+from outshine.analysis.results import read_results
+from outshine.audit.findings import Finding
+from outshine.core.store import Store
+from outshine.execution.run import Finished
+from outshine.report.write import write_report, write_tables
+from outshine.studies.parse import read_study
+
+pytestmark = pytest.mark.slow
+
+MOST_BYTES = 3_000_000
+UPDATES = 470  # of a student: 5,000 rows, 3 epochs, batches of 32
+CHARACTERS = 1500  # of a text: as long as a passage with its question
+SWEEPS = [  # two layers, as the model has two blocks: as many probes as the post's four layers have
+    {"kind": "probe", "probe": "knn", "grid": {"layer": ["1/2", "last"], "probe.k": list(range(1, 37, 2))}},
+    {
+        "kind": "probe",
+        "probe": "logistic",
+        "grid": {"layer": ["1/2", "last"], "probe.penalty": [10.0**power for power in range(-8, 4)]},
+    },
+]
+
+
+class Written(NamedTuple):
+    """The post's page, and what it is of."""
+
+    page: Path
+    finished: Finished
+    post: dict[str, Any]
+
+    @property
+    def html(self) -> str:
+        return self.page.read_text(encoding="utf-8")
+
+
+def write_rows(path: Path) -> None:
+    """Rows whose texts compress as little as prose does; half of them positive."""
+    rng = random.Random(path.stem)
+    words = ["".join(rng.choices("etaoinshrdlu", k=rng.randint(2, 9))) for _ in range(400)]
+    texts = (" ".join(rng.choices(words, k=CHARACTERS // 6)) for _ in range(300))
+    rows = [{"text": f"{text}\nProposed answer: {rng.choice(words)}", "label": n % 2} for n, text in enumerate(texts)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
+    folder = tmp_path_factory.mktemp("grid")
+    post = read_study("post")
+    names = post["datasets"]
+    for name in names:
+        write_rows(folder / f"{name}.jsonl")
+    raw = {
+        **{name: post[name] for name in ("name", "loss", "seeds", "methods", "notes")},
+        "datasets": [str(folder / f"{name}.jsonl") for name in names],
+        "splits": {"n_train": 120, "n_val": 40, "n_test": 100},
+        "sweeps": SWEEPS,
+        "controls": True,
+        "trajectories": True,
+    }
+    store = Store(folder / "store")
+    resolution, experiments = resolved(store, raw, updates=UPDATES)
+    findings = [
+        Finding(
+            f"check {number}", severity, "a sentence of usual length on what was found " * 2, examples=("x" * 200,) * 4
+        )
+        for number, severity in enumerate(("warning", "cue", "cue", "passed", "passed"))
+    ]
+    results = read_results("post", experiments, store)
+    finished = Finished(resolution, experiments, results, dict.fromkeys(names, findings))
+    page = folder / "out" / "report.html"
+    page.parent.mkdir()
+    write_report([finished], store, page)
+    return Written(page, finished, post)
+
+
+def test_it_is_the_whole_grid(written):
+    results = written.finished.results
+    assert results.summary["dataset"].nunique() == 25
+    assert len(written.post["methods"]) == 12
+    assert len(results.sweeps) == 25 * 60
+    page = Page(written.html)
+    assert page.dangers == []
+    rows = page.table("Test ROC AUC [").rows
+    assert len(rows) == 25 * 14  # strong-to-strong training has three rounds
+    assert len(page.table("Gain over the supervisor").rows) == 25
+    assert len([table for table in page.tables if table.columns[0] == "split"]) == 25
+    assert written.html.count("<blockquote>") > 25 * 15
+
+
+def test_it_has_at_most_three_megabytes(written):
+    assert written.page.stat().st_size < MOST_BYTES
+
+
+def test_every_figure_has_its_files(written):
+    page = Page(written.html)
+    names = {figure.removeprefix("figure-") for figure in page.figures}
+    assert {path.stem for path in (written.page.parent / "figures").iterdir()} == names
+    assert len(names) > 10
+
+
+@needs_browser
+@pytest.mark.parametrize("width", [390, 1440])
+def test_it_is_no_wider_than_the_window(written, tmp_path, width):
+    found = seen(
+        written.html,
+        """
+        document.querySelectorAll("details").forEach(one => (one.open = true));
+        await later();
+        return [innerWidth, document.documentElement.scrollWidth, refused, fetched()];
+        """,
+        tmp_path,
+        width,
+    )
+    assert found == [width, width, [], []]
+
+
+def test_tables_for_a_paper(written, tmp_path):
+    for form, name in (("md", "tables.md"), ("latex", "tables.tex")):
+        write_tables([written.finished], tmp_path / name, form)
+        text = (tmp_path / name).read_text(encoding="utf-8")
+        assert text.count("twitter") > 20
+        assert "nan" not in text

@@ -1,0 +1,136 @@
+"""Tables for papers: what a Markdown parser reads, and LaTeX's own letters, are the texts that went in."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from markdown_it import MarkdownIt
+
+from outshine.report.papers import LONG, latex, markdown
+from outshine.report.sheets import Sheet
+
+EVIL = [
+    "strong_to_strong logconf rounds=2",
+    "_a_ __b__ *c* **d** ~~e~~ `f`",
+    "<script>alert(1)</script> <img src=x onerror=alert(2)>",
+    "[a](javascript:alert(1)) ![b](http://evil.example/x.png) [c][d]",
+    "https://evil.example www.evil.example a@b.example",
+    "a | b || c \\| d \\",
+    "&lt; &amp; &#65; # one - two",
+    "{a} $b$ %c% #d ^e ~f",
+    "\\input{/etc/passwd} \\write18{x} \\end{tabular}",
+    "* star [option] - dash -- two --- three",
+    "quotes ' \" ` `` '' ?` !`",
+    "−.012 [−.050, .031] ± ∞ → × Σ – …",
+    "1. one",
+    "+.193",
+    "> quote",
+    "line\nbreak\x1b[31m\u202e",
+]
+
+
+def sheets() -> list[Sheet]:
+    rows = [[text, str(number)] for number, text in enumerate(EVIL)]
+    return [
+        Sheet(f"Title {EVIL[1]}", ["name", "value [95 %]"], rows, right=["value [95 %]"]),
+        Sheet("Long", ["name", "value"], [[f"row {number}", ".5"] for number in range(LONG + 1)], right=["value"]),
+    ]
+
+
+def shown(text: str) -> str:
+    """As it is on the page: control characters written out, in one line."""
+    written = "".join(f"\\u{ord(letter):04x}" if letter in "\x1b\u202e" else letter for letter in text)
+    return " ".join(written.split())
+
+
+@pytest.mark.parametrize("name", EVIL)
+def test_markdown_reads_back_as_it_was(name):
+    text = markdown([(name, f"The answer: {name}", sheets())])
+    tokens = MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(text)
+    assert not [token for token in tokens if token.type.startswith(("html", "bullet", "ordered", "blockquote", "code"))]
+    inline = [token for token in tokens if token.type == "inline"]
+    plain = ["".join(child.content for child in token.children) for token in inline]
+    marks = {child.type for token in inline for child in token.children}
+    assert marks <= {"text", "text_special", "strong_open", "strong_close"}
+    cells = [
+        part for sheet in sheets() for part in (sheet.title, *sheet.columns, *(c for row in sheet.rows for c in row))
+    ]
+    assert plain == [shown(part) for part in (name, f"The answer: {name}", *cells)]
+    aligned = [token.attrs.get("style") for token in tokens if token.type == "th_open"]
+    assert aligned == [None, "text-align:right"] * 2
+
+
+def test_markdown_names_no_bare_address():
+    text = markdown([("x", "y", sheets())])
+    assert not re.search(r"https?://|www\.", text)
+
+
+LETTERS = {
+    **{f"\\{letter}": letter for letter in "&%$#_{}"},
+    "\\textbackslash{}": "\\",
+    "\\textasciitilde{}": "~",
+    "\\textasciicircum{}": "^",
+    "\\textless{}": "<",
+    "\\textgreater{}": ">",
+    "\\textbar{}": "|",
+    "\\symbol{34}": '"',
+    "\\textasciigrave{}": "`",
+    "\\textquotesingle{}": "'",
+    "\\ldots{}": "…",
+    "{[}": "[",
+    "{]}": "]",
+    "{*}": "*",
+    "{-}": "-",
+    "--": "–",
+    "$-$": "−",
+    "$\\pm$": "±",
+    "$\\infty$": "∞",
+    "$\\to$": "→",
+    "$\\times$": "×",
+    "$\\Sigma$": "Σ",
+}
+TOKEN = re.compile("|".join([*map(re.escape, sorted(LETTERS, key=len, reverse=True)), r"[^\\{}$&#%_^~\[\]*\"`'<>|-]"]))
+
+
+def untexed(text: str) -> str:
+    """What LaTeX sets. Whatever is not one of the known spellings, such as a bare `\\`, `{` or `$`, is an error."""
+    found, place = [], 0
+    while place < len(text):
+        token = TOKEN.match(text, place)
+        assert token, f"LaTeX would obey {text[place : place + 20]!r}"
+        found.append(LETTERS.get(token[0], token[0]))
+        place = token.end()
+    return "".join(found)
+
+
+def test_latex_sets_what_was_given():
+    text = latex([("a_b & c", "It is 50 % [x].", sheets())])
+    (table,) = re.findall(
+        r"\\begin\{tabular\}\{lr\}\n\\toprule\n(.*?) \\\\\n\\midrule\n(.*?)\n\\bottomrule", text, re.DOTALL
+    )
+    head, body = table
+    assert [untexed(cell) for cell in head.split(" & ")] == ["name", "value [95 %]"]
+    rows = [line.removesuffix(" \\\\") for line in body.split("\n")]
+    assert [[untexed(cell) for cell in re.split(r" & (?=\d+$)", row)] for row in rows] == [
+        [shown(name), str(number)] for number, name in enumerate(EVIL)
+    ]
+    assert "\\caption{Title" in text
+    assert untexed(re.findall(r"\\section\*\{(.*)\}", text)[0]) == "a_b & c"
+    assert untexed("It is 50 \\% {[}x{]}.") in "It is 50 % [x]."
+
+
+def test_a_long_latex_table_breaks_over_pages():
+    text = latex([("x", "y", sheets())])
+    assert text.count("\\begin{longtable}{lr}") == text.count("\\end{longtable}") == 1
+    assert text.count("\\endhead") == 1
+    assert text.count("\\begin{table}") == text.count("\\end{table}") == text.count("\\end{tabular}") == 1
+    for name in ("toprule", "midrule", "bottomrule"):
+        assert f"\\{name}" in text
+    assert "\\hline" not in text
+
+
+def test_the_check_of_latex_finds_what_is_not_escaped():
+    for bad in ("a_b", "50 %", "\\input{x}", "$x$", "{x}", "#1", "a & b", "x^2"):
+        with pytest.raises(AssertionError, match="would obey"):
+            untexed(bad)

@@ -21,7 +21,7 @@ from outshine.execution.run import by_model
 from outshine.stages.keep import Keep
 from outshine.stages.predictor import PREDICTED_SPLITS, Predictor
 from outshine.stages.prepare import Prepare
-from outshine.stages.trajectory import Trajectory
+from outshine.stages.trajectory import FILES, Trajectory
 from outshine.studies.expand import Experiment, expand, resolve_study
 from outshine.studies.parse import parse_study
 
@@ -81,10 +81,11 @@ def _write(stage: Stage, store: Store, folder: Path, rows: dict[str, pd.DataFram
         (folder / "summary.json").write_text(json.dumps({**kept, "notes": []}))
     elif isinstance(stage, Trajectory):
         own = stage.run_again.predictions(store)
-        test = own.loc[own["split"] == "test", ["id", "log_odds"]]
-        worse = test.assign(log_odds=-test["log_odds"])
-        both = pd.concat([test.assign(step=2), worse.assign(step=4)])
-        both.to_parquet(folder / "trajectory.parquet", index=False)
+        for split, name in FILES.items():
+            first = own.loc[own["split"] == split, ["id", "log_odds"]]
+            worse = first.assign(log_odds=-first["log_odds"])
+            both = pd.concat([first.assign(step=2), worse.assign(step=4)])
+            both.to_parquet(folder / name, index=False)
 
 
 def _predictions(stage: Predictor, rows: pd.DataFrame, signal: Signal) -> pd.DataFrame:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from outshine.analysis.diagnostics import mean_over_seeds
 from outshine.analysis.rounds import strong_train_gain
 from outshine.analysis.trajectories import overfitting, selection_sensitivity
-from outshine.report.words import auroc_text, contender_name, decimal_text, interval_text, pgr_text
+from outshine.report.words import amount_text, auroc_text, contender_name, decimal_text, interval_text, pgr_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -135,6 +134,4 @@ def diagnostics_sheet(diagnostics: pd.DataFrame) -> Sheet:
 def _amount(row: pd.Series, name: str) -> str:
     """A mean with its interval; without one where there is a single dataset."""
     value, low, high = (row[f"{name}{end}"] for end in ("", "_low", "_high"))
-    if math.isnan(value) or math.isinf(low) or math.isinf(high):
-        return decimal_text(value)
-    return f"{decimal_text(value)} [{decimal_text(low)}, {decimal_text(high)}]"
+    return amount_text(value, low, high)

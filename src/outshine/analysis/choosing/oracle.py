@@ -17,8 +17,8 @@ SPLITS = 10
 
 
 class Oracle(NamedTuple):
-    """`aurocs` [m] on all of test; `half_aurocs` [m] means over halves of test; `nested`: the mean AUROC, on one half of
-    test, of the candidate that was best on the other. The last two are NaN where a half lacks a class."""
+    """`aurocs` [m] on all of test; `half_aurocs` [m] means over halves of test; `nested`: the mean AUROC, on one half
+    of test, of the candidate that was best on the other. The last two are NaN where a half lacks a class."""
 
     aurocs: Floats
     half_aurocs: Floats

@@ -17,7 +17,16 @@ from outshine.metrics.paired_estimates import mean_interval
 
 POOLED_COLUMNS = (
     *("study", "kind", "dataset", "rule", "n", "num_datasets", "num_seeds", "num_choices", "over"),
-    *("regret", "regret_low", "regret_high", "nested_regret", "nested_low", "nested_high", "auroc", "hit"),
+    *(
+        "regret",
+        "regret_low",
+        "regret_high",
+        "nested_regret",
+        "nested_regret_low",
+        "nested_regret_high",
+        "auroc",
+        "hit",
+    ),
 )
 """`dataset` empty: over all unsaturated datasets. `over`: what the 95 % intervals are over, datasets or seeds; empty: there
 is one of them only, and the limits are NaN. The other columns are means of those of REGRET_COLUMNS."""
@@ -130,8 +139,8 @@ def _means(part: pd.DataFrame) -> dict[str, float]:
         "regret_low": float(np.maximum(0.0, regret.low)),  # unknown stays unknown
         "regret_high": regret.high,
         "nested_regret": nested.value,
-        "nested_low": nested.low,
-        "nested_high": nested.high,
+        "nested_regret_low": nested.low,
+        "nested_regret_high": nested.high,
         "auroc": float(part["auroc"].mean()),
         "hit": float(part["hit"].mean()),
     }

@@ -9,8 +9,12 @@ import numpy as np
 import pandas as pd
 
 from outshine.analysis.choosing.choice import Choice, Rows
+from outshine.analysis.choosing.regret import regrets
+from outshine.analysis.choosing.trusted import DRAWS
 from outshine.analysis.contenders import Contender, contenders, labels
 from outshine.analysis.reading.artefacts import Reader, method_facts, run_facts
+from outshine.core.errors import DataError
+from outshine.core.store import Store
 from outshine.stages.predictor import Predictor
 from outshine.stages.trajectory import Trajectory
 from outshine.studies.expand import Experiment
@@ -46,6 +50,23 @@ def read_choices(experiments: Sequence[Experiment], reader: Reader, saturated: M
             if one.trajectory is not None:
                 twins = [other.trajectory for other in own if other.who == one.who and other.run.seed != one.run.seed]
                 yield _among_checkpoints(one, [twin for twin in twins if twin], reader, saturated)
+
+
+def read_regrets(
+    study: str, experiments: Sequence[Experiment], store: Store, summary: pd.DataFrame, num_draws: int = DRAWS
+) -> pd.DataFrame:
+    """What every way to choose loses in a finished study, columns REGRET_COLUMNS; `summary`: of its results.
+
+    Raises DataError where there is nothing to choose.
+    """
+    saturated = {str(name): bool(own.any()) for name, own in summary.groupby("dataset")["saturated"]}
+    found = regrets(study, read_choices(experiments, Reader(store), saturated), num_draws)
+    if found.empty:
+        raise DataError(
+            f"the study '{study}' has one method a dataset and no trajectories, so that there is nothing to choose; "
+            "run it with several methods or losses (--loss logconf,xent), or with --trajectories"
+        )
+    return found
 
 
 def _students(experiments: Sequence[Experiment]) -> list[_Student]:

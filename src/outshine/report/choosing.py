@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 _CANDIDATES = {"method": "methods", "checkpoint": "checkpoints of a student"}
 _FLATTERED = (
-    "The oracle is chosen on test itself: its AUROC, and with it every regret, is too high on average. One that is chosen "
-    "on one half of test and measured on the other is, on average, not too high; against it the rule loses {nested}. The "
-    "truth lies in between."
+    "The oracle is chosen on test itself: its AUROC, and with it every regret, is too high on average. One that is "
+    "chosen on one half of test and measured on the other is not too high on average; against it the rule loses "
+    "{nested}. The truth lies in between."
 )
 
 
@@ -41,8 +41,9 @@ def choosing_sentences(regrets: pd.DataFrame, pooled: pd.DataFrame, kind: Kind) 
     nested = "an unknown amount (test is too small to be halved)"
     if not math.isnan(rule["nested_regret"]):
         nested = amount_text(*(rule[f"nested_regret{end}"] for end in ("", "_low", "_high")))
+    best = f"the best label-free rule, {TITLES[worth.rule]}"
     told = [
-        f"To choose among {_CANDIDATES[kind]}, the best label-free rule, {TITLES[worth.rule]}, is worth {_worth(worth)}.",
+        f"To choose among {_CANDIDATES[kind]}, {best}, is worth {_worth(worth)}.",
         _losses(worth, rows),
         _settled(worth),
         f"It is the best of {len(free)} rules on these same results, which flatters it." if len(free) > 1 else "",

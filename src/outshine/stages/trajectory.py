@@ -21,8 +21,8 @@ FILES = {"test": "trajectory.parquet", "val": "trajectory_val.parquet"}
 
 
 class Trajectory(Stage):
-    """The same run once more, alone, with test and val predicted at every validation: to the same bits, or where the run
-    was in a cohort up to rounding.
+    """The same run once more, alone, with test and val predicted at every validation: to the same bits, or where the
+    run was in a cohort up to rounding.
 
     Writes `trajectory.parquet` (step: optimizer updates made, id, log_odds of test rows) and `trajectory_val.parquet`
     (the same of val rows: what choosing a checkpoint by trusted labels would have seen). For looking at only: the run

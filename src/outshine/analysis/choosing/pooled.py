@@ -15,21 +15,11 @@ from outshine.analysis.choosing.rules import RANDOM
 from outshine.metrics.intervals import Interval
 from outshine.metrics.paired_estimates import mean_interval
 
-POOLED_COLUMNS = (
-    *("study", "kind", "dataset", "rule", "n", "num_datasets", "num_seeds", "num_choices", "over"),
-    *(
-        "regret",
-        "regret_low",
-        "regret_high",
-        "nested_regret",
-        "nested_regret_low",
-        "nested_regret_high",
-        "auroc",
-        "hit",
-    ),
-)
-"""`dataset` empty: over all unsaturated datasets. `over`: what the 95 % intervals are over, datasets or seeds; empty: there
-is one of them only, and the limits are NaN. The other columns are means of those of REGRET_COLUMNS."""
+_NAMES = ("study", "kind", "dataset", "rule", "n", "num_datasets", "num_seeds", "num_choices", "over")
+_NESTED = ("nested_regret", "nested_regret_low", "nested_regret_high")
+POOLED_COLUMNS = (*_NAMES, "regret", "regret_low", "regret_high", *_NESTED, "auroc", "hit")
+"""`dataset` empty: over all unsaturated datasets. `over`: what the 95 % intervals are over, datasets or seeds; empty:
+there is one of them only, and the limits are NaN. The other columns are means of those of REGRET_COLUMNS."""
 
 
 def pooled_regrets(frame: pd.DataFrame) -> pd.DataFrame:

@@ -23,11 +23,15 @@ REGRET_COLUMNS = (
     *("saturated", "num_candidates", "rule", "n", "choice", "hit", "auroc"),
     *("oracle", "oracle_auroc", "regret", "nested_auroc", "nested_regret"),
 )
-"""`kind`: method or checkpoint. `rule`: of RULES, or `trusted` with `n` labels (else 0). `choice`: the candidate that is
-picked, empty where lots are drawn; `hit`: how often the oracle's; `auroc`: what it has on test, on average. `oracle`,
-`oracle_auroc`: the highest on test; `regret` = oracle_auroc − auroc. `nested_auroc`: an oracle that is chosen on one half
-of test and measured on the other; `nested_regret`: that less the choice's mean AUROC on halves (NaN: test is too small).
+"""`kind`: method or checkpoint. `rule`: of RULES, or `trusted` with `n` labels (else 0). `choice`: the candidate that
+is picked, empty where lots are drawn; `hit`: how often it is the oracle's; `auroc`: what it has on test, on average.
+`oracle`, `oracle_auroc`: the highest on test; `regret` = oracle_auroc − auroc. `nested_auroc`: an oracle that is chosen
+on one half of test and measured on the other; `nested_regret`: that less the choice's mean AUROC on halves (NaN: test
+is too small to be halved).
 """
+
+MEASURES = ("regret", "nested_regret", "auroc", "hit")
+"""The columns whose means tables and figures show."""
 
 
 def regrets(study: str, choices: Iterable[Choice], num_draws: int = DRAWS) -> pd.DataFrame:
@@ -77,18 +81,15 @@ def _worth(choice: Choice, oracle: Oracle, picked: Floats) -> dict[str, Any]:
 
 
 def mean_regrets(frame: pd.DataFrame) -> pd.DataFrame:
-    """Each rule and budget on each dataset and seed, the mean over what is chosen (the runs whose checkpoints are).
+    """Each rule and budget on each dataset and seed, the mean over its choices (each student has its checkpoints).
 
-    `frame`: rows of REGRET_COLUMNS; columns kind, dataset, saturated, data_seed, seed, rule, n, num_choices, then means.
+    `frame`: rows of REGRET_COLUMNS. Columns kind, dataset, saturated, data_seed, seed, rule, n, num_choices, MEASURES.
     """
     keys = ["kind", "dataset", "saturated", "data_seed", "seed", "rule", "n"]
     grouped = frame.groupby(keys, sort=False)
     means = grouped[list(MEASURES)].mean()
     means.insert(0, "num_choices", grouped.size())
     return means.reset_index()
-
-
-MEASURES = ("regret", "nested_regret", "auroc", "hit")
 
 
 def rounded(values: np.ndarray) -> np.ndarray:

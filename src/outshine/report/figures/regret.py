@@ -38,8 +38,8 @@ class Line(NamedTuple):
 def regret_by_labels(frame: pd.DataFrame, floor: str, note: str = "", name: str = "regret") -> Figure:
     """Regret in test ROC AUC by number of trusted labels; a panel a dataset, in the order of the rows.
 
-    `frame`: columns dataset (the panel's title), label (of a label-free rule; empty: trusted labels), n (how many, above
-    0; ignored for rules), regret, regret_low, regret_high. The limits of trusted labels are a band, those of rules bars
+    `frame`: columns dataset (the panel's title), label (of a label-free rule; empty: trusted labels), n (how many;
+    ignored for rules), regret, regret_low, regret_high. The limits of trusted labels are a band, those of rules bars
     to the right, where no budget is; unknown limits are not drawn. The rule called `floor` is grey and dotted. `note`:
     what the limits are. Raises DataError on no rows or two for one dataset, label and n.
     """

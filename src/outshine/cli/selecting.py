@@ -27,7 +27,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def select(
-    study: PlaceArgument = None, store: StoreOption = None, out: FolderOption = None, draws: DrawsOption = 500
+    study: PlaceArgument = None, store: StoreOption = None, out: FolderOption = None, draws: DrawsOption = 1000
 ) -> None:
     """How well label-free rules, or n trusted labels, pick a method or checkpoint of a finished study. Trains nothing.
 

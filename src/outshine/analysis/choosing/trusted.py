@@ -10,7 +10,7 @@ from outshine.analysis.choosing.choice import shares
 from outshine.core.rng import numpy_rng
 from outshine.metrics.auroc import Bools, Floats
 
-DRAWS = 500
+DRAWS = 1000
 """Random sets of rows for each budget."""
 
 _STEPS = (1, 2, 5)

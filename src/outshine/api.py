@@ -6,10 +6,12 @@ from pathlib import Path
 
 from outshine.analysis.results import Results
 from outshine.core.progress import Progress
+from outshine.core.runtime import Runtime
 from outshine.core.stores import open_store
 from outshine.execution.run import run_study
 from outshine.execution.team import together
 from outshine.report.write import check_writable, write_outputs
+from outshine.stages.loaded import Loaded
 from outshine.studies.study import Study
 
 
@@ -36,3 +38,20 @@ def run(
         if out is not None and team.leads:
             write_outputs(finished, opened, Path(out))
         return finished.results
+
+
+def load(
+    key: str,
+    store: Path | str | None = None,
+    *,
+    model: str | None = None,
+    trust_remote_code: str | None = None,
+    runtime: Runtime | None = None,
+) -> Loaded:
+    """A finished supervisor, ceiling, student, control or probe, by its key or the beginning of it.
+
+    Keys are in the column `key` of `Results.scores`, and `outshine ls` lists them. `store` as for `run`; the other
+    arguments: see `Loaded`. Raises StoreError where no artefact, or several, have such a key, or it is of another kind.
+    """
+    opened = open_store(store)
+    return Loaded(opened, opened.find(key), model=model, trust_remote_code=trust_remote_code, runtime=runtime)

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from outshine.analysis.results import Results
-    from outshine.api import load, run
+    from outshine.api import load, run, select
     from outshine.core.errors import OutshineError
     from outshine.stages.loaded import Loaded
     from outshine.studies.study import Study
 
-__all__ = ["Loaded", "OutshineError", "Results", "Study", "load", "run"]
+__all__ = ["Loaded", "OutshineError", "Results", "Study", "load", "run", "select"]
 
 _HOMES = {
     "Loaded": "outshine.stages.loaded",
@@ -27,6 +27,7 @@ _HOMES = {
     "Study": "outshine.studies.study",
     "load": "outshine.api",
     "run": "outshine.api",
+    "select": "outshine.api",
 }
 
 

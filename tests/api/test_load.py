@@ -255,7 +255,7 @@ def test_files_that_do_not_belong_together_are_told(ran, tmp_path):
     key = key_of(ran, WHO["student"])
     folder = copy_of(ran, key, tmp_path)
     load = lambda: outshine.load(key, store=tmp_path / "store")  # noqa: E731
-    with pytest.raises(StoreError, match="the texts of .* are not in"):
+    with pytest.raises(StoreError, match=r"the texts of .* are not in"):
         load().texts  # noqa: B018
     adapter = "adapter/adapter_model.safetensors"
     tensors = load_file(folder / adapter)
@@ -279,7 +279,7 @@ def test_files_that_do_not_belong_together_are_told(ran, tmp_path):
         load().predict_proba(["a"])
     (folder / "classifier.json").write_text("{}")
     resized(folder, "classifier.json")
-    with pytest.raises(StoreError, match="classifier.json of .*'model' is missing"):
+    with pytest.raises(StoreError, match=r"classifier.json of .*'model' is missing"):
         load().predict_proba(["a"])
 
 

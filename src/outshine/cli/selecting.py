@@ -33,11 +33,9 @@ def select(
 
     Example: outshine select outshine-out
     """
-    from outshine.analysis.choosing.pooled import pooled_regrets
-    from outshine.analysis.reading.choices import read_regrets
     from outshine.cli.show import console, sheet
     from outshine.core.files import user_path
-    from outshine.execution.run import read_study
+    from outshine.execution.selecting import select_in
     from outshine.report import choosing
     from outshine.report.write import check_writable, write_choosing
 
@@ -45,9 +43,7 @@ def select(
     opened = open_store(store)
     built = study_at(place, opened)
     folder = out or (place if place.is_dir() else Path(f"{built.name}-select"))
-    finished = read_study(built, opened)
-    regrets = read_regrets(built.name, finished.experiments, opened, finished.results.summary, draws)
-    pooled = pooled_regrets(regrets)
+    regrets, pooled = select_in(built, opened, draws)
     check_writable(folder)
     write_choosing(regrets, pooled, choosing.regret_plates(pooled), folder)
     screen = console()

@@ -58,11 +58,8 @@ def test_a_notebook_is_one_that_jupyter_opens(path: Path) -> None:
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
 def test_its_links_lead_somewhere_and_name_nothing_of_the_place_where_it_was_written(path: Path) -> None:
-    text = "".join(
-        line
-        for cell in read(path)["cells"]
-        for line in [*cell["source"], *sum(map(texts_of, [cell.get("outputs", [])]), [])]
-    )
+    cells = read(path)["cells"]
+    text = "".join(line for cell in cells for line in [*cell["source"], *texts_of(cell.get("outputs", []))])
     for target in LINK.findall(text):
         assert re.match(r"[a-z]+:", target) or (FOLDER / target.partition("#")[0]).resolve().exists(), target
     for pattern in FOREIGN:

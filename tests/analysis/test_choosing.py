@@ -165,8 +165,8 @@ def test_a_perfect_rule_and_the_worst():
     noise = np.random.default_rng(0).normal(size=60)
     on_test = np.stack([gain * (2 * y_test - 1) + noise for gain in (2.0, 1.0, 0.1)])
     weak = np.where(y_val, 0.9, 0.1)
-    one = choice(m=3, v=40, t=60, on_val=on_val, on_test=on_test, p_weak=weak, twins=-on_val[None])
-    one = one._replace(val=rows(y_val), test=rows(y_test))
+    one = choice(m=3, v=40, t=60, on_val=on_val, on_test=on_test, p_weak=weak)
+    one = one._replace(val=rows(y_val), test=rows(y_test), twins=-on_val[None])
     frame = regrets("s", [one], num_draws=10).set_index("rule")
     aurocs = [roc_auc_score(y_test, own) for own in on_test]
     assert aurocs[0] > aurocs[1] > aurocs[2]

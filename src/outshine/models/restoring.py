@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from outshine.models.tiny import TINY_MODELS
 
 Files = Callable[[str], Path]
 """Where a file of the artefact lies, by its name in it."""
+
+_IDENTITY = re.compile(r"hub:[^@\s]+@[\w.-]+|sha256:[0-9a-f]{64}")
 
 
 def load_classifier(spec: ClassifierSpec, files: Files, device: torch.device) -> Classifier:
@@ -49,6 +52,8 @@ def find_base(ref: ModelRef, place: str | None = None, trust_remote_code: str | 
     `trust_remote_code` repeats the model's name where its repository's code is to be run: the artefact may be another
     person's. Raises ModelError where it is needed and missing, and where other weights lie there.
     """
+    if not _IDENTITY.fullmatch(ref.identity):
+        raise ModelError(f"'{ref.identity}' names no model: hub:REPOSITORY@COMMIT or sha256:DIGEST is expected")
     exact = ref.identity.rpartition("@")[2]
     hub = ref.identity.startswith("hub:")
     name = ref.identity.removeprefix("hub:").rpartition("@")[0] if hub else ref.name

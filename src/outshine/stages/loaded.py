@@ -149,11 +149,11 @@ class Loaded:
         cannot be written.
         """
         spec, target = self.spec, user_path(folder)
-        names = [name for name in self.record["files"] if Path(name).name in _PRETRAINED]
         try:
             target.mkdir(parents=True, exist_ok=True)
-            for name in names:
-                shutil.copyfile(self._store.file(self.key, name), target / Path(name).name)
+            for name in _PRETRAINED:
+                if name in self.record["files"]:
+                    shutil.copyfile(self._store.file(self.key, name), target / Path(name).name)
         except OSError as error:
             raise StoreError(f"cannot write {spec.name} to the folder {target} ({error.strerror})") from None
         return target
@@ -183,8 +183,8 @@ class Loaded:
 
 
 _PRETRAINED = (
-    *("adapter_config.json", "adapter_model.safetensors", "model.safetensors", "config.json"),
-    *("head.safetensors", "classifier.json"),
+    *("adapter/adapter_config.json", "adapter/adapter_model.safetensors"),
+    *("model/config.json", "model/model.safetensors", "head.safetensors", "classifier.json"),
 )
 
 

@@ -68,7 +68,10 @@ def write_report(finished: Finished, store: Store, page: Path) -> list[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         drawn = _write_page(finished, store, page)
-        _write_figures(drawn, folder)
+        for plate in drawn:
+            vector, raster = svg(plate.figure), png(plate.figure)
+            _whole(folder / f"{plate.name}.svg", lambda path, text=vector: path.write_text(text, encoding="utf-8"))
+            _whole(folder / f"{plate.name}.png", lambda path, data=raster: path.write_bytes(data))
     except OSError as error:
         raise _cannot_write(page.parent, error) from error
     return [page, *(folder / f"{plate.name}.{end}" for plate in drawn for end in ("svg", "png"))]
@@ -81,17 +84,13 @@ def write_choosing(regrets: pd.DataFrame, pooled: pd.DataFrame, drawn: Sequence[
         folder.mkdir(parents=True, exist_ok=True)
         _write_frame(out / "regret", regrets)
         _write_frame(out / "regret_pooled", pooled)
-        _write_figures(drawn, folder)
+        for plate in drawn:
+            vector, raster = svg(plate.figure), png(plate.figure)
+            _whole(folder / f"{plate.name}.svg", lambda path, text=vector: path.write_text(text, encoding="utf-8"))
+            _whole(folder / f"{plate.name}.png", lambda path, data=raster: path.write_bytes(data))
     except OSError as error:
         raise _cannot_write(out, error) from error
     return out
-
-
-def _write_figures(drawn: Sequence[Plate], folder: Path) -> None:
-    for plate in drawn:
-        vector, raster = svg(plate.figure), png(plate.figure)
-        _whole(folder / f"{plate.name}.svg", lambda path, text=vector: path.write_text(text, encoding="utf-8"))
-        _whole(folder / f"{plate.name}.png", lambda path, data=raster: path.write_bytes(data))
 
 
 def _write_page(finished: Finished, store: Store, page: Path) -> list[Plate]:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.special import expit
+from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
 from outshine.analysis.choosing.choice import Choice, Rows, shares
@@ -223,6 +224,22 @@ def test_the_oracle_is_flattered_and_the_nested_one_is_not():
     assert plain.mean() > 0.02
     assert abs(nested.mean()) < 3 * nested.std(ddof=1) / math.sqrt(60)
     assert nested.std() > 0
+
+
+def test_the_truth_lies_between_the_two_regrets():
+    """Candidates of known AUROC Φ(d/√2), the first one chosen: on average nested ≤ true ≤ plain, both strictly here."""
+    shifts = np.array([1.0, 1.1, 1.2, 1.3, 1.4])
+    true = norm.cdf(1.4 / math.sqrt(2)) - norm.cdf(1.0 / math.sqrt(2))
+    y = np.arange(100) % 2 == 0
+    plain, nested = [], []
+    for seed in range(150):
+        noise = np.random.default_rng(seed).normal(size=(5, 100))
+        oracle = ask_oracle(choice(m=5, t=100, test=rows(y), on_test=shifts[:, None] * y + noise))
+        plain.append(oracle.aurocs.max() - oracle.aurocs[0])
+        nested.append(oracle.nested - oracle.half_aurocs[0])
+    error = np.std(plain, ddof=1) / math.sqrt(150)
+    assert np.mean(nested) < true - 2 * error
+    assert np.mean(plain) > true + 2 * error
 
 
 def test_a_clear_winner_is_found_by_both_oracles():

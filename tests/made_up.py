@@ -22,7 +22,7 @@ from outshine.execution.run import by_model
 from outshine.stages.keep import Keep
 from outshine.stages.predictor import PREDICTED_SPLITS, Predictor
 from outshine.stages.prepare import Prepare
-from outshine.stages.trajectory import Trajectory
+from outshine.stages.trajectory import FILES, Trajectory
 from outshine.studies.expand import Experiment, Resolution, expand, resolve_study
 from outshine.studies.parse import parse_study
 
@@ -90,11 +90,12 @@ def _write(
         (folder / "summary.json").write_text(json.dumps({**kept, "notes": []}))
     elif isinstance(stage, Trajectory):
         own = stage.run_again.predictions(store)
-        test = own.loc[own["split"] == "test", ["id", "log_odds"]]
-        worse = test.assign(log_odds=-test["log_odds"])
         steps = [step for step in range(1, updates + 1) if _validated(step, updates)]
-        several = [(test if step == 2 else worse).assign(step=step) for step in steps]
-        pd.concat(several).to_parquet(folder / "trajectory.parquet", index=False)
+        for split, name in FILES.items():
+            first = own.loc[own["split"] == split, ["id", "log_odds"]]
+            worse = first.assign(log_odds=-first["log_odds"])
+            several = [(first if step == 2 else worse).assign(step=step) for step in steps]
+            pd.concat(several).to_parquet(folder / name, index=False)
 
 
 def _validated(step: int, updates: int) -> bool:

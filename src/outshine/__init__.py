@@ -3,6 +3,8 @@
 >>> import outshine
 >>> results = outshine.run(outshine.Study(datasets=["tiny-home"], weak="tiny/weak", strong="tiny/strong"))
 >>> results.summary[["dataset", "weak_auroc", "student_auroc", "ceiling_auroc", "pgr"]]
+>>> student = outshine.load(results.scores.query("role == 'student'")["key"].iloc[0])
+>>> student.predict_proba(["a text", "another text"])
 """
 
 from __future__ import annotations
@@ -11,17 +13,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from outshine.analysis.results import Results
-    from outshine.api import run
+    from outshine.api import load, run, select
     from outshine.core.errors import OutshineError
+    from outshine.stages.loaded import Loaded
     from outshine.studies.study import Study
 
-__all__ = ["OutshineError", "Results", "Study", "run"]
+__all__ = ["Loaded", "OutshineError", "Results", "Study", "load", "run", "select"]
 
 _HOMES = {
+    "Loaded": "outshine.stages.loaded",
     "OutshineError": "outshine.core.errors",
     "Results": "outshine.analysis.results",
     "Study": "outshine.studies.study",
+    "load": "outshine.api",
     "run": "outshine.api",
+    "select": "outshine.api",
 }
 
 

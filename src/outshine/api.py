@@ -6,10 +6,13 @@ from pathlib import Path
 
 from outshine.analysis.results import Results
 from outshine.core.progress import Progress
+from outshine.core.runtime import Runtime
 from outshine.core.stores import open_store
 from outshine.execution.run import run_study
+from outshine.execution.selecting import Selected, select_in
 from outshine.execution.team import together
 from outshine.report.write import check_writable, write_outputs
+from outshine.stages.loaded import Loaded
 from outshine.studies.study import Study
 
 
@@ -36,3 +39,30 @@ def run(
         if out is not None and team.leads:
             write_outputs(finished, opened, Path(out))
         return finished.results
+
+
+def select(study: Study, store: Path | str | None = None, *, num_draws: int | None = None) -> Selected:
+    """How well label-free rules, or n trusted labels, would have picked a method or checkpoint of a study that ran.
+
+    Frames `regret` and `pooled`, the tables of `outshine select`. Trains nothing; the ground truth of val and test is
+    used for this look back alone. `num_draws`: random sets of rows for each n (default 1,000). Raises DataError where
+    the store lacks a part of the study, or there is nothing to choose.
+    """
+    return select_in(study, open_store(store), num_draws)
+
+
+def load(
+    key: str,
+    store: Path | str | None = None,
+    *,
+    model: str | None = None,
+    trust_remote_code: str | None = None,
+    runtime: Runtime | None = None,
+) -> Loaded:
+    """A finished supervisor, ceiling, student, control or probe, by its key or the beginning of it.
+
+    Keys are in the column `key` of `Results.scores`, and `outshine ls` lists them. `store` as for `run`; the other
+    arguments: see `Loaded`. Raises StoreError where no artefact, or several, have such a key, or it is of another kind.
+    """
+    opened = open_store(store)
+    return Loaded(opened, opened.find(key), model=model, trust_remote_code=trust_remote_code, runtime=runtime)

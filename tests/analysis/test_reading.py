@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from made_up import results
 
+from made_up import results
 from outshine.analysis.compare import compare
 from outshine.analysis.controls import against
 from outshine.analysis.results import Results

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from doc_pages import ROOT, Block, all_blocks
+from doc_pages import ROOT, all_blocks
 from strangers import environment, files, run_all
 
 # The folders of built-in plugins as if the new files lay in them.
@@ -22,14 +22,19 @@ for folder in Path("src/outshine").rglob("*"):
 """
 
 
-@pytest.mark.parametrize(
-    "block", [block for block in all_blocks("python") if block.file is None], ids=lambda block: block.where
-)
-def test_an_example_runs(block: Block, tmp_path: Path, monkeypatch, capsys) -> None:
+EXAMPLES = [block for block in all_blocks("python") if block.file is None]
+
+
+@pytest.mark.parametrize("page", dict.fromkeys(block.page for block in EXAMPLES))
+def test_the_examples_of_a_page_run(page: str, tmp_path: Path, monkeypatch, capsys) -> None:
+    """One after the other, as one session in an empty folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OUTSHINE_STORE", str(tmp_path / "store"))
-    exec(compile(block.text, block.where, "exec"), {"__name__": "__main__"})
-    assert "tiny-home" in capsys.readouterr().out
+    session = {"__name__": "__main__"}
+    for block in EXAMPLES:
+        if block.page == page:
+            exec(compile(block.text, block.where, "exec"), session)
+            assert "tiny-home" in capsys.readouterr().out, block.where
 
 
 def places() -> list[tuple[str, str]]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
+from sklearn.metrics import roc_auc_score
 from test_control import lab, truth  # noqa: F401  # fixtures
 
 from outshine.core.stage import Context
-from outshine.stages.trajectory import Trajectory
+from outshine.stages.trajectory import FILES, Trajectory
+from outshine.training.validation import harden
 
 
 class Killed(BaseException):
@@ -34,12 +36,28 @@ def test_it_ends_where_the_run_ended_and_passes_the_chosen_weights(executor, stu
     pd.testing.assert_series_equal(then.sort_index(), own.sort_index(), check_exact=True)
 
 
+def test_val_is_kept_as_validation_saw_it(executor, student):
+    """The AUROC against the weak labels at each update is that of the curve."""
+    trajectory = Trajectory(run_again=student)
+    executor.run([trajectory])
+    curve = trajectory.read_curve(executor.store).set_index("step")["val_auroc"]
+    tracked = trajectory.read(executor.store, "val")
+    own = student.predictions(executor.store)
+    assert set(tracked["id"]) == set(own.loc[own["split"] == "val", "id"])
+    weak = student.labels.read_labels(executor.store)
+    for step, part in tracked.groupby("step"):
+        p = weak.loc[part["id"]].to_numpy()
+        found = roc_auc_score(harden(p, part["id"].tolist()).y, part["log_odds"])
+        assert found == pytest.approx(curve[step], abs=1e-12)
+    assert sorted(tracked["step"].unique()) == curve.dropna().index.tolist()
+
+
 def test_taken_up_again_it_is_whole_and_the_same(executor, student, monkeypatch):
     import outshine.training.predict as predicting
 
     whole = Trajectory(run_again=student)
     executor.run([whole])
-    expected = whole.read(executor.store)
+    expected = {split: whole.read(executor.store, split) for split in FILES}
 
     calls = []
     real = predicting.predict
@@ -61,7 +79,8 @@ def test_taken_up_again_it_is_whole_and_the_same(executor, student, monkeypatch)
     assert (context.work / "checkpoint.safetensors").exists()
     monkeypatch.setattr(predicting, "predict", real)
     whole.run(context)
-    pd.testing.assert_frame_equal(pd.read_parquet(context.folder / "trajectory.parquet"), expected, check_exact=True)
+    for split, name in FILES.items():
+        pd.testing.assert_frame_equal(pd.read_parquet(context.folder / name), expected[split], check_exact=True)
 
 
 def test_a_finished_run_comes_first(student):

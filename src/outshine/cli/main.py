@@ -15,6 +15,7 @@ from outshine.cli import (
     planning,
     reporting,
     running,
+    selecting,
     shelving,
     storing,
     tidying,
@@ -36,6 +37,7 @@ watching.add_to(app)
 planning.add_to(app)
 reporting.add_to(app)
 comparing.add_to(app)
+selecting.add_to(app)
 shelving.add_to(app)
 storing.add_to(app)
 tidying.add_to(app)

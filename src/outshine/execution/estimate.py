@@ -168,7 +168,7 @@ class Estimator:
 def _finetune_rows(stage: Finetune, rows: Mapping[str, int], watched: bool) -> tuple[int, int]:
     """Rows that are trained on and rows that are predicted: epochs; validations and the predictions at the end.
 
-    `watched`: a trajectory, which predicts test at every validation and nothing at the end.
+    `watched`: a trajectory, which predicts test, and val once more, at every validation and nothing at the end.
     """
     training = stage.training
     kept = Counter({split: rows[split] for split in (stage.train_split, "val")})
@@ -177,7 +177,8 @@ def _finetune_rows(stage: Finetune, rows: Mapping[str, int], watched: bool) -> t
             kept[split] -= round(stage.keep.drop * rows[split])
     updates = num_updates(kept[stage.train_split], training.batch_size, training.epochs)
     validations = -(-updates // training.eval_every)
-    predicted = validations * rows["test"] if watched else sum(rows[split] for split in PREDICTED_SPLITS)
+    own = sum(rows[split] for split in PREDICTED_SPLITS)
+    predicted = validations * (rows["test"] + rows["val"]) if watched else own
     return training.epochs * kept[stage.train_split], validations * kept["val"] + predicted
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,6 +10,7 @@ from outshine.analysis.rounds import strong_train_gain
 from outshine.analysis.trajectories import overfitting, selection_sensitivity
 from outshine.report.figures import select
 from outshine.report.words import (
+    amount_text,
     auroc_text,
     contender_name,
     decimal_text,
@@ -209,6 +209,4 @@ def splits_sheet(report: Mapping[str, Any]) -> Sheet:
 def _amount(row: pd.Series, name: str) -> str:
     """A mean with its interval; without one where there is a single dataset."""
     value, low, high = (row[f"{name}{end}"] for end in ("", "_low", "_high"))
-    if math.isnan(value) or math.isinf(low) or math.isinf(high):
-        return decimal_text(value)
-    return f"{decimal_text(value)} [{decimal_text(low)}, {decimal_text(high)}]"
+    return amount_text(value, low, high)

@@ -57,6 +57,13 @@ def excerpt(text: str, most: int) -> str:
     return f"{text[:head].rstrip()} […{len(text) - most:,} characters…] {text[-tail:].lstrip()}"
 
 
+def amount_text(value: float, low: float, high: float) -> str:
+    """`.012 [−.004, .028]`; the value alone where its limits are unknown or infinite."""
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return decimal_text(value)
+    return f"{decimal_text(value)} [{decimal_text(low)}, {decimal_text(high)}]"
+
+
 def contender_name(row: Mapping[Any, Any] | pd.Series) -> str:
     """Method, loss, what differs from the defaults, and the round: `strong_to_strong logconf round 1`."""
     number = f"round {row['round']}" if row["round"] else ""

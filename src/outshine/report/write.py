@@ -73,13 +73,7 @@ def write_report(several: Sequence[Finished], store: Store, page: Path) -> list[
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for number, chapter in enumerate(_write_page(several, store, page), 1):
-            prefix = "" if len(several) == 1 else f"{number}-"
-            for plate in chapter.plates:
-                stem = f"{prefix}{plate.name}"
-                vector, raster = svg(plate.figure), png(plate.figure)
-                _whole(folder / f"{stem}.svg", lambda path, text=vector: path.write_text(text, encoding="utf-8"))
-                _whole(folder / f"{stem}.png", lambda path, data=raster: path.write_bytes(data))
-                written += [folder / f"{stem}.{end}" for end in ("svg", "png")]
+            written += _write_plates(chapter.plates, folder, "" if len(several) == 1 else f"{number}-")
     except OSError as error:
         raise _cannot_write(page.parent, error) from error
     return written
@@ -92,6 +86,31 @@ def write_tables(several: Sequence[Finished], path: Path, form: Form) -> None:
         _whole(path, lambda file: file.write_text(text, encoding="utf-8"))
     except OSError as error:
         raise _cannot_write(path.parent, error) from error
+
+
+def write_choosing(regrets: pd.DataFrame, pooled: pd.DataFrame, drawn: Sequence[Plate], out: Path) -> Path:
+    """Write the tables `regret` and `regret_pooled` and the figures of choosing; returns the folder."""
+    folder = out / "figures"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _write_frame(out / "regret", regrets)
+        _write_frame(out / "regret_pooled", pooled)
+        _write_plates(drawn, folder)
+    except OSError as error:
+        raise _cannot_write(out, error) from error
+    return out
+
+
+def _write_plates(drawn: Sequence[Plate], folder: Path, prefix: str = "") -> list[Path]:
+    """Every figure as SVG and PNG; the paths."""
+    written = []
+    for plate in drawn:
+        vector, raster = (folder / f"{prefix}{plate.name}.{end}" for end in ("svg", "png"))
+        text, data = svg(plate.figure), png(plate.figure)
+        _whole(vector, lambda path, text=text: path.write_text(text, encoding="utf-8"))
+        _whole(raster, lambda path, data=data: path.write_bytes(data))
+        written += [vector, raster]
+    return written
 
 
 def _write_page(several: Sequence[Finished], store: Store, page: Path) -> list[Chapter]:

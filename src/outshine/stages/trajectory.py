@@ -11,22 +11,25 @@ from outshine.core.team import team_in
 from outshine.stages.finetune import Finetune
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pandas as pd
 
     from outshine.core.store import Store
 
-TRAJECTORY = "trajectory.parquet"
+FILES = {"test": "trajectory.parquet", "val": "trajectory_val.parquet"}
 
 
 class Trajectory(Stage):
-    """The same run once more, alone, with test predicted at every validation: to the same bits, or where the run was in
-    a cohort up to rounding.
+    """The same run once more, alone, with test and val predicted at every validation: to the same bits, or where the
+    run was in a cohort up to rounding.
 
-    Writes `trajectory.parquet` (step: optimizer updates made, id, log_odds). For looking at only: the run whose
-    labels and results count never sees a test prediction before its end, and nothing selects by these.
+    Writes `trajectory.parquet` (step: optimizer updates made, id, log_odds of test rows) and `trajectory_val.parquet`
+    (the same of val rows: what choosing a checkpoint by trusted labels would have seen). For looking at only: the run
+    whose labels and results count never sees a test prediction before its end, and nothing selects by these.
     """
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
     stage: ClassVar[str] = "trajectory"
     shares_model: ClassVar[bool] = True
 
@@ -39,37 +42,44 @@ class Trajectory(Stage):
     def run(self, context: Context) -> None:
         """Predictions are kept in the work folder as they come: a run that is taken up again has the earlier ones."""
         import numpy as np
-        import pandas as pd
 
         from outshine.training.predict import predict
 
-        kept, leads = context.work / "test", team_in(context.memory).leads
+        kept, leads = context.work / "watched", team_in(context.memory).leads
         kept.mkdir(parents=True, exist_ok=True)
         with self.run_again.trial(context) as trial:
-            test = trial.frame[trial.frame["split"] == "test"]
-            tokens, ids = test["tokens"].tolist(), test["id"].tolist()
+            asked = {split: trial.frame[trial.frame["split"] == split] for split in FILES}
 
             def keep(updates: int) -> None:
-                found = predict(trial.model, tokens, trial.pad_id, context.runtime)
-                if leads:
-                    np.save(kept / f"{updates}.npy", found, allow_pickle=False)
+                for split, rows in asked.items():
+                    found = predict(trial.model, rows["tokens"].tolist(), trial.pad_id, context.runtime)
+                    if leads:
+                        np.save(kept / f"{split}-{updates}.npy", found, allow_pickle=False)
 
             self.run_again.train(trial, context, keep)
-        if not leads:
-            return
-        steps = sorted(int(path.stem) for path in kept.glob("*.npy"))
-        parts = [
-            pd.DataFrame({"step": step, "id": ids, "log_odds": np.load(kept / f"{step}.npy", allow_pickle=False)})
-            for step in steps
-        ]
-        pd.concat(parts, ignore_index=True).to_parquet(context.folder / TRAJECTORY, index=False)
+        for split, rows in asked.items() if leads else ():
+            tracked = _in_order_of_steps(kept, split, rows["id"].tolist())
+            tracked.to_parquet(context.folder / FILES[split], index=False)
 
-    def read(self, store: Store) -> pd.DataFrame:
-        """Columns step, id, log_odds (test rows only)."""
+    def read(self, store: Store, split: str = "test") -> pd.DataFrame:
+        """Columns step, id, log_odds of the rows of test, or of val."""
         import pandas as pd
 
-        return pd.read_parquet(store.file(self.key, TRAJECTORY))
+        return pd.read_parquet(store.file(self.key, FILES[split]))
 
     def read_curve(self, store: Store) -> pd.DataFrame:
         """The curve of the original run, as `Finetune.read_curve` gives it."""
         return self.run_again.read_curve(store)
+
+
+def _in_order_of_steps(kept: Path, split: str, ids: list[str]) -> pd.DataFrame:
+    """The predictions that lie in `kept` for one split, one below the other."""
+    import numpy as np
+    import pandas as pd
+
+    steps = sorted(int(path.stem.rpartition("-")[2]) for path in kept.glob(f"{split}-*.npy"))
+    parts = [
+        pd.DataFrame({"step": step, "id": ids, "log_odds": np.load(kept / f"{split}-{step}.npy", allow_pickle=False)})
+        for step in steps
+    ]
+    return pd.concat(parts, ignore_index=True)

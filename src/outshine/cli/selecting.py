@@ -1,0 +1,55 @@
+"""The command that asks how well one could have chosen without ground truth: select."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from outshine.cli.options import StoreOption, open_store
+from outshine.cli.reporting import DEFAULT, PlaceArgument, study_at
+
+FolderOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", "-o", help="Folder for tables and figures.", show_default="the run's folder, else NAME-select"
+    ),
+]
+DrawsOption = Annotated[
+    int, typer.Option("--draws", min=1, help="Random sets of rows for each budget of trusted labels.")
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command()(select)
+
+
+def select(
+    study: PlaceArgument = None, store: StoreOption = None, out: FolderOption = None, draws: DrawsOption = 1000
+) -> None:
+    """How well label-free rules, or n trusted labels, pick a method or checkpoint of a finished study. Trains nothing.
+
+    Example: outshine select outshine-out
+    """
+    from outshine.cli.show import console, sheet
+    from outshine.core.files import user_path
+    from outshine.execution.selecting import select_in
+    from outshine.report import choosing
+    from outshine.report.write import check_writable, write_choosing
+
+    place = user_path(study or DEFAULT)
+    opened = open_store(store)
+    built = study_at(place, opened)
+    folder = out or (place if place.is_dir() else Path(f"{built.name}-select"))
+    regrets, pooled = select_in(built, opened, draws)
+    check_writable(folder)
+    write_choosing(regrets, pooled, choosing.regret_plates(pooled), folder)
+    screen = console()
+    for kind in pooled["kind"].unique():
+        for sentence in choosing.choosing_sentences(regrets, pooled, kind):
+            screen.print(sentence, markup=False)
+        screen.print(sheet(choosing.regret_sheet(pooled, kind)))
+        screen.print(sheet(choosing.by_dataset_sheet(pooled, kind)))
+    screen.print(f"tables regret and regret_pooled, and figures: {folder}", markup=False)

@@ -1,0 +1,46 @@
+"""Every column of every frame is on the pages."""
+
+from __future__ import annotations
+
+import pytest
+from doc_pages import ROOT
+
+from outshine.analysis.choosing.pooled import POOLED_COLUMNS
+from outshine.analysis.choosing.regret import REGRET_COLUMNS
+from outshine.analysis.controls import CONTROL_COLUMNS
+from outshine.analysis.diagnostics import DIAGNOSTIC_COLUMNS
+from outshine.analysis.reading.filters import FILTER_COLUMNS
+from outshine.analysis.reading.scores import SCORE_COLUMNS
+from outshine.analysis.reading.sweeps import SWEEP_COLUMNS
+from outshine.analysis.results import PGR_COLUMNS, SUMMARY_COLUMNS, Results
+from outshine.analysis.trajectories import TRAJECTORY_COLUMNS
+
+TABLES = {
+    "scores": SCORE_COLUMNS,
+    "pgr": PGR_COLUMNS,
+    "summary": SUMMARY_COLUMNS,
+    "diagnostics": DIAGNOSTIC_COLUMNS,
+    "filters": FILTER_COLUMNS,
+    "sweeps": SWEEP_COLUMNS,
+    "trajectories": TRAJECTORY_COLUMNS,
+    "controls": CONTROL_COLUMNS,
+    "regret": REGRET_COLUMNS,
+    "regret_pooled": POOLED_COLUMNS,
+}
+
+
+def test_there_is_no_other_table() -> None:
+    assert set(Results._fields) - {"pooled"} <= set(TABLES)
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_every_column_is_explained(table: str) -> None:
+    text = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    assert f"\n| `{table}` |" in text
+    assert [name for name in TABLES[table] if f"`{name}`" not in text] == []
+
+
+def test_the_frames_of_a_model_are_explained() -> None:
+    text = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    for name in ("id", "split", "log_odds", "p", "text", "group", "cut_start", "cut_end"):
+        assert f"`{name}`" in text, name

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from outshine.cli import completing
+from outshine.cli.json_output import JsonOption, print_json
 from outshine.cli.options import StoreOption, open_store
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ PlaceArgument = Annotated[
         metavar="[STUDY]",
         help="A run's folder (--out), a study file, a preset, or a study that ran.",
         show_default=DEFAULT,
+        autocompletion=completing.studies,
     ),
 ]
 PageOption = Annotated[
@@ -36,7 +39,9 @@ def add_to(app: typer.Typer) -> None:
     app.command()(report)
 
 
-def report(study: PlaceArgument = None, store: StoreOption = None, out: PageOption = None) -> None:
+def report(
+    study: PlaceArgument = None, store: StoreOption = None, out: PageOption = None, as_json: JsonOption = False
+) -> None:
     """Write the report of a finished study: one page, and its figures as SVG and PNG. Computes nothing.
 
     Example: outshine report outshine-out
@@ -53,6 +58,9 @@ def report(study: PlaceArgument = None, store: StoreOption = None, out: PageOpti
     finished = read_study(built, opened)
     check_writable(page.parent)
     written = write_report(finished, opened, page)
+    if as_json:
+        print_json({"study": built.name, "page": page, "files": written})
+        return
     where, num = page.parent / "figures", len(written) // 2
     drawn = "figure" if num == 1 else f"{num} figures"
     console().print(f"report: {page}, and its {drawn} as SVG and PNG in {where}", markup=False)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from outshine.cli import completing
+from outshine.cli.json_output import JsonOption, print_json
 from outshine.cli.options import StoreOption, open_store
 from outshine.cli.quantities import parse_size, size_text
 
@@ -22,11 +24,17 @@ def add_to(app: typer.Typer) -> None:
 
 
 def export(
-    study: Annotated[str, typer.Argument(help="A study that ran: its name or digest, its folder or file.")],
+    study: Annotated[
+        str,
+        typer.Argument(
+            help="A study that ran: its name or digest, its folder or file.", autocompletion=completing.recorded
+        ),
+    ],
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="The archive to write.", show_default="NAME.zip")
     ] = None,
     store: StoreOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Write a finished study and all its artefacts as one zip archive.
 
@@ -40,6 +48,10 @@ def export(
     place = out or Path(f"{recorded.name}.zip")
     manifest = export_study(recorded, opened, place)
     size = sum(file.bytes for file in manifest.files)
+    if as_json:
+        facts = {"study": recorded.name, "digest": recorded.digest, "num_artefacts": len(recorded.keys)}
+        print_json({**facts, "bytes": size, "archive": place})
+        return
     console().print(
         f"study {recorded.name}, {len(recorded.keys)} artefacts, {size_text(size)}: {place}",
         markup=False,
@@ -67,6 +79,7 @@ def import_(
     archive: Annotated[Path, typer.Argument(help="An archive that `outshine export` wrote.")],
     store: StoreOption = None,
     max_size: Annotated[str, typer.Option("--max-size", help="Refuse an archive that unpacks to more.")] = "100GB",
+    as_json: JsonOption = False,
 ) -> None:
     """Take a study and its artefacts from an archive into the store, after checking all of it.
 
@@ -76,6 +89,10 @@ def import_(
     from outshine.execution.importing import import_study
 
     done = import_study(archive, open_store(store), parse_size(max_size, "--max-size"))
+    if as_json:
+        facts = {"study": done.study.name, "digest": done.study.digest}
+        print_json({**facts, "num_imported": done.num_new, "num_there": done.num_there})
+        return
     console().print(
         f"study {done.study.name}, {done.study.short}: {done.num_new} artefacts imported, {done.num_there} were there; "
         f"`outshine report {done.study.short}` and `outshine run {done.study.short}` find them",

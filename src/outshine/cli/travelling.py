@@ -44,22 +44,22 @@ def export(
     from outshine.execution.exporting import export_study
 
     opened = open_store(store)
-    recorded = _recorded(study, opened)
-    place = out or Path(f"{recorded.name}.zip")
-    manifest = export_study(recorded, opened, place)
+    found = recorded(study, opened)
+    place = out or Path(f"{found.name}.zip")
+    manifest = export_study(found, opened, place)
     size = sum(file.bytes for file in manifest.files)
     if as_json:
-        facts = {"study": recorded.name, "digest": recorded.digest, "num_artefacts": len(recorded.keys)}
+        facts = {"study": found.name, "digest": found.digest, "num_artefacts": len(found.keys)}
         print_json({**facts, "bytes": size, "archive": place})
         return
     console().print(
-        f"study {recorded.name}, {len(recorded.keys)} artefacts, {size_text(size)}: {place}",
+        f"study {found.name}, {len(found.keys)} artefacts, {size_text(size)}: {place}",
         markup=False,
         soft_wrap=True,
     )
 
 
-def _recorded(study: str, store: Store) -> Recorded:
+def recorded(study: str, store: Store) -> Recorded:
     """A recorded study by name or digest, or by what it was run from. Raises OutshineError where it never ran here."""
     from outshine.cli.reporting import study_at
     from outshine.core.errors import UnknownNameError

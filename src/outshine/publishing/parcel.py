@@ -12,6 +12,7 @@ from outshine.analysis.csv_cells import inert
 from outshine.execution.recorded import study_digest
 from outshine.models.saving import ADAPTER
 from outshine.publishing.private import Places, public_record, public_study
+from outshine.report.words import contender_name
 from outshine.studies.parse import raw_yaml
 
 if TYPE_CHECKING:
@@ -35,15 +36,8 @@ def folder_of(model: Model, subject: Subject) -> str:
     if not subject.whole:
         return ""
     facts = model.facts
-    words = [
-        facts["dataset"],
-        facts["role"],
-        facts["method"],
-        facts["variant"],
-        facts["loss"] if facts["method"] else "",
-    ]
-    number = f"round {facts['round']}" if facts["round"] else ""
-    name = " ".join(str(word) for word in (*words, number, f"seed {facts['seed']}", model.stage.key[:8]) if word)
+    method = contender_name(facts) if facts["method"] else ""
+    name = f"{facts['dataset']} {facts['role']} {method} seed {facts['seed']} {model.stage.key[:8]}"
     return f"models/{re.sub(r'[^A-Za-z0-9.=]+', '-', name).strip('-.')[-200:]}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from outshine.studies.expand import Resolution
 
+_HOME = str(Path.home()).rstrip("/")
 _OF_THE_MACHINE = ("runtime", "executor")  # settings of a study that say where it was computed
 
 
@@ -21,7 +23,10 @@ class Places:
     """The paths that a study names. In what is published each is replaced by the last part of it."""
 
     def __init__(self, paths: Iterable[str]) -> None:
-        self._paths = sorted({path for path in paths if Path(path).is_absolute()}, key=len, reverse=True)
+        absolute = {path.rstrip("/") for path in paths if Path(path).is_absolute()} - {""}
+        self._shown = {path: Path(path).name for path in absolute} | ({_HOME: "~"} if _HOME else {})
+        longest_first = sorted(self._shown, key=len, reverse=True)
+        self._found = re.compile(rf"(?<![\w.])(?:{'|'.join(map(re.escape, longest_first))})(?![\w-])")
 
     @classmethod
     def of(cls, resolution: Resolution) -> Places:
@@ -32,7 +37,7 @@ class Places:
         paths += [raw["labels"].get("path"), *(model["model"] for model in (raw["weak"], raw["strong"]) if model)]
         found = [resolved for resolved in (resolution.weak, resolution.strong) if resolved]
         paths += [one.spec.model.folder for one in found if one.spec.model.name not in TINY_MODELS]
-        return cls([*(path for path in paths if path), str(Path.home())])
+        return cls(path for path in paths if path)
 
     def hidden(self, value: Any) -> Any:
         """The value, or the text anywhere in it, without these paths, without secrets and control characters."""
@@ -50,9 +55,8 @@ class Places:
         return frame.assign(**{name: frame[name].map(self.hidden) for name in texts})
 
     def _hidden_text(self, text: str) -> str:
-        for path in self._paths:
-            text = text.replace(path, Path(path).name if path != str(Path.home()) else "~")
-        return visible(without_secrets(text))
+        named = self._found.sub(lambda found: self._shown[found[0]], text) if self._shown else text
+        return visible(without_secrets(named))
 
 
 def public_study(resolution: Resolution, places: Places) -> dict[str, Any]:

@@ -69,7 +69,8 @@ def _commit(api: HfApi, files: Files, repo: str, message: str, obsolete: set[str
     ]
     operations += [CommitOperationDelete(name) for name in sorted(obsolete)]
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "It seems that you are about to commit a data file")  # predictions, tables
+        warnings.filterwarnings("ignore", "It seems that you are about to commit a data file")  # predictions
+        warnings.filterwarnings("ignore", "Warnings while validating metadata")
         done = api.create_commit(repo, operations, commit_message=message)
     return Pushed(done.commit_url.rpartition("/commit/")[0], done.oid)
 
@@ -90,5 +91,9 @@ def _told(repo: str, call: Callable[[], T]) -> T:
                     "token must be valid, allowed to write, and its user an owner or member"
                 ) from error
             raise
+        except ValueError as error:
+            if "metadata in README.md" not in str(error):
+                raise
+            raise HubError(f"the hub refuses what the card says of itself ({error}); check --license") from error
 
     return ask(Repo("model", repo), writing)

@@ -60,11 +60,11 @@ def fine_tunings(experiments: Iterable[Experiment]) -> dict[str, Part]:
 def tracked_fine_tuning(study: str, part: Part, reader: Reader) -> TrackedRun:
     """A finished fine-tuning: its curve as points, its scores against ground truth as final values."""
     from outshine.analysis.reading.scores import split_scores
+    from outshine.report.words import contender_name
 
     stage, facts = part.stage, part.facts
-    words = [facts["method"] or facts["role"], facts["variant"], facts["loss"] if facts["method"] else ""]
-    number = f"round {facts['round']}" if facts["round"] else ""
-    name = " ".join(str(word) for word in (facts["dataset"], *words, number, f"seed {facts['seed']}") if word)
+    who = contender_name(facts) if facts["method"] else facts["role"]
+    name = f"{facts['dataset']} {who} seed {facts['seed']}"
     scores = split_scores(part.run, stage, reader)
     final = {
         f"{split}/{measure}": measured[measure]

@@ -48,7 +48,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
             patch.setattr("sys.argv", ["outshine", *arguments, "--store", store])
             main()
     opened = Store(store)
-    key = next(key for key in opened.keys() if opened.done(key)["stage"] == "student")
+    keys = opened.keys()
+    key = next(key for key in keys if opened.done(key)["stage"] == "student")
     return World(store, out, archive, key)
 
 

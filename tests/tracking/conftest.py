@@ -8,27 +8,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from tracked_study import MARK, STUDY
 
 import outshine
 from outshine.analysis.results import Results
 from outshine.studies.parse import parse_study
 from outshine.tracking import trackers
 from outshine.tracking.runs import TrackedRun
-
-MARK = "Quetzalcoatlus"  # in every text
-STUDY = {
-    "name": "small",
-    "weak": "tiny/weak",
-    "strong": "tiny/strong",
-    "compute_dtype": "float32",
-    "runtime": {"threads": 1},
-    "training": {"epochs": 1, "eval_every": 1},
-    "splits": {"n_train": 64, "n_val": 24, "n_test": 24},
-    "methods": [{"kind": "vanilla", "loss": "xent"}, {"kind": "probe", "probe": "logistic"}],
-    "controls": [{"kind": "control", "labels": "shuffled", "loss": "xent"}],
-    "seeds": [0, 1],
-    "loss": "xent",
-}
 
 
 class Ran(NamedTuple):

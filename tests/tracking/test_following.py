@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
+from tracked_study import MARK
 
 import outshine
-from conftest import MARK
 from outshine.core.errors import DataError, OutshineError, SettingsError
 from outshine.core.progress import Silent
 from outshine.core.store import Store
@@ -33,7 +33,8 @@ def test_each_fine_tuning_of_the_store_is_tracked_once_with_its_curve(ran, keepi
     tracker = keeping("memory")
     track(ran, tmp_path, "memory")
     store = Store(ran.store)
-    tuned = [key for key in store.keys() if store.done(key)["stage"] in ("supervised", "student", "control_student")]
+    kinds = {key: store.done(key)["stage"] for key in store.keys()}  # noqa: SIM118
+    tuned = [key for key, kind in kinds.items() if kind in ("supervised", "student", "control_student")]
     runs = {run.id: run for run in tracker.runs}
     assert len(tracker.runs) == FINE_TUNINGS + 1
     assert set(tuned) <= set(runs)
@@ -116,8 +117,9 @@ def test_a_run_is_the_same_with_and_without(ran, keeping, tmp_path):
     study = parse_study(ran.raw)
     plain = outshine.run(study, store=tmp_path / "plain", allow_leaks=True)
     tracked = outshine.run(study, store=tmp_path / "tracked", out=tmp_path, allow_leaks=True, log=["memory"])
-    assert Store(tmp_path / "plain").keys() == Store(tmp_path / "tracked").keys()
-    for key in Store(tmp_path / "plain").keys():
+    keys = Store(tmp_path / "plain").keys()
+    assert keys == Store(tmp_path / "tracked").keys()
+    for key in keys:
         folders = [Store(tmp_path / name).path(key) for name in ("plain", "tracked")]
         names = [sorted(path.relative_to(folder) for path in folder.rglob("*.*")) for folder in folders]
         assert names[0] == names[1]

@@ -21,7 +21,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     module = ModuleType("trackio")
 
     def init(**started: object) -> None:
-        print("* Trackio project initialized")
+        print("* Trackio project initialized")  # noqa: T201
         told.started = started
 
     def log(values: dict, step: int) -> None:

@@ -101,7 +101,7 @@ def test_without_a_login_it_is_refused_before_anything_is_computed(fake, tmp_pat
     from outshine.tracking.to_wandb import Wandb
 
     fake.refuses = True
-    with pytest.raises(SettingsError, match="not logged in .No API key configured.*WANDB_MODE=offline"):
+    with pytest.raises(SettingsError, match=r"not logged in .No API key configured.*WANDB_MODE=offline"):
         Wandb(tmp_path)
     assert fake.runs == []
 

@@ -66,10 +66,10 @@ class _Handler(BaseHTTPRequestHandler):
         if hub.failures:
             self.answer(hub.failures.pop(0), {"error": "not now"})
             return
-        if self.command not in ("GET", "HEAD") and not path.startswith("/lfs/"):
-            if self.headers.get("Authorization") != f"Bearer {TOKEN}":
-                self.answer(403, {"error": "this token may not write"})
-                return
+        reads = self.command in ("GET", "HEAD") or path.startswith("/lfs/")
+        if not reads and self.headers.get("Authorization") != f"Bearer {TOKEN}":
+            self.answer(403, {"error": "this token may not write"})
+            return
         for pattern, call in _ROUTES:
             found = re.fullmatch(pattern, f"{self.command} {path}")
             if found:

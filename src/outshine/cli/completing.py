@@ -21,21 +21,15 @@ def _of_list(names: Callable[[], Iterable[str]]) -> Complete:
     return complete
 
 
-def _plugins(plural: str) -> list[str]:
-    """The names that modules of `outshine.<plural>` register, read and not run, and those of entry points."""
+def _plugins(plural: str, *above: str) -> list[str]:
+    """The names that the modules of a registry's package register, read and not run, and those of entry points."""
     texts = [
         entry.read_text(encoding="utf-8")
-        for entry in files("outshine").joinpath(plural).iterdir()
+        for entry in files("outshine").joinpath(*above, plural).iterdir()
         if entry.name.endswith(".py")
     ]
     registered = [name for text in texts for name in re.findall(rf'^@{plural}\.register\("([^"]+)"\)', text, re.M)]
     return [*registered, *(entry.name for entry in entry_points(group=f"outshine.{plural}"))]
-
-
-def _recipes() -> list[str]:
-    from outshine.data.schema import recipes
-
-    return [name for name in recipes.names() if name != "file"]
 
 
 def _models() -> list[str]:
@@ -78,7 +72,7 @@ def executors(incomplete: str) -> list[str]:
     return [name for name in ("local", "ray") if name.startswith(incomplete)]
 
 
-datasets = _of_list(_recipes)
+datasets = _of_list(lambda: _plugins("recipes", "data"))
 losses = _of_list(lambda: _plugins("losses"))
 models = _of_list(_models)
 trackers = _of_list(lambda: ("tensorboard", "trackio", "wandb"))

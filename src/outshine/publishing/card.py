@@ -52,8 +52,11 @@ def card(subject: Subject, store: Store, repo: str, license_id: str | None) -> s
 
 def _content(subject: Subject, store: Store, repo: str, license_id: str | None) -> dict[str, Any]:
     results, study = subject.results, subject.study
-    methods = results.summary[results.summary["purpose"] != "sweep"]
-    example = next((model for model in subject.models if isinstance(model.stage, Finetune)), None)
+    methods = results.summary
+    if subject.whole:  # its controls have a table of their own
+        methods = methods[methods["purpose"] == "method"]
+    tuned = [model for model in subject.models if isinstance(model.stage, Finetune)]
+    example = next((model for model in tuned if _role(model) == "student"), tuned[0] if tuned else None)
     several = subject.whole
     used = {model.run.prepare.key: model.run.prepare for model in subject.models}
     controls = against(results.scores).overall if (results.summary["purpose"] == "control").any() and several else None
@@ -81,6 +84,8 @@ def _model(model: Model, subject: Subject, store: Store) -> dict[str, Any]:
     """The one model of a card: what it is, and every setting that its result depends on."""
     stage, facts, places = model.stage, model.facts, Places.of(subject.resolution)
     settings: list[tuple[str, str]] = [("key", stage.key), ("label", stage.label)]
+    if facts["method"]:
+        settings.append(("method", contender_name(facts)))
     if isinstance(stage, Finetune):
         spec = stage.classifier
         settings += [
@@ -99,7 +104,8 @@ def _model(model: Model, subject: Subject, store: Store) -> dict[str, Any]:
     return {
         "key": Verbatim(stage.key),
         "role": _role(model),
-        "name": facts["strong"] if facts["role"] != "weak" else facts["weak"],
+        "name": stage.classifier.name if isinstance(stage, Finetune) else facts["strong"],
+        "is_probe": not isinstance(stage, Finetune),
         "weak": facts["weak"],
         "dataset": facts["dataset"],
         "positive_means": model.run.prepare.recipe.positive_means,

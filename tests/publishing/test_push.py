@@ -84,7 +84,7 @@ def test_a_study_arrives_with_each_model_in_its_folder(ran, hub, push):
     }
     for model in described:
         assert f"{model['folder']}/predictions.parquet" in files
-        tuned = model["stage"] in ("supervised", "student", "control_student")
+        tuned = model["stage"] in ("supervised", "student", "control")
         assert (f"{model['folder']}/adapter_model.safetensors" in files) == tuned
     study = parse_study(yaml.safe_load(files["study.yaml"]))
     assert [dataset.name for dataset in study.datasets] == ["tiny-home", "mine"]

@@ -34,7 +34,7 @@ def test_each_fine_tuning_of_the_store_is_tracked_once_with_its_curve(ran, keepi
     track(ran, tmp_path, "memory")
     store = Store(ran.store)
     kinds = {key: store.done(key)["stage"] for key in store.keys()}  # noqa: SIM118
-    tuned = [key for key, kind in kinds.items() if kind in ("supervised", "student", "control_student")]
+    tuned = [key for key, kind in kinds.items() if kind in ("supervised", "student", "control")]
     runs = {run.id: run for run in tracker.runs}
     assert len(tracker.runs) == FINE_TUNINGS + 1
     assert set(tuned) <= set(runs)

@@ -20,11 +20,13 @@ _OF_THE_MACHINE = ("runtime", "executor")  # settings of a study that say where 
 
 
 class Places:
-    """The paths that a study names. In what is published each is replaced by the last part of it."""
+    """The paths that a study names. What is published has the last part of each, and `…` for the folder that it is in."""
 
     def __init__(self, paths: Iterable[str]) -> None:
-        absolute = {path.rstrip("/") for path in paths if Path(path).is_absolute()} - {""}
-        self._shown = {path: Path(path).name for path in absolute} | ({_HOME: "~"} if _HOME else {})
+        found = [Path(path) for path in paths]
+        self._shown = {str(path.parent): "…" for path in found if len(path.parent.parts) > 1}
+        self._shown |= {_HOME: "~"} if _HOME else {}
+        self._shown |= {str(path): path.name for path in found if path.name}
         longest_first = sorted(self._shown, key=len, reverse=True)
         self._found = re.compile(rf"(?<![\w.])(?:{'|'.join(map(re.escape, longest_first))})(?![\w-])")
 
@@ -34,9 +36,10 @@ class Places:
         study = resolution.study
         raw = study.model_dump(mode="json")
         paths = [dataset.get(name) for dataset in raw["datasets"] for name in ("path", "test_path")]
-        paths += [raw["labels"].get("path"), *(model["model"] for model in (raw["weak"], raw["strong"]) if model)]
-        found = [resolved for resolved in (resolution.weak, resolution.strong) if resolved]
-        paths += [one.spec.model.folder for one in found if one.spec.model.name not in TINY_MODELS]
+        paths.append(raw["labels"].get("path"))
+        models = [resolved.spec.model for resolved in (resolution.weak, resolution.strong) if resolved]
+        local = [model for model in models if model.folder and model.name not in TINY_MODELS]
+        paths += [path for model in local for path in (model.name, model.folder)]
         return cls(path for path in paths if path)
 
     def hidden(self, value: Any) -> Any:

@@ -20,7 +20,7 @@ _OF_THE_MACHINE = ("runtime", "executor")  # settings of a study that say where 
 
 
 class Places:
-    """The paths that a study names. What is published has the last part of each, and `…` for the folder that it is in."""
+    """The paths that a study names. What is published has the last part of each, and `…` for the folder above it."""
 
     def __init__(self, paths: Iterable[str]) -> None:
         found = [Path(path) for path in paths]

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from outshine.cli import completing
+from outshine.cli.json_output import JsonOption, print_json
 from outshine.cli.options import SetOption, StoreOption, TestOption, TrainOption, ValOption, build_study, open_store
 
 if TYPE_CHECKING:
@@ -20,7 +22,12 @@ def add_to(app: typer.Typer) -> None:
 
 
 def audit(
-    dataset: Annotated[str, typer.Argument(metavar="DATASET[,DATASET…]", help="Names, or files of your own.")],
+    dataset: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATASET[,DATASET…]", help="Names, or files of your own.", autocompletion=completing.datasets
+        ),
+    ],
     model: Annotated[
         str | None,
         typer.Option("--model", "-m", help="Count the texts too long for this model.", show_default=False),
@@ -30,12 +37,13 @@ def audit(
     n_test: TestOption = None,
     settings: SetOption = None,
     store: StoreOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Look for leaks, cues and overlapping splits in datasets; exit with 1 where labels are given away.
 
     Example: outshine audit openbookqa,mine.jsonl --model Qwen/Qwen1.5-0.5B
     """
-    from outshine.audit.findings import leaks
+    from outshine.audit.findings import leaks, worst_first
     from outshine.cli.show import console, progress
     from outshine.execution.local import LocalExecutor
     from outshine.models.spec import ModelSettings
@@ -43,8 +51,8 @@ def audit(
     from outshine.stages.prepare import Prepare
 
     study = build_study(None, dataset, n_train=n_train, n_val=n_val, n_test=n_test, settings=settings)
-    opened, screen = open_store(store), console()
-    num_leaking = 0
+    opened, screen = open_store(store), console(quiet=as_json)
+    found: dict[str, list[Finding]] = {}
     with progress() as shown:
         for recipe in study.datasets:
             prepare = Prepare.of(recipe, study.splits, study.sources.get(recipe.name))
@@ -55,7 +63,11 @@ def audit(
                 texts = prepare.read(opened).texts
                 findings.append(shortened_texts(texts, ModelSettings.model_validate({"model": model})))
             print_findings(prepare.name, findings, screen)
-            num_leaking += bool(leaks(findings))
+            found[prepare.name] = findings
+    if as_json:
+        rows = [{"name": name, "leaks": bool(leaks(one)), "findings": worst_first(one)} for name, one in found.items()]
+        print_json({"datasets": rows})
+    num_leaking = sum(bool(leaks(one)) for one in found.values())
     if num_leaking:
         screen.print(f"{num_leaking} of {len(study.datasets)} datasets give their labels away; `run` refuses them")
         raise typer.Exit(1)

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from outshine.cli.json_output import JsonOption, print_json
+
 PlacesArgument = Annotated[
     list[Path] | None,
     typer.Argument(
@@ -38,6 +40,7 @@ def compare(
     baseline: BaselineOption = "xent",
     metric: MetricOption = "auroc",
     rope: RopeOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Compare methods with a baseline over datasets: wins, tests, intervals, noise floor, one plain sentence each.
 
@@ -49,11 +52,15 @@ def compare(
 
     tables = read_tables(places or [Path("outshine-out")])
     compared, on_pgr, notes = comparison.compare_both(tables.scores, tables.pgr, baseline, metric, rope)
+    notes += comparison.comparison_notes(compared, on_pgr)
+    lines = [*comparison.comparison_sentences(compared, on_pgr), *comparison.noise_sentences(compared)]
+    if as_json:
+        tables_of = {part.metric: part.frame() for part in (compared, on_pgr) if part is not None}
+        print_json({"baseline": compared.baseline, "methods": tables_of, "sentences": lines, "notes": notes})
+        return
     screen = console()
     for part in (compared, on_pgr):
         for one in comparison.comparison_sheets(part) if part is not None else ():
             screen.print(sheet(one))
-    notes += comparison.comparison_notes(compared, on_pgr)
-    lines = [*comparison.comparison_sentences(compared, on_pgr), *comparison.noise_sentences(compared)]
     for line in [*lines, *(f"note: {note}" for note in notes)]:
         screen.print(line, markup=False)

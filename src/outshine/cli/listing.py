@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from outshine.cli import completing
+from outshine.cli.json_output import JsonOption, print_json
 from outshine.cli.options import SetOption, StoreOption, TestOption, TrainOption, ValOption, open_store
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
     from outshine.core.registry import Registry
+    from outshine.core.settings import Plugin
+    from outshine.data.schema import Recipe
 
 NUM_SHOWN = 10
 
@@ -29,17 +33,19 @@ def add_to(app: typer.Typer) -> None:
     app.command()(models)
 
 
-def datasets(context: typer.Context) -> None:
+def datasets(context: typer.Context, as_json: JsonOption = False) -> None:
     """List the datasets that outshine knows."""
     if context.invoked_subcommand is not None:
         return
     from outshine.cli.show import console, table
     from outshine.data.schema import recipes
 
+    known = [(name, recipe) for name, recipe in recipes if name != "file"]
+    if as_json:
+        print_json([_recipe_document(name, recipe) for name, recipe in known])
+        return
     rows = [
-        (name, recipe.hub.repo if recipe.hub else "–", recipe.positive_means, recipe.source)
-        for name, recipe in recipes
-        if name != "file"
+        (name, recipe.hub.repo if recipe.hub else "–", recipe.positive_means, recipe.source) for name, recipe in known
     ]
     screen = console()
     screen.print(table("", ["name", "hub", "positive means", "source"], rows))
@@ -47,12 +53,13 @@ def datasets(context: typer.Context) -> None:
 
 
 def show_dataset(
-    name: Annotated[str, typer.Argument(help="A dataset's name, or a file.")],
+    name: Annotated[str, typer.Argument(help="A dataset's name, or a file.", autocompletion=completing.datasets)],
     n_train: TrainOption = None,
     n_val: ValOption = None,
     n_test: TestOption = None,
     settings: SetOption = None,
     store: StoreOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Print ten formatted rows, both classes, and the sizes of the splits."""
     from outshine.cli.options import build_study
@@ -67,8 +74,13 @@ def show_dataset(
     prepare = Prepare.of(study.datasets[0], study.splits)
     LocalExecutor(opened, study.runtime, Silent()).run([prepare])  # its notes are shown below
     prepared = prepare.read(opened)
-    screen = console()
     recipe = prepare.recipe
+    if as_json:
+        rows = preview(prepared, NUM_SHOWN)[["id", "split", "label", "text"]]
+        facts = {"splits": prepared.report["splits"], "notes": list(prepared.notes), "rows": rows}
+        print_json({**_recipe_document(prepare.name, type(recipe)), **facts})
+        return
+    screen = console()
     screen.print(f"{prepare.name}: {recipe.title}", markup=False)
     source = f"\nsource: {recipe.source}" if recipe.source else ""
     screen.print(f"positive means: {recipe.positive_means}{source}\n", markup=False)
@@ -85,39 +97,47 @@ def show_dataset(
         screen.print(f"note: {note}", markup=False)
 
 
-def losses() -> None:
+def losses(as_json: JsonOption = False) -> None:
     """List the losses for students and their settings."""
     from outshine.losses import losses as registry
 
-    _print_plugins(registry)
+    _print_plugins(registry, as_json)
 
 
-def methods() -> None:
+def methods(as_json: JsonOption = False) -> None:
     """List the methods and their settings."""
     from outshine.methods import methods as registry
 
-    _print_plugins(registry)
+    _print_plugins(registry, as_json)
 
 
-def probes() -> None:
+def probes(as_json: JsonOption = False) -> None:
     """List the probes and their settings."""
     from outshine.probes import probes as registry
 
-    _print_plugins(registry)
+    _print_plugins(registry, as_json)
 
 
-def filters() -> None:
+def filters(as_json: JsonOption = False) -> None:
     """List the filters and their settings."""
     from outshine.filters import filters as registry
 
-    _print_plugins(registry)
+    _print_plugins(registry, as_json)
 
 
-def models() -> None:
+def models(as_json: JsonOption = False) -> None:
     """List the embedded models and those whose learning rates are known; any other model can be named too."""
     from outshine.cli.show import console, table
     from outshine.models.catalog import KNOWN
 
+    if as_json:
+        print_json(
+            [
+                {"name": name, "learning_rate_lora": known.lora, "learning_rate_full": known.full, "note": known.note}
+                for name, known in KNOWN.items()
+            ]
+        )
+        return
     rows = [(name, _rate(known.lora), _rate(known.full), known.note) for name, known in KNOWN.items()]
     screen = console()
     screen.print(table("", ["model", "lr (LoRA)", "lr (full)", "note"], rows))
@@ -126,9 +146,17 @@ def models() -> None:
     )
 
 
-def _print_plugins(registry: Registry) -> None:
+def _recipe_document(name: str, recipe: type[Recipe]) -> dict[str, Any]:
+    facts = {"hub": recipe.hub.repo if recipe.hub else None, "positive_means": recipe.positive_means}
+    return {"name": name, "title": recipe.title, **facts, "source": recipe.source, "license": recipe.license}
+
+
+def _print_plugins(registry: Registry, as_json: bool) -> None:
     from outshine.cli.show import console, table
 
+    if as_json:
+        print_json([_plugin_document(name, plugin) for name, plugin in registry])
+        return
     rows = []
     for name, plugin in registry:
         settings = [
@@ -137,6 +165,14 @@ def _print_plugins(registry: Registry) -> None:
         ]
         rows.append((name, getattr(plugin, "title", ""), "\n".join(settings) or "–"))
     console().print(table("", ["name", "what it is", "settings"], rows))
+
+
+def _plugin_document(name: str, plugin: type[Plugin]) -> dict[str, Any]:
+    settings = [
+        {"name": setting, "default": _default(field), "what": field.description or setting}
+        for setting, field in plugin.model_fields.items()
+    ]
+    return {"name": name, "title": getattr(plugin, "title", ""), "settings": settings}
 
 
 def _default(field: FieldInfo) -> str:

@@ -13,6 +13,7 @@ from outshine.cli import (
     comparing,
     listing,
     planning,
+    pushing,
     reporting,
     running,
     selecting,
@@ -42,6 +43,7 @@ shelving.add_to(app)
 storing.add_to(app)
 tidying.add_to(app)
 travelling.add_to(app)
+pushing.add_to(app)
 listing.add_to(app)
 auditing.add_to(app)
 tiny.add_to(app)
@@ -95,11 +97,22 @@ def _say(error: Exception) -> None:
         _show_traceback(error)
         for failure in getattr(error, "failures", ()):
             _show(failure.trace or "")
-    _show(f"outshine: {error}")
+    _show_coloured("outshine:", f" {error}")
 
 
 def _show_traceback(error: Exception) -> None:
     _show("".join(traceback.format_exception(error)).rstrip())
+
+
+def _show_coloured(word: str, text: str) -> None:
+    """One line on the error stream, its first word red where that stream shows colours."""
+    from rich.text import Text
+
+    from outshine.cli.show import console
+    from outshine.core.messages import visible, without_secrets
+
+    line = Text.assemble((word, "bold red"), visible(without_secrets(text)))
+    console(stderr=True).print(line, soft_wrap=True)
 
 
 def _show(text: str) -> None:

@@ -6,30 +6,60 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from outshine.cli import completing
+
 if TYPE_CHECKING:
     from outshine.core.store import Store
     from outshine.studies.study import Study
 
 StudyArgument = Annotated[
     str | None,
-    typer.Argument(metavar="[STUDY]", help="A study file (.yaml) or a preset such as demo.", show_default=False),
+    typer.Argument(
+        metavar="[STUDY]",
+        help="A study file (.yaml) or a preset such as demo.",
+        show_default=False,
+        autocompletion=completing.studies,
+    ),
 ]
 DatasetOption = Annotated[
     str | None,
     typer.Option(
-        "--dataset", "-d", help="Datasets, comma-separated: names, or files (jsonl, csv, parquet).", show_default=False
+        "--dataset",
+        "-d",
+        help="Datasets, comma-separated: names, or files (jsonl, csv, parquet).",
+        show_default=False,
+        autocompletion=completing.datasets,
     ),
 ]
 WeakOption = Annotated[
     str | None,
-    typer.Option("--weak", "-w", help="Supervisor's model: hub name, folder or tiny/weak.", show_default=False),
+    typer.Option(
+        "--weak",
+        "-w",
+        help="Supervisor's model: hub name, folder or tiny/weak.",
+        show_default=False,
+        autocompletion=completing.models,
+    ),
 ]
 StrongOption = Annotated[
-    str | None, typer.Option("--strong", "-s", help="Student's and ceiling's model.", show_default=False)
+    str | None,
+    typer.Option(
+        "--strong",
+        "-s",
+        help="Student's and ceiling's model.",
+        show_default=False,
+        autocompletion=completing.models,
+    ),
 ]
 LossOption = Annotated[
     str | None,
-    typer.Option("--loss", "-l", help="Students' loss (default logconf); several comma-separated.", show_default=False),
+    typer.Option(
+        "--loss",
+        "-l",
+        help="Students' loss (default logconf); several comma-separated.",
+        show_default=False,
+        autocompletion=completing.losses,
+    ),
 ]
 SeedOption = Annotated[
     str | None, typer.Option("--seed", help="Seeds, comma-separated (default 0).", show_default=False)
@@ -70,6 +100,7 @@ ExecutorOption = Annotated[
         metavar="KIND",
         help="Who computes: local (default) or ray (pip install 'outshine[ray]').",
         show_default=False,
+        autocompletion=completing.executors,
     ),
 ]
 WorkersOption = Annotated[
@@ -82,6 +113,16 @@ AddressOption = Annotated[
     str | None,
     typer.Option(
         "--address", help="Of a Ray cluster: auto, or host:port (default: one on this machine).", show_default=False
+    ),
+]
+LogOption = Annotated[
+    str | None,
+    typer.Option(
+        "--log",
+        metavar="NAMES",
+        help="Curves and scores to wandb, tensorboard or trackio, comma-separated (pip install 'outshine[wandb]', …).",
+        show_default=False,
+        autocompletion=completing.trackers,
     ),
 ]
 

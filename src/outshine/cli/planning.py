@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from outshine.cli.json_output import JsonOption, print_json
 from outshine.cli.options import (
     ControlsOption,
     DatasetOption,
@@ -60,6 +61,7 @@ def plan(
     offline: Annotated[
         bool, typer.Option("--offline", help="Do not ask the hub: plan from its cache and published sizes.")
     ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Show what a run would compute: the grid, what is shared, what is in the store; tokens and GPU-hours."""
     from outshine.cli.show import console, progress
@@ -73,6 +75,9 @@ def plan(
     )
     with progress() as shown:
         found = plan_study(built, open_store(store), shown, ask_hub=not offline)
+    if as_json:
+        print_json(_document(found, tflops))
+        return
     screen = console()
     _print_grid(found, screen)
     _print_kinds(found, tflops, screen)
@@ -81,6 +86,31 @@ def plan(
     for note in found.notes:
         screen.print(f"note: {note}", markup=False)
     _print_totals(found, tflops, screen)
+
+
+def _document(found: Plan, tflops: float) -> dict[str, Any]:
+    """The plan for `--json`: every stage, in the order of computation."""
+
+    def hours(flops: float | None) -> float | None:
+        return None if flops is None else flops / (tflops * 1e12 * 3600)
+
+    flops = sum(kind.flops for kind in found.kinds)
+    return {
+        "study": found.study.name,
+        "datasets": [dataset.name for dataset in found.study.datasets],
+        "seeds": found.study.seeds,
+        "methods": found.methods,
+        "num_experiments": found.num_experiments,
+        "num_stages": len(found.stages),
+        "num_to_do": len(found.missing),
+        "tokens": sum(kind.tokens for kind in found.kinds),
+        "flops": flops,
+        "gpu_hours": hours(flops),
+        "tflops": tflops,
+        "kinds": [{**kind._asdict(), "to_do": kind.to_do, "gpu_hours": hours(kind.flops)} for kind in found.kinds],
+        "stages": [{**stage._asdict(), "gpu_hours": hours(stage.flops)} for stage in found.stages],
+        "notes": found.notes,
+    }
 
 
 def _print_grid(found: Plan, screen: Console) -> None:

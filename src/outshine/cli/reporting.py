@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from outshine.cli import completing
+from outshine.cli.json_output import JsonOption, print_json
 from outshine.cli.options import StoreOption, open_store
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ PlacesArgument = Annotated[
         metavar="[STUDY]...",
         help="Runs' folders (--out), study files, presets, or studies that ran.",
         show_default=DEFAULT,
+        autocompletion=completing.studies,
     ),
 ]
 PageOption = Annotated[
@@ -49,7 +52,11 @@ def add_to(app: typer.Typer) -> None:
 
 
 def report(
-    study: PlacesArgument = None, store: StoreOption = None, out: PageOption = None, form: FormatOption = "html"
+    study: PlacesArgument = None,
+    store: StoreOption = None,
+    out: PageOption = None,
+    form: FormatOption = "html",
+    as_json: JsonOption = False,
 ) -> None:
     """Write the report of finished studies: one page with its figures, or tables for a paper. Computes nothing.
 
@@ -66,11 +73,17 @@ def report(
     path = out or _folder(places, studies) / FILES[form]
     finished = [read_study(one, opened) for one in studies]
     check_writable(path.parent)
-    if form != "html":
+    if form == "html":
+        written = write_report(finished, opened, path)
+    else:
         write_tables(finished, path, form)
+        written = [path]
+    if as_json:
+        print_json({"studies": [one.name for one in studies], "file": path, "files": written})
+        return
+    if form != "html":
         console().print(f"tables: {path}", markup=False)
         return
-    written = write_report(finished, opened, path)
     where, num = path.parent / "figures", len(written) // 2
     drawn = "figure" if num == 1 else f"{num} figures"
     console().print(f"report: {path}, and its {drawn} as SVG and PNG in {where}", markup=False)

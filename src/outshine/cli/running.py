@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from outshine.cli.json_output import JsonOption, print_json
 from outshine.cli.options import (
     AddressOption,
     ControlsOption,
     DatasetOption,
     ExecutorOption,
+    LogOption,
     LossOption,
     SeedOption,
     SetOption,
@@ -28,6 +30,7 @@ from outshine.cli.options import (
     build_study,
     executor_settings,
     open_store,
+    split_names,
 )
 
 if TYPE_CHECKING:
@@ -66,6 +69,8 @@ def run(
     allow_leaks: Annotated[
         bool, typer.Option("--allow-leaks", help="Run even where the audit finds labels given away by form.")
     ] = False,
+    log: LogOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Run a study: supervisor, weak labels, student and ceiling; print and write what was recovered.
 
@@ -80,7 +85,7 @@ def run(
             executor=executor_settings(executor, workers, address),
             store=open_store(store),
         )
-        run_and_write(built, store, out, team, allow_leaks)
+        run_and_write(built, store, out, team, allow_leaks, log=log, as_json=as_json)
 
 
 def demo(
@@ -90,12 +95,14 @@ def demo(
     loss: LossOption = None,
     settings: SetOption = None,
     workers: WorkersOption = None,
+    log: LogOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Run the embedded default: tiny models and tasks that come with outshine, fully offline."""
     with _together() as team:
         workers_asked = executor_settings(None, workers, None)
         built = build_study("demo", seed=seed, loss=loss, settings=settings, executor=workers_asked)
-        run_and_write(built, store, out, team)
+        run_and_write(built, store, out, team, log=log, as_json=as_json)
 
 
 def _together() -> AbstractContextManager[Team]:
@@ -104,26 +111,39 @@ def _together() -> AbstractContextManager[Team]:
     return together()
 
 
-def run_and_write(study: Study, store: str | None, out: Path, team: Team, allow_leaks: bool = False) -> None:
-    """Run a study with its progress shown; print its tables and write its files."""
+def run_and_write(
+    study: Study,
+    store: str | None,
+    out: Path,
+    team: Team,
+    allow_leaks: bool = False,
+    *,
+    log: str | None = None,
+    as_json: bool = False,
+) -> None:
+    """Run a study with its progress shown; print its tables and write its files. `log`: names of trackers."""
     from outshine.cli.show import console, progress
-    from outshine.cli.tables import print_results
+    from outshine.cli.tables import print_results, results_document
     from outshine.core.progress import Silent
-    from outshine.execution.run import run_study
     from outshine.report.write import check_writable, write_outputs
+    from outshine.tracking.follow import run_tracked
 
     if team.leads:
         check_writable(out)
     opened = open_store(store)
     with progress() if team.leads else nullcontext(Silent()) as shown:
         try:
-            finished = run_study(study, opened, shown, allow_leaks=allow_leaks, team=team)
+            names = split_names(log) or []
+            finished = run_tracked(study, opened, shown, names, out, allow_leaks=allow_leaks, team=team)
         except KeyboardInterrupt:
             shown.note("interrupted; finished stages are kept: run the same command again to go on")
             raise typer.Exit(INTERRUPTED) from None
     if not team.leads:
         return
     written = write_outputs(finished, opened, out)
+    if as_json:
+        print_json({**results_document(finished), "store": opened.where, "out": written})
+        return
     screen = console()
     print_results(finished.results, finished.resolution.study.loss.kind, screen)
     screen.print(f"tables, study.yaml and report: {written}", markup=False)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from outshine.cli import completing
+from outshine.cli.json_output import JsonOption, print_json
 from outshine.cli.options import StoreOption, open_store
 from outshine.cli.quantities import size_text
 
 if TYPE_CHECKING:
     from outshine.core.index import Entry, Listing, Query
     from outshine.core.store import Store
+    from outshine.execution.recorded import Recorded
 
 _SHOWN = 12  # hex digits of a key
 _LIMIT = 500  # rows of a table; more are read by no one, and `--json` has all
@@ -50,7 +52,7 @@ def list_artefacts(
         Literal["age", "size", "took"], typer.Option("--sort", help="Newest, largest or longest in making last.")
     ] = "age",
     limit: LimitOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON list with all fields, without a limit.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """List the finished artefacts of the store, newest last.
 
@@ -63,7 +65,7 @@ def list_artefacts(
     query = Query(kind, text, _keys_of(study, opened), sort, most or None)
     found = opened.listing(query)
     if as_json:
-        typer.echo(json.dumps([_as_json(entry) for entry in found.entries], ensure_ascii=False, indent=1))
+        print_json([_document(entry) for entry in found.entries])
         return
     _print(found, query, opened)
 
@@ -99,16 +101,20 @@ def _row(entry: Entry) -> list[str]:
     return [entry.key[:_SHOWN], entry.label, entry.made_at, f"{entry.seconds:.1f} s", size_text(entry.bytes)]
 
 
-def _as_json(entry: Entry) -> dict[str, Any]:
+def _document(entry: Entry) -> dict[str, Any]:
     fields = entry._asdict() | {"inputs": list(entry.inputs)}
     return fields if entry.fault else {name: value for name, value in fields.items() if name != "fault"}
 
 
 def list_studies(
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="A study, by name or digest: print it as YAML.")
+        str | None,
+        typer.Argument(
+            metavar="[NAME]", help="A study, by name or digest: print it as YAML.", autocompletion=completing.recorded
+        ),
     ] = None,
     store: StoreOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """List the studies that ran in the store, latest last, or print one as a study file.
 
@@ -120,9 +126,16 @@ def list_studies(
 
     opened = open_store(store)
     if name is not None:
-        typer.echo(raw_yaml(find_recorded(name, opened).study), nl=False)
+        found = find_recorded(name, opened).study
+        if as_json:
+            print_json(found)
+        else:
+            typer.echo(raw_yaml(found), nl=False)
         return
     there = set(opened.keys())
+    if as_json:
+        print_json([_study_document(one, there) for one in recorded_studies(opened)])
+        return
     rows = [
         [one.short, one.name, f"{one.last_ran:%Y-%m-%d %H:%M}", f"{len(one.keys & there)} of {len(one.keys)}"]
         for one in recorded_studies(opened)
@@ -130,3 +143,9 @@ def list_studies(
     screen = console()
     screen.print(table("", ["digest", "study", "last ran (UTC)", "artefacts there"], rows, right=["artefacts there"]))
     screen.print(f"{len(rows)} studies recorded in {opened.where}", markup=False)
+
+
+def _study_document(one: Recorded, there: set[str]) -> dict[str, Any]:
+    num_there = len(one.keys & there)
+    fields = one._asdict() | {"num_artefacts": len(one.keys), "num_there": num_there}
+    return {name: value for name, value in fields.items() if name not in ("study", "keys")}

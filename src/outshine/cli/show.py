@@ -27,6 +27,15 @@ if TYPE_CHECKING:
 
 PLAIN_WIDTH = 160  # columns where the output is no terminal
 _LINE_EVERY = 10.0  # seconds between two plain lines of one stage
+COLOURS = {  # of words that tell a state; the word alone says the same
+    "leak": "bold red",
+    "failed": "bold red",
+    "warning": "yellow",
+    "cue": "cyan",
+    "passed": "green",
+    "in store": "green",
+    "running": "cyan",
+}
 
 
 class SafeConsole(Console):
@@ -36,17 +45,21 @@ class SafeConsole(Console):
         return super().render_str(visible(text), **options)
 
 
-def console(stderr: bool = False) -> Console:
-    """A console: coloured in a terminal, plain and wide in a file or pipe."""
+def console(stderr: bool = False, *, quiet: bool = False) -> Console:
+    """A console: coloured in a terminal, plain and wide in a file or pipe; `quiet`: it prints nothing.
+
+    rich reads NO_COLOR (no colours), TERM=dumb (nothing but text) and FORCE_COLOR (colours in a pipe too).
+    """
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else PLAIN_WIDTH
-    return SafeConsole(stderr=stderr, highlight=False, emoji=False, width=width)
+    return SafeConsole(stderr=stderr, highlight=False, emoji=False, width=width, quiet=quiet)
 
 
 @contextmanager
 def progress() -> Iterator[Progress]:
     """Progress on the error stream while the block runs: a bar in a terminal, lines elsewhere."""
-    shown = TerminalProgress() if sys.stderr.isatty() else LineProgress()
+    is_screen = sys.stderr.isatty() and not console(stderr=True).is_dumb_terminal
+    shown = TerminalProgress() if is_screen else LineProgress()
     try:
         yield shown
     finally:
@@ -54,13 +67,23 @@ def progress() -> Iterator[Progress]:
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> Table:
-    """A table whose cells are plain text (never markup); `right`: names of right-aligned columns."""
+    """A table whose cells are plain text (never markup); `right`: names of right-aligned columns.
+
+    A cell that is one of the words of `COLOURS` has its colour.
+    """
     made = Table(title=escape(title) or None, title_justify="left", title_style="bold")
     for name in columns:
         made.add_column(name, justify="right" if name in right else "left", overflow="fold")
     for row in rows:
-        made.add_row(*(escape(cell) for cell in row))
+        made.add_row(*(_cell(cell) for cell in row))
     return made
+
+
+def _cell(text: str) -> str | Text:
+    from rich.text import Text
+
+    colour = COLOURS.get(text)
+    return Text(text, style=colour) if colour else escape(text)
 
 
 def sheet(one: Sheet) -> Table:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from outshine.cli.json_output import JsonOption, print_json
 from outshine.cli.options import StoreOption, open_store
+
+if TYPE_CHECKING:
+    from outshine.core.records import Fault
 
 
 def add_to(app: typer.Typer) -> None:
@@ -19,6 +23,7 @@ def add_to(app: typer.Typer) -> None:
 def show(
     key: Annotated[str, typer.Argument(help="The key, or its beginning.")],
     store: StoreOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Show one artefact: what it was computed from, where and when, its files and its summary."""
     from rich.highlighter import JSONHighlighter
@@ -33,6 +38,9 @@ def show(
     for name in ("summary.json", "report.json"):
         if name in record["files"]:
             shown[name] = json.loads(opened.file(whole, name).read_text(encoding="utf-8"))
+    if as_json:
+        print_json(shown)
+        return
     console().print(JSONHighlighter()(visible(json.dumps(shown, ensure_ascii=False, indent=2))), soft_wrap=True)
 
 
@@ -41,22 +49,28 @@ def verify(
     mend: Annotated[
         bool, typer.Option("--mend", help="Set damaged artefacts aside: the next run computes them anew.")
     ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Check the size and sha256 of every file in the store; exit with 1 where any is wrong."""
     from outshine.cli.show import console
 
     opened = open_store(store)
-    screen, num_faults = console(), 0
+    screen = console(quiet=as_json)
+    faults: list[Fault] = []
+    aside: dict[str, str] = {}
     keys = opened.keys()
     for key in keys:
         found = opened.verify(key)
+        faults += found
         for fault in found:
-            num_faults += 1
             screen.print(f"{key[:12]}: {fault.message}", markup=False)
         if found and mend:
-            screen.print(f"{key[:12]}: set aside in {opened.set_aside(key)}", markup=False)
-    screen.print(f"{len(keys)} artefacts verified in {opened.where}: {num_faults} faults", markup=False)
-    if num_faults:
+            aside[key] = str(opened.set_aside(key))
+            screen.print(f"{key[:12]}: set aside in {aside[key]}", markup=False)
+    screen.print(f"{len(keys)} artefacts verified in {opened.where}: {len(faults)} faults", markup=False)
+    if as_json:
+        print_json({"store": opened.where, "num_artefacts": len(keys), "faults": faults, "set_aside": aside})
+    if faults:
         if not mend:
             screen.print("`outshine verify --mend` sets damaged artefacts aside, and the next run computes them anew")
         raise typer.Exit(1)

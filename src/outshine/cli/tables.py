@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from outshine.cli.show import sheet
 from outshine.report.sheets import beside_reference, controls_sheet, pooled_sheet, results_sheet
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from outshine.analysis.results import Results
-
+    from outshine.execution.run import Finished
 
 MOST_ROWS = 40  # of the results' table on a terminal; all of them are in summary.csv and on the page
 
@@ -37,3 +37,17 @@ def print_results(results: Results, loss: str, screen: Console) -> None:
             screen.print(f"{row['dataset']}: PGR undefined, {row['reason']}", markup=False)
     if (results.summary["purpose"] == "control").any():
         screen.print(sheet(controls_sheet(beside_reference(against(results.scores).overall, loss))))
+
+
+def results_document(finished: Finished) -> dict[str, Any]:
+    """The same for `--json`: the table `summary`, pooled PGRs, and controls over datasets."""
+    from outshine.analysis.controls import against
+
+    results, study = finished.results, finished.resolution.study
+    controls = (results.summary["purpose"] == "control").any()
+    return {
+        "study": study.name,
+        "summary": results.summary,
+        "pooled": results.pooled,
+        "controls": beside_reference(against(results.scores).overall, study.loss.kind) if controls else [],
+    }

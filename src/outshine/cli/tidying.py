@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from outshine.cli.json_output import JsonOption, print_json
 from outshine.cli.options import StoreOption, open_store
 from outshine.cli.quantities import parse_age, parse_size, size_text
 
@@ -46,6 +47,7 @@ def gc(
     unrecorded: UnrecordedOption = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would go; remove nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before artefacts are removed.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Remove what no recorded study needs, and litter: of dead processes, finished work and damage.
 
@@ -59,16 +61,31 @@ def gc(
     age = None if older_than is None else parse_age(older_than, "--older-than")
     most = None if max_size is None else parse_size(max_size, "--max-size")
     plan = plan_sweep(Wish(tuple(study or ()), age, most, unrecorded), opened)
-    screen = console()
-    _print(plan, screen)
+    _print(plan, console(quiet=as_json))
     _explain(plan, most, console(stderr=True))
-    if dry_run:
-        return
-    ask = plan.artefacts and not yes and sys.stdin.isatty()
-    if ask and not typer.confirm(f"Remove {len(plan.artefacts)} artefacts?"):
+    ask = plan.artefacts and not yes and not dry_run and sys.stdin.isatty()
+    if ask and not typer.confirm(f"Remove {len(plan.artefacts)} artefacts?", err=True):
         raise typer.Exit(1)
-    for name in sweep(plan, opened):
+    left = [] if dry_run else sweep(plan, opened)
+    for name in left:
         console(stderr=True).print(f"note: left, for it is in use or needed by now: {name}", markup=False)
+    if as_json:
+        print_json(_document(plan, left, dry_run))
+
+
+def _document(plan: Plan, left: list[str], dry_run: bool) -> dict[str, Any]:
+    """What goes, or went; `left`: what stayed all the same, since it is in use or needed by now."""
+    return {
+        "dry_run": dry_run,
+        "forgotten": [{"name": one.name, "digest": one.digest, "last_ran": one.last_ran} for one in plan.forgotten],
+        "artefacts": plan.artefacts,
+        "litter": plan.litter,
+        "bytes": plan.num_bytes,
+        "bytes_after": plan.bytes_after,
+        "num_held": plan.num_held,
+        "num_unrecorded": plan.num_unrecorded,
+        "left": left,
+    }
 
 
 def _print(plan: Plan, screen: Console) -> None:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from outshine.cli.json_output import JsonOption, print_json
+
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
@@ -32,6 +34,7 @@ def pretrain(
     threads: Annotated[
         int | None, typer.Option("--threads", help="CPU threads (default: torch's choice).", show_default=False)
     ] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Pretrain the tiny language models again, from scratch (minutes on two cores).
 
@@ -50,6 +53,9 @@ def pretrain(
         torch.set_num_threads(threads)
     with progress() as shown:
         record = pretrain_models(out, DEFAULT_SEED if seed is None else seed, split_names(size), shown)
+    if as_json:
+        print_json({"out": out, **record})
+        return
     rows = [
         (name, f"{facts['parameters']:,}", f"{facts['tokens']:,}", f"{facts['loss']:.3f}", f"{facts['seconds']:.0f} s")
         for name, facts in record["sizes"].items()

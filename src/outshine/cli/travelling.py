@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from outshine.cli import completing
+from outshine.cli.json_output import JsonOption, print_json
 from outshine.cli.options import StoreOption, open_store
 from outshine.cli.quantities import parse_size, size_text
 
@@ -22,11 +24,17 @@ def add_to(app: typer.Typer) -> None:
 
 
 def export(
-    study: Annotated[str, typer.Argument(help="A study that ran: its name or digest, its folder or file.")],
+    study: Annotated[
+        str,
+        typer.Argument(
+            help="A study that ran: its name or digest, its folder or file.", autocompletion=completing.recorded
+        ),
+    ],
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="The archive to write.", show_default="NAME.zip")
     ] = None,
     store: StoreOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Write a finished study and all its artefacts as one zip archive.
 
@@ -36,18 +44,22 @@ def export(
     from outshine.execution.exporting import export_study
 
     opened = open_store(store)
-    recorded = _recorded(study, opened)
-    place = out or Path(f"{recorded.name}.zip")
-    manifest = export_study(recorded, opened, place)
+    found = recorded(study, opened)
+    place = out or Path(f"{found.name}.zip")
+    manifest = export_study(found, opened, place)
     size = sum(file.bytes for file in manifest.files)
+    if as_json:
+        facts = {"study": found.name, "digest": found.digest, "num_artefacts": len(found.keys)}
+        print_json({**facts, "bytes": size, "archive": place})
+        return
     console().print(
-        f"study {recorded.name}, {len(recorded.keys)} artefacts, {size_text(size)}: {place}",
+        f"study {found.name}, {len(found.keys)} artefacts, {size_text(size)}: {place}",
         markup=False,
         soft_wrap=True,
     )
 
 
-def _recorded(study: str, store: Store) -> Recorded:
+def recorded(study: str, store: Store) -> Recorded:
     """A recorded study by name or digest, or by what it was run from. Raises OutshineError where it never ran here."""
     from outshine.cli.reporting import study_at
     from outshine.core.errors import UnknownNameError
@@ -67,6 +79,7 @@ def import_(
     archive: Annotated[Path, typer.Argument(help="An archive that `outshine export` wrote.")],
     store: StoreOption = None,
     max_size: Annotated[str, typer.Option("--max-size", help="Refuse an archive that unpacks to more.")] = "100GB",
+    as_json: JsonOption = False,
 ) -> None:
     """Take a study and its artefacts from an archive into the store, after checking all of it.
 
@@ -76,6 +89,10 @@ def import_(
     from outshine.execution.importing import import_study
 
     done = import_study(archive, open_store(store), parse_size(max_size, "--max-size"))
+    if as_json:
+        facts = {"study": done.study.name, "digest": done.study.digest}
+        print_json({**facts, "num_imported": done.num_new, "num_there": done.num_there})
+        return
     console().print(
         f"study {done.study.name}, {done.study.short}: {done.num_new} artefacts imported, {done.num_there} were there; "
         f"`outshine report {done.study.short}` and `outshine run {done.study.short}` find them",

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from outshine.cli import completing
+from outshine.cli.json_output import JsonOption, print_json
 from outshine.cli.options import (
     AddressOption,
     ExecutorOption,
+    LogOption,
     StoreOption,
     WorkersOption,
     executor_settings,
@@ -27,7 +30,12 @@ FAILED, UNFINISHED = 3, 4  # exit codes
 _EVERY = 5.0  # seconds between two looks
 
 RecordedArgument = Annotated[
-    str, typer.Argument(metavar="STUDY", help="A study that ran in the store: its name, digest, file or preset.")
+    str,
+    typer.Argument(
+        metavar="STUDY",
+        help="A study that ran in the store: its name, digest, file or preset.",
+        autocompletion=completing.studies,
+    ),
 ]
 
 
@@ -43,6 +51,7 @@ def watch(
     line: Annotated[bool, typer.Option("--line", help="One line, for logs.")] = False,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Look again until nothing is left to do.")] = False,
     every: Annotated[float, typer.Option("--every", min=0.1, help="Seconds between two looks.")] = _EVERY,
+    as_json: JsonOption = False,
 ) -> None:
     """Show how far a study is: done, running where, failed why, time left. From any machine that sees the store.
 
@@ -54,15 +63,17 @@ def watch(
     screen = console()
     while True:
         now = _standing(_found(study, opened), opened)
-        if line:
+        if line and not as_json:
             screen.print(now.line, markup=False)
-        else:
+        elif not as_json:  # of several looks the last is the document
             _show(now)
         over = now.done + len(now.failed) == now.total or not (now.num_running or now.waiting)
         if over or not follow:
             break
         sys.stdout.flush()
         time.sleep(every)
+    if as_json:
+        print_json({**now._asdict(), "num_running": now.num_running, "waiting": now.waiting})
     if now.done < now.total:
         raise typer.Exit(FAILED if now.failed and not now.num_running else UNFINISHED)
 
@@ -76,6 +87,8 @@ def retry(
     executor: ExecutorOption = None,
     workers: WorkersOption = None,
     address: AddressOption = None,
+    log: LogOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Compute the stages of a study that failed from their beginning, and all that was left out for them.
 
@@ -91,12 +104,12 @@ def retry(
     found = _found(study, opened)
     forgotten = start_over(opened, found.keys)
     for failure in forgotten:
-        console().print(f"again: {failure.label} ({failure.message})", markup=False)
+        console(quiet=as_json).print(f"again: {failure.label} ({failure.message})", markup=False)
     raw = dict(found.study)
     given = executor_settings(executor, workers, address)
     if given:
         raw["executor"] = {"kind": "local", **given}
-    run_and_write(parse_study(raw), store, out, ALONE)
+    run_and_write(parse_study(raw), store, out, ALONE, log=log, as_json=as_json)
 
 
 def _found(study: str, store: Store) -> Recorded:

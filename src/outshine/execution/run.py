@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from outshine.audit.findings import Finding, leaks
@@ -37,14 +37,21 @@ class Finished(NamedTuple):
 
 
 def run_study(
-    study: Study, store: Store, progress: Progress | None = None, *, allow_leaks: bool = False, team: Team = ALONE
+    study: Study,
+    store: Store,
+    progress: Progress | None = None,
+    *,
+    allow_leaks: bool = False,
+    team: Team = ALONE,
+    expect: Callable[[Sequence[Experiment]], object] = lambda experiments: None,
 ) -> Finished:
     """Compute what the store lacks and read the results. Raises OutshineError for what a user can mend.
 
     A dataset whose audit finds a leak is refused before anything is trained, unless `allow_leaks`.
     Stages are computed by the study's `executor`; datasets are prepared and audited in this process. Raises
     StagesFailedError where some failed, when all that does not need them is finished.
-    With a `team` every process of it calls this, and the leader's progress alone is shown.
+    With a `team` every process of it calls this, and the leader's progress alone is shown. `expect` is told the
+    experiments before their stages are computed.
     """
     progress = progress if progress and team.leads else Silent()
     resolution = _resolved(study, team)
@@ -58,6 +65,7 @@ def run_study(
     experiments = expand(resolution, store)
     asked = by_model(experiments)
     record_study(resolution.study, [*audits.values(), *asked], store, progress, team, expanded=True)
+    expect(experiments)
     compute = executor(study.executor, store, study.runtime, progress) if team.size == 1 else here
     missing = compute.missing(asked)
     leader_first(team, lambda: check_models(missing, study.runtime))
@@ -69,9 +77,9 @@ def read_study(study: Study, store: Store) -> Finished:
     """The results of a study that ran; computes nothing. Raises DataError where the store lacks a part of it."""
     resolution = resolve_study(study)
     audits = _audits(resolution)
-    _check_there([*audits.values()], store)
+    check_there([*audits.values()], store)
     experiments = expand(resolution, store)
-    _check_there(by_model(experiments), store)
+    check_there(by_model(experiments), store)
     return _finished(resolution, audits, experiments, store)
 
 
@@ -104,7 +112,8 @@ def _finished(
     return Finished(resolution, experiments, read_results(resolution.study.name, experiments, store), findings)
 
 
-def _check_there(asked: Sequence[Stage], store: Store) -> None:
+def check_there(asked: Sequence[Stage], store: Store) -> None:
+    """That the store has the stages and all they depend on. Raises DataError where it lacks any."""
     stages = in_order(list(asked))
     lacking = set(store.lacking([stage.key for stage in stages]))
     missing = [stage for stage in stages if stage.key in lacking]

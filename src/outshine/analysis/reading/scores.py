@@ -13,6 +13,7 @@ from outshine.analysis.reading.artefacts import Reader, method_facts, run_facts
 from outshine.metrics.auroc import accuracy
 from outshine.metrics.intervals import auroc_interval
 from outshine.metrics.placements import combine_seeds
+from outshine.stages.predictor import Predictor
 from outshine.studies.expand import Experiment
 
 SPLITS = ("strong_train", "val", "test")
@@ -28,30 +29,38 @@ def read_scores(experiments: Iterable[Experiment], reader: Reader) -> list[dict[
     """A row per role, split and seed; supervisor and ceiling once, though every method has them."""
     scored: dict[tuple[Any, ...], dict[str, Any]] = {}
     for run in experiments:
-        rows = reader.rows(run)
-        for facts, read in _roles(run, reader):
+        for facts, stage in roles(run):
             which = (run.prepare.key, *facts.values())
             if (*which, SPLITS[-1]) in scored:
                 continue
-            score = read()
-            for split in SPLITS:
-                part = rows[rows["split"] == split]
-                found = score.reindex(part.index).to_numpy()
-                if not np.isnan(found).any():
-                    scored[(*which, split)] = {**facts, "split": split, **_measure(part, found)}
+            for split, measured in split_scores(run, stage, reader).items():
+                scored[(*which, split)] = {**facts, "split": split, **measured}
     return list(scored.values())
 
 
-def _roles(run: Experiment, reader: Reader) -> Iterator[tuple[dict[str, Any], Any]]:
-    """What each role's rows say, and how its scores are read."""
+def split_scores(run: Experiment, stage: Predictor | None, reader: Reader) -> dict[str, dict[str, Any]]:
+    """What is measured of a stage on each split that it predicts; None: of the experiment's weak labels from a file."""
+    rows = reader.rows(run)
+    score = reader.weak_scores(run) if stage is None else reader.predictions(stage)["log_odds"]
+    measured = {}
+    for split in SPLITS:
+        part = rows[rows["split"] == split]
+        found = score.reindex(part.index).to_numpy()
+        if not np.isnan(found).any():
+            measured[split] = _measure(part, found)
+    return measured
+
+
+def roles(run: Experiment) -> Iterator[tuple[dict[str, Any], Predictor | None]]:
+    """What each role's rows say, and the stage that predicts; None: weak labels from a file."""
     facts = {**run_facts(run), "seed": run.seed}
     weak = {"loss": "xent" if run.weak else "", "role": "weak", "key": run.weak.key if run.weak else ""}
-    yield {**facts, **_SHARED, **weak}, lambda: reader.weak_scores(run)
+    yield {**facts, **_SHARED, **weak}, run.weak
     ceiling = {"loss": "xent", "role": "ceiling", "key": run.ceiling.key}
-    yield {**facts, **_SHARED, **ceiling}, lambda: reader.predictions(run.ceiling)["log_odds"]
+    yield {**facts, **_SHARED, **ceiling}, run.ceiling
     for number, student in enumerate(run.students):
         named = {**method_facts(run, number), "role": "student", "key": student.key}
-        yield {**facts, **named}, lambda student=student: reader.predictions(student)["log_odds"]
+        yield {**facts, **named}, student
 
 
 def _measure(part: pd.DataFrame, score: np.ndarray) -> dict[str, Any]:

@@ -1,0 +1,92 @@
+"""Which trackers there are, how each is started, and what keeps a run from being tracked twice."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
+
+from outshine.core.errors import SettingsError, UnknownNameError
+from outshine.core.files import write_synced
+from outshine.tracking.runs import TrackedRun
+
+PROJECT = "outshine"  # what a tracker files runs under, where its own environment names nothing else
+LEDGER = "tracked.json"
+
+
+class Tracker(Protocol):
+    """A place that runs are written to. `write` may raise anything: the caller goes on without it."""
+
+    def write(self, run: TrackedRun) -> None:
+        """Write one run, whole."""
+        ...
+
+
+def _tensorboard(folder: Path) -> Tracker:
+    from outshine.tracking.to_tensorboard import TensorBoard
+
+    return TensorBoard(folder)
+
+
+def _trackio(folder: Path) -> Tracker:
+    from outshine.tracking.to_trackio import Trackio
+
+    return Trackio()
+
+
+def _wandb(folder: Path) -> Tracker:
+    from outshine.tracking.to_wandb import Wandb
+
+    return Wandb(folder)
+
+
+TRACKERS: dict[str, Callable[[Path], Tracker]] = {"tensorboard": _tensorboard, "trackio": _trackio, "wandb": _wandb}
+
+
+def start(names: Sequence[str], folder: Path) -> dict[str, Tracker]:
+    """The trackers of these names; what they keep on this machine lies in `folder`, unless they are told otherwise.
+
+    Raises UnknownNameError for a name that is none of them, and SettingsError where a package is not installed or a
+    tracker wants a login.
+    """
+    for name in names:
+        if name not in TRACKERS:
+            raise UnknownNameError("tracker", name, TRACKERS)
+    return {name: TRACKERS[name](folder) for name in names}
+
+
+def package(name: str, tracker: str) -> Any:
+    """A module of an optional package. Raises SettingsError where it is not installed."""
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise SettingsError(
+            f"--log {tracker} needs a package that cannot be imported ({error}); pip install 'outshine[{tracker}]'"
+        ) from error
+
+
+class Ledger:
+    """Which runs were tracked from this folder, by tracker: `tracked.json`. Delete it to have all tracked again."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / LEDGER
+        self._ids = self._read()
+
+    def has(self, tracker: str, run_id: str) -> bool:
+        return run_id in self._ids.get(tracker, ())
+
+    def add(self, tracker: str, run_id: str) -> None:
+        """Note that a run was written. Raises OSError where the file cannot be."""
+        self._ids.setdefault(tracker, []).append(run_id)
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        write_synced(self._path, json.dumps(self._ids, indent=1))
+
+    def _read(self) -> dict[str, list[str]]:
+        """What is noted; one that cannot be read is begun anew."""
+        try:
+            found = json.loads(self._path.read_text(encoding="utf-8"))
+            return {str(name): [str(one) for one in ids] for name, ids in found.items()}
+        except (OSError, ValueError, AttributeError, TypeError):
+            return {}

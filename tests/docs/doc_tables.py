@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from doc_blocks import counted
 from doc_pages import ROOT
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -146,6 +147,15 @@ def prompts() -> str:
     return "\n\n".join(parts)
 
 
+def block_counts() -> str:
+    """How many blocks of each page are run, and how many are not, by reason."""
+    rows = [
+        (f"`{page}`", str(run), "; ".join(f"{reason}: {count}" for reason, count in sorted(why.items())) or "–")
+        for page, run, why in counted()
+    ]
+    return table(["page", "blocks that are run", "that are not, and why"], rows)
+
+
 GENERATED: dict[str, tuple[str, Callable[[], str]]] = {
     "settings": ("docs/commands.md", settings),
     "losses": ("docs/commands.md", lambda: plugins(losses, "loss")),
@@ -154,6 +164,7 @@ GENERATED: dict[str, tuple[str, Callable[[], str]]] = {
     "datasets": ("docs/datasets.md", datasets),
     "tiny": ("docs/datasets.md", tiny_tasks),
     "prompts": ("docs/datasets.md", prompts),
+    "blocks": ("CONTRIBUTING.md", block_counts),
 }
 
 

@@ -1,12 +1,11 @@
-"""The Python on the pages runs: the example of the README, and the files of docs/extend.md put into the tree."""
+"""The files of docs/extend.md, put into the tree of outshine as CONTRIBUTING says."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-import pytest
-from doc_pages import ROOT, Block, all_blocks
+from doc_pages import ROOT
 from strangers import environment, files, run_all
 
 # The folders of built-in plugins as if the new files lay in them.
@@ -20,16 +19,6 @@ for folder in Path("src/outshine").rglob("*"):
         module = import_module(".".join(folder.relative_to("src").parts))
         module.__path__.append(str(folder.absolute()))
 """
-
-
-@pytest.mark.parametrize(
-    "block", [block for block in all_blocks("python") if block.file is None], ids=lambda block: block.where
-)
-def test_an_example_runs(block: Block, tmp_path: Path, monkeypatch, capsys) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("OUTSHINE_STORE", str(tmp_path / "store"))
-    exec(compile(block.text, block.where, "exec"), {"__name__": "__main__"})
-    assert "tiny-home" in capsys.readouterr().out
 
 
 def places() -> list[tuple[str, str]]:

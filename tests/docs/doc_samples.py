@@ -1,7 +1,7 @@
 """docs/samples.md: two rows of every dataset as a model reads them, and what its audit found.
 
-`HF_ENDPOINT=… python tests/docs/doc_samples.py` writes the page anew; the hub there needs the rows of the datasets whose
-section says nothing of where its rows are from. Others are from dataset cards (`CARDS`), or made up where there are none.
+`python tests/docs/doc_samples.py` writes the page anew, where a copy of the hub's rows lies beside the checkout. Rows that it
+lacks are from dataset cards (`CARDS`), or made up where these show none.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from doc_pages import ROOT
+from hub_places import REAL_HUB
 from recipe_rows import fixture_rows
 
-from outshine.core.errors import OutshineError
+from outshine.data.rows import ParquetRows
 from outshine.data.schema import Draw, Example, Recipe, Row, recipes
 
 PAGE = ROOT / "docs" / "samples.md"
@@ -35,7 +36,7 @@ other checks are [on the audit's page](audit.md).
 CARDS: dict[str, list[dict[str, Any]]] = {
     "boolq": [
         {
-            "passage": "All biomass goes through at least some of these steps: it needs to be grown, collected, dried, fermented, "
+            "passage": '"All biomass goes through at least some of these steps: it needs to be grown, collected, dried, fermented, '
             "distilled, and burned...",
             "question": "does ethanol take more energy make that produces",
             "answer": False,
@@ -65,7 +66,7 @@ CARDS: dict[str, list[dict[str, Any]]] = {
     ],
     "quail": [
         {
-            "context": "That fall came and I went back to Michigan and the school year went by and summer came and I never really "
+            "context": '"That fall came and I went back to Michigan and the school year went by and summer came and I never really '
             "thought about it. I'm...",
             "context_id": "f001",
             "question": "After the events in the text what does the author think about the cousin?",
@@ -109,15 +110,15 @@ class Shown(NamedTuple):
 
 
 def samples(recipe: Recipe) -> Shown:
-    """Real rows where a hub has them, else those of the card, else made-up ones."""
-    try:
-        pool = recipe.open(recipe.identify()).train
-        rows = pool.take(range(min(SEARCHED, len(pool))))
-        return Shown(picked(recipe, rows), "")
-    except OutshineError:
-        pass
+    """Real rows where there are any, else those of the card, else made-up ones."""
+    assert recipe.hub is not None
+    split = recipe.hub.pooled[0] if recipe.hub.pooled else recipe.hub.train
+    files = sorted((REAL_HUB / "datasets" / recipe.hub.repo / recipe.hub.config / split).glob("*.parquet"))
+    if files:
+        pool = ParquetRows(files)
+        return Shown(picked(recipe, pool.take(range(min(SEARCHED, len(pool))))), "")
     if recipe.kind in CARDS:
-        return Shown(picked(recipe, CARDS[recipe.kind]), "The row is from the dataset's card, which cuts long texts.")
+        return Shown(picked(recipe, CARDS[recipe.kind]), "From the dataset's card, whose long texts end in dots.")
     made = fixture_rows(recipe.kind, 40)
     return Shown(picked(recipe, made), "**Made-up rows** of the dataset's form: no real one was at hand.")
 

@@ -111,22 +111,21 @@ def file_settings() -> str:
 
 
 def datasets() -> str:
-    """The datasets of the hub: where they lie and what they are."""
-    rows = []
+    """The datasets of the hub: what they are, and what is read of them."""
+    about, read = [], []
     for name, cls in recipes:
         if cls.hub is None:
             continue
         hub = cls.hub
+        about.append((f"`{name}`", f"{hub.repo} `{hub.config}`", cls.positive_means, cls.license, cls.source))
         splits = f"{' + '.join(hub.pooled)}, {hub.test_size:,} held out" if hub.pooled else f"{hub.train} / {hub.test}"
         row, example = formatted(cls())
-        rows.append(
-            (
-                *(f"`{name}`", f"{hub.repo} `{hub.config}`", splits, ", ".join(row.asked)),
-                *(group_of(row, example), cls.positive_means, cls.license, " ".join([cls.note, cls.source]).strip()),
-            )
-        )
-    titles = ["name", "hub repository, config", "train / test", "fields read", "group", "positive means", "licence"]
-    return table([*titles, "notes, source"], rows)
+        read.append((f"`{name}`", splits, ", ".join(row.asked), group_of(row, example), cls.note or "–"))
+    tables = [
+        table(["name", "hub repository, config", "positive means", "licence", "source"], about),
+        table(["name", "train / test", "fields read", "group", "notes"], read),
+    ]
+    return "\n\n".join(tables)
 
 
 def tiny_tasks() -> str:

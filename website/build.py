@@ -28,6 +28,9 @@ BESIDE = {"CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
 HOME = {"README.md": "index.md"}
 """What stands for a page that the site has not: the README says for a code host what the first page says here."""
 
+SHIM = "https://unpkg.com/iframe-worker/shim"
+"""What the theme would fetch for search without a server; website/iframe-worker.js is the same."""
+
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")
 FENCED = re.compile(r"(^```.*?^```$)", flags=re.DOTALL | re.MULTILINE)
 
@@ -101,7 +104,8 @@ def lay_out(stage: Path) -> None:
         made.parent.mkdir(parents=True, exist_ok=True)
         text = path.read_text(encoding="utf-8")
         made.write_text(mended(text, path.relative_to(ROOT).as_posix()), encoding="utf-8")
-    shutil.copy(WEBSITE / "style.css", folder)
+    for name in ("style.css", "iframe-worker.js"):
+        shutil.copy(WEBSITE / name, folder)
 
 
 def build(out: Path) -> None:
@@ -118,8 +122,17 @@ def build(out: Path) -> None:
     if done.returncode:
         said = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + done.stderr)
         raise SiteError(said.partition("Traceback")[0])
+    _fetch_nothing(stage / "site")
     shutil.rmtree(out, ignore_errors=True)
     shutil.move(stage / "site", out)
+
+
+def _fetch_nothing(site: Path) -> None:
+    """Put our copy in place of the script that the theme fetches."""
+    for page in site.rglob("*.html"):
+        up = "../" * (len(page.relative_to(site).parts) - 1)
+        text = page.read_text(encoding="utf-8")
+        page.write_text(text.replace(SHIM, f"{up}iframe-worker.js"), encoding="utf-8")
 
 
 def main() -> None:

@@ -64,7 +64,7 @@ def test_every_block_has_a_language() -> None:
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
         languages = re.findall(r"^```(.*)$", text, flags=re.MULTILINE)[::2]
-        known = {"python", "yaml", "toml", "text", *SHELL}
+        known = {"python", "yaml", "toml", "text", "json", "csv", "html", "latex", "markdown", *SHELL}
         assert set(languages) <= known, f"{page.name}: {set(languages) - known}"
 
 

@@ -2,8 +2,9 @@
 #   make demo   run the main job on the embedded default, fully offline after the set-up
 #   make test   run the tests
 #   make fuzz   try thousands of strange study and data files (FUZZ="--inputs 50000 --seed 7")
+#   make docs   build the documentation as a site that needs no network, into build/site
 #   make bench  measure speed and memory beside the usual way (BENCH=--quick: does it all run?)
-.PHONY: demo test fuzz bench lint format fault-test
+.PHONY: demo test fuzz bench docs docs-serve lint format fault-test
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO_STORE ?= .venv/demo-store
@@ -19,6 +20,12 @@ fuzz: .venv/.installed-dev
 
 bench: .venv/.installed-dev
 	$(BIN)/python -m benchmarks.bench $(BENCH)
+
+docs: .venv/.installed-docs
+	$(BIN)/python website/build.py
+
+docs-serve: docs
+	$(BIN)/python -m http.server --bind 127.0.0.1 --directory build/site
 
 lint: .venv/.installed-dev
 	$(BIN)/ruff check
@@ -40,6 +47,10 @@ $(BIN)/python:
 
 .venv/.installed-dev: .venv/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+.venv/.installed-docs: $(BIN)/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	touch $@
 
 # faults injected into real processes of a small study (FAULTS="--kills 20 --only local": fewer)

@@ -8,18 +8,23 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 sys.path.insert(0, str(ROOT / "tests" / "data"))  # the made-up rows and the loopback hub of the data tests
 
 
+MARK = re.compile(r"<!-- not run: (.+) -->$")
+"""Before a block that the tests do not run, on the line above it: why."""
+
+
 class Block(NamedTuple):
-    """A fenced block: its language, its text, and where it stands."""
+    """A fenced block: its language, its text, where it stands, and why it is not run, where it says so."""
 
     language: str
     text: str
     page: str
     line: int
+    not_run: str | None = None
 
     @property
     def where(self) -> str:
@@ -42,7 +47,10 @@ def blocks(page: Path, *languages: str) -> list[Block]:
         elif start is not None and line == "```":
             language, text = lines[start][3:].strip(), "\n".join(lines[start + 1 : number]) + "\n"
             if language in languages:
-                found.append(Block(language, text, page.relative_to(ROOT).as_posix(), start + 1))
+                mark = MARK.match(lines[start - 1]) if start else None
+                found.append(
+                    Block(language, text, page.relative_to(ROOT).as_posix(), start + 1, mark[1] if mark else None)
+                )
             start = None
     assert start is None, f"{page}: the block of line {start} does not end"
     return found

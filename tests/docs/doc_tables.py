@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from doc_blocks import counted
 from doc_pages import ROOT
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -110,22 +111,21 @@ def file_settings() -> str:
 
 
 def datasets() -> str:
-    """The datasets of the hub: where they lie and what they are."""
-    rows = []
+    """The datasets of the hub: what they are, and what is read of them."""
+    about, read = [], []
     for name, cls in recipes:
         if cls.hub is None:
             continue
         hub = cls.hub
+        about.append((f"`{name}`", f"{hub.repo} `{hub.config}`", cls.positive_means, cls.license, cls.source))
         splits = f"{' + '.join(hub.pooled)}, {hub.test_size:,} held out" if hub.pooled else f"{hub.train} / {hub.test}"
         row, example = formatted(cls())
-        rows.append(
-            (
-                *(f"`{name}`", f"{hub.repo} `{hub.config}`", splits, ", ".join(row.asked)),
-                *(group_of(row, example), cls.positive_means, cls.license, " ".join([cls.note, cls.source]).strip()),
-            )
-        )
-    titles = ["name", "hub repository, config", "train / test", "fields read", "group", "positive means", "licence"]
-    return table([*titles, "notes, source"], rows)
+        read.append((f"`{name}`", splits, ", ".join(row.asked), group_of(row, example), cls.note or "–"))
+    tables = [
+        table(["name", "hub repository, config", "positive means", "licence", "source"], about),
+        table(["name", "train / test", "fields read", "group", "notes"], read),
+    ]
+    return "\n\n".join(tables)
 
 
 def tiny_tasks() -> str:
@@ -146,6 +146,15 @@ def prompts() -> str:
     return "\n\n".join(parts)
 
 
+def block_counts() -> str:
+    """How many blocks of each page are run, and how many are not, by reason."""
+    rows = [
+        (f"`{page}`", str(run), "; ".join(f"{reason}: {count}" for reason, count in sorted(why.items())) or "–")
+        for page, run, why in counted()
+    ]
+    return table(["page", "blocks that are run", "that are not, and why"], rows)
+
+
 GENERATED: dict[str, tuple[str, Callable[[], str]]] = {
     "settings": ("docs/commands.md", settings),
     "losses": ("docs/commands.md", lambda: plugins(losses, "loss")),
@@ -154,6 +163,7 @@ GENERATED: dict[str, tuple[str, Callable[[], str]]] = {
     "datasets": ("docs/datasets.md", datasets),
     "tiny": ("docs/datasets.md", tiny_tasks),
     "prompts": ("docs/datasets.md", prompts),
+    "blocks": ("CONTRIBUTING.md", block_counts),
 }
 
 

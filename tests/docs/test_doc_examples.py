@@ -1,12 +1,11 @@
-"""The Python on the pages runs: the example of the README, and the files of docs/extend.md put into the tree."""
+"""The files of docs/extend.md, put into the tree of outshine as CONTRIBUTING says."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-import pytest
-from doc_pages import ROOT, all_blocks
+from doc_pages import ROOT
 from strangers import environment, files, run_all
 
 # The folders of built-in plugins as if the new files lay in them.
@@ -20,21 +19,6 @@ for folder in Path("src/outshine").rglob("*"):
         module = import_module(".".join(folder.relative_to("src").parts))
         module.__path__.append(str(folder.absolute()))
 """
-
-
-EXAMPLES = [block for block in all_blocks("python") if block.file is None]
-
-
-@pytest.mark.parametrize("page", dict.fromkeys(block.page for block in EXAMPLES))
-def test_the_examples_of_a_page_run(page: str, tmp_path: Path, monkeypatch, capsys) -> None:
-    """One after the other, as one session in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("OUTSHINE_STORE", str(tmp_path / "store"))
-    session = {"__name__": "__main__"}
-    for block in EXAMPLES:
-        if block.page == page:
-            exec(compile(block.text, block.where, "exec"), session)
-            assert "tiny-home" in capsys.readouterr().out, block.where
 
 
 def places() -> list[tuple[str, str]]:

@@ -1,0 +1,46 @@
+"""The blocks of the pages that are not marked otherwise run, and print what the pages show."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from doc_blocks import SHELL
+from doc_pages import ROOT, Block, blocks
+from page_runs import Ran, not_printed, pages_to_run, run_page, shape
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", pages_to_run(), ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_the_page_runs_and_prints_what_it_shows(page: Path, tmp_path: Path) -> None:
+    ran = run_page(page, tmp_path)
+    failed = [f"{one.block.where}: {one.codes}\n{one.printed}" for one in ran if any(one.codes)]
+    assert not failed, "\n".join(failed)
+    wrong = [f"{shown.where}: {line}" for shown, printed in outputs(page, ran) for line in not_printed(shown, printed)]
+    assert not wrong, "shown on the page and not printed:\n" + "\n".join(wrong)
+
+
+def outputs(page: Path, ran: list[Ran]) -> list[tuple[Block, str]]:
+    """Each text block whose commands were run, and what these printed: those of the block before it."""
+    printed = {one.block.line: one.printed for one in ran}
+    found, last = [], None
+    for block in blocks(page, "python", "text", *SHELL):
+        if block.language != "text":
+            last = printed.get(block.line)
+        elif last is not None:
+            found.append((block, last))
+    return found
+
+
+def test_an_output_that_was_not_printed_is_found() -> None:
+    printed = "│ tiny-home │ .675 [.622, .724] │ 0.60 [0.42, 0.75] │\nfinished: 12 stages in first\n"
+
+    def shown(text: str) -> Block:
+        return Block("text", text, "README.md", 1)
+
+    assert not_printed(shown("│ tiny-home │ .7 [.6, .8] │ 0.5 [0.4, 0.9] │\n…\nfinished: 3 stages …\n"), printed) == []
+    assert not_printed(shown("│ tiny-pet │ .7 [.6, .8] │ 0.5 [0.4, 0.9] │\n"), printed) == [
+        "│ tiny-pet │ .7 [.6, .8] │ 0.5 [0.4, 0.9] │"
+    ]
+    assert not_printed(shown("finished: 3 steps …\n"), printed) == ["finished: 3 steps …"]
+    assert shape("│ a │ -0.5 [.1, 1,000] │ 0123456789ab │") == "a 0 [0, 0] KEY"

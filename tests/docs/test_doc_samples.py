@@ -1,0 +1,61 @@
+"""The page of samples: every dataset, its licence, rows as the recipe makes them."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from doc_pages import blocks
+from doc_samples import CARDS, LONGEST, PAGE, cut, formatted, page, picked
+from hub_places import REAL_HUB
+from recipe_rows import fixture_rows
+
+from outshine.data.schema import recipes
+
+HUB_RECIPES = [(name, cls()) for name, cls in recipes if cls.hub is not None]
+
+
+def sections() -> dict[str, str]:
+    parts = re.split(r"^## ", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
+    return {part.partition("\n")[0]: part for part in parts}
+
+
+def test_every_dataset_has_a_section() -> None:
+    assert len(HUB_RECIPES) == 25
+    assert list(sections()) == [name for name, _ in HUB_RECIPES]
+
+
+@pytest.mark.parametrize(("name", "recipe"), HUB_RECIPES, ids=[name for name, _ in HUB_RECIPES])
+def test_a_section_says_what_the_recipe_says_and_shows_its_form(name: str, recipe) -> None:
+    section = sections()[name]
+    assert f"Licence: {recipe.license}" in section
+    assert recipe.positive_means in section
+    assert recipe.source in section
+    assert "Audit: " in section
+    shown = re.findall(r"^\*(positive|negative)\*\n\n```text\n(.*?)\n```$", section, flags=re.DOTALL | re.MULTILINE)
+    assert shown
+    question = next(formatted(recipe, fixture_rows(name, 8))).text.splitlines()[-1]
+    if name != "wic":  # its question names the word
+        assert all(text.splitlines()[-1] == question for _, text in shown)
+
+
+def test_texts_are_not_longer_than_the_page_says() -> None:
+    texts = [block.text for block in blocks(PAGE, "text")]
+    assert len(texts) >= 2 * 25 - 3  # cards show one class of three datasets
+    assert all(len(text) <= LONGEST + len(" […] \n") for text in texts)
+
+
+def test_rows_from_cards_become_examples() -> None:
+    for name, rows in CARDS.items():
+        assert picked(recipes.get(name)(), rows), name
+
+
+def test_a_long_text_keeps_its_beginning_and_its_end() -> None:
+    assert cut("a" * LONGEST) == "a" * LONGEST
+    assert cut("a" * 1000 + "b" * 1000) == "a" * (LONGEST // 2) + " […] " + "b" * (LONGEST // 2)
+
+
+@pytest.mark.hub
+@pytest.mark.skipif(not REAL_HUB.is_dir(), reason="no copy of the hub's rows lies beside the checkout")
+def test_the_page_is_up_to_date() -> None:
+    assert PAGE.read_text(encoding="utf-8") == page(), "run python tests/docs/doc_samples.py"

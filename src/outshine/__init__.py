@@ -10,17 +10,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from outshine.analysis.labelling import Labelling
     from outshine.analysis.results import Results
-    from outshine.api import run
+    from outshine.api import label, run
     from outshine.core.errors import OutshineError
     from outshine.studies.study import Study
 
-__all__ = ["OutshineError", "Results", "Study", "run"]
+__all__ = ["Labelling", "OutshineError", "Results", "Study", "label", "run"]
 
 _HOMES = {
+    "Labelling": "outshine.analysis.labelling",
     "OutshineError": "outshine.core.errors",
     "Results": "outshine.analysis.results",
     "Study": "outshine.studies.study",
+    "label": "outshine.api",
     "run": "outshine.api",
 }
 

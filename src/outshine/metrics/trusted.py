@@ -120,8 +120,8 @@ def disagreements_needed(right: float, alpha: float = ALPHA, power: float = POWE
 
     n = ((z₁₋α/₂ + 2 z_power √(q (1 − q))) / (2q − 1))², q the true share `right`: the score test of one share against
     ½, which is McNemar's test given its discordant rows. At least the number from which the interval can exclude ½ at
-    all. None for q = ½. Raises DataError for q outside [0, 1]. Sources: Miettinen 1968, "The matched pairs design in the
-    case of all-or-none responses", Biometrics 24, 339-352; Connor 1987, Biometrics 43, 207-211.
+    all. None for q = ½. Raises DataError for q outside [0, 1]. Sources: Miettinen 1968, "The matched pairs design in
+    the case of all-or-none responses", Biometrics 24, 339-352; Connor 1987, Biometrics 43, 207-211.
     """
     if not 0 <= right <= 1:
         raise DataError(f"a share lies in [0, 1], given {right}")
@@ -135,7 +135,8 @@ def disagreements_needed(right: float, alpha: float = ALPHA, power: float = POWE
 def chance_of_so_unlike(num_rows: int, num_marked: int, num_drawn: int, num_marked_drawn: int) -> float:
     """Two-sided p that a random draw without replacement has as many marked rows, or as few.
 
-    min(1, 2 · the lesser tail) of the hypergeometric law, exact. Small: the rows were hardly drawn at random with regard to the mark.
+    min(1, 2 · the lesser tail) of the hypergeometric law, exact. Small: the rows were hardly drawn at random with
+    regard to the mark.
     """
     law = hypergeom(num_rows, num_marked, num_drawn)
     return float(min(1.0, 2 * min(law.cdf(num_marked_drawn), law.sf(num_marked_drawn - 1))))

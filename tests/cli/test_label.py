@@ -66,7 +66,8 @@ def test_a_file_comes_out_as_it_went_in_with_more(outshine, mine: Path) -> None:
 
     again = label(outshine, "--trusted", "trusted.jsonl", "--out", "again")
     assert again.code == 0
-    assert "on mine" not in again.err  # nothing is trained a second time
+    assert "tiny/strong on label-mine, fold 3 of 3" in outcome.err
+    assert "tiny/strong on" not in again.err  # nothing is trained a second time
     assert Path("again/mine.jsonl").read_text() == Path("out/mine.jsonl").read_text()
 
     watched = outshine("watch", "label-mine", "--line")

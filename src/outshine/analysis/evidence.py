@@ -175,7 +175,7 @@ def needed_accuracy(share: float, seen: float | None = None) -> tuple[Needed, ..
     right. A random draw of n rows holds n · share disagreements, and only these tell.
     """
     found = []
-    for right in (*([seen] if seen is not None else []), *ASSUMED_RIGHT):
+    for right in dict.fromkeys([*([seen] if seen is not None else []), *ASSUMED_RIGHT]):
         judged = disagreements_needed(right)
         if judged is not None and share > 0:
             found.append(Needed(share * (2 * right - 1), right, math.ceil(judged / share), judged, right == seen))

@@ -143,7 +143,9 @@ def _levels(one: Evidence) -> list[str]:
 
 
 def _settling(needed: Sequence[Needed], num_rows: int, num_judged: int, unit: str) -> list[str]:
-    """How many trusted rows more, for the gain seen and for others."""
+    """How many trusted rows more, for the gain seen and for others that are not within reach of those there are."""
+    there = num_judged if unit == "accuracy" else num_rows
+    needed = [one for one in needed if (one.judged or one.rows) > there]
     if not needed:
         return [f"More trusted rows, of both classes, are needed; how many cannot be told from these {num_rows}."]
     if unit == "accuracy":

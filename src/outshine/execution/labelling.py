@@ -38,7 +38,11 @@ class PlannedLabelling(NamedTuple):
 def run_labelling(labeller: Labeller, store: Store, progress: Progress | None = None) -> Labelled:
     """Compute what the store lacks and read the result. Raises OutshineError for what a user can mend."""
     progress = progress or Silent()
-    resolution = _folded(labeller, store, progress)
+    resolution = resolve_labelling(labeller)
+    for note in resolution.strong.notes:
+        progress.note(note)
+    record_study(resolution.labeller, resolution.folds, store, progress, ALONE)
+    LocalExecutor(store, labeller.runtime, progress).run(resolution.folds)
     asked = students(resolution, store)
     record_study(resolution.labeller, [*resolution.folds, *asked], store, progress, ALONE, expanded=True)
     compute = executor(labeller.executor, store, labeller.runtime, progress)
@@ -49,7 +53,8 @@ def run_labelling(labeller: Labeller, store: Store, progress: Progress | None = 
 
 def plan_labelling(labeller: Labeller, store: Store, progress: Progress | None = None) -> PlannedLabelling:
     """What a labelling would compute. Deals the rows to folds (the keys below depend on them); trains nothing."""
-    resolution = _folded(labeller, store, progress or Silent())
+    resolution = resolve_labelling(labeller)
+    LocalExecutor(store, labeller.runtime, progress or Silent()).run(resolution.folds)
     stages = in_order([*resolution.folds, *students(resolution, store)])
     lacking = set(store.lacking([stage.key for stage in stages]))
     notes = list(resolution.strong.notes)
@@ -62,16 +67,6 @@ def plan_labelling(labeller: Labeller, store: Store, progress: Progress | None =
     )
     costs = estimator.costs(stages)
     return PlannedLabelling(stages, [stage.key not in lacking for stage in stages], costs, [*notes, *estimator.notes])
-
-
-def _folded(labeller: Labeller, store: Store, progress: Progress) -> Resolution:
-    """The resolved labelling, its folds in the store."""
-    resolution = resolve_labelling(labeller)
-    for note in resolution.strong.notes:
-        progress.note(note)
-    record_study(resolution.labeller, resolution.folds, store, progress, ALONE)
-    LocalExecutor(store, labeller.runtime, progress).run(resolution.folds)
-    return resolution
 
 
 def _shape(resolution: Resolution, notes: list[str]) -> Shape | None:

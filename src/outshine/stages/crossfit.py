@@ -76,7 +76,8 @@ class FoldPlan(Stage):
     def run(self, context: Context) -> None:
         from outshine.audit.alike import alike
 
-        rows = _placed(self.table(), self.trusted)
+        table = self.table()
+        rows = _placed(table, self.trusted(table))
         found = alike(rows["text"].tolist())
         rows["group"] = _groups(rows, found.cluster)
         in_file = rows["row"] >= 0
@@ -90,7 +91,7 @@ class FoldPlan(Stage):
             zip(rows.loc[in_file, "group"], folds(rows.loc[in_file, "group"].tolist(), self.num_folds), strict=True)
         )
         rows["fold"] = [fold_of.get(group, EVERY) for group in rows["group"]]
-        notes = self._notes(rows[in_file], found.complete)
+        notes = self._notes(rows[in_file], len(table.frame), found.complete)
         for note in notes:
             context.progress.note(f"{self.name}: {note}")
         rows.sort_values("id").to_parquet(context.folder / ROWS, index=False)
@@ -106,9 +107,9 @@ class FoldPlan(Stage):
         """What a reader must know of the finished plan."""
         return json.loads(store.file(self.key, REPORT).read_text(encoding="utf-8"))["notes"]
 
-    def _notes(self, rows: pd.DataFrame, complete: bool) -> list[str]:
+    def _notes(self, rows: pd.DataFrame, num_rows: int, complete: bool) -> list[str]:
         notes = []
-        num_empty = len(self.table().frame) - len(rows)
+        num_empty = num_rows - len(rows)
         num_unlabelled = int(rows["p"].isna().sum())
         sizes = rows["group"].value_counts()
         if num_empty:
@@ -218,7 +219,7 @@ class FoldLabels(WeakLabelSource):
         return pd.read_parquet(store.file(self.origin.key, LABELS)).set_index("id")["p"].astype("float64")
 
 
-def _placed(table: CheapTable, trusted_of: Any) -> pd.DataFrame:
+def _placed(table: CheapTable, trusted: TrustedTable | None) -> pd.DataFrame:
     """The rows with text of the file and the new ones among the trusted, each with an id."""
     import pandas as pd
 
@@ -232,7 +233,6 @@ def _placed(table: CheapTable, trusted_of: Any) -> pd.DataFrame:
     ]
     columns = ["id", "row", "number", "text", "p", "given"]
     own = frame.assign(id=ids, row=frame.index, number=-1, given=frame["group"])[columns]
-    trusted = trusted_of(table)
     if trusted is None or trusted.new.empty:
         return own.reset_index(drop=True)
     new = trusted.new

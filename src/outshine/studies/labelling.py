@@ -25,6 +25,7 @@ from outshine.stages.crossfit import Fold, FoldLabels, FoldPlan
 from outshine.stages.finetune import Student
 from outshine.stages.prepare import Texts
 from outshine.studies.expand import pinned_model
+from outshine.studies.parse import setting_names
 from outshine.training.settings import TrainingSettings
 
 MOST_FOLDS = 50
@@ -69,7 +70,7 @@ def parse_labeller(raw: dict[str, Any]) -> Labeller:
     try:
         return Labeller(**named)
     except ValidationError as error:
-        raise explain(error, "label", known=Labeller.model_fields) from None
+        raise explain(error, "label", known=setting_names(Labeller)) from None
 
 
 def default_name(path: str) -> str:

@@ -105,16 +105,29 @@ def evidence(
     if num_groups < len(known):
         notes.append(f"{len(known)} rows are {num_groups} groups: accuracies take rows for independent, AUCs do not")
     share = (population[1] / population[0]) if population else (num_judged / len(known) if len(known) else math.nan)
-    accuracy = _accuracies(truth, label, student, population, drawn) if not one_sided else (None, None, None)
     if one_sided:
         notes.append("all labels, or all predictions, lie on one side of one half: accuracy would say nothing")
-    auroc = _aurocs(known, truth, groups, notes) if drawn else (None, None, None)
+    student_accuracy, label_accuracy, accuracy_gain = (
+        (None, None, None) if one_sided else _accuracies(truth, label, student, population, drawn)
+    )
+    student_auroc, label_auroc, gain = _aurocs(known, truth, groups, notes) if drawn else (None, None, None)
     primary: Primary = "accuracy" if hard else "auroc"
-    needed = _needed(primary, share, num_judged, num_right, auroc[2], len(known))
     return Evidence(
-        "file" if population else "new",
-        *(primary, len(known), num_groups, num_judged, num_right, share),
-        *(*accuracy, *auroc, needed, tuple(notes)),
+        of="file" if population else "new",
+        primary=primary,
+        num_rows=len(known),
+        num_groups=num_groups,
+        num_judged=num_judged,
+        num_right=num_right,
+        share=share,
+        student_accuracy=student_accuracy,
+        label_accuracy=label_accuracy,
+        accuracy_gain=accuracy_gain,
+        student_auroc=student_auroc,
+        label_auroc=label_auroc,
+        auroc_gain=gain,
+        needed=_needed(primary, share, num_judged, num_right, gain, len(known)),
+        notes=tuple(notes),
     )
 
 

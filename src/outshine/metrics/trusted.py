@@ -49,7 +49,7 @@ def gain_by_disagreements(num_right: int, num_judged: int, share: float, level: 
     if share == 0:
         return Interval(0.0, 0.0, 0.0, "student and labels agree on every row")
     note = "no disagreement was judged" if num_judged == 0 else ""
-    return Interval(*(share * (2 * x - 1) for x in q[:3]), note)
+    return Interval(share * (2 * q.value - 1), share * (2 * q.low - 1), share * (2 * q.high - 1), note)
 
 
 def paired_gain(only_first: int, only_second: int, both: int, neither: int, level: float = 0.95) -> Interval:

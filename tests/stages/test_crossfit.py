@@ -150,6 +150,8 @@ def test_new_trusted_rows_are_predicted_and_never_trained_on(tmp_path: Path) -> 
     assert new.loc[0, "fold"] == EVERY
     like = plan.set_index("row").loc[30]
     assert (new.loc[1, "fold"], new.loc[1, "group"]) == (like["fold"], like["group"])
+    without = Folded(tmp_path / "without", rows).plan.set_index("row")[["fold", "group"]]
+    assert plan[plan["row"] >= 0].set_index("row")[["fold", "group"]].loc[without.index].equals(without)
     for number in range(FOLDS):
         test = found.split(number, "test")
         assert new.loc[0, "id"] in test

@@ -241,7 +241,10 @@ def _placed(table: CheapTable, trusted: TrustedTable | None) -> pd.DataFrame:
 
 
 def _groups(rows: pd.DataFrame, cluster: np.ndarray) -> list[str]:
-    """Rows that are alike, or of one group of the user's, directly or by way of others: the least id of them."""
+    """Rows that are alike, or of one group of the user's, directly or by way of others, are called by their least id.
+
+    Ids of the file's rows come first: a new row that joins a group does not rename it.
+    """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -255,10 +258,11 @@ def _groups(rows: pd.DataFrame, cluster: np.ndarray) -> list[str]:
     left, right = zip(*links, strict=True)
     graph = coo_array(([1] * len(links), (left, [len(rows) + node for node in right])), shape=(num_nodes, num_nodes))
     component = connected_components(graph, directed=False)[1][: len(rows)]
-    least: dict[int, str] = {}
-    for name, one in zip(rows["id"], component.tolist(), strict=True):
-        least[one] = min(name, least.get(one, name))
-    return [least[one] for one in component.tolist()]
+    least: dict[int, tuple[bool, str]] = {}
+    for name, row, one in zip(rows["id"], rows["row"], component.tolist(), strict=True):
+        here = (bool(row < 0), str(name))
+        least[one] = min(here, least.get(one, here))
+    return [least[one][1] for one in component.tolist()]
 
 
 def _check_unchanged(path: str, digest: str) -> None:

@@ -12,19 +12,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from outshine.analysis.labelling import Labelling
     from outshine.analysis.results import Results
-    from outshine.api import load, run, select
+    from outshine.api import label, load, run, select
     from outshine.core.errors import OutshineError
     from outshine.stages.loaded import Loaded
     from outshine.studies.study import Study
 
-__all__ = ["Loaded", "OutshineError", "Results", "Study", "load", "run", "select"]
+__all__ = ["Labelling", "Loaded", "OutshineError", "Results", "Study", "label", "load", "run", "select"]
 
 _HOMES = {
+    "Labelling": "outshine.analysis.labelling",
     "Loaded": "outshine.stages.loaded",
     "OutshineError": "outshine.core.errors",
     "Results": "outshine.analysis.results",
     "Study": "outshine.studies.study",
+    "label": "outshine.api",
     "load": "outshine.api",
     "run": "outshine.api",
     "select": "outshine.api",

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from outshine.analysis.labelling import Labelling
 from outshine.analysis.results import Results
 from outshine.core.progress import Progress
 from outshine.core.runtime import Runtime
 from outshine.core.stores import open_store
+from outshine.execution.labelling import run_labelling
 from outshine.execution.selecting import Selected, select_in
 from outshine.execution.team import together
+from outshine.report.labelled import check_output, write_labelled
 from outshine.report.write import check_writable, write_outputs
 from outshine.stages.loaded import Loaded
+from outshine.studies.labelling import parse_labeller
 from outshine.studies.study import Study
 from outshine.tracking.follow import run_tracked
 
@@ -70,3 +75,40 @@ def load(
     """
     opened = open_store(store)
     return Loaded(opened, opened.find(key), model=model, trust_remote_code=trust_remote_code, runtime=runtime)
+
+
+def label(
+    path: Path | str,
+    *,
+    weak_label: str,
+    strong: str | dict[str, Any],
+    text: str = "text",
+    trusted: Path | str | None = None,
+    columns: dict[str, str] | None = None,
+    store: Path | str | None = None,
+    out: Path | str | None = None,
+    progress: Progress | None = None,
+    **settings: Any,
+) -> Labelling:
+    """Cross-fit a student on the cheap labels of a file; its opinion of every row, and whether it beats the labels.
+
+    `weak_label`, `text`: columns of the file (.jsonl, .csv, .parquet); `columns`: others, as of `Columns` (`id`,
+    `group`, `positive`, `trusted_label`). `trusted`: a file of rows with true labels, which reach no student.
+    `settings`: the other fields of `Labeller`, such as `folds`, `seed`, `loss`, `training`, `runtime`. With `out` the
+    file with new columns, `suspects.csv`, `evidence.json` and `label.yaml` are written there. Raises OutshineError for
+    what a user can mend. What it can and cannot tell: docs/label.md.
+    """
+    raw = {
+        "path": str(path),
+        "columns": {"text": text, "label": weak_label, **(columns or {})},
+        "trusted": None if trusted is None else str(trusted),
+        "strong": strong,
+        **settings,
+    }
+    labeller = parse_labeller(raw)
+    if out is not None:
+        check_output(labeller, Path(out))
+    done = run_labelling(labeller, open_store(store), progress)
+    if out is not None:
+        write_labelled(done, Path(out))
+    return done.labelling

@@ -19,7 +19,7 @@ from outshine.filters import filters
 from outshine.losses import losses
 from outshine.methods import methods
 from outshine.probes import probes
-from outshine.studies.parse import _setting_names
+from outshine.studies.parse import setting_names
 from outshine.studies.study import Study
 
 REGISTRIES = (recipes, losses, probes, filters, methods)
@@ -27,7 +27,7 @@ KINDS = sorted(
     {name for registry in REGISTRIES for name in registry.names()} | {"lora", "full", "head", "file", "supervisor"}
 )
 FIELDS = sorted(
-    _setting_names(Study)
+    setting_names(Study)
     | {field for registry in REGISTRIES for _, plugin in registry for field in plugin.model_fields}
     | {"kind", "grid", "lora", "<<", "datasets.0", "__class__", "model_config", "self", "cls", "raw"}
 )

@@ -11,6 +11,7 @@ import typer
 from outshine.cli import (
     auditing,
     comparing,
+    labelling,
     listing,
     planning,
     pushing,
@@ -39,6 +40,7 @@ planning.add_to(app)
 reporting.add_to(app)
 comparing.add_to(app)
 selecting.add_to(app)
+labelling.add_to(app)
 shelving.add_to(app)
 storing.add_to(app)
 tidying.add_to(app)

@@ -194,14 +194,17 @@ def raw_study(name: str, store: Store | None) -> dict[str, Any]:
     """The raw settings of a study file or preset, or of a study that ran in the store."""
     from outshine.core.errors import UnknownNameError
     from outshine.execution.recorded import find_recorded
+    from outshine.studies.labelling import refuse_labelling
     from outshine.studies.parse import presets, read_study
 
     if store is None or name in presets() or name.endswith((".yaml", ".yml")):
         return read_study(name)
     try:
-        return find_recorded(name, store).study
+        recorded = find_recorded(name, store).study
     except UnknownNameError:
         return read_study(name)
+    refuse_labelling(recorded, "run, plan and report")
+    return recorded
 
 
 def _methods(raw: dict[str, Any]) -> list[Any]:

@@ -98,10 +98,12 @@ def retry(
     from outshine.cli.show import console
     from outshine.core.team import ALONE
     from outshine.execution.failures import start_over
+    from outshine.studies.labelling import refuse_labelling
     from outshine.studies.parse import parse_study
 
     opened = open_store(store)
     found = _found(study, opened)
+    refuse_labelling(found.study, "retry")
     forgotten = start_over(opened, found.keys)
     for failure in forgotten:
         console(quiet=as_json).print(f"again: {failure.label} ({failure.message})", markup=False)

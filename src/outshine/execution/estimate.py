@@ -26,7 +26,7 @@ from outshine.stages.audit import Audit
 from outshine.stages.finetune import Finetune, Student
 from outshine.stages.keep import Keep
 from outshine.stages.predictor import PREDICTED_SPLITS
-from outshine.stages.prepare import Prepare, Texts
+from outshine.stages.prepare import Prepare, Texts, TextSource
 from outshine.stages.probing import Probed
 from outshine.stages.trajectory import Trajectory
 from outshine.training.schedule import num_updates
@@ -120,21 +120,21 @@ class Estimator:
         flops = FORWARD * tokens * shape.block * deepest if shape else None
         return Cost(num_rows, tokens or None, flops)
 
-    def _rows(self, prepare: Prepare, splits: Sequence[str] | None = None) -> int | None:
+    def _rows(self, prepare: TextSource, splits: Sequence[str] | None = None) -> int | None:
         found = self._of(prepare).rows
         return sum(found[split] for split in splits or found) if found else None
 
-    def _of(self, prepare: Prepare) -> Lengths:
+    def _of(self, prepare: TextSource) -> Lengths:
         if prepare.key not in self._lengths:
             sizes = prepare.report(self._store)["splits"]
             rows = {str(split): int(facts["rows"]) for split, facts in sizes.items()}
             self._lengths[prepare.key] = Lengths(rows, self._characters(prepare))
         return self._lengths[prepare.key]
 
-    def _characters(self, prepare: Prepare) -> float:
+    def _characters(self, prepare: TextSource) -> float:
         if isinstance(prepare, UnresolvedPrepare):
             return float(prepare.recipe.size.characters) if prepare.recipe.size else 0.0
-        texts = prepare.read(self._store).texts
+        texts = prepare.read_texts(self._store)
         return float(texts["text"].str.len().mean())
 
     def _mean_tokens(self, model: ModelRef, texts: Texts, max_length: int) -> float:

@@ -13,6 +13,7 @@ from outshine.core.records import DONE, FORMAT
 from outshine.core.shelves import KEY
 from outshine.core.store import Store
 from outshine.execution.recorded import Recorded, keep_record, studies_held
+from outshine.studies.labelling import parse_labeller
 from outshine.studies.parse import parse_study
 
 _RECORD_BYTES = 16 * 10**6  # of a DONE.json, which is read into memory
@@ -50,7 +51,8 @@ def import_study(path: Path, store: Store, max_bytes: int) -> Imported:
 def _check_study(manifest: Manifest) -> None:
     """The study must be one, and resolved; what its artefacts are is checked by their own keys."""
     try:
-        parsed = parse_study(dict(manifest.study))
+        parse = parse_labeller if manifest.study.get("command") == "label" else parse_study
+        parsed = parse(dict(manifest.study))
     except OutshineError as error:
         raise ArchiveError(f"its study is none that this outshine knows: {error}") from None
     if parsed.name != manifest.study.get("name"):

@@ -16,6 +16,7 @@ from outshine.core.shelves import KEY
 from outshine.core.stage import Stage, in_order
 from outshine.core.store import Store
 from outshine.core.team import Team
+from outshine.studies.labelling import Labeller
 from outshine.studies.study import Study
 
 KIND = "studies"
@@ -43,7 +44,13 @@ class Recorded(NamedTuple):
 
 
 def record_study(
-    study: Study, stages: Sequence[Stage], store: Store, progress: Progress, team: Team, *, expanded: bool = False
+    study: Study | Labeller,
+    stages: Sequence[Stage],
+    store: Store,
+    progress: Progress,
+    team: Team,
+    *,
+    expanded: bool = False,
 ) -> None:
     """Write down that a resolved study runs and what it needs, so that `gc` keeps it. The team's leader does.
 

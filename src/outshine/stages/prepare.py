@@ -21,7 +21,26 @@ if TYPE_CHECKING:
 TEXTS, TRUTH, REPORT = "texts.parquet", "truth.parquet", "report.json"
 
 
-class Prepare(Stage):
+class TextSource(Stage):
+    """A stage that writes `texts.parquet` (id, split, text, group, cut_start, cut_end; sorted by id) and `report.json`.
+
+    The report has the digest of that table (`texts_digest`) and the size of each split (`splits`: name -> {rows: n}).
+    """
+
+    name: str
+
+    def report(self, store: Store) -> dict[str, Any]:
+        """Sizes, notes and digests of what the finished stage wrote."""
+        return json.loads(store.file(self.key, REPORT).read_text(encoding="utf-8"))
+
+    def read_texts(self, store: Store) -> pd.DataFrame:
+        """Columns id, split, text, group, cut_start, cut_end; sorted by id."""
+        import pandas as pd
+
+        return pd.read_parquet(store.file(self.key, TEXTS))
+
+
+class Prepare(TextSource):
     """Rows of one source, formatted, balanced and split.
 
     Writes `texts.parquet` (id, split, text, group, cut_start, cut_end; sorted by id, so that the order of
@@ -33,7 +52,6 @@ class Prepare(Stage):
     VERSION: ClassVar[int] = 2
     stage: ClassVar[str] = "prepare"
 
-    name: str
     recipe: SerializeAsAny[Recipe]
     recipe_version: int
     source: str
@@ -68,28 +86,22 @@ class Prepare(Stage):
 
         from outshine.data.splits import Prepared
 
-        texts, truth = (pd.read_parquet(store.file(self.key, name)) for name in (TEXTS, TRUTH))
+        truth = pd.read_parquet(store.file(self.key, TRUTH))
         report = self.report(store)
-        return Prepared(texts, truth, report, report["notes"])
-
-    def report(self, store: Store) -> dict[str, Any]:
-        """Sizes, drops, notes and digests of a finished preparation."""
-        return json.loads(store.file(self.key, REPORT).read_text(encoding="utf-8"))
+        return Prepared(self.read_texts(store), truth, report, report["notes"])
 
 
 class Texts(Settings):
     """The texts of a prepared dataset, by the digest of their table. `origin` only says where it lies."""
 
     digest: str
-    origin: Annotated[Prepare, NotInKey()]
+    origin: Annotated[SerializeAsAny[TextSource], NotInKey()]
 
     @classmethod
-    def of(cls, origin: Prepare, store: Store) -> Texts:
+    def of(cls, origin: TextSource, store: Store) -> Texts:
         """The texts that a finished preparation wrote."""
         return cls(digest=origin.report(store)["texts_digest"], origin=origin)
 
     def read(self, store: Store) -> pd.DataFrame:
         """Columns id, split, text, group, cut_start, cut_end; sorted by id."""
-        import pandas as pd
-
-        return pd.read_parquet(store.file(self.origin.key, TEXTS))
+        return self.origin.read_texts(store)

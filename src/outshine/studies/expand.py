@@ -75,8 +75,8 @@ def resolve_study(study: Study, find_model: ModelFinder = resolve, find_data: Da
     prepares = tuple(find_data(recipe, study.splits, study.sources.get(recipe.name)) for recipe in study.datasets)
     pinned = study.model_copy(
         update={
-            "weak": _pinned(study.weak, weak) if weak and study.weak else None,
-            "strong": _pinned(study.strong, strong),
+            "weak": pinned_model(study.weak, weak) if weak and study.weak else None,
+            "strong": pinned_model(study.strong, strong),
             "datasets": tuple(recipe.located() for recipe in study.datasets),
             "labels": _located(study.labels),
             "compute_dtype": dtype,
@@ -189,8 +189,8 @@ def _tuned(resolved: Resolved) -> Tuned:
     return Tuned(resolved.spec, resolved.learning_rate)
 
 
-def _pinned(settings: ModelSettings, resolved: Resolved) -> ModelSettings:
-    """The same settings with nothing left to choose."""
+def pinned_model(settings: ModelSettings, resolved: Resolved) -> ModelSettings:
+    """Settings of a model with nothing left to choose."""
     spec = resolved.spec
     exact = spec.model.identity.rpartition("@")[2]  # a hub commit, or `sha256:...` of a folder
     return settings.model_copy(

@@ -65,7 +65,7 @@ def parse_study(raw: Raw) -> Study:
     try:
         return Study(**raw)
     except ValidationError as error:
-        raise explain(error, "study", known=_setting_names(Study)) from None
+        raise explain(error, "study", known=setting_names(Study)) from None
 
 
 def study_yaml(study: Study) -> str:
@@ -139,7 +139,7 @@ def _raw(value: Any) -> Any:
     return value.model_dump(mode="json", exclude_unset=True) | ({"kind": kind} if kind else {})
 
 
-def _setting_names(model: type[BaseModel]) -> set[str]:
+def setting_names(model: type[BaseModel]) -> set[str]:
     """All names of settings in a study, at any depth."""
     names: set[str] = set()
     pending: list[type[BaseModel]] = [model]

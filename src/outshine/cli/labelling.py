@@ -1,0 +1,192 @@
+"""The command for a pile of cheap labels: label."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from outshine.cli.options import (
+    AddressOption,
+    ExecutorOption,
+    SetOption,
+    StoreOption,
+    WorkersOption,
+    executor_settings,
+    open_store,
+)
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from outshine.analysis.labelling import Labelling
+    from outshine.core.store import Store
+    from outshine.studies.labelling import Labeller
+
+NUM_SHOWN = 10  # doubted labels on the terminal; all of them are in suspects.csv
+_WIDTH = 90  # characters of a text in that table
+
+FileArgument = Annotated[str, typer.Argument(metavar="FILE", help="Texts with cheap labels: .jsonl, .csv or .parquet.")]
+TextOption = Annotated[str, typer.Option("--text", help="The column with the text.")]
+WeakLabelOption = Annotated[
+    str, typer.Option("--weak-label", help="The column with the cheap labels: 0/1, probabilities or two names.")
+]
+PositiveOption = Annotated[
+    str | None, typer.Option("--positive", help="Which of two names or values is class 1.", show_default=False)
+]
+StrongOption = Annotated[str, typer.Option("--strong", "-s", help="The student's model: hub name or folder.")]
+TrustedOption = Annotated[
+    str | None, typer.Option("--trusted", help="A file of rows with true labels: by id or text.", show_default=False)
+]
+TrustedLabelOption = Annotated[str, typer.Option("--trusted-label", help="Its column with the true labels.")]
+IdOption = Annotated[
+    str | None,
+    typer.Option("--id", help="The column with a row's id (default: id, if there is one).", show_default=False),
+]
+GroupOption = Annotated[
+    str | None,
+    typer.Option("--group", help="Rows that share this are in one fold (default: group, if any).", show_default=False),
+]
+FoldsOption = Annotated[int, typer.Option("--folds", help="Students; each row is predicted by one of them.")]
+LossOption = Annotated[
+    str | None, typer.Option("--loss", "-l", help="The student's loss (default xent).", show_default=False)
+]
+PrefixOption = Annotated[str, typer.Option("--prefix", help="What the names of the new columns begin with.")]
+OutOption = Annotated[Path, typer.Option("--out", "-o", help="Folder for the labelled file and what belongs to it.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command()(label)
+
+
+def label(
+    file: FileArgument,
+    weak_label: WeakLabelOption,
+    strong: StrongOption,
+    text: TextOption = "text",
+    positive: PositiveOption = None,
+    trusted: TrustedOption = None,
+    trusted_label: TrustedLabelOption = "label",
+    row_id: IdOption = None,
+    group: GroupOption = None,
+    folds: FoldsOption = 5,
+    seed: Annotated[int, typer.Option("--seed", help="Heads, adapters, batch order.")] = 0,
+    loss: LossOption = None,
+    settings: SetOption = None,
+    executor: ExecutorOption = None,
+    workers: WorkersOption = None,
+    address: AddressOption = None,
+    store: StoreOption = None,
+    out: OutOption = Path("outshine-label"),
+    prefix: PrefixOption = "outshine_",
+    only_plan: Annotated[bool, typer.Option("--plan", help="Show what would be computed, and stop.")] = False,
+) -> None:
+    """Train a student on cheap labels: better probabilities, labels in doubt, and whether it beats the labels.
+
+    Example: outshine label mine.jsonl --text review --weak-label cheap --strong MODEL --trusted trusted.jsonl
+    """
+    columns = {"text": text, "label": weak_label, "id": row_id, "group": group, "positive": positive}
+    raw = {
+        "path": file,
+        "columns": columns | {"trusted_label": trusted_label},
+        "trusted": trusted,
+        "strong": strong,
+        "folds": folds,
+        "seed": seed,
+        **({"loss": loss} if loss else {}),
+        **({"executor": found} if (found := _executor(executor, workers, address)) else {}),
+    }
+    labeller = _parsed(raw, settings or [])
+    if only_plan:
+        _print_plan(labeller, open_store(store))
+    else:
+        _run(labeller, open_store(store), out, prefix)
+
+
+def _executor(kind: str | None, workers: int | None, address: str | None) -> dict[str, Any]:
+    given = executor_settings(kind, workers, address)
+    return {"kind": "local", **given} if given else {}
+
+
+def _parsed(raw: dict[str, Any], settings: list[str]) -> Labeller:
+    from outshine.studies.labelling import parse_labeller
+    from outshine.studies.parse import with_settings
+
+    return parse_labeller(with_settings(raw, settings))
+
+
+def _run(labeller: Labeller, store: Store, out: Path, prefix: str) -> None:
+    from outshine.cli.running import INTERRUPTED
+    from outshine.cli.show import console, progress
+    from outshine.execution.labelling import run_labelling
+    from outshine.report.labelled import check_output, write_labelled
+
+    check_output(labeller, out, prefix)
+    with progress() as shown:
+        try:
+            done = run_labelling(labeller, store, shown)
+        except KeyboardInterrupt:
+            shown.note("interrupted; finished stages are kept: run the same command again to go on")
+            raise typer.Exit(INTERRUPTED) from None
+    written = write_labelled(done, out, prefix)
+    screen = console()
+    print_labelling(done.labelling, screen)
+    screen.print(f"labelled file: {written[0]}; beside it {', '.join(path.name for path in written[1:])}", markup=False)
+
+
+def print_labelling(found: Labelling, screen: Console) -> None:
+    """The sentences, then the most doubted labels."""
+    from outshine.analysis.labelling_words import digits, sentences
+    from outshine.cli.show import table
+
+    for sentence in sentences(found):
+        screen.print(sentence, markup=False)
+    suspects = found.suspects.head(NUM_SHOWN)
+    if len(suspects):
+        title = f"Most doubted labels ({len(suspects)} of {len(found.suspects)}; all in suspects.csv)"
+        rows = [
+            (
+                str(row["row"]),
+                _label_text(row["label"], found),
+                digits(row["p"]),
+                digits(row["suspicion"]),
+                _cut(row["text"]),
+            )
+            for _, row in suspects.iterrows()
+        ]
+        screen.print(table(title, ["row", "label", "student", "suspicion", "text"], rows, right=["row", "student"]))
+
+
+def _label_text(p: float, found: Labelling) -> str:
+    return found.names[int(p > 0.5)] if found.names else f"{p:.3g}"
+
+
+def _cut(text: str) -> str:
+    plain = " ".join(text.split())
+    return plain if len(plain) <= _WIDTH else f"{plain[: _WIDTH - 1]}…"
+
+
+def _print_plan(labeller: Labeller, store: Store) -> None:
+    from outshine.cli.show import console, progress, table
+    from outshine.execution.labelling import plan_labelling
+
+    with progress() as shown:
+        planned = plan_labelling(labeller, store, shown)
+    rows = [
+        (
+            stage.key[:12],
+            stage.label,
+            "in store" if cached else "to do",
+            "" if cost.rows is None else f"{cost.rows:,}",
+            "" if cost.tokens is None else f"≈{cost.tokens:,.0f}",
+        )
+        for stage, cached, cost in zip(planned.stages, planned.cached, planned.costs, strict=True)
+    ]
+    screen = console()
+    screen.print(table("", ["key", "stage", "state", "rows", "tokens"], rows, right=["rows", "tokens"]))
+    for note in planned.notes:
+        screen.print(f"note: {note}", markup=False)
+    flops = sum(cost.flops or 0 for cost, cached in zip(planned.costs, planned.cached, strict=True) if not cached)
+    screen.print(f"{planned.cached.count(False)} of {len(rows)} stages to do, about {flops:.1e} FLOPs")

@@ -1,0 +1,79 @@
+"""Running a labelling: fold the user's rows, train a student on all folds but one, read what they say."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from outshine.analysis.labelling import Labelling, read_labelling
+from outshine.core.errors import OutshineError
+from outshine.core.progress import Progress, Silent
+from outshine.core.stage import Stage, in_order
+from outshine.core.store import Store
+from outshine.core.team import ALONE
+from outshine.execution.estimate import Cost, Estimator
+from outshine.execution.executors import executor
+from outshine.execution.local import LocalExecutor
+from outshine.execution.recorded import record_study
+from outshine.execution.run import check_models
+from outshine.models.catalog import Shape
+from outshine.studies.labelling import Labeller, Resolution, resolve_labelling, students
+
+
+class Labelled(NamedTuple):
+    """A labelling that ran: what it was resolved to and what it found."""
+
+    resolution: Resolution
+    labelling: Labelling
+
+
+class PlannedLabelling(NamedTuple):
+    """The stages of a labelling in the order of their computation, whether the store has each, and what each costs."""
+
+    stages: list[Stage]
+    cached: list[bool]
+    costs: list[Cost]
+    notes: list[str]
+
+
+def run_labelling(labeller: Labeller, store: Store, progress: Progress | None = None) -> Labelled:
+    """Compute what the store lacks and read the result. Raises OutshineError for what a user can mend."""
+    progress = progress or Silent()
+    resolution = resolve_labelling(labeller)
+    for note in resolution.strong.notes:
+        progress.note(note)
+    record_study(resolution.labeller, resolution.folds, store, progress, ALONE)
+    LocalExecutor(store, labeller.runtime, progress).run(resolution.folds)
+    asked = students(resolution, store)
+    record_study(resolution.labeller, [*resolution.folds, *asked], store, progress, ALONE, expanded=True)
+    compute = executor(labeller.executor, store, labeller.runtime, progress)
+    check_models(compute.missing(asked), labeller.runtime)
+    compute.run(asked)
+    return Labelled(resolution, read_labelling(resolution.plan, asked, resolution.strong.notes, store))
+
+
+def plan_labelling(labeller: Labeller, store: Store, progress: Progress | None = None) -> PlannedLabelling:
+    """What a labelling would compute. Deals the rows to folds (the keys below depend on them); trains nothing."""
+    resolution = resolve_labelling(labeller)
+    LocalExecutor(store, labeller.runtime, progress or Silent()).run(resolution.folds)
+    stages = in_order([*resolution.folds, *students(resolution, store)])
+    lacking = set(store.lacking([stage.key for stage in stages]))
+    notes = list(resolution.strong.notes)
+    spec = resolution.strong.spec
+    estimator = Estimator(
+        store,
+        {spec.model.identity: _shape(resolution, notes)},
+        lambda stage: stage.key in lacking,
+        checkpointed=labeller.runtime.gradient_checkpointing,
+    )
+    costs = estimator.costs(stages)
+    return PlannedLabelling(stages, [stage.key not in lacking for stage in stages], costs, [*notes, *estimator.notes])
+
+
+def _shape(resolution: Resolution, notes: list[str]) -> Shape | None:
+    from outshine.models.shape import shape_of
+
+    try:
+        return shape_of(resolution.strong.spec)
+    except OutshineError as error:
+        notes.append(f"the size of {resolution.strong.spec.name} is unknown, FLOPs leave it out ({error})")
+        return None

@@ -1,0 +1,146 @@
+"""Student against cheap labels on a few rows whose truth is known: gains with intervals, and rows still needed."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import ndtri
+from scipy.stats import hypergeom
+
+from outshine.core.errors import DataError
+from outshine.metrics.intervals import Interval, auroc_interval, difference_interval
+from outshine.metrics.placements import Groups, combine_seeds
+
+ALPHA, POWER = 0.05, 0.80
+
+
+def wilson(num_right: int, num_rows: int, level: float = 0.95) -> Interval:
+    """A share with Wilson's score interval (1927): the shares that the score test of this level does not reject.
+
+    (k + z²/2)/(n + z²) ± z/(n + z²) √(k (n − k)/n + z²/4). No rows: the share is NaN and may be anything.
+    Raises DataError for k outside 0 … n.
+    """
+    if not 0 <= num_right <= num_rows:
+        raise DataError(f"a share needs 0 ≤ right ≤ rows, given {num_right} of {num_rows}")
+    if num_rows == 0:
+        return Interval(math.nan, 0.0, 1.0, "no rows")
+    z = float(ndtri((1 + level) / 2))
+    centre = (num_right + z**2 / 2) / (num_rows + z**2)
+    spread = z / (num_rows + z**2) * math.sqrt(num_right * (num_rows - num_right) / num_rows + z**2 / 4)
+    share = num_right / num_rows
+    return Interval(share, min(max(centre - spread, 0.0), share), max(min(centre + spread, 1.0), share))
+
+
+def gain_by_disagreements(num_right: int, num_judged: int, share: float, level: float = 0.95) -> Interval:
+    """Accuracy of the student less that of the labels over a whole file, from judged disagreements alone.
+
+    With two classes one of the two is right wherever they disagree, and rows where they agree count the same for both:
+    gain = d (2q − 1), with d the share of all rows on which they disagree, known, and q the share of those on which the
+    student is right. q is estimated with Wilson's interval from `num_judged` of them, drawn at random from all of them
+    or within a random sample of all rows. The limits hold for this file's rows; d is no estimate.
+
+    No judged row: NaN within [−d, d]. Raises DataError as `wilson` does, and for d outside [0, 1].
+    """
+    if not 0 <= share <= 1:
+        raise DataError(f"the share of rows on which student and labels disagree lies in [0, 1], given {share}")
+    q = wilson(num_right, num_judged, level)
+    if share == 0:
+        return Interval(0.0, 0.0, 0.0, "student and labels agree on every row")
+    note = "no disagreement was judged" if num_judged == 0 else ""
+    return Interval(share * (2 * q.value - 1), share * (2 * q.low - 1), share * (2 * q.high - 1), note)
+
+
+def paired_gain(only_first: int, only_second: int, both: int, neither: int, level: float = 0.95) -> Interval:
+    """Accuracy of the first less that of the second on the same rows, with Newcombe's interval for paired shares.
+
+    Square-and-add of the two Wilson intervals with their correlation φ, continuity-corrected: method 10 of the source.
+    `only_first`: rows that the first alone has right, and so on; `both`, `neither`: rows that both have right, or
+    wrong. For rows that stand for others of the same kind; rows must be independent. No rows: NaN within [−1, 1].
+    Source: Newcombe 1998, "Improved confidence intervals for the difference between binomial proportions based on
+    paired data", Statistics in Medicine 17, 2635-2650.
+    """
+    n = only_first + only_second + both + neither
+    if min(only_first, only_second, both, neither) < 0:
+        raise DataError("counts of rows cannot be negative")
+    if n == 0:
+        return Interval(math.nan, -1.0, 1.0, "no rows")
+    first, second = (wilson(both + alone, n, level) for alone in (only_first, only_second))
+    product = both * neither - only_first * only_second
+    product = max(product - n / 2, 0.0) if product > 0 else product
+    margins = (both + only_first) * (only_second + neither) * (both + only_second) * (only_first + neither)
+    phi = product / math.sqrt(margins) if margins else 0.0
+
+    def spread(one: float, other: float) -> float:
+        return math.sqrt(max(one**2 - 2 * phi * one * other + other**2, 0.0))
+
+    difference = (only_first - only_second) / n
+    low = difference - spread(first.value - first.low, second.high - second.value)
+    high = difference + spread(first.high - first.value, second.value - second.low)
+    return Interval(difference, max(low, -1.0), min(high, 1.0))
+
+
+def auroc_gain(
+    y: ArrayLike, student: ArrayLike, labels: ArrayLike, groups: Groups = None, level: float = 0.95
+) -> Interval:
+    """AUC of the student less that of the cheap labels on the same rows: DeLong's covariance, rows by group.
+
+    Where the rows show no variation (both perfect, both constant) a standard error of 0 would claim certainty: the
+    limits are then as far apart as those of the two AUCs allow. `y` [n] true labels, both classes; `student`, `labels`
+    [n] scores. Raises DataError as `combine_seeds` does. Source: DeLong et al. 1988, by group Obuchowski 1997.
+    """
+    found = combine_seeds(y, np.stack([np.asarray(student, float), np.asarray(labels, float)])[None], groups)
+    gain = difference_interval(found.estimate, [1.0, -1.0], level)
+    if gain.low < gain.high and math.isfinite(gain.low):
+        return Interval(gain.value, max(gain.low, -1.0), min(gain.high, 1.0))
+    first, second = (auroc_interval(found, role, level) for role in (0, 1))
+    return Interval(gain.value, first.low - second.high, first.high - second.low, first.note or second.note)
+
+
+def auroc_error(gain: Interval, level: float = 0.95) -> float:
+    """The standard error that an interval of this level amounts to: its width over 2 z."""
+    return (gain.high - gain.low) / (2 * float(ndtri((1 + level) / 2)))
+
+
+def rows_for_auroc(error: float, num_rows: int, gain: float, alpha: float = ALPHA, power: float = POWER) -> int | None:
+    """How many trusted rows in all find a true difference `gain` of two AUCs with this power, two-sided.
+
+    n = m ((z₁₋α/₂ + z_power) SE / gain)², where m rows gave the standard error SE, which falls with 1/√n: normal
+    theory, same mix of classes and groups. Source: Hanley and McNeil 1983, "A method of comparing the areas under ROC
+    curves derived from the same cases", Radiology 148, 839-843, with DeLong's error. None for a gain or error of 0.
+    """
+    if gain == 0 or not (math.isfinite(error) and error > 0):
+        return None
+    return math.ceil(num_rows * ((_z(1 - alpha / 2) + _z(power)) * error / gain) ** 2)
+
+
+def disagreements_needed(right: float, alpha: float = ALPHA, power: float = POWER) -> int | None:
+    """How many judged disagreements show that the student is right in more (or fewer) than half of them.
+
+    n = ((z₁₋α/₂ + 2 z_power √(q (1 − q))) / (2q − 1))², q the true share `right`: the score test of one share against
+    ½, which is McNemar's test given its discordant rows. At least the number from which the interval can exclude ½ at
+    all. None for q = ½. Raises DataError for q outside [0, 1]. Sources: Miettinen 1968, "The matched pairs design in
+    the case of all-or-none responses", Biometrics 24, 339-352; Connor 1987, Biometrics 43, 207-211.
+    """
+    if not 0 <= right <= 1:
+        raise DataError(f"a share lies in [0, 1], given {right}")
+    if right == 0.5:
+        return None
+    z = _z(1 - alpha / 2)
+    needed = ((z + 2 * _z(power) * math.sqrt(right * (1 - right))) / (2 * right - 1)) ** 2
+    return math.ceil(max(needed, z**2))  # with n in n right, Wilson's lower limit is n / (n + z²)
+
+
+def chance_of_so_unlike(num_rows: int, num_marked: int, num_drawn: int, num_marked_drawn: int) -> float:
+    """Two-sided p that a random draw without replacement has as many marked rows, or as few.
+
+    min(1, 2 · the lesser tail) of the hypergeometric law, exact. Small: the rows were hardly drawn at random with
+    regard to the mark.
+    """
+    law = hypergeom(num_rows, num_marked, num_drawn)
+    return float(min(1.0, 2 * min(law.cdf(num_marked_drawn), law.sf(num_marked_drawn - 1))))
+
+
+def _z(share: float) -> float:
+    return float(ndtri(share))

@@ -1,0 +1,191 @@
+"""Cheap labels as people write them, trusted rows, and what is said about each that cannot be used."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from outshine.core.errors import DataError
+from outshine.data.cheap import Columns, cheap_labels, read_cheap, read_trusted
+
+COLUMNS = Columns(text="review", label="cheap")
+
+
+def labels(*values: Any, positive: str | None = None):
+    return cheap_labels(values, [f"row {i + 1}" for i in range(len(values))], "cheap", positive)
+
+
+def jsonl(path: Path, rows: list[dict[str, Any]]) -> str:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("values", "names"),
+    [
+        ((0, 1, 1), ("0", "1")),
+        ((False, True, True), ("0", "1")),
+        (("0", "1.0", " 1 "), ("0", "1")),
+        (("False", "TRUE", "true"), ("0", "1")),
+        (("No", "yes", "YES"), ("no", "yes")),
+        (("negative", "positive", "Positive "), ("negative", "positive")),
+        ((np.int64(0), np.float32(1), np.bool_(True)), ("0", "1")),
+    ],
+)
+def test_hard_labels(values: tuple, names: tuple[str, str]) -> None:
+    found = labels(*values)
+    assert found.p.tolist() == [0, 1, 1]
+    assert found.hard
+    assert found.names == names
+
+
+def test_probabilities_are_soft_labels() -> None:
+    found = labels(0.2, "0.9", 1)
+    assert found.p.tolist() == [0.2, 0.9, 1.0]
+    assert not found.hard
+    assert found.names is None
+
+
+def test_missing_labels_stay_missing() -> None:
+    p = labels(1, None, "", float("nan"), "nan", 0).p
+    assert np.isnan(p).tolist() == [False, True, True, True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("values", "positive", "p"),
+    [
+        (("spam", "ham", "Spam"), "spam", [1, 0, 1]),
+        (("spam", "ham", "Spam"), "HAM", [0, 1, 0]),
+        ((1, 2, 2), "2", [0, 1, 1]),
+        ((-1, 1, -1), "-1", [1, 0, 1]),
+        (("yes", "no", "no"), "no", [0, 1, 1]),
+        ((0, 1, 0), "0", [1, 0, 1]),
+    ],
+)
+def test_which_of_two_is_class_1_can_be_said(values: tuple, positive: str, p: list[int]) -> None:
+    assert labels(*values, positive=positive).p.tolist() == p
+
+
+@pytest.mark.parametrize(
+    ("values", "positive", "told"),
+    [
+        ((0, 2, 1), None, "cheap of row 2 is 2; expected 0/1"),
+        ((0, -0.1, 1), None, "cheap of row 2 is -0.1"),
+        ((0, math.inf, 1), None, "cheap of row 2 is inf"),
+        (("spam", "ham"), None, "are 'ham' and 'spam'; say which is class 1: --positive 'spam'"),
+        (("a", "b", "c"), None, r"holds 3 different names \(a, b, c\)"),
+        (("yes", "yes"), None, r"holds 1 different names \(yes\)"),
+        ((1, "yes", 0), None, r"mixes numbers \(row 1\) and names \(row 2\)"),
+        ((1, 1.0, True), None, "all 3 cheap labels in the column 'cheap' are 1"),
+        ((0.5, None, 0.5), None, "all 2 cheap labels .* are 0.5"),
+        ((None, ""), None, "no row has a cheap label in the column 'cheap'"),
+        (("spam", "ham"), "eggs", "with --positive eggs .* it holds ham, spam"),
+        ((0, 1, 2), "1", "with --positive 1 .* it holds 0, 1, 2"),
+        (("spam", "spam"), "spam", "with --positive spam"),
+    ],
+)
+def test_what_is_no_label_is_told(values: tuple, positive: str | None, told: str) -> None:
+    with pytest.raises(DataError, match=told) as caught:
+        labels(*values, positive=positive)
+    assert "\n" not in str(caught.value)
+
+
+ROWS = [{"review": f"text {i}", "cheap": i % 2, "id": f"r{i}", "group": f"g{i // 3}"} for i in range(9)]
+
+
+def test_a_table(tmp_path: Path) -> None:
+    frame = read_cheap(jsonl(tmp_path / "mine.jsonl", ROWS), COLUMNS).frame
+    assert frame["text"].tolist() == [row["review"] for row in ROWS]
+    assert frame["p"].tolist() == [row["cheap"] for row in ROWS]
+    assert frame["id"].tolist() == [row["id"] for row in ROWS]
+    assert frame["group"].tolist() == [row["group"] for row in ROWS]
+
+
+@pytest.mark.parametrize(
+    ("changed", "columns", "told"),
+    [
+        ({"review": 7}, {}, "'review' of row 4 of .* is 7, not text"),
+        ({"id": "r1"}, {}, "row 4 of .* has the id 'r1', so has row 2"),
+        ({"id": None}, {}, "row 4 of .* has no id"),
+        ({"cheap": 3}, {}, "cheap of row 4 of .* is 3"),
+        ({}, {"label": "cheep"}, "has no column 'cheep'; it has: review, cheap, id, group"),
+        ({}, {"id": "key"}, "has no column 'key'"),
+        ({}, {"group": "author"}, "has no column 'author'"),
+    ],
+)
+def test_the_first_bad_row_is_named(tmp_path: Path, changed: dict, columns: dict, told: str) -> None:
+    path = jsonl(tmp_path / "mine.jsonl", [*ROWS[:3], {**ROWS[3], **changed}, *ROWS[4:]])
+    with pytest.raises(DataError, match=told):
+        read_cheap(path, COLUMNS.model_copy(update=columns))
+
+
+def trusted(tmp_path: Path, rows: list[dict], own: list[dict] = ROWS, **columns: Any):
+    table = read_cheap(jsonl(tmp_path / "mine.jsonl", own), COLUMNS)
+    path = jsonl(tmp_path / "trusted.jsonl", rows)
+    return read_trusted(path, COLUMNS.model_copy(update=columns), table)
+
+
+def test_trusted_rows_are_found_by_id_or_text(tmp_path: Path) -> None:
+    rows = [
+        {"id": "r4", "label": 1},
+        {"review": "text 2", "label": 0},
+        {"review": "a new one", "label": "true"},
+        {"id": "x", "review": "another", "label": False},
+    ]
+    frame = trusted(tmp_path, rows).frame
+    assert frame["row"].tolist() == [4, 2, -1, -1]
+    assert frame["truth"].tolist() == [True, False, True, False]
+    assert frame["p"].isna().all()
+    assert trusted(tmp_path, rows).new["text"].tolist() == ["a new one", "another"]
+
+
+def test_trusted_rows_may_bring_their_own_cheap_labels_and_names(tmp_path: Path) -> None:
+    own = [{**row, "cheap": "yes" if row["cheap"] else "no"} for row in ROWS]
+    rows = [{"review": "new", "label": "Yes", "cheap": "no"}, {"review": "newer", "label": 0}]
+    frame = trusted(tmp_path, rows, own).frame
+    assert frame["truth"].tolist() == [True, False]
+    assert frame["p"].tolist()[0] == 0
+    assert math.isnan(frame["p"].tolist()[1])
+
+
+def test_truth_is_written_as_the_cheap_labels_are(tmp_path: Path) -> None:
+    own = [{**row, "cheap": 1 + row["cheap"]} for row in ROWS]
+    table = read_cheap(jsonl(tmp_path / "mine.jsonl", own), COLUMNS.model_copy(update={"positive": "1"}))
+    path = jsonl(tmp_path / "trusted.jsonl", [{"id": "r0", "label": 1}, {"id": "r1", "label": 2}])
+    assert read_trusted(path, COLUMNS, table).frame["truth"].tolist() == [True, False]
+
+
+def test_a_row_trusted_twice_counts_once(tmp_path: Path) -> None:
+    rows = [
+        {"id": "r1", "label": 1},
+        {"review": "text 1", "label": 1},
+        {"review": "n", "label": 0},
+        {"review": "n", "label": 0},
+    ]
+    assert trusted(tmp_path, rows).frame["number"].tolist() == [0, 2]
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        ([{"id": "r1", "label": None}], "row 1 of .*trusted.jsonl' has no true label"),
+        ([{"id": "r1", "label": 0.5}], "true label of row 1 of .* is 0.5; expected 0/1"),
+        ([{"id": "r1", "label": "spam"}], "true label of row 1 of .* is 'spam'"),
+        ([{"id": "r1", "label": 1, "review": "text 2"}], "row 1 of .* has the id 'r1' of a row with another text"),
+        (
+            [{"id": "r99", "label": 1}],
+            "row 1 of .* is no row of the labelled file and has no text in the column 'review'",
+        ),
+        ([{"id": "r1", "label": 1}, {"id": "r1", "label": 0}], "row 2 of .* and row 1 of .* are one row"),
+        ([{"id": "r1"}], "has no column 'label'"),
+        ([{"review": "n", "label": 1, "cheap": 5}], "cheap label of row 1 of .* is '5'; the labelled file has 0 and 1"),
+    ],
+)
+def test_a_bad_trusted_row_is_named(tmp_path: Path, rows: list[dict], told: str) -> None:
+    with pytest.raises(DataError, match=told):
+        trusted(tmp_path, rows)

@@ -20,7 +20,7 @@ from outshine.core.store import Store
 from outshine.execution.local import LocalExecutor
 from outshine.metrics.auroc import auroc, soft_auroc
 from outshine.metrics.trusted import gain_by_disagreements
-from outshine.report.labelled import evidence_json
+from outshine.report.labelled import evidence_document
 from outshine.stages.crossfit import EVERY
 from outshine.studies.labelling import parse_labeller, resolve_labelling
 
@@ -254,7 +254,7 @@ def test_rows_without_label_or_text_have_empty_places(tmp_path: Path) -> None:
 
 def test_the_evidence_is_plain_json(tmp_path: Path) -> None:
     found = WORLD.read(tmp_path, WORLD.trusted(range(3)))
-    document = json.loads(evidence_json(found))
+    document = json.loads(json.dumps(evidence_document(found), allow_nan=False))
     assert document["evidence"][0]["verdict"] == found.evidence[0].verdict
     assert document["signs"]["num_labelled"] == 300
     assert document["sentences"] == sentences(found)

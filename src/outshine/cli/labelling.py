@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from outshine.cli.json_output import JsonOption, print_json
 from outshine.cli.options import (
     AddressOption,
     ExecutorOption,
@@ -82,6 +83,7 @@ def label(
     out: OutOption = Path("outshine-label"),
     prefix: PrefixOption = "outshine_",
     only_plan: Annotated[bool, typer.Option("--plan", help="Show what would be computed, and stop.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Train a student on cheap labels: better probabilities, labels in doubt, and whether it beats the labels.
 
@@ -100,9 +102,9 @@ def label(
     }
     labeller = _parsed(raw, settings or [])
     if only_plan:
-        _print_plan(labeller, open_store(store))
+        _print_plan(labeller, open_store(store), as_json)
     else:
-        _run(labeller, open_store(store), out, prefix)
+        _run(labeller, open_store(store), out, prefix, as_json)
 
 
 def _executor(kind: str | None, workers: int | None, address: str | None) -> dict[str, Any]:
@@ -117,11 +119,11 @@ def _parsed(raw: dict[str, Any], settings: list[str]) -> Labeller:
     return parse_labeller(with_settings(raw, settings))
 
 
-def _run(labeller: Labeller, store: Store, out: Path, prefix: str) -> None:
+def _run(labeller: Labeller, store: Store, out: Path, prefix: str, as_json: bool) -> None:
     from outshine.cli.running import INTERRUPTED
     from outshine.cli.show import console, progress
     from outshine.execution.labelling import run_labelling
-    from outshine.report.labelled import check_output, write_labelled
+    from outshine.report.labelled import check_output, evidence_document, write_labelled
 
     check_output(labeller, out, prefix)
     with progress() as shown:
@@ -131,6 +133,9 @@ def _run(labeller: Labeller, store: Store, out: Path, prefix: str) -> None:
             shown.note("interrupted; finished stages are kept: run the same command again to go on")
             raise typer.Exit(INTERRUPTED) from None
     written = write_labelled(done, out, prefix)
+    if as_json:
+        print_json(evidence_document(done.labelling) | {"files": written})
+        return
     screen = console()
     print_labelling(done.labelling, screen)
     screen.print(f"labelled file: {written[0]}; beside it {', '.join(path.name for path in written[1:])}", markup=False)
@@ -168,12 +173,20 @@ def _cut(text: str) -> str:
     return plain if len(plain) <= _WIDTH else f"{plain[: _WIDTH - 1]}…"
 
 
-def _print_plan(labeller: Labeller, store: Store) -> None:
+def _print_plan(labeller: Labeller, store: Store, as_json: bool) -> None:
     from outshine.cli.show import console, progress, table
     from outshine.execution.labelling import plan_labelling
 
     with progress() as shown:
         planned = plan_labelling(labeller, store, shown)
+    if as_json:
+        whole = zip(planned.stages, planned.cached, planned.costs, strict=True)
+        stages = [
+            {"key": one.key, "stage": one.label, "cached": cached, "rows": cost.rows, "tokens": cost.tokens}
+            for one, cached, cost in whole
+        ]
+        print_json({"stages": stages, "notes": planned.notes})
+        return
     rows = [
         (
             stage.key[:12],

@@ -7,9 +7,20 @@ from typing import Annotated
 
 import typer
 
+from outshine.cli import completing
+from outshine.cli.json_output import JsonOption, print_json
 from outshine.cli.options import StoreOption, open_store
-from outshine.cli.reporting import DEFAULT, PlaceArgument, study_at
+from outshine.cli.reporting import DEFAULT, study_at
 
+PlaceArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[STUDY]",
+        help="A run's folder (--out), a study file, a preset, or a study that ran.",
+        show_default=DEFAULT,
+        autocompletion=completing.studies,
+    ),
+]
 FolderOption = Annotated[
     Path | None,
     typer.Option(
@@ -27,7 +38,11 @@ def add_to(app: typer.Typer) -> None:
 
 
 def select(
-    study: PlaceArgument = None, store: StoreOption = None, out: FolderOption = None, draws: DrawsOption = 1000
+    study: PlaceArgument = None,
+    store: StoreOption = None,
+    out: FolderOption = None,
+    draws: DrawsOption = 1000,
+    as_json: JsonOption = False,
 ) -> None:
     """How well label-free rules, or n trusted labels, pick a method or checkpoint of a finished study. Trains nothing.
 
@@ -46,9 +61,13 @@ def select(
     regrets, pooled = select_in(built, opened, draws)
     check_writable(folder)
     write_choosing(regrets, pooled, choosing.regret_plates(pooled), folder)
+    said = {kind: choosing.choosing_sentences(regrets, pooled, kind) for kind in pooled["kind"].unique()}
+    if as_json:
+        print_json({"study": built.name, "sentences": said, "regret_pooled": pooled, "folder": folder})
+        return
     screen = console()
-    for kind in pooled["kind"].unique():
-        for sentence in choosing.choosing_sentences(regrets, pooled, kind):
+    for kind, sentences in said.items():
+        for sentence in sentences:
             screen.print(sentence, markup=False)
         screen.print(sheet(choosing.regret_sheet(pooled, kind)))
         screen.print(sheet(choosing.by_dataset_sheet(pooled, kind)))

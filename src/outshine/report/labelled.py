@@ -52,7 +52,7 @@ def write_labelled(done: Labelled, out: Path, prefix: str = PREFIX) -> list[Path
     written = {
         table: lambda path: write_with(str(source), columns, path),
         out / "suspects.csv": lambda path: inert(found.suspects).to_csv(path, index=False),
-        out / "evidence.json": lambda path: path.write_text(evidence_json(found), encoding="utf-8"),
+        out / "evidence.json": lambda path: path.write_text(_json(evidence_document(found)), encoding="utf-8"),
         out / "label.yaml": lambda path: path.write_text(settings, encoding="utf-8"),
     }
     try:
@@ -64,9 +64,9 @@ def write_labelled(done: Labelled, out: Path, prefix: str = PREFIX) -> list[Path
     return list(written)
 
 
-def evidence_json(found: Labelling) -> str:
-    """Everything that is said about student and labels, with the sentences, as JSON; unknown numbers are null."""
-    document = {
+def evidence_document(found: Labelling) -> dict[str, Any]:
+    """Everything that is said about student and labels, with the sentences, as JSON types; unknown numbers are null."""
+    return {
         "sentences": sentences(found),
         "evidence": [_jsonable(one) | {"verdict": one.verdict} for one in found.evidence],
         "signs": _jsonable(found.signs),
@@ -74,6 +74,9 @@ def evidence_json(found: Labelling) -> str:
         "names": found.names,
         "notes": found.notes,
     }
+
+
+def _json(document: dict[str, Any]) -> str:
     return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
 
 

@@ -213,7 +213,7 @@ def test_one_that_looked_too_early_steps_back(remote_place: Place) -> None:
     with remote_place.open().lock(KEY):
         pass
     with remote_place.open().lock(KEY):
-        late = leases_module.Lease(store._objects, f"leases/{KEY}", 1, TTL)
+        late = leases_module.Lease(store.objects, f"leases/{KEY}", 1, TTL)
         assert not late.take()
         assert leases_of(remote_place) == [f"leases/{KEY}/00000002.json"]
 
@@ -234,7 +234,7 @@ def test_a_beat_that_fails_is_made_up_for(remote_place: Place, monkeypatch: pyte
     store = remote_place.open(time_to_live=0.2)
     assert isinstance(store, RemoteStore)
     failed = []
-    write = store._objects.write
+    write = store.objects.write
 
     def fail_once(name: str, data: bytes) -> None:
         if name.startswith("leases/") and not failed:
@@ -242,7 +242,7 @@ def test_a_beat_that_fails_is_made_up_for(remote_place: Place, monkeypatch: pyte
             raise StoreError("unreachable")
         write(name, data)
 
-    monkeypatch.setattr(store._objects, "write", fail_once)
+    monkeypatch.setattr(store.objects, "write", fail_once)
     with store.lock(KEY):
         lease = f"leases/{KEY}/00000001.json"
         wait_for(lambda: json.loads(remote_place.read(lease))["beat"] > 2)

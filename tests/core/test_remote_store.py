@@ -144,7 +144,7 @@ def test_objects_go_up_before_the_one_that_makes_them_an_artefact(bucket: Bucket
 def _commit_both_and_die(where: str, cache: Path, operation: str, name: str) -> None:
     """Commit two together; the process kills itself before this operation on an object of this name."""
     store = remote(open_store(where, cache=cache, time_to_live=0.5))
-    objects = store._objects
+    objects = store.objects
     real = getattr(objects, operation)
 
     def die(given: str, *rest: bytes) -> object:
@@ -191,7 +191,7 @@ def test_a_commit_of_several_that_is_interrupted_is_made_up_for(
     remote_place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = remote(remote_place.open())
-    create, seen = store._objects.create, []
+    create, seen = store.objects.create, []
 
     def interrupted(name: str, data: bytes) -> bool:
         if name.startswith(f"artefacts/{OTHER}") and not seen:
@@ -199,7 +199,7 @@ def test_a_commit_of_several_that_is_interrupted_is_made_up_for(
             raise KeyboardInterrupt
         return create(name, data)
 
-    monkeypatch.setattr(store._objects, "create", interrupted)
+    monkeypatch.setattr(store.objects, "create", interrupted)
 
     def both() -> None:
         with store.lock(KEY), store.lock(OTHER), store.writing(KEY) as one, store.writing(OTHER) as two:
@@ -227,14 +227,14 @@ def test_a_half_sent_artefact_is_none_and_is_swept_by_the_next_commit(remote_pla
 
 def test_what_cannot_be_sent_leaves_nothing(remote_place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     store = remote(remote_place.open())
-    send = store._objects.send
+    send = store.objects.send
 
     def refuse(path: Path, name: str) -> None:
         if name.endswith("b.txt"):
             raise StoreError("the store refuses")
         send(path, name)
 
-    monkeypatch.setattr(store._objects, "send", refuse)
+    monkeypatch.setattr(store.objects, "send", refuse)
     with pytest.raises(StoreError, match="refuses"):
         commit(store, KEY, **{"a.txt": "a", "b.txt": "b"})
     assert [name for name in remote_place.names() if name.startswith(("files/", "artefacts/", "leases/"))] == [

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from outshine.core import store as store_module
+from outshine.core import records as records_module
 from outshine.core.errors import StoreError
 from outshine.core.records import FORMAT
 from outshine.core.store import Store
@@ -186,7 +186,7 @@ def test_what_the_system_refuses_is_told_in_one_line(store, monkeypatch, code, w
     def refuse(*args: object) -> None:
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(store_module, where, refuse)
+    monkeypatch.setattr(records_module, where, refuse)
     with pytest.raises(StoreError, match=words) as caught:
         commit(store)
     assert "\n" not in str(caught.value)

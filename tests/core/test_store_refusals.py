@@ -153,7 +153,7 @@ def test_a_server_that_overwrites_what_it_should_create_is_refused(
 ) -> None:
     store = bucket.open()
     assert isinstance(store, RemoteStore)
-    client = store._objects._fs
+    client = store.objects._fs
     pipe_file = client.pipe_file
     monkeypatch.setattr(client, "pipe_file", lambda path, data, mode="overwrite": pipe_file(path, data))
     with pytest.raises(StoreError, match="conditional writes"), store.lock(KEY):

@@ -17,7 +17,7 @@ from recorded_studies import record
 from fake_artefacts import fake_artefact
 from outshine.core.errors import StoreError
 from outshine.core.store import Store
-from outshine.execution import sweep as sweep_module
+from outshine.execution import removal as removal_module
 from outshine.execution.needs import Wish
 from outshine.execution.recorded import find_recorded, recorded_studies
 from outshine.execution.sweep import Plan, plan_sweep, sweep
@@ -254,7 +254,7 @@ def test_an_interrupted_sweep_leaves_a_valid_store_and_can_be_asked_for_again(st
     record(store, "gone", keys[:5], ran=LONG_AGO)
     record(store, "kept", keys[5:])
     moved = []
-    move = sweep_module._move_out
+    move = removal_module.FolderRemoval.take
 
     def until(*args: Any) -> bool:
         if len(moved) == moment:
@@ -262,8 +262,8 @@ def test_an_interrupted_sweep_leaves_a_valid_store_and_can_be_asked_for_again(st
         moved.append(args)
         return move(*args)
 
-    monkeypatch.setattr(sweep_module, "_move_out", until)
-    monkeypatch.setattr(sweep_module.shutil, "rmtree", lambda path, ignore_errors: None)
+    monkeypatch.setattr(removal_module.FolderRemoval, "take", until)
+    monkeypatch.setattr(removal_module.shutil, "rmtree", lambda path, ignore_errors: None)
     plan = plan_sweep(Wish(forget=("gone",)), store)
     if moment < 5:
         with pytest.raises(Killed):
@@ -286,7 +286,7 @@ def _die_while_deleting(root: str) -> None:
         next(one for one in path.iterdir()).unlink()
         os.kill(os.getpid(), 9)
 
-    sweep_module.shutil.rmtree = die  # type: ignore[assignment]
+    removal_module.shutil.rmtree = die  # type: ignore[assignment]
     store = Store(Path(root))
     sweep(plan_sweep(Wish(forget=("gone",)), store), store)
 

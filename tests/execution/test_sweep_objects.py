@@ -71,7 +71,7 @@ def test_a_forgotten_study_frees_what_only_it_needs(filled: Place) -> None:
 
 def test_what_dead_writers_left_is_litter_and_what_lives_is_not(filled: Place, tmp_path: Path) -> None:
     store, other = filled.open(time_to_live=SHORT), filled.open(time_to_live=SHORT)
-    dead, upload = KEYS[4], "0" * 32
+    dead, upload = KEYS[4], "d" * 32
     sent = f"files/{dead}/{upload}/a.txt"
     whole = below(filled, f"files/{KEYS[0]}/")[0]
     filled.write(sent, b"half")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 from doc_commands import PLUGINS, command_of, shown_commands
-from doc_pages import ROOT, all_blocks
+from doc_pages import all_blocks
 
 from outshine.cli.options import build_study
 from outshine.studies.parse import parse_study

@@ -140,6 +140,8 @@ def _print_plugins(registry: Registry) -> None:
 
 
 def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
     default = field.get_default(call_default_factory=True)
     if isinstance(default, tuple):
         return ", ".join(map(str, default))

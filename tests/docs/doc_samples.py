@@ -177,7 +177,7 @@ def section(name: str, recipe: Recipe, audited: dict[str, str]) -> str:
     ]
     for label, word in ((True, "positive"), (False, "negative")):
         if label in shown.examples:
-            parts.append(f"*{word}*\n\n```text\n{shown.examples[label]}\n```")
+            parts.append(f"*{word}*\n\n```markdown\n{shown.examples[label]}\n```")
     return "\n\n".join(parts)
 
 

@@ -32,7 +32,7 @@ def test_a_section_says_what_the_recipe_says_and_shows_its_form(name: str, recip
     assert recipe.positive_means in section
     assert recipe.source in section
     assert "Audit: " in section
-    shown = re.findall(r"^\*(positive|negative)\*\n\n```text\n(.*?)\n```$", section, flags=re.DOTALL | re.MULTILINE)
+    shown = re.findall(r"^\*(positive|negative)\*\n\n```markdown\n(.*?)\n```$", section, flags=re.DOTALL | re.MULTILINE)
     assert shown
     question = next(formatted(recipe, fixture_rows(name, 8))).text.splitlines()[-1]
     if name != "wic":  # its question names the word
@@ -40,7 +40,7 @@ def test_a_section_says_what_the_recipe_says_and_shows_its_form(name: str, recip
 
 
 def test_texts_are_not_longer_than_the_page_says() -> None:
-    texts = [block.text for block in blocks(PAGE, "text")]
+    texts = [block.text for block in blocks(PAGE, "markdown")]
     assert len(texts) >= 2 * 25 - 3  # cards show one class of three datasets
     assert all(len(text) <= LONGEST + len(" […] \n") for text in texts)
 

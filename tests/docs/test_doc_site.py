@@ -164,7 +164,7 @@ def test_code_is_shown_as_it_is_written(site: Path) -> None:
         shown = [
             unescape(re.sub(r"<[^>]+>", "", code)) for code in re.findall(r"<code[^>]*>(.*?)</code>", html, re.DOTALL)
         ]
-        for block in blocks(page, "python", "sh", "bash", "yaml", "toml", "text"):
+        for block in blocks(page, "python", "sh", "bash", "yaml", "toml", "text", "markdown"):
             assert any(code.strip("\n") == block.text.strip("\n") for code in shown), block.where
 
 

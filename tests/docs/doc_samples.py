@@ -1,7 +1,7 @@
 """docs/samples.md: two rows of every dataset as a model reads them, and what its audit found.
 
-`python tests/docs/doc_samples.py` writes the page anew, where a copy of the hub's rows lies beside the checkout. Rows that it
-lacks are from dataset cards (`CARDS`), or made up where these show none.
+`python tests/docs/doc_samples.py` writes the page anew. Real rows are read from a copy of the hub beside the checkout; where it
+is not there, sections made from real rows stay as they are. Other rows are from dataset cards (`CARDS`), or made up.
 """
 
 from __future__ import annotations
@@ -102,6 +102,10 @@ CARDS: dict[str, list[dict[str, Any]]] = {
 """Rows that the datasets' cards show, for datasets whose rows were not at hand."""
 
 
+FROM_CARD = "From the dataset's card, whose long texts end in dots."
+MADE_UP = "**Made-up rows** of the dataset's form: no real one was at hand."
+
+
 class Shown(NamedTuple):
     """The samples of a dataset, by label, and where their rows are from."""
 
@@ -109,18 +113,22 @@ class Shown(NamedTuple):
     origin: str
 
 
-def samples(recipe: Recipe) -> Shown:
-    """Real rows where there are any, else those of the card, else made-up ones."""
+def real_rows(recipe: Recipe) -> list[Row]:
+    """The first rows of the training pool, where they lie beside the checkout."""
     assert recipe.hub is not None
     split = recipe.hub.pooled[0] if recipe.hub.pooled else recipe.hub.train
     files = sorted((REAL_HUB / "datasets" / recipe.hub.repo / recipe.hub.config / split).glob("*.parquet"))
-    if files:
-        pool = ParquetRows(files)
-        return Shown(picked(recipe, pool.take(range(min(SEARCHED, len(pool))))), "")
+    pool = ParquetRows(files) if files else None
+    return pool.take(range(min(SEARCHED, len(pool)))) if pool else []
+
+
+def samples(recipe: Recipe) -> Shown:
+    """Real rows where there are any, else those of the card, else made-up ones."""
+    if rows := real_rows(recipe):
+        return Shown(picked(recipe, rows), "")
     if recipe.kind in CARDS:
-        return Shown(picked(recipe, CARDS[recipe.kind]), "From the dataset's card, whose long texts end in dots.")
-    made = fixture_rows(recipe.kind, 40)
-    return Shown(picked(recipe, made), "**Made-up rows** of the dataset's form: no real one was at hand.")
+        return Shown(picked(recipe, CARDS[recipe.kind]), FROM_CARD)
+    return Shown(picked(recipe, fixture_rows(recipe.kind, 40)), MADE_UP)
 
 
 def picked(recipe: Recipe, rows: list[Row]) -> dict[bool, str]:
@@ -177,14 +185,26 @@ def section(name: str, recipe: Recipe, audited: dict[str, str]) -> str:
     ]
     for label, word in ((True, "positive"), (False, "negative")):
         if label in shown.examples:
-            parts.append(f"*{word}*\n\n```text\n{shown.examples[label]}\n```")
+            parts.append(f"*{word}*\n\n```markdown\n{shown.examples[label]}\n```")
     return "\n\n".join(parts)
+
+
+def sections() -> dict[str, str]:
+    """The sections of the page as it is, by dataset."""
+    parts = re.split(r"^## ", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
+    return {part.partition("\n")[0]: f"## {part}".rstrip("\n") for part in parts}
 
 
 def page() -> str:
     """The whole page."""
-    audited = findings()
-    return "\n".join([HEAD, *(section(name, cls(), audited) + "\n" for name, cls in recipes if cls.hub is not None)])
+    audited, before = findings(), sections() if PAGE.exists() else {}
+    made = []
+    for name, cls in recipes:
+        if cls.hub is not None:
+            kept = before.get(name, MADE_UP)
+            keep = not real_rows(cls()) and FROM_CARD not in kept and MADE_UP not in kept
+            made.append((kept if keep else section(name, cls(), audited)) + "\n")
+    return "\n".join([HEAD, *made])
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 from doc_commands import PLUGINS, command_of, shown_commands
-from doc_pages import ROOT, all_blocks
+from doc_pages import all_blocks
 
 from outshine.cli.options import build_study
 from outshine.studies.parse import parse_study
@@ -65,16 +65,3 @@ def test_a_wrong_command_or_option_would_be_found() -> None:
 )
 def test_a_shown_study_file_is_a_study(block) -> None:
     parse_study(yaml.safe_load(block.text))
-
-
-def test_shown_make_targets_exist() -> None:
-    targets = {line.partition(":")[0] for line in (ROOT / "Makefile").read_text().splitlines() if ":" in line}
-    shown = [
-        target
-        for block in all_blocks("sh")
-        for line in block.text.splitlines()
-        if line.startswith("make ")
-        for target in line.partition("#")[0].split()[1:]
-    ]
-    assert shown
-    assert set(shown) <= targets

@@ -176,6 +176,8 @@ def _plugin_document(name: str, plugin: type[Plugin]) -> dict[str, Any]:
 
 
 def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
     default = field.get_default(call_default_factory=True)
     if isinstance(default, tuple):
         return ", ".join(map(str, default))

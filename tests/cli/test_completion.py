@@ -93,4 +93,4 @@ def test_a_script_for_the_shell_can_be_had(shell: str, outshine, monkeypatch) ->
     monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")
     outcome = outshine("--show-completion", shell)
     assert outcome.code == 0, outcome.err
-    assert "_OUTSHINE_COMPLETE=complete_" in outcome.out.replace("\n", "")
+    assert f"COMPLETE=complete_{shell}" in outcome.out

@@ -88,10 +88,11 @@ def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.M
 
 @pytest.fixture
 def hub(client: pytest.MonkeyPatch) -> Iterator[HubForWriting]:
-    from huggingface_hub import constants
+    from huggingface_hub import constants, hf_api
 
     with serving(HubForWriting()) as server:
         client.setattr(constants, "ENDPOINT", server.endpoint)
+        client.setattr(hf_api.api, "endpoint", server.endpoint)  # what functions of the package ask, made at import
         template = server.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
         client.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
         yield server

@@ -9,12 +9,18 @@ import pandas as pd
 import pytest
 import yaml
 
+from outshine.audit.findings import Finding
 from outshine.publishing.card import _loading, _metadata, card
 from outshine.publishing.markdown import Verbatim, code, inert, table
 from outshine.publishing.private import Places
 from outshine.publishing.subject import of_key, of_study
 from outshine.report.words import auroc_text
+from outshine.stages.audit import Audit
 from outshine.studies.parse import parse_study, read_study
+
+pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # of the hub's own client
+
+MARK = "Quetzalcoatlus"  # a token of a text
 
 
 def front_matter(text: str) -> dict:
@@ -57,13 +63,18 @@ def test_it_says_what_the_tables_say(ran):
         ("student", "probe", "method", "a student of weak labels"),
     ],
 )
-def test_each_role_is_called_what_it_is(role, method, purpose, words, ran):
+def test_each_role_is_called_what_it_is(role, method, purpose, words, ran, monkeypatch):
+    found = [Finding("last tokens", "warning", f"{MARK} tells all", 0.9), Finding("format", "passed", "fine", 0.5)]
+    monkeypatch.setattr(Audit, "read", lambda stage, store: found)
     text = card(of_key(ran.key("mine", role, method, purpose), ran.store), ran.store, "me/thing", "mit")
     assert words in text
     assert "gives its licence as `mit`" in text
-    assert "Audit of mine: leak" in text or "Audit of mine: warning" in text
+    assert text.count("Audit of mine") == 1
+    assert "Audit of mine: warning, last tokens." in text
+    assert MARK not in text
 
 
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")  # PEFT's use of transformers
 def test_its_code_gives_the_predictions(ran, hub, push, monkeypatch):
     """The code of the card, run against the hub, on short texts of the study."""
     pytest.importorskip("peft", reason="peft is not installed: the card's code is not run")
@@ -107,8 +118,10 @@ def test_the_whole_study_has_one_card(ran):
     text = card(of_study(study, ran.store), ran.store, "me/study", None)
     assert "# small: models of a weak-to-strong study" in text
     assert "Controls, means over datasets" in text
-    assert text.count("| student |") == 4  # vanilla and probe, for each of two datasets
-    assert text.count("| control |") == 2
+    assert "* supervisors: `tiny/weak`, `sha256:" in text
+    assert "* students and ceilings: `tiny/strong`, `sha256:" in text
+    assert len(re.findall(r"\| student \| (?:vanilla|probe)", text)) == 4  # for each of two datasets
+    assert len(re.findall(r"\| control \| control", text)) == 2
     assert str(ran.folder) not in text
     assert "mine.jsonl" not in text  # its digest says which file it was
     assert r"from …/notes \<b\>\*bold\*\</b\>" in text

@@ -16,6 +16,8 @@ import yaml
 
 from outshine.studies.parse import parse_study
 
+pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # of the hub's own client
+
 MARK = b"Quetzalcoatlus"
 OF_A_MODEL = {
     *("README.md", "adapter_config.json", "adapter_model.safetensors", "classifier.json", "curve.parquet"),

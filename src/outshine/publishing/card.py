@@ -68,6 +68,7 @@ def _content(subject: Subject, store: Store, repo: str, license_id: str | None) 
         "version": version("outshine"),
         "model": None if several else _model(subject.models[0], subject, store),
         "models": _models_table(subject) if several else "",
+        "bases": _bases(subject),
         "own_scores": None if several else _own_scores(subject),
         "results": sheet(sheets.results_sheet(methods)) if len(methods) else None,
         "num_seeds": int(methods["num_seeds"].max()) if len(methods) else 0,
@@ -138,16 +139,30 @@ def _own_scores(subject: Subject) -> Verbatim:
     return table(columns, rows, right=columns[1:])
 
 
+def _bases(subject: Subject) -> list[dict[str, str]]:
+    """The pretrained models of a study, exactly."""
+    found = {"supervisors": subject.resolution.weak, "students and ceilings": subject.resolution.strong}
+    return [
+        {
+            "role": role,
+            "name": resolved.spec.name,
+            "identity": resolved.spec.model.identity,
+            "learning_rate": f"{resolved.learning_rate:g}",
+        }
+        for role, resolved in found.items()
+        if resolved
+    ]
+
+
 def _models_table(subject: Subject) -> Verbatim:
     """Every model of a study's repository, with its test AUC."""
     scores = subject.results.scores
-    test = scores[scores["split"] == "test"].drop_duplicates("key").set_index("key")
+    test = {row["key"]: row for row in scores[scores["split"] == "test"].to_dict("records")}
     rows = []
     for model in subject.models:
-        facts, key = model.facts, model.stage.key
+        facts, found = model.facts, test.get(model.stage.key)
         method = contender_name(facts) if facts["method"] else ""
-        found = test.loc[key] if key in test.index else None
-        auroc = "–" if found is None else auroc_text(found["auroc"], found["auroc_low"], found["auroc_high"])
+        auroc = auroc_text(found["auroc"], found["auroc_low"], found["auroc_high"]) if found else "–"
         where = code(folder_of(model, subject).removeprefix("models/"))
         rows.append((where, facts["dataset"], _role(model), method, str(facts["seed"]), auroc))
     columns = ["folder in `models`", "dataset", "role", "method", "seed", "test ROC AUC [95 %]"]

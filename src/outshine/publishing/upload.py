@@ -81,7 +81,7 @@ def _told(repo: str, call: Callable[[], T]) -> T:
 
     def writing() -> T:
         try:
-            return call()
+            return _unwrapped(call)
         except OfflineModeIsEnabled:
             raise HubError(f"nothing can be pushed to '{repo}' while HF_HUB_OFFLINE is set") from None
         except HfHubHTTPError as error:
@@ -97,3 +97,15 @@ def _told(repo: str, call: Callable[[], T]) -> T:
             raise HubError(f"the hub refuses what the card says of itself ({error}); check --license") from error
 
     return ask(Repo("model", repo), writing)
+
+
+def _unwrapped(call: Callable[[], T]) -> T:
+    """Call the client; what went wrong with one of many files is raised as if it were the only one."""
+    from huggingface_hub.errors import HTTPError  # pyright: ignore[reportPrivateImportUsage] -- as in `hub.ask`
+
+    try:
+        return call()
+    except RuntimeError as error:
+        if isinstance(error.__cause__, HTTPError):
+            raise error.__cause__ from None
+        raise

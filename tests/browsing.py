@@ -73,5 +73,6 @@ def seen(html: str, script: str, folder: Path, width: int = 1100) -> Any:
     (folder / "copy.html").write_text(page.replace("<style>\n", f"<script>{text}</script><style>\n"), encoding="utf-8")
     (folder / "frame.html").write_text(_FRAME % width, encoding="utf-8")
     opened = (folder / "frame.html").as_uri()
-    said = browse(folder, "--virtual-time-budget=10000", f"--window-size={max(width, 800)},1000", "--dump-dom", opened)
+    options = ("--hide-scrollbars", "--virtual-time-budget=10000", f"--window-size={max(width, 800)},1000")
+    said = browse(folder, *options, "--dump-dom", opened)
     return json.loads(unescape(said.dom.split('<pre id="measured">')[1].split("</pre>")[0]))

@@ -17,7 +17,12 @@ from outshine.core.store import Store
 STUDY = {
     "seeds": [0, 1],
     "loss": "xent",
-    "methods": ["vanilla", "vanilla", {"kind": "vanilla", "loss": "logconf"}, {"kind": "probe", "probe": "logistic"}],
+    "methods": [
+        "vanilla",
+        {"kind": "vanilla", "loss": "xent"},
+        {"kind": "vanilla", "loss": "logconf"},
+        {"kind": "probe", "probe": "logistic"},
+    ],
     "controls": [{"kind": "control", "labels": "shuffled"}],
 }
 VANILLA = Contender("vanilla", "", 0, "xent")

@@ -103,7 +103,7 @@ def test_sorting_by_each_column(ran, page, tmp_path):
             known = [number for number in numbers if not math.isnan(number)]
             assert known == sorted(known, reverse=turn == 0)
             assert all(math.isnan(number) for number in numbers[len(known) :])
-            assert len(set(known)) > 5
+            assert len(set(known)) > 2
 
 
 def test_filtering_by_words_and_by_boxes(ran, page, tmp_path):

@@ -120,6 +120,13 @@ def test_latex_sets_what_was_given():
     assert untexed("It is 50 \\% {[}x{]}.") in "It is 50 % [x]."
 
 
+def test_a_negative_number_has_a_minus_and_a_name_its_hyphens():
+    rows = [["-0.47 [-∞, -.02]"], ["tiny-home, k=-1"], ["2-3 a-1 --0"]]
+    text = latex([("x", "y", [Sheet("t", ["c"], rows)])])
+    for line in ("$-$0.47 {[}$-$$\\infty$, $-$.02{]}", "tiny{-}home, k=$-$1", "2{-}3 a{-}1 {-}{-}0"):
+        assert f"\n{line} \\\\\n" in text
+
+
 def test_a_long_latex_table_breaks_over_pages():
     text = latex([("x", "y", sheets())])
     assert text.count("\\begin{longtable}{lr}") == text.count("\\end{longtable}") == 1

@@ -38,7 +38,7 @@ def disagreements(scored: pd.DataFrame, most: int) -> Disagreements:
     if found.empty or found.isna().to_numpy().any():
         raise DataError("disagreements need rows, each with its truth and both probabilities")
     weak, student, truth = (found[name] > 0.5 for name in ("p_weak", "p_student", "y"))
-    apart = found[weak != student].assign(student_right=student == truth)
+    apart = found.assign(student_right=student == truth)[weak != student]
     surest = apart.sort_index().assign(doubt=-(apart["p_student"] - 0.5).abs()).sort_values("doubt", kind="stable")
     return Disagreements(
         num_rows=len(found),

@@ -47,6 +47,8 @@ _LATEX = {
     "”": "''",
 }
 
+_MINUS = re.compile(r"(?<![\w)-])-(?=[\d.∞])")  # of a negative number, which LaTeX would set as a hyphen
+
 Form = Literal["md", "latex"]
 Part = tuple[str, str, "list[Sheet]"]
 """A study: its name, its answer, its tables."""
@@ -123,7 +125,7 @@ def _md(text: str) -> str:
 
 def _tex(text: str) -> str:
     """One line of text that LaTeX sets as it is."""
-    return "".join(_LATEX.get(letter, letter) for letter in _line(text))
+    return "".join(_LATEX.get(letter, letter) for letter in _MINUS.sub("−", _line(text)))
 
 
 def _line(text: str) -> str:

@@ -16,22 +16,27 @@ if TYPE_CHECKING:
 DPI = 200
 
 
-_PLACES = re.compile(r' (?:d|x|y|points)="[^"]*"')
+_PLACES = re.compile(r' (?:(?:d|x|y|points)="|transform="rotate\()[^"]*"')
 _LONG = re.compile(r"-?\d+\.\d{3,}")
+_ID = re.compile(r' id="([^"]*)"')
+_USED = re.compile(r'(?:href="#|url\(#)([^")]+)')
+_METADATA = re.compile(r"<metadata>.*?</metadata>", re.DOTALL)
 
 
 def svg(figure: Figure, prefix: str = "") -> str:
     """The figure as one inline <svg> element, transparent, for a light background.
 
     Text stays text, escaped, so that it can be searched and copied. Ids begin with `prefix` and the figure's label:
-    figures that stand in one page do not share any. Places are written to a hundredth of a point.
+    figures that stand in one page do not share any. A page holds dozens of figures, so that what does not show is left
+    out: ids that nothing refers to, digits beyond a hundredth of a point, metadata, space between tags.
     """
     buffer = io.StringIO()
     _save(figure, buffer, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
     text = buffer.getvalue()
-    element = visible(text[text.index("<svg") :])
+    element = re.sub(r">\s+<", ">\n<", _METADATA.sub("", visible(text[text.index("<svg") :])))
+    used = set(_USED.findall(element))
     name = f"{prefix}{figure.get_label()}"
-    return re.sub(r"<[^<>]+>", lambda tag: _own_ids(_short(tag[0]), name), element)
+    return re.sub(r"<[^<>]+>", lambda tag: _own_ids(_short(tag[0], used), name), element)
 
 
 def png(figure: Figure, dpi: float = DPI) -> bytes:
@@ -56,9 +61,10 @@ def _own_ids(tag: str, name: str) -> str:
     return re.sub(r'( id="|href="#|url\(#)', lambda found: f"{found[0]}{name}-", tag)
 
 
-def _short(tag: str) -> str:
-    """A tag whose places have two decimals: matplotlib writes six, and half of a large figure would be digits."""
-    return _PLACES.sub(lambda place: _LONG.sub(_rounded, place[0]), tag)
+def _short(tag: str, used: set[str]) -> str:
+    """A tag without what does not show; `used`: the ids to keep."""
+    tag = _ID.sub(lambda found: found[0] if found[1] in used else "", tag)
+    return _PLACES.sub(lambda place: _LONG.sub(_rounded, re.sub(r"\s*\n", "", place[0])), tag)
 
 
 def _rounded(number: re.Match[str]) -> str:

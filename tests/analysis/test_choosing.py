@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.special import expit
-from scipy.stats import norm
+from scipy.stats import norm, rankdata
 from sklearn.metrics import roc_auc_score
 
 from outshine.analysis.choosing.choice import Choice, Rows, shares
@@ -107,7 +107,7 @@ def expected_shares(y: np.ndarray, scores: np.ndarray, n: int) -> np.ndarray:
         if len(set(y[rows_])) < 2:
             picked.append(np.full(len(scores), 1 / len(scores)))
             continue
-        aurocs = np.array([round(roc_auc_score(y[rows_], own[rows_]), 12) for own in scores])
+        aurocs = np.array([round(roc_auc_score(y[rows_], rankdata(own[rows_])), 12) for own in scores])
         picked.append((aurocs == aurocs.max()) / (aurocs == aurocs.max()).sum())
     return np.mean(picked, axis=0)
 
@@ -133,14 +133,13 @@ def test_trusted_labels_by_enumeration(scores, y):
 
 def test_the_expected_regret_of_a_budget_by_enumeration():
     """From the rows up, within four standard errors of the draws."""
-    one = choice(seed=3, m=3, v=12)
+    one = choice(seed=3, m=3, v=8)
     frame = regrets("s", [one], num_draws=4000)
     aurocs = np.array([roc_auc_score(one.test.y, own) for own in one.on_test])
-    for n in (5, 10):
-        expected = aurocs.max() - expected_shares(one.val.y, one.on_val, n) @ aurocs
-        (found,) = frame.loc[frame["n"] == n, "regret"]
-        assert found == pytest.approx(expected, abs=4 * np.ptp(aurocs) / 2 / math.sqrt(4000)), n
-        assert found != pytest.approx(aurocs.max() - aurocs.mean(), abs=1e-3)  # labels tell something
+    expected = aurocs.max() - expected_shares(one.val.y, one.on_val, 5) @ aurocs
+    (found,) = frame.loc[frame["n"] == 5, "regret"]
+    assert found == pytest.approx(expected, abs=4 * np.ptp(aurocs) / 2 / math.sqrt(4000))
+    assert expected < aurocs.max() - aurocs.mean() - 0.01  # labels tell something
 
 
 def test_draws_are_without_replacement_nested_and_the_same_for_a_dataset():
@@ -232,12 +231,12 @@ def test_the_truth_lies_between_the_two_regrets():
     true = norm.cdf(1.4 / math.sqrt(2)) - norm.cdf(1.0 / math.sqrt(2))
     y = np.arange(100) % 2 == 0
     plain, nested = [], []
-    for seed in range(150):
+    for seed in range(80):
         noise = np.random.default_rng(seed).normal(size=(5, 100))
         oracle = ask_oracle(choice(m=5, t=100, test=rows(y), on_test=shifts[:, None] * y + noise))
         plain.append(oracle.aurocs.max() - oracle.aurocs[0])
         nested.append(oracle.nested - oracle.half_aurocs[0])
-    error = np.std(plain, ddof=1) / math.sqrt(150)
+    error = np.std(plain, ddof=1) / math.sqrt(80)
     assert np.mean(nested) < true - 2 * error
     assert np.mean(plain) > true + 2 * error
 

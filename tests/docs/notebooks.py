@@ -35,6 +35,9 @@ def code_cells(notebook: dict[str, Any]) -> list[dict[str, Any]]:
 
 def execute(notebook: dict[str, Any], name: str) -> list[list[dict[str, Any]]]:
     """The outputs of each code cell, in the notebook format (nbformat 4)."""
+    import pandas as pd
+
+    pd.set_option("display.width", 200, "display.max_columns", None)  # no column is left out of what is compared
     namespace: dict[str, Any] = {"__name__": "__main__"}
     return [
         _run("".join(cell["source"]), f"{name}, cell {number}", namespace, number)

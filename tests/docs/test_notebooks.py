@@ -78,7 +78,7 @@ def test_it_shows_what_it_gives(path: Path, tmp_path: Path) -> None:
         for text, again in zip(texts_of(one), texts_of(two), strict=True):
             assert same(text, again), f"{path.name}, cell {number} gives\n{again}\nand shows\n{text}"
             compared += 1
-    assert compared >= 4
+    assert compared >= 3
 
 
 def test_a_changed_table_would_be_found() -> None:

@@ -43,7 +43,7 @@ def choosing_sentences(regrets: pd.DataFrame, pooled: pd.DataFrame, kind: Kind) 
         nested = amount_text(*(rule[f"nested_regret{end}"] for end in ("", "_low", "_high")))
     best = f"the best label-free rule, {TITLES[worth.rule]}"
     told = [
-        f"To choose among {_CANDIDATES[kind]}, {best}, is worth {_worth(worth)}.",
+        f"To choose among {_CANDIDATES[kind]}, {best}, is worth {_worth(worth)} by mean regret.",
         _losses(worth, rows),
         _settled(worth),
         f"It is the best of {len(free)} rules on these same results, which flatters it." if len(free) > 1 else "",
@@ -81,7 +81,8 @@ def _settled(worth: Equal) -> str:
         *([f"from {worth.surely_enough:,} on they lose less"] if worth.surely_enough is not None else []),
     ]
     intervals = f"By the 95 % intervals of paired differences over {worth.over}"
-    return f"{intervals}, {', '.join(said)}." if said else f"{intervals}, no budget is told apart from the rule."
+    unsettled = "no budget is told apart from the rule: the number is not settled"
+    return f"{intervals}, {', '.join(said) or unsettled}."
 
 
 def regret_sheet(pooled: pd.DataFrame, kind: Kind) -> Sheet:
@@ -126,7 +127,8 @@ def _plate(own: pd.DataFrame, kind: str) -> Plate:
         dataset=shown["dataset"].where(shown["dataset"] != "", everywhere),
         label=["" if rule == TRUSTED else TITLES[rule] for rule in shown["rule"]],
     )
-    note = f"Band and bars: 95 % intervals over {' (first panel) or '.join(sorted(over))}." if over else ""
+    where = " (first panel) or ".join(sorted(over))
+    note = f"Band and bars: 95 % intervals over {where}; those that leave a panel are cut." if over else ""
     name = f"regret-{kind}s"
     drawn = figures.regret_by_labels(shown, TITLES[RANDOM], note, name)
     caption = (

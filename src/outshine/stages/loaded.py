@@ -204,7 +204,7 @@ def _rows(texts: Sequence[str] | pd.Series | pd.DataFrame) -> list[Text]:
     if isinstance(texts, str):
         raise DataError("one text was given; a list of texts is expected: predict_proba([text])")
     several = list(texts)
-    wrong = next((one for one in several if not isinstance(one, str)), None)
-    if wrong is not None:
-        raise DataError(f"texts are expected, given {wrong!r} ({type(wrong).__name__})")
+    wrong = [one for one in several if not isinstance(one, str)]
+    if wrong:
+        raise DataError(f"texts are expected, given {wrong[0]!r} ({type(wrong[0]).__name__})")
     return [Text(one, *span) for one, span in zip(several, spans or [(0, 0)] * len(several), strict=True)]

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _NAMED = "trusted labels"
+_ROOM = 2.5  # times the greatest value: what limits may take of a panel
 _DASHES = ("--", "-.", (0, (6, 1.5)), (0, (3, 1, 1, 1, 1, 1)), (0, (9, 3)))
 
 
@@ -52,8 +53,9 @@ def regret_by_labels(frame: pd.DataFrame, floor: str, note: str = "", name: str 
     for dataset, axes in zip(datasets, panels, strict=True):
         own = frame[frame["dataset"] == dataset]
         _draw_budgets(axes, own[own["label"] == ""].sort_values("n"))
-        _draw_rules(axes, own[own["label"] != ""].set_index("label"), looks, budgets[-1] if budgets else 1)
-        axes.set_ylim(bottom=0)
+        rows = own[own["label"] != ""].to_dict("records")
+        _draw_rules(axes, {row["label"]: row for row in rows}, looks, budgets[-1] if budgets else 1)
+        axes.set_ylim(0, _top(own))
         axes.locator_params(axis="y", nbins=4)
     _log_axis(panels, budgets)
     label_panels(figure, panels, "trusted labels (log scale)", "regret: oracle − choice, test ROC AUC")
@@ -73,17 +75,23 @@ def _looks(rules: list[str], floor: str) -> dict[str, Line]:
     return {label: dashed.get(label, Line(SOFT, ":")) for label in rules}
 
 
+def _top(own: pd.DataFrame) -> float:
+    """High enough for all values and most limits; those over two seeds may be anywhere."""
+    most, limit = own["regret"].max(), own["regret_high"].max()
+    return 1.05 * max(most, min(limit, _ROOM * most) if math.isfinite(limit) else most) or 0.01
+
+
 def _draw_budgets(axes: Axes, own: pd.DataFrame) -> None:
     axes.plot(own["n"], own["regret"], "o-", color=INK, markersize=3, label=_NAMED, zorder=3)
     axes.fill_between(own["n"], own["regret_low"], own["regret_high"], color=INK, alpha=0.12, linewidth=0)
 
 
-def _draw_rules(axes: Axes, own: pd.DataFrame, looks: dict[str, Line], most: float) -> None:
+def _draw_rules(axes: Axes, own: dict[str, dict[Any, Any]], looks: dict[str, Line], most: float) -> None:
     """A line across the panel for each rule, its limits as a bar behind the greatest budget."""
     for number, (label, look) in enumerate(looks.items()):
-        if label not in own.index:
+        if label not in own:
             continue
-        row = own.loc[label]
+        row = own[label]
         axes.axhline(row["regret"], color=look.colour, linestyle=look.dashes, linewidth=1.0, label=label)
         if math.isfinite(row["regret_high"]):
             place = most * 1.35 ** (number + 1)

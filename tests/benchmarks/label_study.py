@@ -122,6 +122,7 @@ def main() -> None:
     parser.add_argument("--trusted", type=int, default=100)
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--datasets", default="")
+    parser.add_argument("--cheap", default="", help="only these cheap labels, such as '30% turned,weak model'")
     parser.add_argument("--folder", type=Path, default=Path("label-study"))
     given = parser.parse_args()
     setting, store = SETTINGS[given.which], Store(given.folder / "store")
@@ -131,6 +132,8 @@ def main() -> None:
         rows = labelled_rows(name, setting, given.rows, store)
         drawn = numpy_rng("label-study", name, "trusted").permutation(len(rows))[: given.trusted]
         for cheap, label in cheap_columns(rows, name).items():
+            if given.cheap and cheap not in given.cheap.split(","):
+                continue
             folder = given.folder / name / cheap.replace(" ", "-").replace("%", "")
             folder.mkdir(parents=True, exist_ok=True)
             file, trusted = folder / "rows.parquet", folder / "trusted.parquet"

@@ -177,7 +177,8 @@ def test_a_study_with_weak_labels_from_a_file(outshine) -> None:
     assert outcome.code == 0, outcome.err
     scores = pd.read_csv("outshine-out/scores.csv")
     assert (scores["weak"] == "weak.csv").all()
-    assert scores["weak_auroc"].iloc[0] == 1  # the labels order all rows by the truth
+    summary = pd.read_csv("outshine-out/summary.csv")
+    assert summary["weak_auroc"].iloc[0] == 1  # the labels order all rows by the truth
     assert "kind: file" in Path("outshine-out/study.yaml").read_text()
     assert outshine("report", "outshine-out").code == 0
 
@@ -185,8 +186,8 @@ def test_a_study_with_weak_labels_from_a_file(outshine) -> None:
 @pytest.mark.parametrize(
     ("make", "told"),
     [
-        (lambda: None, "cannot read 'weak.csv'"),
-        (lambda: own_weak_labels("weak.csv", p_weak=1.5), "p_weak of row 1 of 'weak.csv' is '1.5'"),
+        (lambda: None, "weak.csv': No such file"),
+        (lambda: own_weak_labels("weak.csv", p_weak=1.5), "weak.csv' is '1.5'; expected a probability"),
         (lambda: own_weak_labels("weak.csv", text="a text"), None),
         (lambda: Path("weak.csv").write_text("text,p\na,1\n"), "has no column 'p_weak'"),
         (lambda: Path("weak.csv").write_text("text,p_weak\na,0.5\n"), "lack 40 of 40 rows of strong_train"),

@@ -18,8 +18,8 @@ from scipy.special import expit
 from outshine.metrics.auroc import auroc
 from outshine.metrics.intervals import Interval
 from outshine.metrics.trusted import (
-    auroc_error,
     auroc_gain,
+    auroc_gain_error,
     disagreements_needed,
     gain_by_disagreements,
     paired_gain,
@@ -128,7 +128,9 @@ def power_of_auroc(case: Case, pilot: int, num_runs: int) -> tuple[float, float]
         rows = rng.choice(NUM_ROWS, num_rows, replace=False)
         return auroc_gain(file.truth[rows], file.student[rows], file.soft[rows])
 
-    asked = [rows_for_auroc(auroc_error(one(pilot)), pilot, gain) for _ in range(num_runs)]
+    pilots = [rng.choice(NUM_ROWS, pilot, replace=False) for _ in range(num_runs)]
+    errors = [auroc_gain_error(file.truth[rows], file.student[rows], file.soft[rows]) for rows in pilots]
+    asked = [rows_for_auroc(error, pilot, gain) for error in errors]
     num_rows = int(np.median([number for number in asked if number is not None]))
     found = [one(num_rows) for _ in range(num_runs)]
     return num_rows, float(np.mean([(each.low > 0) if gain > 0 else (each.high < 0) for each in found]))

@@ -37,9 +37,9 @@ def test_it_counts_as_confident_learning_does(seed: int) -> None:
 
 
 def test_by_hand() -> None:
-    """Thresholds: .7 for class 0 (mean of .9, .9, .3), .7 for class 1 (mean of .8, .9, .4)."""
-    found = confident_joint([0, 0, 0, 1, 1, 1], [0.1, 0.1, 0.7, 0.8, 0.9, 0.4])
-    assert found.thresholds == pytest.approx([0.7, 0.7])
+    """Thresholds: .6833 for class 0 (mean of .9, .9, .25), .7 for class 1 (mean of .8, .9, .4)."""
+    found = confident_joint([0, 0, 0, 1, 1, 1], [0.1, 0.1, 0.75, 0.8, 0.9, 0.4])
+    assert found.thresholds == pytest.approx([2.05 / 3, 0.7])
     assert found.suspect.tolist() == [False, False, True, False, False, False]
     assert found.counts.tolist() == [[2, 1], [0, 2]]  # the last row is sure of neither class
 

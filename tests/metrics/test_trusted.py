@@ -13,8 +13,8 @@ from scipy.stats import binom, binomtest, multinomial
 from outshine.core.errors import DataError
 from outshine.metrics.auroc import auroc
 from outshine.metrics.trusted import (
-    auroc_error,
     auroc_gain,
+    auroc_gain_error,
     chance_of_so_unlike,
     disagreements_needed,
     gain_by_disagreements,
@@ -105,8 +105,18 @@ def test_the_gain_in_auc_has_delongs_error() -> None:
     value, variance = delong_by_loops(y, scores)
     found = auroc_gain(y, *scores)
     assert found.value == pytest.approx(value) == pytest.approx(auroc(y, scores[0]) - auroc(y, scores[1]))
-    assert (found.high + found.low) / 2 == pytest.approx(value)
-    assert found.high - found.value == pytest.approx(2.0 * math.sqrt(variance), rel=0.04)  # t with the rarer class's df
+    assert auroc_gain_error(y, *scores) == pytest.approx(math.sqrt(variance))
+    assert found.high - found.low == pytest.approx(2 * 2.06 * math.sqrt(variance), rel=0.05)  # t of about 25 groups
+
+
+def test_with_many_rows_the_limits_are_those_of_a_normal_difference() -> None:
+    rng = np.random.default_rng(4)
+    y = rng.random(1500) < 0.5
+    scores = np.stack([0.5 * y + rng.normal(size=1500), 0.4 * y + rng.normal(size=1500)])
+    value, variance = delong_by_loops(y, scores)
+    found = auroc_gain(y, *scores)
+    for limit, sign in ((found.low, -1), (found.high, 1)):
+        assert limit == pytest.approx(value + sign * 1.96 * math.sqrt(variance), abs=0.02 * math.sqrt(variance))
 
 
 def test_rows_that_do_not_vary_claim_no_certainty() -> None:
@@ -130,9 +140,9 @@ def test_grouped_rows_widen_the_interval() -> None:
 
 @pytest.mark.parametrize("right", [0.58, 0.6, 2 / 3, 0.75, 0.9, 1 / 3, 0.2])
 def test_so_many_disagreements_have_the_power_that_is_promised(right: float) -> None:
-    """Exact power of the interval by the binomial law. Steps of a discrete test keep it off .80 by a few points."""
+    """Exact power of the interval by the binomial law. A discrete test of ten rows steps by several points about .80."""
     num, power = power_of_judged(right)
-    assert 0.74 <= power <= 0.90, (num, power)
+    assert 0.73 <= power <= 0.90, (num, power)
 
 
 def test_numbers_of_rows_at_the_ends() -> None:
@@ -152,12 +162,6 @@ def test_so_many_rows_have_the_power_that_is_promised_for_aucs() -> None:
     num, power = power_of_auroc(CASES[3], pilot=150, num_runs=150)
     assert num > 10
     assert 0.68 <= power <= 0.92, (num, power)  # .80 ± 3 errors of 150 runs, and a little for small samples
-
-
-def test_the_error_of_an_interval() -> None:
-    from outshine.metrics.intervals import Interval
-
-    assert auroc_error(Interval(0.1, 0.1 - 1.959964 * 0.03, 0.1 + 1.959964 * 0.03)) == pytest.approx(0.03, rel=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ import pandas as pd
 from outshine.metrics.intervals import Interval, auroc_interval
 from outshine.metrics.placements import combine_seeds
 from outshine.metrics.trusted import (
-    auroc_error,
     auroc_gain,
+    auroc_gain_error,
     chance_of_so_unlike,
     disagreements_needed,
     gain_by_disagreements,
@@ -112,6 +112,10 @@ def evidence(
     )
     student_auroc, label_auroc, gain = _aurocs(known, truth, groups, notes) if drawn else (None, None, None)
     primary: Primary = "accuracy" if hard else "auroc"
+    if primary == "accuracy":
+        needed = needed_accuracy(share, num_right / num_judged if num_judged else None)
+    else:
+        needed = _needed_auroc(known, gain)
     return Evidence(
         of="file" if population else "new",
         primary=primary,
@@ -126,7 +130,7 @@ def evidence(
         student_auroc=student_auroc,
         label_auroc=label_auroc,
         auroc_gain=gain,
-        needed=_needed(primary, share, num_judged, num_right, gain, len(known)),
+        needed=needed,
         notes=tuple(notes),
     )
 
@@ -167,18 +171,9 @@ def _aurocs(known: pd.DataFrame, truth: np.ndarray, groups: list[str], notes: li
     if not len(truth) or truth.all() or not truth.any():
         notes.append(f"the {len(truth)} trusted rows are not of both classes: no AUC")
         return None, None, None
-    scores = np.stack([known["log_odds"].to_numpy(), known["label"].to_numpy()])
-    found = combine_seeds(truth, scores[None], groups)
-    return auroc_interval(found, 0), auroc_interval(found, 1), auroc_gain(truth, *scores, groups)
-
-
-def _needed(
-    primary: Primary, share: float, num_judged: int, num_right: int, gain: Interval | None, num_rows: int
-) -> tuple[Needed, ...]:
-    """For the gain that was seen, and for some that may be looked for."""
-    if primary == "auroc":
-        return _needed_auroc(gain, num_rows)
-    return needed_accuracy(share, num_right / num_judged if num_judged else None)
+    student, label = known["log_odds"].to_numpy(), known["label"].to_numpy()
+    found = combine_seeds(truth, np.stack([student, label])[None], groups)
+    return auroc_interval(found, 0), auroc_interval(found, 1), auroc_gain(truth, student, label, groups)
 
 
 def needed_accuracy(share: float, seen: float | None = None) -> tuple[Needed, ...]:
@@ -188,20 +183,23 @@ def needed_accuracy(share: float, seen: float | None = None) -> tuple[Needed, ..
     right. A random draw of n rows holds n · share disagreements, and only these tell.
     """
     found = []
-    for right in dict.fromkeys([*([seen] if seen is not None else []), *ASSUMED_RIGHT]):
+    rights: list[float] = [*([] if seen is None else [seen]), *(right for right in ASSUMED_RIGHT if right != seen)]
+    for right in rights:
         judged = disagreements_needed(right)
         if judged is not None and share > 0:
             found.append(Needed(share * (2 * right - 1), right, math.ceil(judged / share), judged, right == seen))
     return tuple(found)
 
 
-def _needed_auroc(gain: Interval | None, num_rows: int) -> tuple[Needed, ...]:
+def _needed_auroc(known: pd.DataFrame, gain: Interval | None) -> tuple[Needed, ...]:
+    """For the gain that was seen, and for some that may be looked for."""
     if gain is None:
         return ()
-    error = auroc_error(gain)
+    truth, scores = known["truth"].to_numpy(dtype=bool), (known["log_odds"].to_numpy(), known["label"].to_numpy())
+    error = auroc_gain_error(truth, *scores, known["group"].tolist())
     found = []
     for assumed in (gain.value, *ASSUMED_AUROC):
-        rows = rows_for_auroc(error, num_rows, assumed)
+        rows = rows_for_auroc(error, len(known), assumed)
         if rows is not None:
             found.append(Needed(assumed, None, rows, None, assumed == gain.value))
     return tuple(found)

@@ -165,7 +165,7 @@ def _plain(value: Any) -> float | str | None:
 
 
 def _text_form(value: float | str) -> str:
-    return f"{value:.17g}" if isinstance(value, float) else value
+    return value if isinstance(value, str) else f"{value:.17g}"
 
 
 def _by_numbers(plain: Sequence[Any], where: Sequence[str], column: str) -> CheapLabels:

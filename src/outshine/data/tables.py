@@ -42,7 +42,9 @@ def write_with(path: str, new: Mapping[str, Sequence[Any]], target: Path) -> Non
         )
         target.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     elif suffix == ".csv":
-        pd.DataFrame([dict(row) for row in rows], dtype=object).assign(**columns).to_csv(target, index=False)
+        frame = pd.DataFrame([dict(row) for row in rows], dtype=object)
+        added = {name: pd.Series(values, dtype=object) for name, values in columns.items()}  # whole numbers stay whole
+        frame.assign(**added).to_csv(target, index=False)
     else:
         _write_parquet(path, columns, target)
 

@@ -159,10 +159,10 @@ class Fold(TextSource):
         others = rows[(rows["row"] >= 0) & (rows["fold"] != self.number) & rows["p"].notna()]
         in_val = self._validation(others["group"].tolist())
         self._check(others, in_val)
-        split = pd.Series("", index=rows.index, dtype=object)
-        split[rows["fold"].isin([self.number, EVERY])] = "test"
-        split[others.index] = ["val" if chosen else "strong_train" for chosen in in_val]
-        rows = rows.assign(split=split)[split != ""].sort_values("id").reset_index(drop=True)
+        side = dict(zip(others["id"], ("val" if chosen else "strong_train" for chosen in in_val), strict=True))
+        side |= dict.fromkeys(rows.loc[rows["fold"].isin([self.number, EVERY]), "id"], "test")
+        rows = rows[rows["id"].isin(side)].sort_values("id").reset_index(drop=True)
+        rows["split"] = [side[name] for name in rows["id"]]
         texts = rows[["id", "split", "text", "group"]].assign(cut_start=0, cut_end=0)
         labels = rows.loc[rows["split"] != "test", ["id", "p"]].reset_index(drop=True)
         texts.to_parquet(context.folder / TEXTS, index=False)

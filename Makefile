@@ -12,8 +12,9 @@ DEMO_STORE ?= .venv/demo-store
 demo: .venv/.installed
 	$(BIN)/outshine demo --store $(DEMO_STORE) --out outshine-demo
 
+# two at once, a file's tests together; TESTS="tests/losses -x" runs a part
 test: .venv/.installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS)
 
 fuzz: .venv/.installed-dev
 	$(BIN)/python tests/safety/fuzzing.py $(FUZZ)

@@ -14,7 +14,7 @@ from outshine.report.chapter import Chapter
 from outshine.report.figures import png, svg
 from outshine.report.page import render
 from outshine.report.papers import Form, tables_text
-from outshine.report.plates import plates
+from outshine.report.plates import Plate, plates
 from outshine.studies.parse import study_yaml
 
 if TYPE_CHECKING:

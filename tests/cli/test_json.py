@@ -55,6 +55,20 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     return World(store, out, archive, key)
 
 
+def cheap_labels(world: World) -> str:
+    """A file with cheap labels beside the store."""
+    path = Path(world.store).with_name("cheap.jsonl")
+    words = ("red", "green", "blue", "small", "large", "round", "flat")
+    rows = [
+        {"text": f"{a} {b} {c}", "cheap": (i + j) % 2}
+        for i, a in enumerate(words)
+        for j, b in enumerate(words)
+        for c in words
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
 def at(store: str) -> tuple[str, str]:
     return "--store", store
 
@@ -69,6 +83,8 @@ EXAMPLES: dict[str, Callable[[World], tuple[str, ...]]] = {
     "watch": lambda world: ("watch", "small", *at(world.store)),
     "plan": lambda world: ("plan", "--dataset=tiny-home,tiny-pet", *SMALL, *at(world.store)),
     "report": lambda world: ("report", world.out, *at(world.store)),
+    "select": lambda world: ("select", world.out, "--draws=20", *at(world.store)),
+    "label": lambda world: ("label", cheap_labels(world), "--weak-label=cheap", "--strong=tiny/weak", "--plan"),
     "compare": lambda world: ("compare", world.out),
     "show": lambda world: ("show", world.key[:12], *at(world.store)),
     "verify": lambda world: ("verify", *at(world.store)),

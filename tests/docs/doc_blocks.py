@@ -26,7 +26,14 @@ REASONS = {
 }
 """What may stand in `<!-- not run: REASON -->`, and what it means."""
 
-OTHER_PROGRAMS = {"ray", "export", "sbatch", "cd", "git"}  # in marked blocks; nothing is known of their arguments
+OTHER_PROGRAMS = {
+    "ray",
+    "export",
+    "sbatch",
+    "cd",
+    "git",
+    "tensorboard",
+}  # in marked blocks; nothing is known of their arguments
 
 
 class Line(NamedTuple):

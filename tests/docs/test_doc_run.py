@@ -21,13 +21,17 @@ def test_the_page_runs_and_prints_what_it_shows(page: Path, tmp_path: Path) -> N
 
 
 def outputs(page: Path, ran: list[Ran]) -> list[tuple[Block, str]]:
-    """Each text block whose commands were run, and what these printed: those of the block before it."""
+    """Each text block whose commands were run, and what these printed: those of the block before it.
+
+    Under another heading a text is no output of what ran above it.
+    """
     printed = {one.block.line: one.printed for one in ran}
-    found, last = [], None
+    headings = [n for n, line in enumerate(page.read_text(encoding="utf-8").splitlines(), 1) if line.startswith("#")]
+    found, last, ran_at = [], None, 0
     for block in blocks(page, "python", "text", *SHELL):
         if block.language != "text":
-            last = printed.get(block.line)
-        elif last is not None:
+            last, ran_at = printed.get(block.line), block.line + block.text.count("\n") + 1  # its end
+        elif last is not None and not any(ran_at < number < block.line for number in headings):
             found.append((block, last))
     return found
 

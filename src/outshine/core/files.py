@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -56,6 +57,16 @@ def write_synced(path: Path, text: str) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Have a file written beside its place, with the same ending, and renamed: no reader sees half of it."""
+    temporary = path.with_name(f".{uuid.uuid4().hex[:8]}-{path.name}")
+    try:
+        write(temporary)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

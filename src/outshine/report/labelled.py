@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-import uuid
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from outshine.analysis.csv_cells import inert
 from outshine.analysis.labelling_words import sentences
 from outshine.core.errors import DataError
+from outshine.core.files import write_whole
 from outshine.data.tables import check_free, write_with
 from outshine.report.write import OutputError, check_writable
 from outshine.studies.parse import raw_yaml
@@ -57,7 +56,7 @@ def write_labelled(done: Labelled, out: Path, prefix: str = PREFIX) -> list[Path
     }
     try:
         for path, write in written.items():
-            _whole(path, write)
+            write_whole(path, write)
     except OSError as error:
         told = f"cannot write to the folder {out} ({error.strerror}); choose another one with --out"
         raise OutputError(told) from error
@@ -93,13 +92,3 @@ def _jsonable(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_jsonable(one) for one in value]
     return value
-
-
-def _whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Write beside and rename: a reader never sees half a file."""
-    temporary = path.with_name(f".{uuid.uuid4().hex[:8]}-{path.name}")
-    try:
-        write(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from outshine.analysis.csv_cells import inert
 from outshine.core.errors import OutshineError
-from outshine.core.files import user_path
+from outshine.core.files import user_path, write_whole
 from outshine.report.chapter import Chapter
 from outshine.report.figures import png, svg
 from outshine.report.page import render
@@ -56,7 +55,7 @@ def write_outputs(finished: Finished, store: Store, out: Path) -> Path:
             if len(table) or name in always:
                 _write_frame(out / name, table)
         study = study_yaml(finished.resolution.study)
-        _whole(out / "study.yaml", lambda path: path.write_text(study, encoding="utf-8"))
+        write_whole(out / "study.yaml", lambda path: path.write_text(study, encoding="utf-8"))
         _write_page([finished], store, out / "report.html")
     except OSError as error:
         raise _cannot_write(out, error) from error
@@ -83,7 +82,7 @@ def write_tables(several: Sequence[Finished], path: Path, form: Form) -> None:
     """Write the tables of studies for a paper, as Markdown or LaTeX."""
     text = tables_text(several, form)
     try:
-        _whole(path, lambda file: file.write_text(text, encoding="utf-8"))
+        write_whole(path, lambda file: file.write_text(text, encoding="utf-8"))
     except OSError as error:
         raise _cannot_write(path.parent, error) from error
 
@@ -107,8 +106,8 @@ def _write_plates(drawn: Sequence[Plate], folder: Path, prefix: str = "") -> lis
     for plate in drawn:
         vector, raster = (folder / f"{prefix}{plate.name}.{end}" for end in ("svg", "png"))
         text, data = svg(plate.figure), png(plate.figure)
-        _whole(vector, lambda path, text=text: path.write_text(text, encoding="utf-8"))
-        _whole(raster, lambda path, data=data: path.write_bytes(data))
+        write_whole(vector, lambda path, text=text: path.write_text(text, encoding="utf-8"))
+        write_whole(raster, lambda path, data=data: path.write_bytes(data))
         written += [vector, raster]
     return written
 
@@ -116,7 +115,7 @@ def _write_plates(drawn: Sequence[Plate], folder: Path, prefix: str = "") -> lis
 def _write_page(several: Sequence[Finished], store: Store, page: Path) -> list[Chapter]:
     chapters = [Chapter(one, plates(one.results, one.resolution.study.loss.kind)) for one in several]
     text = render(chapters, store)
-    _whole(page, lambda path: path.write_text(text, encoding="utf-8"))
+    write_whole(page, lambda path: path.write_text(text, encoding="utf-8"))
     return chapters
 
 
@@ -125,15 +124,5 @@ def _cannot_write(folder: Path, error: OSError) -> OutputError:
 
 
 def _write_frame(stem: Path, frame: pd.DataFrame) -> None:
-    _whole(stem.with_suffix(".csv"), lambda path: inert(frame).to_csv(path, index=False))
-    _whole(stem.with_suffix(".parquet"), lambda path: frame.to_parquet(path, index=False))
-
-
-def _whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Write beside and rename: a reader never sees half a file."""
-    temporary = path.with_name(f".{path.name}-{uuid.uuid4().hex[:8]}")
-    try:
-        write(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(stem.with_suffix(".csv"), lambda path: inert(frame).to_csv(path, index=False))
+    write_whole(stem.with_suffix(".parquet"), lambda path: frame.to_parquet(path, index=False))

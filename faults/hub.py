@@ -87,10 +87,17 @@ class _Handler(BaseHTTPRequestHandler):
     do_HEAD = do_GET  # noqa: N815 -- the name that the server looks for
 
     def _info(self, path: str) -> tuple[bytes, dict[str, str]] | None:
-        asked = re.fullmatch(r"/api/((?:models|datasets)/[^/]+/[^/]+)(?:/revision/.+)?", path)
+        asked = re.fullmatch(r"/api/((?:models|datasets)/[^/]+/[^/]+)(?:/(revision|tree)/.+)?", path)
         if not asked or asked[1] not in self.server.repos:
             return None
         name, files = asked[1].partition("/")[2], self.server.repos[asked[1]]
+        if asked[2] == "tree":
+            sha = [hashlib.sha1(body, usedforsecurity=False).hexdigest() for body in files.values()]
+            listed = [
+                {"type": "file", "path": one, "size": len(body), "oid": oid}
+                for (one, body), oid in zip(files.items(), sha, strict=True)
+            ]
+            return json.dumps(listed).encode(), {}
         siblings = [{"rfilename": one} for one in files]
         return json.dumps({"id": name, "sha": _commit(asked[1]), "siblings": siblings}).encode(), {}
 

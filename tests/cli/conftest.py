@@ -5,19 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-from outshine.cli.main import main
-
-Run = Callable[..., "Outcome"]
-
-
-class Outcome(NamedTuple):
-    code: int
-    out: str
-    err: str
+from calling import Run, caller
 
 
 @pytest.fixture
@@ -25,18 +16,7 @@ def outshine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     """`outshine("run", ...)` in an empty folder with a store of its own."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OUTSHINE_STORE", str(tmp_path / "store"))
-
-    def call(*arguments: str) -> Outcome:
-        monkeypatch.setattr("sys.argv", ["outshine", *arguments])
-        try:
-            main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code if isinstance(stop.code, int) else 1 if stop.code else 0
-        captured = capsys.readouterr()
-        return Outcome(code, captured.out, captured.err)
-
-    return call
+    return caller(monkeypatch, capsys)
 
 
 @pytest.fixture

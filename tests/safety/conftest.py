@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from caged import Outcome, Run
 
-from outshine.cli.main import main
+from calling import Run, caller
 
 
 @pytest.fixture
@@ -29,15 +28,4 @@ def cage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def outshine(cage: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """`outshine("run", ...)` in the cage."""
-
-    def call(*arguments: str) -> Outcome:
-        monkeypatch.setattr("sys.argv", ["outshine", *arguments])
-        try:
-            main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code if isinstance(stop.code, int) else 1 if stop.code else 0
-        captured = capsys.readouterr()
-        return Outcome(code, captured.out, captured.err)
-
-    return call
+    return caller(monkeypatch, capsys)

@@ -14,10 +14,11 @@ from typing import NamedTuple
 
 import pandas as pd
 import pytest
-from caged import Run, write_rows
+from caged import write_rows
 from hostile import CONTROLS, MARKUP, file_names
 
 import outshine as package
+from calling import Run
 from html_pages import Page
 from outshine.analysis.csv_cells import as_named, inert
 from outshine.analysis.outputs import read_tables

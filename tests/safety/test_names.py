@@ -7,9 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from caged import ROWS, SMALL, TINY, Outcome, Run, write_rows
+from caged import ROWS, SMALL, TINY, write_rows
 from hostile import CONTROLS, MARKUP, PATHS, file_names
 
+from calling import Outcome, Run
 from outshine.core.errors import OutshineError, StoreError
 from outshine.core.records import DONE
 from outshine.core.store import Store

@@ -89,12 +89,8 @@ def evidence(
     `population`: rows of the file and those on which student and label disagree; None: the rows are new. `one_sided`:
     classes cannot be read off at one half, so that accuracy says nothing.
     """
-    known = trusted[trusted["label"].notna() & trusted["log_odds"].notna()]
-    notes = []
-    if len(known) < len(trusted):
-        notes.append(
-            f"{len(trusted) - len(known)} of {len(trusted)} trusted rows have no cheap label, or no text: left out"
-        )
+    notes: list[str] = []
+    known = _usable(trusted, notes)
     truth = known["truth"].to_numpy(dtype=bool)
     label, student = known["label"].to_numpy() > 0.5, known["log_odds"].to_numpy() > 0
     apart = label != student
@@ -133,6 +129,15 @@ def evidence(
         needed=needed,
         notes=tuple(notes),
     )
+
+
+def _usable(trusted: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
+    """The trusted rows that have both a cheap label and a student's opinion."""
+    known = trusted[trusted["label"].notna() & trusted["log_odds"].notna()]
+    if len(known) < len(trusted):
+        num = len(trusted) - len(known)
+        notes.append(f"{num} of {len(trusted)} trusted rows have no cheap label, or no text: left out")
+    return known
 
 
 def _seems_drawn(population: tuple[int, int] | None, num_rows: int, num_judged: int, notes: list[str]) -> bool:

@@ -15,9 +15,6 @@ looks. So leases save work, and artefacts are whole without them.
 
 from __future__ import annotations
 
-import json
-import os
-import platform
 import shutil
 import time
 import uuid
@@ -33,15 +30,15 @@ from outshine.core.documents import Documents, check_document_name
 from outshine.core.errors import LostLeaseError, StoreError
 from outshine.core.leases import Lease, Leases
 from outshine.core.objects import Objects
-from outshine.core.records import DONE, FORMAT, Fault, newer_format, seal
+from outshine.core.records import DONE, Fault, seal
 from outshine.core.remote_documents import RemoteDocuments
+from outshine.core.remote_format import check_format, prepare_format
+from outshine.core.scratch import left_behind, scratch_name
 from outshine.core.store import Store
 from outshine.core.uploads import Upload, Uploads
 
 if TYPE_CHECKING:
     from outshine.core.index import Listing, Query
-
-_FORMAT = "STORE.json"
 
 
 class RemoteStore(Store):
@@ -309,45 +306,25 @@ class RemoteStore(Store):
         return f"{self.where}/{aside}"
 
     def _litter(self, key: str) -> list[Path]:
-        """What dead processes of this host left. A living one may hold the key no longer and not know it yet."""
-        names = (path.name.split("-") for path in (self.root / "tmp").glob(f"{key}-{_host()}-*"))
-        return [self.root / "tmp" / "-".join(name) for name in names if not _is_alive(int(name[2]))]
+        return left_behind(self.root / "tmp", key)
 
     def _temporary_name(self, key: str) -> str:
-        return f"{key}-{_host()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        return scratch_name(key)
 
     def _prepare_root(self) -> None:
-        """Have the local folders and the format's object, and see that the storage refuses a second creation."""
         if self._prepared:
             return
         for name in ("work", "tmp"):
             (self.root / name).mkdir(parents=True, exist_ok=True)
-        if self.objects.read(_FORMAT) is None:
-            self.objects.create(_FORMAT, _format_text())
-        if self.objects.create(_FORMAT, _format_text()):
-            raise StoreError(
-                f"the store {self.where}: its server overwrites what it was told to create (no If-None-Match), so that "
-                "two could write one key; use a server that supports conditional writes, or a folder"
-            )
+        prepare_format(self.objects)
         self._prepared = True
 
     def _check_format(self) -> None:
-        text = self.objects.read(_FORMAT)
-        try:
-            found = json.loads(text)["format"] if text is not None else FORMAT
-        except (ValueError, KeyError, TypeError) as error:
-            problem = f"{_FORMAT} of {self.objects.where} cannot be read ({error}); is it a store?"
-            raise StoreError(problem) from None
-        if not isinstance(found, int) or found > FORMAT:
-            raise newer_format(self.objects.where, found)
+        check_format(self.objects)
 
     @property
     def _written(self) -> str:
         return f"{self.root}, the local copies of {self.where}"
-
-
-def _format_text() -> bytes:
-    return json.dumps({"format": FORMAT, "made": uuid.uuid4().hex}).encode()
 
 
 def _lost(keys: Sequence[str]) -> LostLeaseError:
@@ -356,17 +333,3 @@ def _lost(keys: Sequence[str]) -> LostLeaseError:
         f"this process stood still for longer than its lease of {named} lives, and another took over; "
         "its result was not committed, the other's is used"
     )
-
-
-def _host() -> str:
-    return sha256(platform.node().encode()).hexdigest()[:8]
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

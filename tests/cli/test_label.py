@@ -78,7 +78,9 @@ def test_a_file_comes_out_as_it_went_in_with_more(outshine, mine: Path) -> None:
         assert refused.code == 2
         assert "is a labelling, no study" in refused.err
     assert outshine("export", "label-mine", "--out", "kept.zip").code == 0
-    assert outshine("import", "kept.zip", "--store", "other").code == 0
+    taken = outshine("import", "kept.zip", "--store", "other")
+    assert taken.code == 0, taken.err
+    assert "`outshine label mine.jsonl` with the same settings finds them" in taken.out
 
 
 def test_every_format_gives_the_same_opinions(outshine, mine: Path) -> None:

@@ -45,7 +45,7 @@ def test_an_exported_study_is_found_whole_after_import_and_gives_the_same_tables
     elsewhere = ("--store", "other-store")
     taken = outshine("import", "carried/study.zip", *elsewhere)
     assert taken.code == 0, taken.err
-    assert "5 artefacts imported, 0 were there" in taken.out
+    assert "5 artefacts imported, 0 already there" in taken.out
     there = artefacts("other-store")
     assert there == artefacts("store")
 
@@ -61,7 +61,7 @@ def test_an_exported_study_is_found_whole_after_import_and_gives_the_same_tables
     assert Path("study-report/report.html").read_bytes() == Path("outshine-out/report.html").read_bytes()
     assert artefacts("other-store") == there
     assert outshine("verify", *elsewhere).code == 0
-    assert "0 artefacts imported, 5 were there" in outshine("import", "carried/study.zip", *elsewhere).out
+    assert "0 artefacts imported, 5 already there" in outshine("import", "carried/study.zip", *elsewhere).out
 
 
 def test_a_recorded_study_is_listed_and_printed_as_a_study_file(outshine):
@@ -69,7 +69,7 @@ def test_a_recorded_study_is_listed_and_printed_as_a_study_file(outshine):
     listed = outshine("studies")
     assert "study" in listed.out
     assert "5 of 5" in listed.out
-    assert "1 studies recorded" in listed.out
+    assert "1 study recorded" in listed.out
     printed = outshine("studies", "study")
     Path("mine.yaml").write_text(printed.out)
     plan = outshine("plan", "mine.yaml")
@@ -90,8 +90,8 @@ def test_gc_prints_before_what_it_removes_then_and_keeps_what_a_study_needs(outs
     assert said.code == 0, said.err
     assert files("store") == before
     assert f"artefacts/{key[:2]}/{key}: student number 1" in said.out
-    assert "0 studies, 1 artefacts" in said.out
-    assert "1 artefacts stay though no recorded study needs them" in said.err
+    assert "0 studies, 1 artefact," in said.out
+    assert "kept though no recorded study needs them: 1 artefact," in said.err
     assert "--unrecorded" in said.err
     assert outshine("gc") == said
     left = artefacts("store")
@@ -101,7 +101,7 @@ def test_gc_prints_before_what_it_removes_then_and_keeps_what_a_study_needs(outs
     assert outshine("gc", "--study", "other").code == 0
     again = outshine(*RUN, "--out", "again")
     assert "[1/" not in again.err  # all that the first study needs is there
-    assert "1 studies recorded" in outshine("studies").out
+    assert "1 study recorded" in outshine("studies").out
     assert len(outshine("ls", "--study", "study", "--json").out) > 100
 
 
@@ -114,9 +114,9 @@ def test_gc_names_what_it_cannot_use(outshine):
     assert not Path("store").exists()
     fake_artefact(Path("store"), 1)
     said = outshine("gc", "--max-size", "1kB", "--dry-run")
-    assert "1 artefacts stay though no recorded study needs them" in said.err
+    assert "kept though no recorded study needs them: 1 artefact," in said.err
     assert outshine("gc").code == 0
-    assert "1 artefacts in" in outshine("ls").out
+    assert "1 artefact in" in outshine("ls").out
 
 
 def test_import_refuses_in_one_line_and_makes_no_store(outshine):

@@ -13,8 +13,8 @@ from outshine.models.packing import Pack, Packing, start_packing
 from outshine.training.batching import collate
 from tiny_checkpoints import ARCHITECTURES, CPU, classifier_of, spec_of, stir, token_rows
 
-# who makes the mask of a pack: the model itself from its positions, or it is given ("causal", "full")
-WAYS = {
+# who makes the dense mask of a pack: the model itself from its positions, or it is given ("causal", "full")
+DENSE = {
     **dict.fromkeys(("gemma", "gemma2", "gemma3_text", "gpt2", "gpt_neox", "llama"), "found"),
     **dict.fromkeys(("mistral", "phi", "phi3", "qwen2", "qwen3"), "found"),
     **dict.fromkeys(("falcon", "opt"), "causal"),
@@ -22,7 +22,11 @@ WAYS = {
     # DeBERTa takes no mask of pairs of tokens; GPT-Neo has a table of them that ends where its positions do
     **dict.fromkeys(("deberta", "deberta-v2", "gpt_neo"), None),
 }
+# texts apart in attention ("laid"): not where it is code of the model's own, or where windows slide
+NOT_LAID = {"falcon", "gemma2", "gemma3_text", "mistral", "modernbert", "mpnet", "deberta", "deberta-v2", "gpt_neo"}
+WAYS = {kind: way if kind in NOT_LAID else "laid" for kind, way in DENSE.items()}
 PACKED = sorted(kind for kind, way in WAYS.items() if way)
+EACH_WAY = sorted({(kind, way) for kind in PACKED for way in (DENSE[kind], WAYS[kind])})
 MOST = {"float32": 1e-5, "float64": 1e-10}  # difference
 TEXTS = token_rows([9, 1, 32, 5, 12, 1, 2])
 SEEDS = [0, 1, 2]
@@ -36,10 +40,19 @@ def packed(texts=TEXTS) -> Pack:
     return Pack.of(texts, CPU)
 
 
-def packing_classifier(folder, *args, **settings) -> Classifier:
-    made = classifier_of(folder, *args, **settings)
-    assert start_packing(made)
-    return made
+def packing_classifier(folder, *args, way: str | None = None, **settings) -> Classifier:
+    return start(classifier_of(folder, *args, **settings), way)
+
+
+def start(model, way: str | None = None):
+    """Packed in this way, or in the first that holds."""
+    tried = packing._ways
+    with pytest.MonkeyPatch.context() as patch:
+        if way:
+            patch.setattr(packing, "_ways", lambda *given: (one for one in tried(*given) if one.mask == way))
+        assert start_packing(model)
+    assert way in (None, model.packing.mask)
+    return model
 
 
 def gradients(model, log_odds: torch.Tensor) -> torch.Tensor:
@@ -73,25 +86,24 @@ def test_what_an_architecture_can_is_found_out_and_leaves_nothing_behind(kind, d
     attention = classifier.backbone.config._attn_implementation
     assert start_packing(classifier) == (WAYS[kind] is not None)
     assert (classifier.packing and classifier.packing.mask) == WAYS[kind]
-    assert classifier.backbone.config._attn_implementation == attention
     assert all(torch.equal(tensor, before[name]) for name, tensor in classifier.state_dict().items())
     assert all(parameter.grad is None for parameter in classifier.parameters())
+    assert classifier.release().config._attn_implementation == attention
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("kind", PACKED)
-def test_log_odds_and_gradients_are_those_of_padded_texts(kind, dtype, checkpoint):
+@pytest.mark.parametrize(("kind", "way"), EACH_WAY)
+def test_log_odds_and_gradients_are_those_of_padded_texts(kind, way, dtype, checkpoint):
     if kind.startswith("gemma") and dtype == "float64":
         pytest.skip("its softmax in float32 makes the padding's mask infinite")
-    assert_alike(packing_classifier(checkpoint(kind), dtype), dtype)
+    assert_alike(packing_classifier(checkpoint(kind), dtype, way=way), dtype)
 
 
-@pytest.mark.parametrize("kind", PACKED)
-def test_those_of_a_cohort_too(kind, checkpoint):
+@pytest.mark.parametrize(("kind", "way"), EACH_WAY)
+def test_those_of_a_cohort_too(kind, way, checkpoint):
     dtype = "float32" if kind.startswith("gemma") else "float64"
     spec = spec_of(checkpoint(kind), dtype)
-    members = Cohort(load_backbone(spec, CPU), spec, SEEDS)
-    assert start_packing(members)
+    members = start(Cohort(load_backbone(spec, CPU), spec, SEEDS), way)
     for seed in SEEDS:
         with members.alone(seed) as member:
             stir(member, seed)
@@ -121,10 +133,10 @@ def test_every_pooling(kind, pooling, checkpoint):
 
 
 @pytest.mark.parametrize("pooling", ["auto", "mean"])
-@pytest.mark.parametrize("kind", PACKED)
-def test_texts_of_a_pack_do_not_see_each_other(kind, pooling, checkpoint):
+@pytest.mark.parametrize(("kind", "way"), EACH_WAY)
+def test_texts_of_a_pack_do_not_see_each_other(kind, way, pooling, checkpoint):
     dtype = "float32" if kind.startswith("gemma") else "float64"
-    classifier = packing_classifier(checkpoint(kind), dtype, pooling=pooling)
+    classifier = packing_classifier(checkpoint(kind), dtype, way=way, pooling=pooling)
     others = [*TEXTS]
     others[3] = token_rows([5], seed=1)[0]
     with torch.no_grad():
@@ -166,7 +178,7 @@ def test_a_pack_says_where_its_texts_are():
 
 def test_an_attention_that_cannot_be_had_is_passed_over_and_one_that_was_used_is_given_back(checkpoint, monkeypatch):
     ways = [Packing("found", 0, name, "sdpa") for name in ("none such", "eager")]
-    monkeypatch.setattr(packing, "_ways", lambda backbone, device: iter(ways))
+    monkeypatch.setattr(packing, "_ways", lambda backbone, device, dense: iter(ways))
     classifier = packing_classifier(checkpoint("llama"))
     assert classifier.packing == ways[1]
     assert classifier.backbone.config._attn_implementation == "eager"
@@ -190,14 +202,50 @@ def test_another_attention_without_a_backward_pass_is_passed_over(checkpoint, mo
     whole = Packing.pooled
     ways = [Packing("found", 0, name, "sdpa") for name in ("eager", "sdpa")]
     monkeypatch.setattr(Packing, "pooled", pooled)
-    monkeypatch.setattr(packing, "_ways", lambda backbone, device: iter(ways))
+    monkeypatch.setattr(packing, "_ways", lambda backbone, device, dense: iter(ways))
     assert packing_classifier(checkpoint("llama")).packing == ways[1]
 
 
 def test_on_cuda_the_attention_that_leaves_blocks_out_is_tried_first(checkpoint):
-    ways = [*packing._ways(classifier_of(checkpoint("roberta")).backbone, torch.device("cuda"))]
+    backbone = classifier_of(checkpoint("roberta")).backbone
+    assert not [*packing._ways(backbone, torch.device("cuda"), dense=False)]
+    ways = [*packing._ways(backbone, torch.device("cuda"), dense=True)]
     assert [way.attention for way in ways] == ["flex_attention"] * 3 + ["sdpa"] * 3
     assert {way.first_position for way in ways} == {2}
+
+
+def test_a_backbone_is_tried_out_once_for_classifiers_and_once_for_cohorts(checkpoint, monkeypatch):
+    spec, tried = spec_of(checkpoint("llama")), []
+    backbone = load_backbone(spec, CPU)
+    way = packing._way
+    monkeypatch.setattr(packing, "_way", lambda model, *given: tried.append(type(model)) or way(model, *given))
+    for made in (Classifier, Classifier):
+        classifier = made(backbone, spec, 0)
+        start(classifier)
+        stir(classifier, 0)
+        assert_alike(classifier, "float32")
+        classifier.release()
+    for _ in range(2):
+        members = start(Cohort(backbone, spec, SEEDS))
+        members.release()
+    assert tried == [Classifier, Cohort]
+
+
+def test_a_sliding_window_that_holds_every_text_changes_nothing(checkpoint):
+    classifier = classifier_of(checkpoint("mistral"), "float64")
+    window = classifier.backbone.config.sliding_window
+    assert window < max(map(len, TEXTS))
+    assert not start_packing(classifier, longest=window + 1, dense=False)
+    assert start_packing(classifier, longest=window, dense=False)
+    inside = [text for text in TEXTS if len(text) <= window]
+    expected = classifier.log_odds(*collate(inside, range(len(inside)), 0, CPU))
+    torch.testing.assert_close(classifier.packed_log_odds(packed(inside)), expected, rtol=0, atol=1e-10)
+
+
+def test_a_dense_mask_may_be_ruled_out(checkpoint):
+    assert start_packing(classifier_of(checkpoint("llama")), dense=False)
+    assert not start_packing(classifier_of(checkpoint("falcon")), dense=False)
+    assert start_packing(classifier_of(checkpoint("falcon")), dense=True)
 
 
 def test_no_packs_without_a_way(checkpoint):

@@ -71,20 +71,40 @@ def test_micro_batches_cover_each_row_once_within_the_budget(lengths, budget, ma
     assert widths == sorted(widths, reverse=True)  # similar lengths together, the longest first
 
 
-@given(st.lists(st.integers(1, 50), min_size=1, max_size=60), st.integers(1, 400), st.none() | st.integers(1, 9))
-def test_packs_take_the_rows_in_order_and_no_pack_could_have_taken_the_next_row(lengths, budget, max_rows):
-    made = packs(lengths, range(len(lengths)), Limits(budget, max_rows))
-    assert list(chain.from_iterable(made)) == list(range(len(lengths)))
-    for batch, following in zip(made, [*made[1:], None], strict=True):
-        used = sum(lengths[i] for i in batch)
-        assert len(batch) == 1 or used <= budget
+@given(
+    st.lists(st.integers(1, 50), min_size=1, max_size=60),
+    st.integers(1, 400),
+    st.none() | st.integers(1, 9),
+    st.integers(1, 3),
+)
+def test_packs_cover_each_row_once_within_the_budget(lengths, budget, max_rows, parts):
+    made = packs(lengths, range(len(lengths)), Limits(budget, max_rows, parts=parts))
+    assert sorted(chain.from_iterable(made)) == list(range(len(lengths)))
+    assert all(made)
+    for batch in made:
+        assert len(batch) == 1 or sum(lengths[i] for i in batch) <= budget
         assert max_rows is None or len(batch) <= max_rows
-        assert following is None or used + lengths[following[0]] > budget or len(batch) == max_rows
+    in_order = [lengths[i] for batch in made for i in batch]
+    assert in_order == sorted(in_order, reverse=True)
+
+
+@given(
+    st.lists(st.integers(1, 50), min_size=20, max_size=60),
+    st.integers(100, 400),
+    st.integers(1, 3),
+)
+def test_packs_are_as_few_as_their_tokens_need_and_about_equal(lengths, budget, parts):
+    made = packs(lengths, range(len(lengths)), Limits(budget, parts=parts))
+    total, longest = sum(lengths), max(lengths)
+    assert len(made) % parts == 0
+    assert len(made) <= -(-total // budget) + 2 * parts  # shares differ by a text, and the least may not fit
+    for batch in made:
+        assert abs(sum(lengths[i] for i in batch) - total / len(made)) <= longest
 
 
 def test_only_the_rows_asked_for_are_cut():
     assert micro_batches([5, 1, 3, 9], [2, 0, 3], Limits(10)) == [[3], [0, 2]]
-    assert packs([5, 1, 3, 9], [2, 0, 3], Limits(10)) == [[2, 0], [3]]
+    assert packs([5, 1, 3, 9], [2, 0, 3], Limits(10)) == [[3], [0, 2]]
 
 
 @given(
@@ -113,7 +133,7 @@ def test_no_other_cut_of_the_sorted_rows_costs_less(lengths, budget, max_rows, c
 
 
 def test_a_cohort_shares_the_limits():
-    assert Limits(1024, 10, 32).shared(4) == Limits(256, 2, 8)
+    assert Limits(1024, 10, 32, 2).shared(4) == Limits(256, 2, 8, 2)
     assert Limits(3, 2, 1).shared(8) == Limits(1, 1, 0)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from runs import machine, rows, run, validation
@@ -16,7 +17,8 @@ from outshine.models.classifier import Classifier
 from outshine.models.cohort import Cohort
 from outshine.models.loading import load_backbone
 from outshine.models.packing import start_packing
-from outshine.stages.finetune import pack_if_asked
+from outshine.stages.finetune import pack_if_it_pays
+from outshine.training import lanes
 from outshine.training.gradient import accumulate_gradient
 from outshine.training.loop import Pupil, finetune, finetune_together
 from outshine.training.predict import predict, predict_together
@@ -101,7 +103,19 @@ def test_an_interrupted_run_ends_with_the_same_bits(checkpoint, tmp_path):
 def test_where_packs_cannot_be_texts_are_padded_with_a_note(kind, asked, packed, checkpoint):
     classifier, notes = fresh(checkpoint(kind), packed=False), []
     context = SimpleNamespace(runtime=Runtime(packing=asked), progress=SimpleNamespace(note=notes.append))
-    pack_if_asked(classifier, context)
+    pack_if_it_pays(classifier, pd.DataFrame({"tokens": rows().tokens}), context)
     assert (classifier.packing is not None) == packed
     assert notes == ([] if asked == packed else [notes[0]])
     assert all("they are padded" in note for note in notes)
+
+
+@pytest.mark.parametrize(("kind", "least", "packed"), [("llama", 8, True), ("llama", 999, False), ("falcon", 8, False)])
+def test_where_nothing_is_said_texts_are_packed_if_it_pays_and_nobody_is_told(
+    kind, least, packed, checkpoint, monkeypatch
+):
+    monkeypatch.setattr(lanes, "LEAST_WIDTH", least)
+    classifier, notes = fresh(checkpoint(kind), packed=False), []
+    context = SimpleNamespace(runtime=Runtime(), progress=SimpleNamespace(note=notes.append))
+    pack_if_it_pays(classifier, pd.DataFrame({"tokens": rows().tokens}), context)
+    assert (classifier.packing is not None) == packed
+    assert not notes

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from outshine.analysis.compare import Compared, MethodComparison, NoiseFloor, Sizes
+from outshine.core.messages import counted
 
 ALPHA = 0.05
 SKEWED_FROM = 1.0
@@ -107,15 +108,15 @@ def _needed(target: Sizes) -> str:
     if math.isnan(target.effect):
         return "In PGR it is not known: the mean gap between supervisor and ceiling is not, or not above 0."
     return (
-        f"A PGR difference of .05 needs {_count(target.datasets, 'datasets')} at these seeds, "
-        f"or {_count(target.seeds, 'seeds')} on these datasets."
+        f"A PGR difference of .05 needs {_number(target.datasets, 'dataset')} at these seeds, "
+        f"or {_number(target.seeds, 'seed')} on these datasets."
     )
 
 
-def _count(number: float, what: str) -> str:
+def _number(number: float, what: str) -> str:
     if math.isnan(number):
-        return f"an unknown number of {what}"
-    return f"more {what} than there can be" if math.isinf(number) else f"{number:,.0f} {what}"
+        return f"an unknown number of {what}s"
+    return f"more {what}s than there can be" if math.isinf(number) else counted(number, what)
 
 
 def _amount(noise: NoiseFloor, difference: float, metric: str) -> str:

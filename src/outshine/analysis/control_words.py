@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from outshine.analysis.compare_words import decimals
+from outshine.core.messages import counted
 
 CHANCE = 0.5
 ENOUGH_DATASETS = 5  # from which an interval over datasets is taken at its word
@@ -69,7 +70,7 @@ def sentence(row: Mapping[Any, Any]) -> str:
     if not row["num_datasets"]:
         return f"{head}: {_only_saturated(row)}."
     auroc = _Amount.of(row, "auroc")
-    told = f"{head}: test AUROC {auroc.text(signed=False)} over {_count(row['num_datasets'], 'dataset')}"
+    told = f"{head}: test AUROC {auroc.text(signed=False)} over {counted(row['num_datasets'], 'dataset')}"
     told = "; ".join([told, *_beside(row)])
     reading = _READINGS[control](row) if control in _READINGS else ""
     return f"{told}.{_left_out(row)}{' ' if reading else ''}{reading}"
@@ -171,19 +172,15 @@ def _left_out(row: Mapping[Any, Any]) -> str:
     """Which datasets a number does not speak of."""
     notes = []
     if row["num_saturated"]:
-        notes.append(f"{_count(row['num_saturated'], 'saturated dataset')} left out")
+        notes.append(f"{counted(row['num_saturated'], 'saturated dataset')} left out")
     if row["num_unpaired"]:
-        where = "any dataset" if row["num_unpaired"] == row["num_datasets"] else _count(row["num_unpaired"], "dataset")
+        where = "any dataset" if row["num_unpaired"] == row["num_datasets"] else counted(row["num_unpaired"], "dataset")
         notes.append(f"no run of a vanilla student of the same loss and settings on {where}")
     return f" ({'; '.join(notes)}.)" if notes else ""
 
 
 def _only_saturated(row: Mapping[Any, Any]) -> str:
     return f"all of its datasets ({row['num_saturated']}) are saturated, nothing to compare"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _signed(value: float) -> str:

@@ -24,6 +24,7 @@ from outshine.cli.options import (
     build_study,
     open_store,
 )
+from outshine.core.messages import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -117,9 +118,9 @@ def _print_grid(found: Plan, screen: Console) -> None:
     """The study in words, and what sharing saves."""
     study = found.study
     names = [dataset.name for dataset in study.datasets]
-    rows = " + ".join(_number(len(listed), purpose) for purpose, listed in found.methods.items() if listed)
-    grid = f"{_number(len(names), 'dataset')} × {_number(len(study.seeds), 'seed')} × ({rows})"
-    screen.print(f"{study.name}: {grid}, {_number(found.num_experiments, 'experiment')}", markup=False)
+    rows = " + ".join(counted(len(listed), purpose) for purpose, listed in found.methods.items() if listed)
+    grid = f"{counted(len(names), 'dataset')} × {counted(len(study.seeds), 'seed')} × ({rows})"
+    screen.print(f"{study.name}: {grid}, {counted(found.num_experiments, 'experiment')}", markup=False)
     screen.print(f"datasets: {', '.join(names)}", markup=False)
     for purpose, listed in found.methods.items():
         if listed:
@@ -193,7 +194,7 @@ def _print_totals(found: Plan, tflops: float, screen: Console) -> None:
     models, passes = found.cohorts
     if models:
         screen.print(
-            f"trained together: {models:,} models in {_number(passes, 'cohort')}, those of a cohort on one base and "
+            f"trained together: {models:,} models in {counted(passes, 'cohort')}, those of a cohort on one base and "
             f"the same texts in one pass (runtime.cohort: {found.study.runtime.cohort})",
             markup=False,
         )
@@ -204,10 +205,6 @@ def _print_totals(found: Plan, tflops: float, screen: Console) -> None:
         f"full, 2·N head only), N parameters in the blocks; attention's quadratic part (at most {found.attention:.0%} "
         f"more) is left out; without tokenizer or rows {CHARACTERS_PER_TOKEN:g} characters a token and published sizes"
     )
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _count(number: int | None, sign: str = "") -> str:

@@ -11,6 +11,7 @@ from outshine.cli import completing
 from outshine.cli.json_output import JsonOption, print_json
 from outshine.cli.options import StoreOption, open_store
 from outshine.cli.quantities import size_text
+from outshine.core.messages import counted, visible
 
 if TYPE_CHECKING:
     from outshine.core.store import Store
@@ -60,7 +61,7 @@ def push(
     files = {"README.md": text.encode(), **files_of(subject, opened)}
     message = f"outshine push: {'study' if subject.whole else 'a model of study'} {subject.study.name}"
     if not dry_run:
-        console(stderr=True).print(f"uploading {len(files)} files to {repo}", markup=False, soft_wrap=True)
+        console(stderr=True).print(f"uploading {counted(len(files), 'file')} to {repo}", markup=False, soft_wrap=True)
     pushed = None if dry_run else upload.push(files, repo, message, private=private)
     if as_json:
         facts = {"repo": repo, "private": private, "dry_run": dry_run, "files": _sizes(files), "card": text}
@@ -95,11 +96,10 @@ def _sizes(files: Files) -> list[dict[str, Any]]:
 
 def _print(files: Files, card: str | None) -> None:
     """Files with their sizes, the sum, and the card where it is to be shown."""
-    from outshine.core.messages import visible
 
     sizes = _sizes(files)
     for one in sizes:
         typer.echo(visible(f"{one['path']}  {size_text(one['bytes'])}"))
-    typer.echo(f"{len(sizes)} files, {size_text(sum(one['bytes'] for one in sizes))}")
+    typer.echo(f"{counted(len(sizes), 'file')}, {size_text(sum(one['bytes'] for one in sizes))}")
     if card is not None:
         typer.echo(f"\n{card}")

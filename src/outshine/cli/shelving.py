@@ -10,6 +10,7 @@ from outshine.cli import completing
 from outshine.cli.json_output import JsonOption, print_json
 from outshine.cli.options import StoreOption, open_store
 from outshine.cli.quantities import size_text
+from outshine.core.messages import counted
 
 if TYPE_CHECKING:
     from outshine.core.index import Entry, Listing, Query
@@ -88,7 +89,7 @@ def _print(found: Listing, query: Query, store: Store) -> None:
             typer.echo("  ".join(row))
     else:
         screen.print(table("", ["key", "stage", "made", "took", "size"], rows, right=["took", "size"]))
-    total = f"{found.num_artefacts} artefacts in {store.where}, {size_text(found.num_bytes)}"
+    total = f"{counted(found.num_artefacts, 'artefact')} in {store.where}, {size_text(found.num_bytes)}"
     last = {"age": "newest", "size": "largest", "took": "longest in making"}[query.sort]
     left_out = found.num_artefacts > len(rows)
     line = f"the {len(rows)} {last} of {total}; --limit 0 shows all" if left_out else total
@@ -142,7 +143,7 @@ def list_studies(
     ]
     screen = console()
     screen.print(table("", ["digest", "study", "last ran (UTC)", "artefacts there"], rows, right=["artefacts there"]))
-    screen.print(f"{len(rows)} studies recorded in {opened.where}", markup=False)
+    screen.print(f"{counted(len(rows), 'study', 'studies')} recorded in {opened.where}", markup=False)
 
 
 def _study_document(one: Recorded, there: set[str]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import typer
 
 from outshine.cli.json_output import JsonOption, print_json
 from outshine.cli.options import StoreOption, open_store
+from outshine.core.messages import counted, visible
 
 if TYPE_CHECKING:
     from outshine.core.records import Fault
@@ -29,7 +30,6 @@ def show(
     from rich.highlighter import JSONHighlighter
 
     from outshine.cli.show import console
-    from outshine.core.messages import visible
 
     opened = open_store(store)
     whole = opened.find(key)
@@ -67,7 +67,9 @@ def verify(
         if found and mend:
             aside[key] = str(opened.set_aside(key))
             screen.print(f"{key[:12]}: set aside in {aside[key]}", markup=False)
-    screen.print(f"{len(keys)} artefacts verified in {opened.where}: {len(faults)} faults", markup=False)
+    screen.print(
+        f"{counted(len(keys), 'artefact')} verified in {opened.where}: {counted(len(faults), 'fault')}", markup=False
+    )
     if as_json:
         print_json({"store": opened.where, "num_artefacts": len(keys), "faults": faults, "set_aside": aside})
     if faults:

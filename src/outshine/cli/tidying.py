@@ -10,6 +10,7 @@ import typer
 from outshine.cli.json_output import JsonOption, print_json
 from outshine.cli.options import StoreOption, open_store
 from outshine.cli.quantities import parse_age, parse_size, size_text
+from outshine.core.messages import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -64,7 +65,7 @@ def gc(
     _print(plan, console(quiet=as_json))
     _explain(plan, most, console(stderr=True))
     ask = plan.artefacts and not yes and not dry_run and sys.stdin.isatty()
-    if ask and not typer.confirm(f"Remove {len(plan.artefacts)} artefacts?", err=True):
+    if ask and not typer.confirm(f"Remove {counted(len(plan.artefacts), 'artefact')}?", err=True):
         raise typer.Exit(1)
     left = [] if dry_run else sweep(plan, opened)
     for name in left:
@@ -97,7 +98,8 @@ def _print(plan: Plan, screen: Console) -> None:
     for line in lines:
         screen.print(line, markup=False, soft_wrap=True)
     screen.print(
-        f"{len(plan.forgotten)} studies, {len(plan.artefacts)} artefacts, {len(plan.litter)} pieces of litter: "
+        f"{counted(len(plan.forgotten), 'study', 'studies')}, {counted(len(plan.artefacts), 'artefact')}, "
+        f"{counted(len(plan.litter), 'piece of litter', 'pieces of litter')}: "
         f"{size_text(plan.num_bytes)} ({plan.num_bytes:,} bytes)",
         markup=False,
         soft_wrap=True,
@@ -108,16 +110,16 @@ def _explain(plan: Plan, max_size: int | None, screen: Console) -> None:
     """Say why more does not go."""
     notes = []
     if plan.num_held:
-        notes.append(f"{plan.num_held} artefacts stay, for live processes hold them")
+        notes.append(f"kept because live processes hold them: {counted(plan.num_held, 'artefact')}")
     if plan.num_unrecorded:
         notes.append(
-            f"{plan.num_unrecorded} artefacts stay though no recorded study needs them: they are older than any "
+            f"kept though no recorded study needs them: {counted(plan.num_unrecorded, 'artefact')}, older than any "
             "record, so nobody knows what does; run a study again to have it recorded, or remove them with --unrecorded"
         )
     if max_size is not None and plan.bytes_after > max_size:
         notes.append(
-            f"{size_text(plan.bytes_after)} of artefacts stay, more than --max-size; forget studies with --study or "
-            "--older-than to free what they need"
+            f"{size_text(plan.bytes_after)} of artefacts are kept, more than --max-size; forget studies with --study "
+            "or --older-than to free what they need"
         )
     for note in notes:
         screen.print(f"note: {note}", markup=False, soft_wrap=True)

@@ -11,6 +11,7 @@ from outshine.cli import completing
 from outshine.cli.json_output import JsonOption, print_json
 from outshine.cli.options import StoreOption, open_store
 from outshine.cli.quantities import parse_size, size_text
+from outshine.core.messages import counted
 
 if TYPE_CHECKING:
     from outshine.core.store import Store
@@ -53,7 +54,7 @@ def export(
         print_json({**facts, "bytes": size, "archive": place})
         return
     console().print(
-        f"study {found.name}, {len(found.keys)} artefacts, {size_text(size)}: {place}",
+        f"study {found.name}, {counted(len(found.keys), 'artefact')}, {size_text(size)}: {place}",
         markup=False,
         soft_wrap=True,
     )
@@ -94,8 +95,15 @@ def import_(
         print_json({**facts, "num_imported": done.num_new, "num_there": done.num_there})
         return
     console().print(
-        f"study {done.study.name}, {done.study.short}: {done.num_new} artefacts imported, {done.num_there} were there; "
-        f"`outshine report {done.study.short}` and `outshine run {done.study.short}` find them",
+        f"study {done.study.name}, {done.study.short}: {counted(done.num_new, 'artefact')} imported, "
+        f"{done.num_there} already there; {_finding(done.study)}",
         markup=False,
         soft_wrap=True,
     )
+
+
+def _finding(study: Recorded) -> str:
+    """Which command uses what was imported: a labelling is no study and is run from its file."""
+    if study.study.get("command") == "label":
+        return f"`outshine label {Path(str(study.study.get('path'))).name}` with the same settings finds them"
+    return f"`outshine report {study.short}` and `outshine run {study.short}` find them"

@@ -53,6 +53,11 @@ def _secrets() -> set[str]:
     return {secret for secret in found if len(secret) >= _SHORTEST_SECRET}
 
 
+def counted(number: float, noun: str, plural: str | None = None) -> str:
+    """`1 study`, `2 studies`, `1,200 rows`: a number and what it counts; `plural` where an s is not enough."""
+    return f"{number:,.0f} {noun if number == 1 else plural or noun + 's'}"
+
+
 def one_line(text: str) -> str:
     """The text without secrets in one line that shows every character; of a long one, beginning and end."""
     line = " ".join(without_secrets(text).split())

@@ -51,9 +51,10 @@ class Runtime(Settings):
         default=None,
         description="micro-batches computed at once on a CPU, sharing its threads; None: two unless the model is tiny",
     )
-    packing: bool = Field(
-        default=False,
-        description="texts of a batch one after the other in one row, without padding, where the model allows it",
+    packing: bool | None = Field(
+        default=None,
+        description="texts of a batch one after the other in one row, without padding, where the model allows it; "
+        "None: on a CPU, unless the model is tiny",
     )
     checkpoint_seconds: float = Field(
         default=60.0, ge=0, description="seconds between two checkpoints of a training run"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
+
+from outshine.models.unpadded import attend_apart, is_layout
 
 NAME = "outshine_plain"  # in transformers' registry of attention functions
 MAX_KEYS = 512  # the probabilities, kept for the backward pass, grow with its square; sdpa keeps none
@@ -17,14 +20,21 @@ PLAIN_DTYPES = frozenset({torch.bfloat16})  # in float32 the fused kernel is as 
 
 def use_plain_attention(backbone: nn.Module) -> None:
     """Let a transformers model that uses sdpa attention use `attend` instead. Any other model is left as it is."""
-    from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
-    from transformers.masking_utils import sdpa_mask
+    from transformers import PreTrainedModel
 
     if not isinstance(backbone, PreTrainedModel) or backbone.config._attn_implementation != "sdpa":
         return
+    register()
+    backbone.set_attn_implementation(NAME)  # without effect on architectures with attention code of their own
+
+
+def register() -> None:
+    """Make `attend` known to transformers, by NAME."""
+    from transformers import AttentionInterface, AttentionMaskInterface
+    from transformers.masking_utils import sdpa_mask
+
     AttentionInterface.register(NAME, attend)
     AttentionMaskInterface.register(NAME, sdpa_mask)
-    backbone.set_attn_implementation(NAME)  # without effect on architectures with attention code of their own
 
 
 def attend(
@@ -38,9 +48,16 @@ def attend(
     is_causal: bool | None = None,
     **others: Any,
 ) -> tuple[Float[Tensor, "b q h e"], None]:
-    """Attention as transformers calls it: `plain_attention` where it is faster, transformers' own sdpa elsewhere."""
+    """Attention as transformers calls it: `plain_attention` where it is faster, transformers' own sdpa elsewhere.
+
+    A layout in place of the mask (`models.unpadded`) says that texts are packed, and where.
+    """
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
+    if attention_mask is not None and is_layout(attention_mask):  # packed texts
+        own = partial(attend, module, dropout=dropout, scaling=scaling, is_causal=False, **others)
+        causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
+        return attend_apart(lambda *states: own(*states)[0], query, key, value, attention_mask, causal), None
     causal = attention_mask is None and (getattr(module, "is_causal", True) if is_causal is None else is_causal)
     unknown = any(others.get(name) is not None for name in ("softcap", "position_bias", "cache", "s_aux"))
     if dropout or unknown or not _is_faster(query, key, value, attention_mask, causal):

@@ -10,16 +10,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import Any, Literal, NamedTuple, Protocol
+from weakref import WeakKeyDictionary
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from outshine.models.attention import NAME, register
 from outshine.models.spec import ClassifierSpec, Pooling
+from outshine.models.unpadded import layout_of
 
 ON_CUDA = "flex_attention"  # leaves out the blocks in which no text sees another; elsewhere the mask is dense
 SHORT = (5, 1, 3)  # tokens of the texts that are tried out first: positions run over nobody's table
+_KNOWN: WeakKeyDictionary[nn.Module, dict[tuple[Any, ...], Packing | None]] = WeakKeyDictionary()
 _UNABLE = (TypeError, ValueError, AttributeError, IndexError, KeyError, ImportError, RuntimeError)
 
 
@@ -47,7 +51,8 @@ class Pack(NamedTuple):
 class Packing(NamedTuple):
     """How a backbone takes packs."""
 
-    mask: Literal["found", "causal", "full"]  # found: by the model itself from positions; else given, with this view
+    # found: by the model itself from positions; laid: texts apart (`models.unpadded`); else given, with this view
+    mask: Literal["found", "laid", "causal", "full"]
     first_position: int  # number of a text's first position
     attention: str  # the implementation that is used for packs
     before: str  # and the one that was there
@@ -67,7 +72,7 @@ class Packing(NamedTuple):
     def states(self, backbone: nn.Module, pack: Pack, members: int) -> Float[Tensor, "m t d"]:
         """The last hidden states of every token."""
         positions = pack.positions.expand(members, -1)
-        mask = None if self.mask == "found" else self._mask(backbone, pack, positions)
+        mask = self._mask(backbone, pack, positions)
         return backbone(
             input_ids=pack.input_ids.expand(members, -1),
             attention_mask=mask,
@@ -82,6 +87,10 @@ class Packing(NamedTuple):
         """In the form that the backbone's attention takes; a dictionary for an encoder with layers of several sorts."""
         from transformers import masking_utils
 
+        if self.mask == "found":
+            return None
+        if self.mask == "laid":
+            return layout_of(pack.starts, pack.ends)
         config = backbone.config
         # only its shape, format and device are looked at
         states = torch.empty(*positions.shape, 0, dtype=next(backbone.parameters()).dtype, device=positions.device)
@@ -121,17 +130,34 @@ class Packable(Protocol):
         ...
 
 
-@torch.no_grad()
-def start_packing(model: Packable) -> bool:
+def start_packing(model: Packable, *, longest: int | None = None, dense: bool = True) -> bool:
     """Set the `packing` with which the log-odds of packed texts are those of padded ones, and say whether there is one.
 
-    Tried out on short texts, and on texts of the full length, which no sliding window holds and which together are
-    longer than any table of positions. They may differ by √ε of the compute format (float32's in float64: some
-    architectures compute parts in it), as a share of what the texts differ by.
+    longest: tokens of the longest text, None: the model's limit. dense: also a way whose attention goes over all pairs
+    of tokens in a row. What a backbone can is tried out once, for classifiers and for cohorts.
     """
-    short, long = (_texts(model, lengths) for lengths in (SHORT, (model.spec.max_length, 2, model.spec.max_length)))
+    most = model.spec.max_length if longest is None else min(longest, model.spec.max_length)
+    known = _KNOWN.setdefault(model.backbone, {})
+    case = (type(model), type(model.spec.tuning), model.spec.pooling, most, dense)
+    if case not in known:
+        known[case] = _way(model, most, dense)
+    model.packing = known[case]
+    if model.packing is not None:
+        _use_attention(model.backbone, model.packing.before, model.packing.attention)
+    return model.packing is not None
+
+
+@torch.no_grad()
+def _way(model: Packable, longest: int, dense: bool) -> Packing | None:
+    """The first way that holds on short texts, and on the longest.
+
+    No sliding window holds those, and together they are longer than any table of positions. Log-odds may differ by √ε
+    of the compute format (float32's in float64: some architectures compute parts in it), as a share of what the texts
+    differ by. The model is left as it was.
+    """
+    short, long = (_texts(model, [min(n, longest) for n in some]) for some in (SHORT, (longest, 2, longest)))
     expected = [_padded(model, texts) for texts in (short, long)]
-    for packing in _ways(model.backbone, model.device):
+    for packing in _ways(model.backbone, model.device, dense):
         model.packing = packing
         try:
             _use_attention(model.backbone, packing.before, packing.attention)
@@ -139,12 +165,13 @@ def start_packing(model: Packable) -> bool:
             if all(_agree(model, *pair) for pair in zip((short, long), expected, strict=True)):
                 if packing.attention != packing.before:
                     _differentiate(model, (short, long))
-                return True
+                return packing
         except _UNABLE:
             pass
-        packing.leave(model.backbone)
-    model.packing = None
-    return False
+        finally:
+            packing.leave(model.backbone)
+            model.packing = None
+    return None
 
 
 def _agree(model: Packable, texts: list[list[int]], expected: Float[Tensor, "m n"]) -> bool:
@@ -168,7 +195,7 @@ def _texts(model: Packable, lengths: Sequence[int]) -> list[list[int]]:
     padding = getattr(config, "pad_token_id", None)
     known = [token for token in range(getattr(config, "vocab_size", 5)) if token != padding]
     generator = torch.Generator().manual_seed(0)
-    drawn = (torch.randint(len(known), (min(n, model.spec.max_length),), generator=generator) for n in lengths)
+    drawn = (torch.randint(len(known), (n,), generator=generator) for n in lengths)
     return [[known[number] for number in text.tolist()] for text in drawn]
 
 
@@ -179,10 +206,15 @@ def _padded(model: Packable, texts: list[list[int]]) -> Float[Tensor, "m n"]:
     return model.log_odds(ids.to(model.device), mask.to(model.device))
 
 
-def _ways(backbone: nn.Module, device: torch.device) -> Iterator[Packing]:
+def _ways(backbone: nn.Module, device: torch.device, dense: bool) -> Iterator[Packing]:
     """All that may work, the one to be preferred first."""
     before = getattr(getattr(backbone, "config", None), "_attn_implementation", None) or "eager"
     first = _first_position(backbone)
+    if device.type == "cpu" and before in ("sdpa", NAME):
+        register()
+        yield Packing("laid", first, NAME, before)
+    if not dense:
+        return
     for attention in (ON_CUDA, before) if device.type == "cuda" else (before,):
         for mask in ("found", "causal", "full"):
             yield Packing(mask, first, attention, before)

@@ -16,6 +16,7 @@ from outshine.analysis.compare_words import (
     verdict,
 )
 from outshine.core.errors import DataError
+from outshine.core.messages import counted
 from outshine.report.sheets import Sheet
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def conclusion(compared: Compared) -> str:
         "hurts": [one.method for one in compared.methods if one.holm_worse < ALPHA],
     }
     num = len(compared.methods)
-    count = f"{num} method{'' if num == 1 else 's'}"
+    count = counted(num, "method")
     rule = f"Wilcoxon's test over datasets, {'one-sided' if num == 1 else 'Holm-corrected'} p < {decimals(ALPHA)[:3]}"
     told = [f"{', '.join(names)} {verb}" for verb, names in found.items() if names]
     if not told:

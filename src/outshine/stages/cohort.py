@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from outshine.core.errors import TrainingError
 from outshine.core.stage import Context
 from outshine.core.team import team_in
-from outshine.stages.finetune import Finetune, Trial, pack_if_asked, predict_asked
+from outshine.stages.finetune import Finetune, Trial, pack_if_it_pays, predict_asked
 from outshine.stages.texts import tokenized
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ def run_together(stages: Sequence[Finetune], contexts: Sequence[Context], work: 
     device = pick_device(context.runtime)
     with cohort(first.classifier, [stage.seed for stage in stages], device, context.memory) as members:
         if team_in(context.memory).tell(members.separates()):
-            pack_if_asked(members, context)
             return _in_one_pass(members, stages, contexts, work)
     context.progress.note(f"{first.classifier.name} mixes the rows of a batch: its models are trained one by one")
     return [_alone(stage, own) for stage, own in zip(stages, contexts, strict=True)]
@@ -44,6 +43,7 @@ def _in_one_pass(
     first, context = stages[0], contexts[0]._replace(work=work)
     model, max_length = first.classifier.model, first.classifier.max_length
     frame, pad_id = tokenized(first.texts, model, max_length, context.store, context.memory)
+    pack_if_it_pays(members, frame, contexts[0])
     given = [stage.rows(frame, context.store) for stage in stages]
     machine = first.machine(context, pad_id)
     pupils = [Pupil(train, val, stage.how()) for stage, (train, val, _) in zip(stages, given, strict=True)]

@@ -120,7 +120,7 @@ class Finetune(Predictor):
         spec = self.classifier
         frame, pad_id = tokenized(self.texts, spec.model, spec.max_length, context.store, context.memory)
         with classifier(spec, self.seed, device, context.memory) as model:
-            pack_if_asked(model, context)
+            pack_if_it_pays(model, frame, context)
             yield Trial(model, frame, *self.rows(frame, context.store), pad_id)
 
     def train(self, trial: Trial, context: Context, watch: Callable[[int], object] = lambda updates: None) -> Trained:
@@ -202,16 +202,22 @@ class Finetune(Predictor):
         save_classifier(trial.model, context.folder)
 
 
-def pack_if_asked(model: Classifier | Cohort, context: Context) -> None:
-    """Have texts packed where the runtime asks for it; a note where the model does not give them the same log-odds."""
+def pack_if_it_pays(model: Classifier | Cohort, frame: pd.DataFrame, context: Context) -> None:
+    """Have texts packed where the runtime asks for it, or says nothing and it has been measured to pay.
+
+    Where it was asked for and the model does not give packed texts the same log-odds there is a note.
+    """
     from outshine.models.packing import start_packing
     from outshine.models.sharding import team_of
+    from outshine.training.lanes import computes
 
-    if not context.runtime.packing:
-        return
-    if team_of(model).size > 1:
+    wanted, team, longest = context.runtime.packing, team_of(model), int(frame["tokens"].map(len).max())
+    if wanted is None:
+        if team.size == 1 and model.device.type == "cpu" and computes(model.head):
+            start_packing(model, longest=longest, dense=False)
+    elif wanted and team.size > 1:
         context.progress.note("several processes share the model: texts are padded, not packed")
-    elif not start_packing(model):
+    elif wanted and not start_packing(model, longest=longest):
         context.progress.note(
             f"{model.spec.name} gives packed texts other log-odds than padded ones, or takes none: they are padded"
         )

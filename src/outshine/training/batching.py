@@ -20,23 +20,29 @@ class Limits(NamedTuple):
     tokens: int  # in a batch at most, padding counts; a single text may exceed it
     rows: int | None = None  # in a batch at most
     cost: int = 32  # tokens that a batch costs beside its own
+    parts: int = 1  # packs: a multiple of it, for so many are computed at once
 
     def shared(self, num_members: int) -> Limits:
         """What is left for the texts where each goes through once for every member of a cohort."""
         rows = None if self.rows is None else max(1, self.rows // num_members)
-        return Limits(max(1, self.tokens // num_members), rows, self.cost // num_members)
+        return Limits(max(1, self.tokens // num_members), rows, self.cost // num_members, self.parts)
 
 
 def training_limits(runtime: Runtime, device_type: str) -> Limits:
     """Of micro-batches."""
     budget = runtime.budget(device_type)
-    return Limits(budget.training, runtime.max_rows, budget.batch_cost)
+    return Limits(budget.training, runtime.max_rows, budget.batch_cost, _parts(device_type))
 
 
 def evaluation_limits(runtime: Runtime, device_type: str) -> Limits:
     """Of batches that are predicted or read."""
     budget = runtime.budget(device_type)
-    return Limits(budget.evaluation, runtime.max_eval_rows, budget.batch_cost)
+    return Limits(budget.evaluation, runtime.max_eval_rows, budget.batch_cost, _parts(device_type))
+
+
+def _parts(device_type: str) -> int:
+    """As many as are computed at once where nothing else was asked for: results do not depend on `runtime.lanes`."""
+    return 2 if device_type == "cpu" else 1
 
 
 class LabelledRows(NamedTuple):
@@ -103,19 +109,40 @@ def micro_batches(lengths: Sequence[int], rows: Sequence[int], limits: Limits) -
 
 
 def packs(lengths: Sequence[int], rows: Sequence[int], limits: Limits) -> list[list[int]]:
-    """Cut `rows`, in the order given, into micro-batches within the limits, no token of them padding."""
-    batches: list[list[int]] = []
-    used = 0
-    for row in rows:
-        current = batches[-1] if batches else []
-        full = used + lengths[row] > limits.tokens or (limits.rows is not None and len(current) >= limits.rows)
-        if current and not full:
-            current.append(row)
-            used += lengths[row]
+    """Cut `rows` into micro-batches of about equally many tokens, none of them padding, each within the limits.
+
+    There are as few as fit, and a multiple of the limits' `parts`. Where texts are too long for equal shares, each
+    batch is filled as far as it goes. Rows of similar length lie together, the longest first.
+    """
+    order = sorted(rows, key=lambda i: (-lengths[i], i))
+    total, most = sum(lengths[i] for i in order), limits.rows or len(order)
+    least = max(-(-total // limits.tokens), -(-len(order) // most))
+    for more in range(2):
+        batches = _equal(order, lengths, (-(-least // limits.parts) + more) * limits.parts)
+        if all(_fits(batch, lengths, limits) for batch in batches):
+            return batches
+    batches = [[order[0]]]
+    for row in order[1:]:
+        if _fits([*batches[-1], row], lengths, limits):
+            batches[-1].append(row)
         else:
             batches.append([row])
-            used = lengths[row]
     return batches
+
+
+def _equal(order: Sequence[int], lengths: Sequence[int], count: int) -> list[list[int]]:
+    """At most `count` batches of about as many tokens: a row is in the one that its middle lies in."""
+    tokens = np.array([lengths[i] for i in order])
+    numbers = (2 * tokens.cumsum() - tokens) * count // (2 * tokens.sum())
+    batches = [[order[i] for i in np.flatnonzero(numbers == one)] for one in range(count)]
+    return [batch for batch in batches if batch]
+
+
+def _fits(batch: Sequence[int], lengths: Sequence[int], limits: Limits) -> bool:
+    """Whether a pack is within the limits; a text alone is."""
+    if limits.rows is not None and len(batch) > limits.rows:
+        return False
+    return len(batch) == 1 or sum(lengths[row] for row in batch) <= limits.tokens
 
 
 def collate(

@@ -17,7 +17,7 @@ from outshine.core.runtime import Runtime
 
 T = TypeVar("T")
 R = TypeVar("R")
-LEAST_WIDTH = 128  # of the hidden states, from which on more than one pays: measured, docs/performance.md
+LEAST_WIDTH = 128  # of the hidden states; below it issuing operations takes longest: measured, docs/performance.md
 
 
 def lanes(runtime: Runtime, head: Float[Tensor, "2 d"]) -> int:
@@ -29,8 +29,13 @@ def lanes(runtime: Runtime, head: Float[Tensor, "2 d"]) -> int:
     """
     if head.device.type != "cpu":
         return 1
-    wanted = runtime.lanes or (2 if head.shape[-1] >= LEAST_WIDTH else 1)
+    wanted = runtime.lanes or (2 if computes(head) else 1)
     return min(wanted, torch.get_num_threads())
+
+
+def computes(head: Float[Tensor, "2 d"]) -> bool:
+    """Whether the model with this head is large enough that computing takes longer than issuing operations."""
+    return head.shape[-1] >= LEAST_WIDTH
 
 
 def in_lanes(compute: Callable[[T], R], items: Iterable[T], count: int) -> Iterator[R]:

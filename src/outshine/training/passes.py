@@ -38,13 +38,14 @@ def passes(
     runs again instead of keeping what is inside them. at_once: passes side by side, each on a thread of its own.
     """
     lengths, packed = [len(ids) for ids in tokens], trainee.packing is not None
-    cut = packs if packed else micro_batches
+    rows = range(len(tokens))
+    batches = packs(lengths, rows, limits) if packed else micro_batches(lengths, rows, limits)
 
     def log_odds(turn: Turn) -> Float[Tensor, "m b"]:
         if packed:
             return trainee.packed_log_odds(Pack.of([tokens[row] for row in turn.rows], trainee.device))
         return trainee.log_odds(*collate(tokens, turn.rows, pad_id, trainee.device))
 
-    turns = deal(cut(lengths, range(len(tokens)), limits), team_of(trainee))
+    turns = deal(batches, team_of(trainee))
     with recomputed(blocks):
         yield from in_lanes(lambda turn: use(turn, lambda: log_odds(turn)), turns, at_once)

@@ -33,9 +33,11 @@ def measure(shape: list[int], rows: int, repeats: int, compute_dtype: Dtype, mem
     from outshine.models.cohort import Cohort
     from outshine.models.device import resolve_dtype
     from outshine.models.loading import load_backbone, load_tokenizer
+    from outshine.models.packing import start_packing
     from outshine.models.resolve import resolve
     from outshine.models.spec import ModelSettings
     from outshine.models.tokenize import Text, encode
+    from outshine.training.lanes import computes
 
     model = Shape(*shape)
     cpu = torch.device("cpu")
@@ -50,6 +52,8 @@ def measure(shape: list[int], rows: int, repeats: int, compute_dtype: Dtype, mem
         ids = encode(tokens, [Text(text) for text in texts], resolved.spec.max_length).tokens
         base = load_backbone(resolved.spec, cpu)
         trainee = Classifier(base, resolved.spec, 0) if members == 1 else Cohort(base, resolved.spec, range(members))
+    if computes(trainee.head):  # as the runtime's default does
+        start_packing(trainee, longest=max(map(len, ids)), dense=False)
     runtime = Runtime(device="cpu")
     own = runtime.budget("cpu")
     y = [float(row["label"]) for row in made]

@@ -17,7 +17,7 @@ class Budget(NamedTuple):
     batch_cost: int  # what a batch costs beside its tokens: one more is worth it where it saves more padding
 
 
-_BUDGETS = {"cpu": Budget(1280, 2048, 128)}  # measured: docs/performance.md
+_BUDGETS = {"cpu": Budget(1152, 2048, 128)}  # measured: docs/performance.md
 _OTHER_DEVICES = Budget(4096, 16384, 1024)  # not measured: arithmetic in docs/performance.md
 
 
@@ -29,7 +29,7 @@ class Runtime(Settings):
         default=None, description="CPU threads of the process; None: torch's own choice"
     )
     token_budget: PositiveInt | None = Field(
-        default=None, description="padded tokens of one training micro-batch at most; None: 1,280 on a CPU, else 4,096"
+        default=None, description="padded tokens of one training micro-batch at most; None: 1,152 on a CPU, else 4,096"
     )
     eval_token_budget: PositiveInt | None = Field(
         default=None, description="padded tokens of one prediction batch at most; None: 2,048 on a CPU, else 16,384"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -12,8 +11,8 @@ import pytest
 from hub_for_writing import TOKEN, HubForWriting, serving
 
 import outshine
+from calling import caller
 from outshine.analysis.results import Results
-from outshine.cli.main import main
 from outshine.core.store import Store
 from outshine.studies.parse import parse_study
 
@@ -46,12 +45,6 @@ class Ran(NamedTuple):
         purpose = purpose if role == "student" else ""
         wanted = (scores["dataset"] == dataset) & (scores["role"] == role) & (scores["purpose"] == purpose)
         return str(scores[wanted & (scores["method"] == method)]["key"].iloc[0])
-
-
-class Outcome(NamedTuple):
-    code: int
-    out: str
-    err: str
 
 
 @pytest.fixture(scope="session")
@@ -103,14 +96,5 @@ def push(ran: Ran, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pyte
     """`push("key", "me/repo", …)` as a shell would see it, in an empty folder."""
     monkeypatch.chdir(tmp_path)
 
-    def call(*arguments: str) -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["outshine", "push", *arguments, "--store", str(ran.store.root)])
-        try:
-            main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code if isinstance(stop.code, int) else 1 if stop.code else 0
-        captured = capsys.readouterr()
-        return Outcome(code, captured.out, captured.err)
-
-    return call
+    run = caller(monkeypatch, capsys)
+    return lambda *arguments: run("push", *arguments, "--store", str(ran.store.root))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -117,7 +119,7 @@ def packs(lengths: Sequence[int], rows: Sequence[int], limits: Limits) -> list[l
     order = sorted(rows, key=lambda i: (-lengths[i], i))
     total, most = sum(lengths[i] for i in order), limits.rows or len(order)
     least = max(-(-total // limits.tokens), -(-len(order) // most))
-    for more in range(2):
+    for more in range(4):
         batches = _equal(order, lengths, (-(-least // limits.parts) + more) * limits.parts)
         if all(_fits(batch, lengths, limits) for batch in batches):
             return batches
@@ -134,8 +136,7 @@ def _equal(order: Sequence[int], lengths: Sequence[int], count: int) -> list[lis
     """At most `count` batches of about as many tokens: a row is in the one that its middle lies in."""
     tokens = np.array([lengths[i] for i in order])
     numbers = (2 * tokens.cumsum() - tokens) * count // (2 * tokens.sum())
-    batches = [[order[i] for i in np.flatnonzero(numbers == one)] for one in range(count)]
-    return [batch for batch in batches if batch]
+    return [[row for _, row in batch] for _, batch in groupby(zip(numbers, order, strict=True), itemgetter(0))]
 
 
 def _fits(batch: Sequence[int], lengths: Sequence[int], limits: Limits) -> bool:

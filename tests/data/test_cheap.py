@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from outshine.core.errors import DataError
-from outshine.data.cheap import Columns, cheap_labels, read_cheap, read_trusted
+from outshine.data.cheap import Columns, read_cheap, read_trusted
+from outshine.data.label_values import cheap_labels
 
 COLUMNS = Columns(text="review", label="cheap")
 

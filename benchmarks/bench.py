@@ -3,7 +3,8 @@
     python -m benchmarks.bench [--quick] [--only pipeline,throughput,…] [--threads 2] [--repeats 3]
 
 Everything runs in processes started from here, one at a time, with pinned threads; what is compared runs in turns,
-and medians are taken. Writes `benchmarks/results.json` and prints a table.
+and medians are taken. Writes `benchmarks/results.json` and prints a table. Parts that were measured there before, on
+the same machine with the same versions, stay.
 """
 
 from __future__ import annotations
@@ -25,11 +26,19 @@ PARTS = ("pipeline", "throughput", "costs", "growth", "probes", "executors", "sc
 def main() -> None:
     """Read the options, measure, write, print."""
     given = _options().parse_args()
-    results: dict[str, Any] = {"quick": given.quick, "machine": machine(given.threads)}
+    results = earlier(given.out, {"quick": given.quick, "machine": machine(given.threads)})
     for part in given.only.split(","):
         results[part] = _measured(part, given)
         given.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")  # what is done is kept
     print(table.markdown(results))  # noqa: T201
+
+
+def earlier(out: Path, setting: dict[str, Any]) -> dict[str, Any]:
+    """The parts that were measured before in the same setting, which stay until they are measured again."""
+    if not out.is_file():
+        return setting
+    found = json.loads(out.read_text(encoding="utf-8"))
+    return found if setting.items() <= found.items() else setting
 
 
 def machine(threads: int) -> dict[str, Any]:

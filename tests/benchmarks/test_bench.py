@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -166,3 +167,15 @@ def test_each_series_varies_one_thing_at_three_points():
             assert len({point.value for point in series if point.what == what}) == 3
         base = series[0]
         assert all(point[2:] == base[2:] for point in series[::3])
+
+
+def test_parts_of_the_same_setting_stay_and_those_of_another_do_not(tmp_path):
+    from benchmarks import bench
+
+    setting = {"quick": False, "machine": {"processor": "p", "threads": 2}}
+    out = tmp_path / "results.json"
+    assert bench.earlier(out, setting) == setting
+    out.write_text(json.dumps({**setting, "scale": [1]}))
+    assert bench.earlier(out, setting) == {**setting, "scale": [1]}
+    for other in ({**setting, "quick": True}, {**setting, "machine": {"processor": "p", "threads": 1}}):
+        assert bench.earlier(out, other) == other

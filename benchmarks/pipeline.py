@@ -207,7 +207,11 @@ def _kept(root: Path, scores: Any, out: Path) -> list[dict[str, Any]]:
             tables.append(table[["id", "split", "log_odds"]].assign(role=row["role"]))
     pd.concat(tables).to_parquet(out, index=False)
     records = [store.done(key) for key in store.keys()]  # noqa: SIM118
-    return [{"stage": one["stage"], "label": one["label"], "seconds": one["made"]["seconds"]} for one in records]
+    models = f"{root.parent}/"  # a folder of this run alone
+    return [
+        {"stage": one["stage"], "label": one["label"].replace(models, ""), "seconds": one["made"]["seconds"]}
+        for one in records
+    ]
 
 
 def _usual_result(

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from faults.outcome import Outcome, finish, lost, unlike
 from faults.study import Driver, committed, litter, orphans, processes, surroundings, under_way
+from outshine.core.messages import counted
 
 LONGEST = 9.0  # seconds from one kill to the next, at most
 
@@ -144,7 +145,7 @@ def _killing(
             if ended.code == 0
             else [f"ended with {ended.code}: {ended.said[-300:]}"]
         )
-    return Outcome(name, killed, survived, redone, f"{studies} studies", tuple(problems))
+    return Outcome(name, killed, survived, redone, counted(studies, "study", "studies"), tuple(problems))
 
 
 def _wait(driver: Driver, place: Path, rng: random.Random) -> None:

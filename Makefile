@@ -7,10 +7,9 @@
 .PHONY: demo test fuzz bench docs docs-serve lint format fault-test
 PYTHON ?= python3
 BIN := .venv/bin
-DEMO_STORE ?= .venv/demo-store
 
 demo: .venv/.installed
-	$(BIN)/outshine demo --store $(DEMO_STORE) --out outshine-demo
+	$(BIN)/outshine demo --out outshine-demo
 
 # two at once, a file's tests together; TESTS="tests/losses -x" runs a part
 test: .venv/.installed-dev

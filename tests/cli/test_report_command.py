@@ -114,6 +114,13 @@ def test_what_is_no_study_is_told(outshine, tmp_path, arguments, words):
     assert files(tmp_path) == {}
 
 
+def test_the_runs_of_this_folder_are_named(outshine, plain):
+    Path("outshine-out").rename("mine")
+    refused(outshine("report"), "there is no folder outshine-out", "such as 'mine'")
+    Path("outshine-out").mkdir()
+    refused(outshine("report"), "holds no study.yaml", "such as 'mine'")
+
+
 def test_a_study_that_did_not_run_is_told(outshine, plain):
     told = ("stages are not in the store", "such as", "run the study first with `outshine run`", "--store")
     refused(outshine("report", "--store", "other"), "2 of 2 stages", "'prepare tiny-home'", *told)

@@ -107,7 +107,15 @@ def study_at(place: Path, store: Store) -> Study:
 
     resolved = place / "study.yaml"
     if place.is_dir() and not resolved.is_file():
-        raise DataError(f"the folder '{place}' holds no study.yaml; name the --out folder of a run")
+        raise DataError(f"the folder '{place}' holds no study.yaml; name the --out folder of a run{_runs_here()}")
     if not place.is_dir() and str(place) == DEFAULT:
-        raise DataError(f"there is no folder {DEFAULT}; name a run's folder (--out), a study file or a preset")
+        raise DataError(
+            f"there is no folder {DEFAULT}; name a run's folder (--out){_runs_here()}, a study file or a preset"
+        )
     return parse_study(raw_study(str(resolved if place.is_dir() else place), store))
+
+
+def _runs_here() -> str:
+    """The folders of runs below this one, as words; a few of many."""
+    found = sorted(resolved.parent.name for resolved in Path().glob("*/study.yaml"))
+    return f", such as {', '.join(repr(name) for name in found[:3])}" if found else ""

@@ -59,16 +59,20 @@ def test_the_order_never_changes_between_versions():
     assert epoch_order(["a", "b", "c", "d", "e", "f"], 0, 0) == [4, 1, 2, 0, 3, 5]
 
 
+def check_cut(batches, lengths, max_rows) -> None:
+    """Each row once, no batch empty or of too many rows, similar lengths together, the longest first."""
+    in_order = list(chain.from_iterable(batches))
+    assert sorted(in_order) == list(range(len(lengths)))
+    assert all(0 < len(batch) <= (max_rows or len(lengths)) for batch in batches)
+    assert [lengths[i] for i in in_order] == sorted(lengths, reverse=True)
+
+
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=60), st.integers(1, 400), st.none() | st.integers(1, 9))
 def test_micro_batches_cover_each_row_once_within_the_budget(lengths, budget, max_rows):
     batches = micro_batches(lengths, range(len(lengths)), Limits(budget, max_rows))
-    assert sorted(chain.from_iterable(batches)) == list(range(len(lengths)))
+    check_cut(batches, lengths, max_rows)
     for batch in batches:
-        width = max(lengths[i] for i in batch)
-        assert len(batch) == 1 or len(batch) * width <= budget
-        assert max_rows is None or len(batch) <= max_rows
-    widths = [lengths[i] for batch in batches for i in batch]
-    assert widths == sorted(widths, reverse=True)  # similar lengths together, the longest first
+        assert len(batch) == 1 or len(batch) * max(lengths[i] for i in batch) <= budget
 
 
 @given(
@@ -79,13 +83,9 @@ def test_micro_batches_cover_each_row_once_within_the_budget(lengths, budget, ma
 )
 def test_packs_cover_each_row_once_within_the_budget(lengths, budget, max_rows, parts):
     made = packs(lengths, range(len(lengths)), Limits(budget, max_rows, parts=parts))
-    assert sorted(chain.from_iterable(made)) == list(range(len(lengths)))
-    assert all(made)
+    check_cut(made, lengths, max_rows)
     for batch in made:
         assert len(batch) == 1 or sum(lengths[i] for i in batch) <= budget
-        assert max_rows is None or len(batch) <= max_rows
-    in_order = [lengths[i] for batch in made for i in batch]
-    assert in_order == sorted(in_order, reverse=True)
 
 
 @given(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -123,10 +123,7 @@ class BucketObjects(Objects):
     def create(self, name: str, data: bytes) -> bool:
         with self._told():
             try:
-                if self._alone:
-                    with _ONE_AT_A_TIME:
-                        self._fs.pipe_file(self._path(name), data, mode="create")
-                else:
+                with _ONE_AT_A_TIME if self._alone else nullcontext():
                     self._fs.pipe_file(self._path(name), data, mode="create")
             except FileExistsError:
                 # the answer to a first request may have been lost: the object is ours, and only the repeat was refused

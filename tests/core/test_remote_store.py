@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from outshine.core.errors import StoreError
+from outshine.core.objects import FolderObjects
 from outshine.core.remote import RemoteStore
 from outshine.core.store import Store
 from outshine.core.stores import default_store, open_store
@@ -185,6 +186,19 @@ def test_a_commit_of_several_is_finished_by_the_next(
     if finished:
         assert [store.file(key, "a.txt").read_text() for key in (KEY, OTHER)] == ["one", "two"]
         assert not [left for left in remote_place.names() if left.startswith(("commits/", "leases/"))]
+
+
+def test_a_folder_keeps_no_empty_folders_of_what_was_removed(tmp_path: Path) -> None:
+    objects = FolderObjects(tmp_path)
+    for name in ("files/a/one/x.txt", "files/a/one/adapter/y.txt", "files/a/two/x.txt"):
+        objects.write(name, b"1")
+    for name in objects.list("files/a/one"):
+        objects.remove(name)
+    assert [path.name for path in tmp_path.glob("files/*/*")] == ["two"]
+    objects.remove("files/a/two/x.txt")
+    assert not (tmp_path / "files").exists()
+    objects.write("files/a/one/x.txt", b"2")
+    assert objects.list("files") == {"files/a/one/x.txt": 1}
 
 
 def test_a_commit_of_several_that_is_interrupted_is_made_up_for(

@@ -107,7 +107,10 @@ class FolderObjects(Objects):
         except OSError as error:
             raise self._refused(error) from error
         with suppress(OSError):  # others lie there still
-            path.parent.rmdir()
+            for folder in path.parents:
+                if folder == self._root:
+                    break
+                folder.rmdir()
 
     def fetch(self, name: str, path: Path) -> bool:
         try:

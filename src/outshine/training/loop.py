@@ -183,6 +183,7 @@ def _start(pupil: Pupil, parameters: dict[str, torch.nn.Parameter], total: int) 
         lr=pupil.run.learning_rate,
         betas=(settings.beta1, settings.beta2),
         weight_decay=settings.weight_decay,
+        foreach=True,  # the same numbers: a CPU's default goes through the parameters one by one
     )
     loss = pupil.run.loss.start(torch.as_tensor(pupil.train.y), total)
     return RunState(parameters, optimizer, loss, settings.select)

@@ -127,6 +127,14 @@ def test_an_out_folder_that_cannot_be_written_is_found_out_first(outshine, tmp_p
     assert not Path("store").exists()
 
 
+def test_a_run_that_comes_to_nothing_leaves_no_folder_for_its_results(outshine):
+    refused(outshine("run", "--dataset", "tiny-home", "--strong", "tiny/giant", "--out", "new/results"), "tiny/giant")
+    assert not Path("new").exists()
+    Path("kept").mkdir()
+    refused(outshine("run", "--dataset", "tiny-home", "--strong", "tiny/giant", "--out", "kept"), "tiny/giant")
+    assert Path("kept").is_dir()
+
+
 def test_a_store_of_a_newer_version(outshine, tmp_path):
     (tmp_path / "store").mkdir()
     (tmp_path / "store" / "STORE.json").write_text('{"format": 99}')

@@ -63,7 +63,11 @@ def write_synced(path: Path, text: str) -> None:
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Have a file written beside its place, with the same ending, and renamed: no reader sees half of it."""
+    """Have a file written beside its place, with the same ending, and renamed: no reader sees half of it.
+
+    The folder is made where there is none.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{uuid.uuid4().hex[:8]}-{path.name}")
     try:
         write(temporary)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,15 +30,23 @@ class OutputError(OutshineError):
 
 
 def check_writable(out: Path) -> None:
-    """Find out before hours of work that the results cannot be written. Raises OutputError."""
+    """Find out before hours of work that the results cannot be written. Raises OutputError.
+
+    Nothing is left of the trial: folders that it made go again, for the work may come to nothing.
+    """
     user_path(out)
     probe = out / f".{uuid.uuid4().hex[:8]}"
+    made = [folder for folder in (out, *out.parents) if not folder.exists()]
     try:
         out.mkdir(parents=True, exist_ok=True)
         probe.write_bytes(b"")
         probe.unlink()
     except OSError as error:
         raise _cannot_write(out, error) from None
+    finally:
+        with suppress(OSError):  # never made, or in use meanwhile
+            for folder in made:
+                folder.rmdir()
 
 
 def write_outputs(finished: Finished, store: Store, out: Path) -> Path:

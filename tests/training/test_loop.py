@@ -87,6 +87,17 @@ def test_the_curve_tells_each_update(checkpoint, tmp_path):
     assert result.curve[-1].loss < result.curve[0].loss
 
 
+def test_freed_memory_goes_back_at_validations_and_not_more_often_than_asked(checkpoint, tmp_path, monkeypatch):
+    given = []
+    monkeypatch.setattr("outshine.training.loop.give_back", lambda: given.append("back"))
+    for seconds, times in ((0.0, 3), (3600.0, 0)):
+        given.clear()
+        monkeypatch.setattr("outshine.training.loop._TIDY_SECONDS", seconds)
+        place = machine(tmp_path / str(seconds))
+        finetune(classifier_of(checkpoint("bert")), rows(), validation(), run(eval_every=5), place)
+        assert len(given) == times
+
+
 def scripted(scores: list[float], seen: list[np.ndarray]) -> Validation:
     """A validation whose scores are given; it keeps the log-odds it was shown."""
     script = iter(scores)

@@ -130,15 +130,7 @@ def _gradients(loss: Tensor, parameters: list[nn.Parameter], at_once: int) -> Se
 
 
 def _add(gradients: Sequence[Tensor | None], parameters: list[nn.Parameter]) -> None:
-    sums: list[Tensor] = []
-    parts: list[Tensor] = []
     for parameter, gradient in zip(parameters, gradients, strict=bool(gradients)):
         if gradient is None:
             continue
-        if parameter.grad is None:
-            parameter.grad = gradient
-        else:
-            sums.append(parameter.grad)
-            parts.append(gradient)
-    if sums:
-        torch._foreach_add_(sums, parts)
+        parameter.grad = gradient if parameter.grad is None else parameter.grad.add_(gradient)

@@ -17,7 +17,7 @@ from faults.outcome import Outcome, finish, lost, unlike
 from faults.study import Driver, committed, litter, orphans, processes, surroundings, under_way
 from outshine.core.messages import counted
 
-FAILED = 3  # what a run ends with that gave a stage up
+FAILED = 3  # exit code of a run that gave a stage up
 TOO_OFTEN = "workers died of it"  # why: `executor.retries` began the stage anew, each time it was killed
 LONGEST = 9.0  # seconds from one kill to the next, at most
 
@@ -152,7 +152,7 @@ def _killing(
         problems += finish(place, reference, *options, start=start)
     remark = counted(studies, "study", "studies")
     if given_up:
-        remark += f"; {given_up} ended with {FAILED}, a stage killed four times, and were started again"
+        remark += f"; begun again after a stage was killed four times: {given_up}"
     return Outcome(name, killed, survived, redone, remark, tuple(problems))
 
 

@@ -101,6 +101,7 @@ def pretrain(
             **result._asdict(),
             "cloze": {attribute: score._asdict() for attribute, score in result.cloze.items()},
         }
+    out.mkdir(parents=True, exist_ok=True)  # no sizes, no folders
     (out / "record.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return record
 

@@ -89,7 +89,7 @@ def test_the_curve_tells_each_update(checkpoint, tmp_path):
 
 def test_freed_memory_goes_back_at_validations_and_not_more_often_than_asked(checkpoint, tmp_path, monkeypatch):
     given = []
-    monkeypatch.setattr("outshine.training.loop.give_back", lambda: given.append("back"))
+    monkeypatch.setattr("outshine.core.heap.give_back", lambda: given.append("back"))
     for seconds, times in ((0.0, 3), (3600.0, 0)):
         given.clear()
         monkeypatch.setattr("outshine.training.loop._TIDY_SECONDS", seconds)

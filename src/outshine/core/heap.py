@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import time
 from collections.abc import Callable
 from functools import cache
 
@@ -17,6 +18,20 @@ def give_back() -> None:
     trim = _trim()
     if trim is not None:
         trim(0)
+
+
+class Tidying:
+    """`give_back` now and then: not before `seconds` have gone by since the last time, or since the beginning."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._last = time.monotonic()
+
+    def tidy(self) -> None:
+        """Give back what is free, unless that was done a moment ago."""
+        if time.monotonic() - self._last >= self._seconds:
+            give_back()
+            self._last = time.monotonic()
 
 
 @cache

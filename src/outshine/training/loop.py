@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from outshine.core.errors import TrainingError
-from outshine.core.heap import give_back
+from outshine.core.heap import Tidying
 from outshine.core.runtime import Runtime
 from outshine.losses import Loss, RunningLoss
 from outshine.models.classifier import Classifier
@@ -28,7 +28,7 @@ from outshine.training.settings import TrainingSettings
 from outshine.training.state import RunState, Update, restore, save
 
 Score = Callable[[np.ndarray], float]
-_TIDY_SECONDS = 5.0  # at least, from one return of freed memory to the next
+_TIDY_SECONDS = 5.0  # at least, from one return of freed memory to the system to the next
 
 
 class Validation(NamedTuple):
@@ -102,7 +102,7 @@ def finetune_together(trainee: Trainee, pupils: Sequence[Pupil], machine: Machin
     team = team_of(trainee)
     made = agreed(restore(states, machine.checkpoint), team)
     budgets = Budgets(runtime, machine.budgets, trainee.device.type, team)
-    saved_at = tidied_at = time.monotonic()
+    saved_at, heap = time.monotonic(), Tidying(_TIDY_SECONDS)
     orders: dict[int, list[int]] = {}
 
     for step in range(made, total):
@@ -128,9 +128,7 @@ def finetune_together(trainee: Trainee, pupils: Sequence[Pupil], machine: Machin
         if last or (step + 1) % settings.eval_every == 0:
             scores = _validate(trainee, states, pupils, machine, step)
             machine.watch(step + 1)
-            if time.monotonic() - tidied_at >= _TIDY_SECONDS:
-                give_back()
-                tidied_at = time.monotonic()
+            heap.tidy()
         _record(states, updates, scores)
 
         if all(state.error for state in states):

@@ -63,11 +63,11 @@ def _skipped(tree: ast.Module) -> set[ast.AST]:
     """Docstrings, what is raised, what describes a setting, annotations."""
     skipped: set[ast.AST] = set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.Raise):
-            skipped.add(node)
-        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
-            skipped.add(node)
-        elif isinstance(node, ast.keyword) and node.arg in ("description", "help", "show_default"):
+        if (
+            isinstance(node, ast.Raise)
+            or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
+            or (isinstance(node, ast.keyword) and node.arg in ("description", "help", "show_default"))
+        ):
             skipped.add(node)
         elif isinstance(node, ast.AnnAssign | ast.arg) and node.annotation is not None:
             skipped.add(node.annotation)

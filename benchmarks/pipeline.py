@@ -155,7 +155,7 @@ def run_usual(
     # a part's supervisor labels only a part of the rows: the cost of training does not depend on the labels
     weak = {one: expit(z) for one, z in zip(SPLITS, supervisor.log_odds, strict=True)}
     labels = np.resize(weak["strong_train"], len(parts["strong_train"]))
-    classes = harden(weak["val"], asked[1].ids).y
+    classes = harden(weak["val"]).y
     hard = np.zeros(1) if classes is None else classes  # of one class: validation chooses nothing
     student, _ = trained("strong", rows("strong_train", labels), rows("val", np.resize(hard, len(parts["val"]))))
     return _usual_result(

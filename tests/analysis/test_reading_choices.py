@@ -131,6 +131,6 @@ def test_weak_labels_of_a_file(tmp_path: Path):
     (one,) = read_choices(experiments, Reader(store), {})
     np.testing.assert_allclose(one.p_weak, p_weak.loc[one.val.ids])
     assert one.twins.shape == (0, 2, len(one.val.ids))
-    upper = one.p_weak >= np.median(one.p_weak)  # 40 rows: fewer than 20 on a side are split by rank
-    assert upper.sum() == 20
+    upper = one.p_weak > 0.5  # of 40 rows a quarter or more on either side is enough
+    assert 10 <= upper.sum() <= 30
     assert weak_auroc(one) == pytest.approx([roc_auc_score(upper, own) for own in one.on_val])

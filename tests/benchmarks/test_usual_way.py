@@ -70,7 +70,7 @@ def sides(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Sides:
     done = finetune(
         classifier,
         LabelledRows(train.ids, encoded[:30], train.y),
-        Validation(encoded[30:60], selection(val.y, val.ids, True, "hard").score),
+        Validation(encoded[30:60], selection(val.y, True, "hard").score),
         Run(losses.parse("xent"), SETTINGS, RATE, SEED),
         Machine(Runtime(token_budget=60), tokens.pad_id, start / "checkpoint"),
     )

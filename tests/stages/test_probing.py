@@ -162,11 +162,11 @@ def test_one_class_left_is_told(executor, texts):
         executor.run([keep(texts, Nothing(probe=KNN(k=5)))])
 
 
-def test_labels_on_one_side_of_one_half_are_split_by_rank_with_a_note(executor, texts):
+def test_labels_on_one_side_of_one_half_are_cut_near_the_median_with_a_note(executor, texts):
     stage = keep(texts, TopoFilter(k=20), labels=HashLabels(texts=texts, most=0.4))
     executor.run([stage])
-    assert any("split by rank" in note for note in stage.summary(executor.store)["notes"])
-    assert any("split by rank" in note for note in executor.progress.notes)
+    assert any("near the median" in note for note in stage.summary(executor.store)["notes"])
+    assert any("near the median" in note for note in executor.progress.notes)
 
 
 def test_activations_that_do_not_vary_are_told_with_the_layer(executor, texts, monkeypatch):

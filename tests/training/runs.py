@@ -31,7 +31,7 @@ def rows(count: int = NUM_ROWS, seed: int = 0) -> LabelledRows:
 def validation(seed: int = 1, count: int = 60) -> Validation:
     """Other rows of the same kind, scored against their hardened labels."""
     val = rows(count, seed)
-    return Validation(val.tokens, selection(val.y, val.ids, False, "hard").score)
+    return Validation(val.tokens, selection(val.y, False, "hard").score)
 
 
 def run(loss: str = "xent", rate: float = 5e-3, seed: int = 0, **settings: Any) -> Run:

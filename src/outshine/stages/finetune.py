@@ -165,10 +165,10 @@ class Finetune(Predictor):
         labels = source.read_labels(store)
         frame = frame[~frame["id"].isin(self.dropped(store))]
         train, val = frame[frame["split"] == self.train_split], frame[frame["split"] == "val"]
-        train_ids, val_ids = train["id"].tolist(), val["id"].tolist()
+        train_ids = train["id"].tolist()
         y = labels_of(labels, train_ids, self.train_split).to_numpy(copy=True)
-        p_val = labels_of(labels, val_ids, "val").to_numpy(copy=True)
-        chosen = selection(p_val, val_ids, isinstance(source, GroundTruth), self.training.val_metric)
+        p_val = labels_of(labels, val["id"].tolist(), "val").to_numpy(copy=True)
+        chosen = selection(p_val, isinstance(source, GroundTruth), self.training.val_metric)
         rows = LabelledRows(train_ids, train["tokens"].tolist(), y)
         notes = [*([chosen.note] if chosen.note else []), *self.train_loss().notes(torch.as_tensor(y))]
         return rows, Validation(val["tokens"].tolist(), chosen.score), notes
@@ -262,6 +262,7 @@ class Supervised(Finetune):
 class Student(Finetune):
     """A run on weak labels, with any loss, on all rows or those that a filter kept. Ground truth is refused by type."""
 
+    VERSION: ClassVar[int] = 2
     stage: ClassVar[str] = "student"
     kind: ClassVar[str] = "student"
 

@@ -31,7 +31,7 @@ class Keep(Stage):
     figures such as the fraction that TopoFilter's components removed).
     """
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
     stage: ClassVar[str] = "keep"
 
     activations: Activations

@@ -26,7 +26,7 @@ def weak_auroc(choice: Choice) -> Floats | None:
 
     What early stopping goes by. None where the weak labels of val have one class only.
     """
-    score = selection(choice.p_weak, choice.val.ids, False, choice.val_metric).score
+    score = selection(choice.p_weak, False, choice.val_metric).score
     return np.array([score(own) for own in choice.on_val]) if score else None
 
 

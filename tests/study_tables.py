@@ -7,6 +7,9 @@ from collections.abc import Sequence
 import pandas as pd
 
 from outshine.analysis.results import PGR_COLUMNS, SCORE_COLUMNS
+from outshine.losses.base import losses
+from outshine.methods.base import methods
+from outshine.methods.identity import identify
 
 WEAK, CEILING = 0.7, 0.9
 
@@ -33,8 +36,14 @@ def student(dataset: str, auroc: float, *, loss: str = "xent", seed: int = 0, **
         "auroc_low": auroc - 0.1,
         "auroc_high": auroc + 0.1,
         "accuracy": 0.6,
+        "method_id": "",
+        "settings": "",
         **changed,
     }
+    known = row["method"] in methods.names() and row["loss"] in ("", *losses.names())
+    if row["role"] == "student" and known and not row["variant"] and not row["settings"] and row["method"] != "control":
+        one = identify(methods.parse(row["method"]), losses.parse(row["loss"]) if row["loss"] else None)
+        row |= {"method_id": one.method_id, "settings": one.settings}
     named = (row[part] for part in ("dataset", "method", "variant", "round", "loss", "data_seed", "seed", "role"))
     return {"key": "-".join(map(str, named)), **row}
 

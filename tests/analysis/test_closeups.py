@@ -13,6 +13,9 @@ from outshine.analysis.contenders import Contender
 from outshine.analysis.reading.artefacts import Reader
 from outshine.analysis.reading.closeups import CURVE_COLUMNS, read_closeup
 from outshine.core.store import Store
+from outshine.losses.xent import Xent
+from outshine.methods.identity import identify
+from outshine.methods.vanilla import Vanilla
 
 STUDY = {
     "seeds": [0, 1],
@@ -25,7 +28,7 @@ STUDY = {
     ],
     "controls": [{"kind": "control", "labels": "shuffled"}],
 }
-VANILLA = Contender("vanilla", "", 0, "xent")
+VANILLA = Contender("vanilla", "", 0, "xent", identify(Vanilla(), Xent()).method_id)
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +90,7 @@ def test_curves_of_supervisor_student_and_ceiling(study):
 def test_a_probe_has_no_curve(study):
     store, _, experiments = study
     probe = next(run for run in experiments if run.method.kind == "probe")
-    which = Contender("probe", "probe=logistic", 0, "")
+    which = Contender("probe", "probe=logistic", 0, "", identify(probe.method, None).method_id)
     found = read_closeup(probe.prepare, experiments, which, Reader(store))
     assert set(found.curves["role"]) == {"weak", "ceiling"}
     assert found.differ is not None

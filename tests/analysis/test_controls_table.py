@@ -12,15 +12,31 @@ from scipy import stats
 
 from outshine.analysis.contenders import Contender
 from outshine.analysis.control_words import sentence, sentences
-from outshine.analysis.controls import CONTROL_COLUMNS, OVERALL_COLUMNS, Control, ControlTables, against
+from outshine.analysis.controls import CONTROL_COLUMNS, OVERALL_COLUMNS, ControlTables, against
+from outshine.analysis.controls import Control as ControlName
 from outshine.core.errors import DataError
+from outshine.losses.base import Loss
+from outshine.losses.logconf import LogConf
+from outshine.losses.xent import Xent
+from outshine.methods.base import Method
+from outshine.methods.control import Control
+from outshine.methods.identity import identify
+from outshine.methods.vanilla import Vanilla
+from outshine.methods.weak_to_weak import WeakToWeak
 from study_tables import scores, student
 
 CONTROLS = ("control", "weak_to_weak", "truth_probe")
 
 
-def control(dataset: str, auroc: float, labels: str, **changed: object) -> dict:
-    return student(dataset, auroc, **{"method": "control", "variant": f"labels={labels}", **changed})
+def control(dataset: str, auroc: float, labels: str, loss: Loss | None = None, **changed: object) -> dict:
+    return student(dataset, auroc, **{**named(Control(labels=labels), loss or Xent()), **changed})
+
+
+def named(method: Method, loss: Loss | None) -> dict:
+    """The columns of a table that name a method."""
+    one = identify(method, loss)
+    own = {"method": method.kind, "loss": loss.kind if loss else "", "variant": one.words}
+    return {**own, "method_id": one.method_id, "settings": one.settings}
 
 
 def table(rows: Sequence[dict], **by_dataset: tuple) -> pd.DataFrame:
@@ -80,19 +96,19 @@ def test_differences_are_of_shared_seeds_only():
 
 def test_controls_meet_the_vanilla_student_of_their_own_loss_and_settings():
     rows = [
-        student("a", 0.80),
-        student("a", 0.82, loss="logconf"),
-        student("a", 0.84, loss="logconf", variant="alpha=.3"),
+        student("a", 0.80, **named(Vanilla(), Xent())),
+        student("a", 0.82, **named(Vanilla(), LogConf())),
+        student("a", 0.84, **named(Vanilla(), LogConf(alpha=0.3))),
     ]
-    rows += [control("a", 0.7, "shuffled"), control("a", 0.7, "shuffled", loss="logconf")]
-    rows += [control("a", 0.7, "shuffled", loss="logconf", variant="labels=shuffled, alpha=.3")]
-    rows += [student("a", 0.7, method="weak_to_weak", loss="logconf")]
+    rows += [control("a", 0.7, "shuffled"), control("a", 0.7, "shuffled", LogConf())]
+    rows += [control("a", 0.7, "shuffled", LogConf(alpha=0.3))]
+    rows += [student("a", 0.7, **named(WeakToWeak(), LogConf()))]
     rows += [student("a", 0.99, method="filtered"), student("a", 0.98, method="strong_to_strong", round=1)]
     found = against(table(rows)).by_dataset
     assert found[["control", "setting", "loss", "vanilla", "vanilla_auroc"]].values.tolist() == [
         ["shuffled", "", "xent", "xent", 0.80],
         ["shuffled", "", "logconf", "logconf", 0.82],
-        ["shuffled", "alpha=.3", "logconf", "logconf alpha=.3", 0.84],
+        ["shuffled", "loss.alpha=.3", "logconf", "logconf loss.alpha=.3", 0.84],
         ["weak_to_weak", "", "logconf", "logconf", 0.82],
     ]
 
@@ -163,24 +179,20 @@ def test_without_controls_there_is_nothing():
 
 
 @pytest.mark.parametrize(
-    ("variant", "expected"),
-    [
-        ("labels=noise_matched", ("noise_matched", "")),
-        ("labels=random, alpha=.3", ("random", "alpha=.3")),
-        ("rounds=2, labels=random, alpha=.3", ("random", "rounds=2, alpha=.3")),
-        ("rounds=2, labels=constant", ("constant", "rounds=2")),
-    ],
+    ("labels", "loss", "setting"),
+    [("noise_matched", Xent(), ""), ("random", LogConf(alpha=0.3), "loss.alpha=.3"), ("constant", LogConf(), "")],
 )
-def test_a_control_is_named_by_its_labels(variant, expected):
-    assert Control.of(Contender("control", variant, 0, "xent")) == (*expected, "xent")
+def test_a_control_is_named_by_its_labels(labels, loss, setting):
+    row = {**named(Control(labels=labels), loss), "round": 0}
+    assert ControlName.of(Contender.of(row)) == (labels, setting, loss.kind)
 
 
 def test_scores_that_cannot_be_used():
     frame = table(both([0.8], [0.85]))
     with pytest.raises(DataError, match=r"the scores lack the column.s. purpose"):
         against(frame.drop(columns="purpose"))
-    with pytest.raises(DataError, match=r"names its labels in its variant .labels=shuffled., given 'alpha=.3'"):
-        against(table([control("a", 0.8, "x", variant="alpha=.3")]))
+    with pytest.raises(DataError, match="does not tell its labels in the column settings"):
+        against(table([control("a", 0.8, "shuffled", settings="", method_id="")]))
     with pytest.raises(DataError, match="several pairs of models"):
         against(table([*both([0.8], [0.85]), student("d01", 0.8, strong="other")]))
     with pytest.raises(DataError, match="two different results for a, seed 0"):

@@ -12,6 +12,7 @@ import pytest
 from made_up import results
 from outshine.analysis.compare import compare
 from outshine.analysis.controls import against
+from outshine.analysis.identity import IDENTITY_COLUMNS
 from outshine.analysis.results import Results
 from outshine.core.store import Store
 from outshine.stages.control import ControlStudent
@@ -62,7 +63,7 @@ def test_supervisor_and_ceiling_are_scored_once(study):
     assert len(shared) == 2 * 3 * 2 * 3
     assert (shared[["purpose", "method", "variant"]] == "").all(axis=None)
     assert shared["key"].nunique() == 2 * 3 * 2
-    assert not scores.duplicated([*scores.columns[:11], "role", "split"]).any()
+    assert not scores.duplicated([*IDENTITY_COLUMNS, "role", "split"]).any()
 
 
 def test_every_row_says_what_it_is_for(study):

@@ -92,6 +92,7 @@ def test_every_round_of_every_method_is_scored_on_all_splits(ran):
     students = ran.scores[ran.scores["role"] == "student"]
     rounds = sum(len(run.students) for run in ran.experiments)
     assert rounds == len(METHODS) + 2
+    rounds -= 1  # round 0 of strong-to-strong training is the vanilla student, which is there already
     assert len(students) == 3 * rounds
     assert np.isfinite(students["auroc"]).all()
     assert students["variant"].nunique() > 5
@@ -142,12 +143,24 @@ def test_strong_to_strong_trains_each_student_on_the_one_before(ran):
     rounds = methods.parse({"kind": "strong_to_strong", "rounds": 1})
     assert rounds.rounds == 1
     scores = ran.scores[(ran.scores["method"] == "strong_to_strong") & (ran.scores["split"] == "test")]
-    assert sorted(scores["round"]) == [0, 1, 2]
+    assert sorted(scores["round"]) == [1, 2]
+
+
+def test_round_0_of_strong_to_strong_is_told_for_what_it_is(tmp_path):
+    """The vanilla student, once, wherever it stands among the methods; pooled once."""
+    for several in (["strong_to_strong"], ["vanilla", "strong_to_strong"], ["strong_to_strong", "vanilla"]):
+        found = run_study(study(several), Store(tmp_path / "store"), Silent()).results
+        for table in (found.summary, found.pgr, found.diagnostics, found.scores[found.scores["split"] == "test"]):
+            told = [(row["method"], row["round"]) for row in table.to_dict("records") if row["method"]]
+            assert sorted(told) == [("strong_to_strong", 1), ("strong_to_strong", 2), ("vanilla", 0)]
+        assert {(one.method, one.round, one.pooled.num_datasets) for one in found.pooled} == {
+            *(("strong_to_strong", 1, 1), ("strong_to_strong", 2, 1), ("vanilla", 0, 1)),
+        }
 
 
 def test_the_sign_of_student_minus_weak_on_strong_train(ran):
     gain = strong_train_gain(ran.scores)
-    assert len(gain) == len(METHODS) + 2
+    assert len(gain) == len(METHODS) + 1
     run = ran.of("strong_to_strong")
     truth = run.truth.read_labels(ran.store)
     for number, student in enumerate(run.students):
@@ -156,7 +169,8 @@ def test_the_sign_of_student_minus_weak_on_strong_train(ran):
             frame = stage.predictions(ran.store)
             frame = frame[frame["split"] == "strong_train"]
             aucs.append(roc_auc_score(truth.loc[frame["id"]], frame["log_odds"]))
-        row = gain[(gain["method"] == "strong_to_strong") & (gain["round"] == number)].iloc[0]
+        method = "strong_to_strong" if number else "vanilla"
+        row = gain[(gain["method"] == method) & (gain["round"] == number)].iloc[0]
         assert row["student_minus_weak"] == pytest.approx(aucs[0] - aucs[1], abs=1e-12)
         assert row["sign"] == np.sign(aucs[0] - aucs[1])
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from hashlib import sha256
+
 import pandas as pd
-import pytest
 
 from outshine.analysis.contenders import Contender
 from outshine.analysis.results import SUMMARY_COLUMNS
-from outshine.analysis.variant import variant
 from outshine.filters.probe_disagreement import ProbeDisagreement
 from outshine.filters.topofilter import TopoFilter
 from outshine.losses.base import Loss
@@ -15,6 +16,7 @@ from outshine.losses.logconf import LogConf
 from outshine.losses.xent import Xent
 from outshine.methods.base import Method
 from outshine.methods.filtered import FilteredMethod
+from outshine.methods.identity import identify
 from outshine.methods.probe import ProbeMethod
 from outshine.methods.probe_to_strong import ProbeToStrong
 from outshine.methods.strong_to_strong import StrongToStrong
@@ -22,22 +24,27 @@ from outshine.methods.vanilla import Vanilla
 from outshine.probes.knn import KNN
 from outshine.probes.logistic import Logistic
 from outshine.report.figures import select
-from outshine.report.figures.labels import split_variant
 
 DATASETS = ("sciq", "boolq")
 
 
-def summary(*methods: tuple[str, str, int, str]) -> pd.DataFrame:
+def summary(*methods: Contender) -> pd.DataFrame:
     """A study's summary, a dataset after the other; every row's PGR is its number."""
-    rows = [
-        {"study": "s", "dataset": dataset, **Contender(*method)._asdict()} for method in methods for dataset in DATASETS
-    ]
+    rows = [{"study": "s", "dataset": dataset, **method.facts()} for method in methods for dataset in DATASETS]
     return pd.DataFrame(rows, columns=list(SUMMARY_COLUMNS)).assign(pgr=range(len(rows)))
 
 
-def named(method: Method, loss: Loss | None, number: int = 0) -> tuple[str, str, int, str]:
+def named(method: Method, loss: Loss | None, number: int = 0) -> Contender:
     """A method as the summary names it."""
-    return (method.kind, variant(method, loss), number, loss.kind if loss else "")
+    identity = identify(method, loss)
+    own = (method.kind, identity.words, number, loss.kind if loss else "")
+    return Contender(*own, identity.method_id, identity.settings)
+
+
+def foreign(number: int = 0, loss: str = "", **settings: object) -> Contender:
+    """A method of a package that is not installed here, known by its settings alone."""
+    text = json.dumps({**settings, "loss": {"kind": loss} if loss else None})
+    return Contender(str(settings["kind"]), "", number, loss, sha256(text.encode()).hexdigest()[:16], text)
 
 
 def labels(frame: pd.DataFrame | None) -> list[str]:
@@ -51,7 +58,7 @@ VANILLA = named(Vanilla(), LogConf())
 EVERYTHING = summary(
     VANILLA,
     named(Vanilla(loss=Xent()), Xent()),
-    *(named(StrongToStrong(), LogConf(), number) for number in range(3)),
+    *(named(StrongToStrong(), LogConf(), number) for number in (1, 2)),
     named(ProbeMethod(), None),
     named(ProbeMethod(probe=KNN()), None),
     named(FilteredMethod(), LogConf()),
@@ -59,7 +66,7 @@ EVERYTHING = summary(
     named(FilteredMethod(filter=ProbeDisagreement(probe=Logistic())), LogConf()),
     named(ProbeToStrong(probe=Logistic()), LogConf()),
     named(ProbeToStrong(probe=KNN()), LogConf()),
-    ("distilled", "temperature=2", 0, "logconf"),
+    foreign(kind="distilled", temperature=2, loss="logconf"),
 )
 
 
@@ -107,11 +114,6 @@ def test_the_reference_is_the_vanilla_student_with_the_studys_loss():
 
 
 def test_the_reference_without_vanilla_training():
-    rounds = [named(StrongToStrong(), LogConf(), number) for number in range(3)]
-    study = summary(*rounds, named(ProbeMethod(), None))
-    assert labels(select.reference(study)) == ["vanilla student"]
-    assert set(select.reference(study)["round"]) == {0}
-    assert labels(select.probes(study)) == ["vanilla student", "logistic probe"]
     only_probes = summary(named(ProbeMethod(), None), named(ProbeMethod(probe=KNN()), None))
     assert labels(select.reference(only_probes)) == ["logistic probe"]
     assert labels(select.probes(only_probes)) == ["logistic probe", "kNN probe"]
@@ -141,27 +143,30 @@ def test_no_two_methods_share_a_name():
         named(FilteredMethod(), LogConf(alpha=0.3)),
         named(FilteredMethod(loss=LogConf()), LogConf()),
     )
-    assert labels(select.changed_data(study)) == ["vanilla student", "TopoFilter, alpha=.3", "TopoFilter"]
+    assert labels(select.changed_data(study)) == ["vanilla student", "TopoFilter, loss.alpha=.3", "TopoFilter"]
 
 
 def test_rounds_that_two_variants_share_are_drawn_once():
     study = summary(
-        *(named(StrongToStrong(), LogConf(), number) for number in range(3)),
-        *(named(StrongToStrong(rounds=3), LogConf(), number) for number in range(4)),
-        *(named(StrongToStrong(loss=Xent()), Xent(), number) for number in range(2)),
+        VANILLA,
+        *(named(StrongToStrong(), LogConf(), number) for number in (1, 2)),
+        *(named(StrongToStrong(rounds=3), LogConf(), number) for number in (1, 2, 3)),
+        named(Vanilla(loss=Xent()), Xent()),
+        named(StrongToStrong(loss=Xent()), Xent(), 1),
+        named(Vanilla(loss=LogConf(alpha=0.1)), LogConf(alpha=0.1)),
     )
     assert labels(select.rounds(study)) == [
-        *("round 0 (vanilla)", "round 1", "round 2", "round 3", "round 0 (vanilla), xent", "round 1, xent"),
+        *("round 0 (vanilla)", "round 0 (vanilla), xent", "round 1", "round 2", "round 3", "round 1, xent"),
     ]
 
 
 def test_third_parties_are_called_by_the_names_they_registered():
     study = summary(
         VANILLA,
-        ("vanilla", "", 0, "focal_loss"),
-        ("probe", "probe=random_forest(trees=9)", 0, ""),
-        ("filtered", "filter=small_loss", 0, "logconf"),
-        ("co_teaching", "", 1, "logconf"),
+        foreign(kind="vanilla", loss="focal_loss"),
+        foreign(kind="probe", probe={"kind": "random_forest", "trees": 9}),
+        foreign(kind="filtered", filter={"kind": "small_loss"}, loss="logconf"),
+        foreign(1, kind="co_teaching", loss="logconf"),
     )
     assert labels(select.losses(study)) == ["logconf", "focal_loss"]
     assert labels(select.probes(study)) == ["vanilla student", "random forest probe, trees=9"]
@@ -169,28 +174,21 @@ def test_third_parties_are_called_by_the_names_they_registered():
     assert labels(select.other_methods(study)) == ["vanilla student", "co teaching, round 1"]
 
 
-@pytest.mark.parametrize(
-    ("text", "settings"),
-    [
-        ("", {}),
-        ("alpha=.3", {"alpha": ".3"}),
-        ("probe=knn(k=5, metric=cosine), layer=3/4", {"probe": "knn(k=5, metric=cosine)", "layer": "3/4"}),
-        ("filter=a(probe=b(c=1, d=2), e=3), f=4", {"filter": "a(probe=b(c=1, d=2), e=3)", "f": "4"}),
-        ("bare", {"bare": ""}),
-    ],
-)
-def test_variants_are_taken_apart(text, settings):
-    assert split_variant(text) == settings
+def test_names_that_two_methods_would_share_carry_their_ids():
+    """Two versions of a method, say, which write their settings in the same way."""
+    first, second = (Contender("mixed", "share=.2", 0, "xent", name, "") for name in ("a" * 16, "b" * 16))
+    study = summary(VANILLA, first, second)
+    assert labels(select.other_methods(study)) == [
+        *("vanilla student", "mixed, xent, share=.2", "mixed, xent, share=.2 #bbbbbb"),
+    ]
 
 
 def test_all_methods_side_by_side_have_the_reference_first_and_once():
-    """Round 0 is the vanilla student where loss and settings are its own, and a method of its own elsewhere."""
     frame = summary(
         named(Vanilla(), Xent()),
         named(Vanilla(), LogConf()),
-        named(StrongToStrong(), LogConf()),
         named(StrongToStrong(), LogConf(), 1),
-        named(StrongToStrong(), Xent()),
+        named(StrongToStrong(), LogConf(), 2),
         named(ProbeMethod(), None),
     )
     found = select.methods(frame, "logconf")
@@ -198,6 +196,4 @@ def test_all_methods_side_by_side_have_the_reference_first_and_once():
     assert labels[0] == "vanilla student"
     assert len(labels) == 5
     assert found.loc[found["label"] == "vanilla student", "loss"].unique().tolist() == ["logconf"]
-    dropped = (found["method"] == "strong_to_strong") & (found["loss"] == "logconf") & (found["round"] == 0)
-    assert not dropped.any()
     assert len(found) == 5 * len(DATASETS)

@@ -6,7 +6,6 @@ What each control tells apart, in words: `outshine.analysis.control_words`.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -22,11 +21,13 @@ from outshine.metrics.paired_estimates import mean_interval
 from outshine.metrics.pgr import is_saturated
 
 CONTROL_COLUMNS = (
-    *("control", "setting", "loss", "vanilla", "dataset", "saturated", "num_runs", "num_paired", "auroc"),
+    *("control", "setting", "loss", "vanilla", "method_id", "vanilla_id", "dataset", "saturated"),
+    *("num_runs", "num_paired", "auroc"),
     *("vanilla_auroc", "minus_vanilla", "weak_auroc", "minus_weak"),
 )
 OVERALL_COLUMNS = (
-    *("control", "setting", "loss", "vanilla", "num_datasets", "num_saturated", "num_unpaired"),
+    *("control", "setting", "loss", "vanilla", "method_id", "vanilla_id"),
+    *("num_datasets", "num_saturated", "num_unpaired"),
     *("auroc", "auroc_low", "auroc_high", "vanilla_auroc", "minus_vanilla", "minus_vanilla_low", "minus_vanilla_high"),
     *("weak_auroc", "minus_weak", "minus_weak_low", "minus_weak_high"),
 )
@@ -34,8 +35,7 @@ _NEEDED = (
     *("dataset", "weak", "strong", "method", "variant", "round", "loss", "data_seed", "seed"),
     *("role", "split", "auroc", "key", "purpose"),
 )
-_NAMES = ["control", "setting", "loss", "vanilla"]
-_LABELS = re.compile(r"(?:^|, )labels=(\w+)")
+_NAMES = ["control", "setting", "loss", "vanilla", "method_id", "vanilla_id"]
 _DECIMALS = 12  # AUCs are subtracted with errors near 1e-16; equal ones are to differ by 0
 
 
@@ -48,17 +48,19 @@ class Control(NamedTuple):
 
     @classmethod
     def of(cls, one: Contender) -> Control:
-        """`shuffled`, `constant`, … of method `control` by the labels in its variant, of other methods their own name.
+        """`shuffled`, `constant`, … of method `control` by the labels in its settings, of other methods their own name.
 
         Raises DataError where method `control` names no labels.
         """
         if one.method != "control":
             return cls(one.method, one.variant, one.loss)
-        labels = _LABELS.search(one.variant)
-        if labels is None:
-            raise DataError(f"a control names its labels in its variant (labels=shuffled), given '{one.variant}'")
-        rest = one.variant[: labels.start()] + one.variant[labels.end() :]
-        return cls(labels.group(1), rest.removeprefix(", "), one.loss)
+        labels = one.setting("labels")
+        if not isinstance(labels, str):
+            raise DataError(
+                "a row of a control does not tell its labels in the column settings; make the tables again with "
+                "`outshine run` (what is finished is not computed again)"
+            )
+        return cls(labels, ", ".join(f"{name}={text}" for name, text in one.told(("labels",)).items()), one.loss)
 
 
 class ControlTables(NamedTuple):
@@ -98,23 +100,29 @@ def against(scores: pd.DataFrame, level: float = 0.95) -> ControlTables:
     weak, saturated = _by_run(test, "weak"), _saturated(test)
     rows = []
     for one, own in _aurocs(row for row in students if row["purpose"] == "control").items():
-        for reference in _references(Control.of(one), vanilla, plain):
+        for reference in _references(one, vanilla, plain):
             beside = vanilla[reference] if reference else {}
             for dataset in dict.fromkeys(run.dataset for run in own):
                 here = {run: value for run, value in own.items() if run.dataset == dataset}
                 named = {**Control.of(one)._asdict(), "vanilla": _label(reference), "dataset": dataset}
+                named |= {"method_id": one.method_id, "vanilla_id": reference.method_id if reference else ""}
                 rows.append({**named, "saturated": dataset in saturated, **_on_dataset(here, beside, weak)})
     by_dataset = pd.DataFrame(rows, columns=list(CONTROL_COLUMNS))
     return ControlTables(by_dataset, _overall(by_dataset, level))
 
 
-def _references(control: Control, vanilla: Iterable[Contender], plain: set[Contender]) -> list[Contender | None]:
+def _references(control: Contender, vanilla: Iterable[Contender], plain: set[Contender]) -> list[Contender | None]:
     """The vanilla students to compare a control with: of its loss and settings, or without a loss every plain one."""
     if control.loss:
-        found = [one for one in vanilla if (one.loss, one.variant) == (control.loss, control.setting)]
+        found = [one for one in vanilla if _loss(one) == _loss(control)]
     else:
         found = [one for one in vanilla if one in plain]
     return [*found] or [None]
+
+
+def _loss(one: Contender) -> Any:
+    """The loss of a contender's students with all its settings; of tables without settings what they say of it."""
+    return one.setting("loss") or (one.loss, one.variant)
 
 
 def _on_dataset(own: dict[Run, float], vanilla: dict[Run, float], weak: dict[Run, float]) -> dict[str, Any]:

@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import pandas as pd
 
 from outshine.core.errors import DataError
 
-METHOD_COLUMNS = ("study", "dataset", "weak", "strong", "purpose", "method", "variant", "round", "loss", "data_seed")
+METHOD_COLUMNS = (
+    *("study", "dataset", "weak", "strong", "purpose", "method", "variant", "round", "loss"),
+    *("method_id", "settings", "data_seed"),
+)
 """A method (or one round of it) on a dataset, whatever the training seed."""
 
 IDENTITY_COLUMNS = (*METHOD_COLUMNS, "seed")
 """The same with one training seed: the first columns of `PGR_COLUMNS`."""
+
+NO_METHOD: dict[str, Any] = {
+    **dict.fromkeys(("purpose", "method", "variant"), ""),
+    "round": 0,
+    "loss": "",
+    "method_id": "",
+    "settings": "",
+}
+"""What the rows say that no single method has: supervisor and ceiling."""
 
 
 def require_columns(frame: pd.DataFrame, wanted: Iterable[str], what: str) -> None:

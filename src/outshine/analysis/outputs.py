@@ -14,7 +14,7 @@ from outshine.analysis.results import PGR_COLUMNS
 from outshine.core.errors import DataError
 from outshine.core.files import user_path
 
-_TEXT = ("study", "purpose", "method", "variant", "loss", "weak", "reason", "key")
+_TEXT = ("study", "purpose", "method", "variant", "loss", "method_id", "settings", "weak", "reason", "key")
 _ADVICE = "name the --out folder of a run, or its scores.parquet"
 
 

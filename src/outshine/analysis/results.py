@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from outshine.analysis.contenders import Contender
 from outshine.analysis.identity import METHOD_COLUMNS
 from outshine.analysis.reading.artefacts import Reader, frame, method_facts, run_facts
 from outshine.analysis.reading.diagnostics import read_diagnostics
@@ -70,6 +71,8 @@ class MethodPGR(NamedTuple):
     round: int
     loss: str
     pooled: PooledPGR
+    method_id: str = ""
+    settings: str = ""
 
 
 class Results(NamedTuple):
@@ -102,10 +105,15 @@ def read_results(study: str, experiments: Sequence[Experiment], store: Store) ->
     reader = Reader(store)
     pgrs: list[dict[str, Any]] = []
     summary: list[dict[str, Any]] = []
-    poolable: dict[tuple[str, str, int, str], list[Estimate]] = {}
+    poolable: dict[Contender, list[Estimate]] = {}
+    told: set[tuple[str, str, Contender]] = set()
     for runs in _by_dataset_and_method(run for run in experiments if run.purpose != "sweep"):
         for number in range(len(runs[0].students)):
             facts = {**run_facts(runs[0]), **method_facts(runs[0], number)}
+            who = Contender.of(facts)
+            if (runs[0].prepare.key, runs[0].purpose, who) in told:  # the vanilla student of several methods
+                continue
+            told.add((runs[0].prepare.key, runs[0].purpose, who))
             outcome = _compare(runs, number, reader)
             summary.append({**facts, "num_seeds": len(runs), **outcome.summary})
             pgrs += [
@@ -113,7 +121,7 @@ def read_results(study: str, experiments: Sequence[Experiment], store: Store) ->
                 for run, found in zip(runs, outcome.per_seed, strict=True)
             ]
             if runs[0].purpose == "method":
-                group = poolable.setdefault((facts["method"], facts["variant"], number, facts["loss"]), [])
+                group = poolable.setdefault(who, [])
                 if outcome.estimate is not None and not outcome.saturated:
                     group.append(outcome.estimate)
     scores = frame(read_scores(experiments, reader), study, SCORE_COLUMNS)
@@ -121,7 +129,7 @@ def read_results(study: str, experiments: Sequence[Experiment], store: Store) ->
         scores=scores,
         pgr=frame(pgrs, study, PGR_COLUMNS),
         summary=frame(summary, study, SUMMARY_COLUMNS),
-        pooled=[MethodPGR(*which, pooled_pgr(estimates)) for which, estimates in poolable.items()],
+        pooled=[MethodPGR(pooled=pooled_pgr(estimates), **who.facts()) for who, estimates in poolable.items()],
         diagnostics=read_diagnostics(study, experiments, reader),
         filters=read_filters(study, experiments, reader),
         sweeps=read_sweeps(study, experiments, scores),

@@ -6,15 +6,15 @@ import numpy as np
 import pandas as pd
 
 _EXPERIMENT = ["study", "dataset", "weak", "strong", "data_seed", "seed"]
-_ROUND = ["method", "variant", "round", "loss"]
+_ROUND = ["method", "variant", "round", "loss", "method_id", "settings"]
 
 
 def strong_train_gain(scores: pd.DataFrame) -> pd.DataFrame:
     """Per round, student − weak in AUROC on strong_train itself, and its sign.
 
-    `scores` as in `Results`; columns study, dataset, weak, strong, data_seed, seed, method, variant, round,
-    loss, weak_auroc, student_auroc, student_minus_weak, sign (-1, 0 or 1). No PGR: the ceiling was trained
-    on these very rows. Source: the post, "Strong-to-Strong Training".
+    `scores` as in `Results`; columns study, dataset, weak, strong, data_seed, seed, method, variant, round, loss,
+    method_id, settings, weak_auroc, student_auroc, student_minus_weak, sign (-1, 0 or 1). No PGR: the ceiling was
+    trained on these very rows. Source: the post, "Strong-to-Strong Training".
     """
     rows = scores[scores["split"] == "strong_train"]
     weak = rows.loc[rows["role"] == "weak", [*_EXPERIMENT, "auroc"]].rename(columns={"auroc": "weak_auroc"})

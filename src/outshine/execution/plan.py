@@ -7,7 +7,6 @@ from contextlib import ExitStack
 from typing import NamedTuple
 
 from outshine.analysis.contenders import method_word
-from outshine.analysis.variant import variant
 from outshine.core.errors import HubError, OutshineError
 from outshine.core.hub import answers, offline
 from outshine.core.progress import Progress
@@ -21,6 +20,7 @@ from outshine.execution.placeholders import Finder, Resolvedness, UnresolvedPrep
 from outshine.execution.run import by_model
 from outshine.losses.base import Loss
 from outshine.methods.base import Method
+from outshine.methods.identity import identify
 from outshine.models.catalog import KNOWN, Shape
 from outshine.models.resolve import UNRESOLVED, Resolved
 from outshine.stages.audit import Audit
@@ -175,7 +175,7 @@ def _methods(experiments: list[Experiment]) -> dict[Purpose, list[str]]:
 
 def _method_words(method: Method, loss: Loss | None) -> str:
     """Method, loss of its students and settings other than the defaults: `vanilla logconf alpha=.3`."""
-    settings = variant(method, loss)
+    settings = identify(method, loss).words
     return " ".join(part for part in (method_word(method.kind, settings), loss.kind if loss else "", settings) if part)
 
 

@@ -51,7 +51,7 @@ def content(chapter: Chapter, store: Store, prefix: str) -> dict[str, Any]:
         "answer": words.verdict(student.pooled),
         "uncertainty": words.uncertainty(student.pooled, student.rows),
         "reference": student,
-        "name": words.contender_name(student.contender._asdict()),
+        "name": words.contender_name(student.contender.facts()),
         "bar": _bar(student),
         "pooled": [words.pooled_sentence(one) for one in results.pooled] if len(results.pooled) == 1 else [],
         "pooled_sheet": sheets.pooled_sheet(results.pooled) if len(results.pooled) > 1 else None,

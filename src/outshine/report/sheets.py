@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from outshine.analysis.contenders import Contender
 from outshine.analysis.diagnostics import mean_over_seeds
 from outshine.analysis.rounds import strong_train_gain
 from outshine.analysis.trajectories import overfitting, selection_sensitivity
@@ -40,7 +41,7 @@ class Sheet(NamedTuple):
 
 def results_sheet(summary: pd.DataFrame) -> Sheet:
     """Dataset × method: weak, student and ceiling AUROC with intervals, PGR."""
-    several = len(summary[["method", "variant", "round", "loss"]].drop_duplicates()) > 1
+    several = len({Contender.of(row) for row in summary.to_dict("records")}) > 1
     columns = ["dataset", *(["method"] if several else []), *ROLES, "PGR [95 %]"]
     rows = []
     for _, row in summary.iterrows():
@@ -153,9 +154,12 @@ def controls_sheet(overall: pd.DataFrame) -> Sheet:
 def rounds_sheet(scores: pd.DataFrame) -> Sheet | None:
     """Rounds of strong-to-strong training: did the labels of strong_train improve? None where there is one round."""
     gain = strong_train_gain(scores[scores["purpose"].isin(["method", ""])])
-    several = gain.loc[gain["round"] > 0, "method"].unique()
+    whose = [Contender.of(row) for row in gain.to_dict("records")]
+    later = [one for one in whose if one.round]
+    trained = [one.setting("loss") for one in later]
+    shown = [one.round > 0 or (one.method == "vanilla" and one.setting("loss") in trained) for one in whose]
     rows = []
-    for _, runs in gain[gain["method"].isin(several)].groupby(["method", "variant", "loss", "round"], sort=False):
+    for _, runs in gain[shown].groupby(["method_id", "round"], sort=False):
         better, mean = int((runs["sign"] > 0).sum()), decimal_text(runs["student_minus_weak"].mean())
         rows.append([contender_name(runs.iloc[0]), f"{better} of {len(runs)}", mean])
     columns = ["round", "runs above the weak labels", "mean difference in AUROC"]
@@ -167,7 +171,7 @@ def selection_sheet(trajectories: pd.DataFrame) -> Sheet:
     selection = selection_sensitivity(trajectories).merge(overfitting(trajectories))
     named = selection.assign(name=[contender_name(row) for _, row in selection.iterrows()])
     names = ["chosen_auroc", "last_auroc", "oracle_auroc", "fall", "peak_share"]
-    means = named.groupby(["dataset", "name"], sort=False)[names].mean().reset_index()
+    means = named.groupby(["dataset", "method_id", "round", "name"], sort=False)[names].mean().reset_index()
     rows = [[row["dataset"], row["name"], *(decimal_text(row[name]) for name in names)] for _, row in means.iterrows()]
     columns = ["dataset", "student", "chosen on weak val", "last update", "best on test (oracle)"]
     columns += ["fall from best to last", "best at (share of updates)"]
@@ -187,11 +191,14 @@ def diagnostics_sheet(diagnostics: pd.DataFrame) -> Sheet:
         "misfit": "misfit",
         "misfit_gain": "gain (Brier)",
     }
-    over_datasets = named.groupby("name", sort=False)[[*measures]].mean()
+    over_datasets = named.groupby(["method_id", "round", "name"], sort=False)[[*measures]].mean()
     own = means.drop_duplicates(["dataset", "data_seed"])[["weak_brier", "weak_ece"]].mean()
     first = ["weak supervisor", decimal_text(own["weak_brier"]), decimal_text(own["weak_ece"])]
     rows = [[*first, *[""] * (len(measures) - 2)]]
-    rows += [[str(name), *(decimal_text(value) for value in row)] for name, row in over_datasets.iterrows()]
+    rows += [
+        [name, *map(decimal_text, row)]
+        for (*_, name), row in zip(over_datasets.index, over_datasets.to_numpy(), strict=True)
+    ]
     columns = ["predictor", *measures.values()]
     return Sheet("Diagnostics on test, means over seeds, then datasets", columns, rows, right=columns[1:])
 

@@ -17,6 +17,7 @@ from outshine.data.schema import Recipe, recipes
 from outshine.data.splits import SplitSettings
 from outshine.losses.logconf import LogConf
 from outshine.methods.base import LossChoice, Method, methods
+from outshine.methods.identity import identify
 from outshine.methods.vanilla import Vanilla
 from outshine.models.spec import ComputeDtype, ModelSettings
 from outshine.studies.controls import all_controls
@@ -111,7 +112,7 @@ class Study(Settings):
         _no_repeats("datasets", [dataset.name for dataset in self.datasets])
         _no_repeats("seeds", list(map(str, self.seeds)))
         for what in ("methods", "sweeps", "controls"):
-            _no_repeats(what, [str(method.model_dump()) for method in getattr(self, what)])
+            _no_repeats(what, [_identity(method) for method in getattr(self, what)])
         if isinstance(self.labels, SupervisorLabels) and self.weak is None:
             raise SettingsError("a study needs a weak model, or labels of kind file")
         if (
@@ -123,6 +124,14 @@ class Study(Settings):
                 "labels for several datasets: write {dataset} in the path where the dataset's name goes"
             )
         return self
+
+
+def _identity(method: Method) -> str:
+    """All settings of a method. Raises SettingsError where a table could not tell it from others."""
+    try:
+        return identify(method, None).settings
+    except (TypeError, ValueError) as error:
+        raise SettingsError(f"method '{method.kind}' has a setting that no table could hold: {error}") from None
 
 
 def _no_repeats(what: str, values: Sequence[str]) -> None:

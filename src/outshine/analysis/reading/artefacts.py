@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
-from outshine.analysis.variant import variant
 from outshine.core.store import Store
 from outshine.losses.base import Loss
+from outshine.methods.identity import identify
+from outshine.methods.vanilla import Vanilla
 from outshine.stages.control import ControlStudent
 from outshine.stages.finetune import Student
 from outshine.stages.labels import FileLabels
@@ -38,15 +39,58 @@ def run_facts(run: Experiment) -> dict[str, Any]:
 
 
 def method_facts(run: Experiment, number: int) -> dict[str, Any]:
-    """The method of an experiment, with what is not its default, and the round."""
-    loss = _loss_of(run.students[number])
+    """The method of an experiment and the round, as the columns of a table say them.
+
+    A round that is not the last and is nothing but the student on the weak labels, as round 0 of strong-to-strong
+    training, is told for what it is: the vanilla student. Otherwise it would pass for one more method.
+    """
+    student = run.students[number]
+    loss = _loss_of(student)
+    method = run.method
+    if number + 1 < len(run.students) and _is_vanilla(run, student):
+        method, number = Vanilla(loss=loss), 0
+    identity = identify(method, loss)
     return {
         "purpose": run.purpose,
-        "method": run.method.kind,
-        "variant": variant(run.method, loss),
+        "method": method.kind,
+        "variant": identity.words,
         "round": number,
         "loss": loss.kind if loss else "",
+        "method_id": identity.method_id,
+        "settings": identity.settings,
     }
+
+
+class Shown(NamedTuple):
+    """A student of an experiment and what the columns of a table say of it, the seed among them."""
+
+    run: Experiment
+    number: int
+    student: Predictor
+    facts: dict[str, Any]
+
+
+def students(experiments: Iterable[Experiment]) -> Iterator[Shown]:
+    """The students of experiments, each once: the vanilla student of several methods is one student."""
+    seen = set()
+    for run in experiments:
+        for number, student in enumerate(run.students):
+            facts = {**run_facts(run), **method_facts(run, number), "seed": run.seed}
+            which = (run.prepare.key, *(facts[name] for name in ("purpose", "method_id", "round", "seed")))
+            if which not in seen:
+                seen.add(which)
+                yield Shown(run, number, student, facts)
+
+
+def _is_vanilla(run: Experiment, student: Predictor) -> bool:
+    """Whether a student is the strong model trained on all rows with the weak labels as they are."""
+    return (
+        isinstance(student, Student)
+        and student.keep is None
+        and student.labels == run.labels
+        and student.classifier == run.ceiling.classifier
+        and student.learning_rate == run.ceiling.learning_rate
+    )
 
 
 def _loss_of(stage: Predictor) -> Loss | None:

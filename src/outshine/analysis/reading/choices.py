@@ -12,14 +12,13 @@ from outshine.analysis.choosing.choice import Choice, Rows
 from outshine.analysis.choosing.regret import regrets
 from outshine.analysis.choosing.trusted import DRAWS
 from outshine.analysis.contenders import Contender, contenders, labels
-from outshine.analysis.reading.artefacts import Reader, method_facts, run_facts
+from outshine.analysis.identity import NO_METHOD
+from outshine.analysis.reading.artefacts import Reader, method_facts, run_facts, students
 from outshine.core.errors import DataError
 from outshine.core.store import Store
 from outshine.stages.predictor import Predictor
 from outshine.stages.trajectory import Trajectory
 from outshine.studies.expand import Experiment
-
-_OF_METHODS = {"purpose": "", "method": "", "variant": "", "round": 0, "loss": ""}
 
 
 class _Student(NamedTuple):
@@ -70,21 +69,16 @@ def read_regrets(
 
 
 def _students(experiments: Sequence[Experiment]) -> list[_Student]:
-    found = [
-        (run, number, {**method_facts(run, number), "key": stage.key})
-        for run in experiments
-        if run.purpose == "method"
-        for number, stage in enumerate(run.students)
-    ]
-    known = contenders([facts for _, _, facts in found])
+    methods = [run for run in experiments if run.purpose == "method"]
+    watched = {one.run_again.key: one for run in methods for one in run.trajectories}
+    found = list(students(methods))
+    known = contenders([{**one.facts, "key": one.student.key} for one in found])
     names = labels([one for one, first in known.items() if one == first])
-    several = []
-    for run, number, facts in found:
-        who, stage = Contender.of(facts), run.students[number]
-        if who in names:
-            watched = {one.run_again.key: one for one in run.trajectories}
-            several.append(_Student(run, number, who, names[who], stage, watched.get(stage.key)))
-    return several
+    return [
+        _Student(one.run, one.number, who, names[who], one.student, watched.get(one.student.key))
+        for one in found
+        if (who := Contender.of(one.facts)) in names
+    ]
 
 
 def _among_methods(
@@ -103,7 +97,7 @@ def _among_methods(
     return Choice(
         kind="method",
         names=tuple(one.name for one in candidates),
-        **_shared(run, {**_OF_METHODS, "seed": run.seed}, val, reader, saturated),
+        **_shared(run, {**NO_METHOD, "seed": run.seed}, val, reader, saturated),
         on_val=np.stack([scores(one.stage, val) for one in candidates]),
         twins=_stacked(twins, len(candidates), len(val.ids)),
         test=test,

@@ -7,26 +7,22 @@ from collections.abc import Iterable
 import pandas as pd
 
 from outshine.analysis.diagnostics import DIAGNOSTIC_COLUMNS, diagnose
-from outshine.analysis.reading.artefacts import Reader, frame, method_facts, run_facts
+from outshine.analysis.reading.artefacts import Reader, frame, students
 from outshine.studies.expand import Experiment
 
 
 def read_diagnostics(study: str, experiments: Iterable[Experiment], reader: Reader) -> pd.DataFrame:
     """Columns DIAGNOSTIC_COLUMNS; sweeps are left out."""
     rows = []
-    for run in experiments:
-        if run.purpose == "sweep":
-            continue
+    for run, _, student, facts in students(run for run in experiments if run.purpose != "sweep"):
         scored = reader.rows(run)
         test = scored[scored["split"] == "test"]
         weak = reader.weak_probabilities(run).reindex(test.index)
-        ceiling = reader.predictions(run.ceiling)["p"].loc[test.index]
-        for number, student in enumerate(run.students):
-            found = diagnose(
-                test["y"].to_numpy(),
-                None if weak.isna().any() else weak.to_numpy(),
-                reader.predictions(student)["p"].loc[test.index].to_numpy(),
-                ceiling.to_numpy(),
-            )
-            rows.append({**run_facts(run), **method_facts(run, number), "seed": run.seed, **found._asdict()})
+        found = diagnose(
+            test["y"].to_numpy(),
+            None if weak.isna().any() else weak.to_numpy(),
+            reader.predictions(student)["p"].loc[test.index].to_numpy(),
+            reader.predictions(run.ceiling)["p"].loc[test.index].to_numpy(),
+        )
+        rows.append({**facts, **found._asdict()})
     return frame(rows, study, DIAGNOSTIC_COLUMNS)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import pandas as pd
 
 from outshine.analysis.identity import METHOD_COLUMNS
-from outshine.analysis.reading.artefacts import Reader, frame, method_facts, run_facts
+from outshine.analysis.reading.artefacts import Reader, frame, students
 from outshine.stages.finetune import Student
 from outshine.studies.expand import Experiment
 
@@ -21,13 +21,11 @@ def read_filters(study: str, experiments: Iterable[Experiment], reader: Reader) 
     """Rows and dropped rows of each filtered split; `removed_by_components`: the fraction that TopoFilter's first step
     (TopoCC) removed, NaN for other filters; `quota`: the fraction that was asked for."""
     rows = []
-    for run in experiments:
-        for number, student in enumerate(run.students):
-            if not isinstance(student, Student) or student.keep is None:
-                continue
-            facts = {**run_facts(run), **method_facts(run, number), "seed": run.seed}
-            for split, found in student.keep.summary(reader.store).items():
-                if isinstance(found, dict):
-                    share = {"dropped_fraction": found["dropped"] / found["rows"], "quota": student.keep.drop}
-                    rows.append({**facts, "split": split, **found, **share, "key": student.keep.key})
+    for _, _, student, facts in students(experiments):
+        if not isinstance(student, Student) or student.keep is None:
+            continue
+        for split, found in student.keep.summary(reader.store).items():
+            if isinstance(found, dict):
+                share = {"dropped_fraction": found["dropped"] / found["rows"], "quota": student.keep.drop}
+                rows.append({**facts, "split": split, **found, **share, "key": student.keep.key})
     return frame(rows, study, FILTER_COLUMNS)

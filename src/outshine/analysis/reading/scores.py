@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from outshine.analysis.identity import METHOD_COLUMNS
+from outshine.analysis.identity import METHOD_COLUMNS, NO_METHOD
 from outshine.analysis.reading.artefacts import Reader, method_facts, run_facts
 from outshine.metrics.auroc import accuracy
 from outshine.metrics.intervals import auroc_interval
@@ -21,8 +21,6 @@ SCORE_COLUMNS = (
     *METHOD_COLUMNS,
     *("seed", "role", "split", "n", "num_groups", "auroc", "auroc_low", "auroc_high", "accuracy", "key"),
 )
-
-_SHARED = {"purpose": "", "method": "", "variant": "", "round": 0}
 
 
 def read_scores(experiments: Iterable[Experiment], reader: Reader) -> list[dict[str, Any]]:
@@ -55,9 +53,9 @@ def roles(run: Experiment) -> Iterator[tuple[dict[str, Any], Predictor | None]]:
     """What each role's rows say, and the stage that predicts; None: weak labels from a file."""
     facts = {**run_facts(run), "seed": run.seed}
     weak = {"loss": "xent" if run.weak else "", "role": "weak", "key": run.weak.key if run.weak else ""}
-    yield {**facts, **_SHARED, **weak}, run.weak
+    yield {**facts, **NO_METHOD, **weak}, run.weak
     ceiling = {"loss": "xent", "role": "ceiling", "key": run.ceiling.key}
-    yield {**facts, **_SHARED, **ceiling}, run.ceiling
+    yield {**facts, **NO_METHOD, **ceiling}, run.ceiling
     for number, student in enumerate(run.students):
         named = {**method_facts(run, number), "role": "student", "key": student.key}
         yield {**facts, **named}, student

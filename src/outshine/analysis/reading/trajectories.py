@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from outshine.analysis.reading.artefacts import Reader, frame, method_facts, run_facts
+from outshine.analysis.reading.artefacts import Reader, frame, students
 from outshine.analysis.trajectories import TRAJECTORY_COLUMNS
 from outshine.metrics.auroc import auroc
 from outshine.studies.expand import Experiment
@@ -15,15 +15,16 @@ from outshine.studies.expand import Experiment
 def read_trajectories(study: str, experiments: Iterable[Experiment], reader: Reader) -> pd.DataFrame:
     """Columns TRAJECTORY_COLUMNS, for the students that a study runs twice."""
     rows = []
-    for run in experiments:
-        numbers = {student.key: number for number, student in enumerate(run.students)}
-        scored = reader.rows(run)
-        for trajectory in run.trajectories:
-            facts = {**run_facts(run), **method_facts(run, numbers[trajectory.run_again.key]), "seed": run.seed}
-            curve = trajectory.read_curve(reader.store).set_index("step")
-            for step, predicted in trajectory.read(reader.store).groupby("step"):
-                y = scored["y"].loc[predicted["id"]].to_numpy() > 0.5
-                measured = auroc(y, predicted["log_odds"].to_numpy())
-                of_curve = {"val_auroc": curve["val_auroc"][step], "chosen": bool(curve["chosen"][step])}
-                rows.append({**facts, "step": step, "test_auroc": measured, **of_curve})
+    runs = list(experiments)
+    watched = {one.run_again.key: one for run in runs for one in run.trajectories}
+    for run, _, student, facts in students(run for run in runs if run.purpose == "method"):
+        trajectory = watched.get(student.key)
+        if trajectory is None:
+            continue
+        scored, curve = reader.rows(run), trajectory.read_curve(reader.store).set_index("step")
+        for step, predicted in trajectory.read(reader.store).groupby("step"):
+            y = scored["y"].loc[predicted["id"]].to_numpy() > 0.5
+            measured = auroc(y, predicted["log_odds"].to_numpy())
+            of_curve = {"val_auroc": curve["val_auroc"][step], "chosen": bool(curve["chosen"][step])}
+            rows.append({**facts, "step": step, "test_auroc": measured, **of_curve})
     return frame(rows, study, TRAJECTORY_COLUMNS)

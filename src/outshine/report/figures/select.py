@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from outshine.analysis.contenders import Contender
-from outshine.report.figures.labels import KNOWN_METHODS, loss_label, series_labels, split_variant
+from outshine.report.figures.labels import KNOWN_METHODS, loss_labels, series_labels
 from outshine.report.figures.style import VANILLA
 
 if TYPE_CHECKING:
@@ -21,24 +21,31 @@ if TYPE_CHECKING:
 def reference(summary: pd.DataFrame, loss: str = "") -> pd.DataFrame:
     """(a) One row a dataset: the vanilla student with the study's `loss` (empty: the first loss that there is).
 
-    Of several, that with fewest settings. Without vanilla training, round 0 of strong-to-strong, which is the same;
-    without that, the first method.
+    Of several, that with fewest settings. Without a vanilla student the first method.
     """
     base = reference_contender(summary, loss)
     return _labelled(summary, [base], base)
 
 
 def methods(summary: pd.DataFrame, loss: str = "") -> pd.DataFrame:
-    """Every method's rows, called as in the figures, the reference first. Round 0 of the same training is left out."""
+    """Every method's rows, called as in the figures, the reference first."""
     base = reference_contender(summary, loss)
-    others = [one for one in _contenders(summary) if one != base and not _is_round_0_of(base, one)]
+    others = [one for one in _contenders(summary) if one != base]
     return _labelled(summary, [base, *others], base)
 
 
 def rounds(summary: pd.DataFrame, loss: str = "") -> pd.DataFrame | None:
-    """(b) Every round of strong-to-strong training: `round 0 (vanilla)`, `round 1`, …"""
-    found = [one for one in _contenders(summary) if one.method == "strong_to_strong"]
-    return _rows(summary, series_labels(found, reference_contender(summary, loss))) if found else None
+    """(b) Every round of strong-to-strong training after the vanilla student, which is its round 0."""
+    later = [one for one in _contenders(summary) if one.method == "strong_to_strong"]
+    if not later:
+        return None
+    base = reference_contender(summary, loss)
+    trained = [one.setting("loss") for one in later]
+    found = [one for one in _contenders(summary) if _is_vanilla(one) and one.setting("loss") in trained]
+    labels = series_labels([*found, *later], base)
+    for one in found:
+        labels[one] = labels[one].replace("vanilla", "round 0 (vanilla)", 1)
+    return _rows(summary, labels)
 
 
 def losses(summary: pd.DataFrame) -> pd.DataFrame | None:
@@ -46,7 +53,7 @@ def losses(summary: pd.DataFrame) -> pd.DataFrame | None:
     found = [one for one in _contenders(summary) if one.method == "vanilla"]
     if not found:
         return None
-    return _rows(summary, {one: loss_label(one) for one in found})
+    return _rows(summary, loss_labels(found))
 
 
 def probes(summary: pd.DataFrame, loss: str = "") -> pd.DataFrame | None:
@@ -73,18 +80,11 @@ def reference_contender(summary: pd.DataFrame, loss: str = "") -> Contender:
     found = _contenders(summary)
     vanilla = [one for one in found if _is_vanilla(one)]
     wanted = [one for one in vanilla if one.loss == (loss or vanilla[0].loss)] or vanilla or found[:1]
-    return min(wanted, key=lambda one: (one.method != "vanilla", len(split_variant(one.variant))))
+    return min(wanted, key=lambda one: (one.method != "vanilla", len(one.told())))
 
 
 def _is_vanilla(one: Contender) -> bool:
-    return one.method == "vanilla" or (one.method == "strong_to_strong" and one.round == 0)
-
-
-def _is_round_0_of(base: Contender, one: Contender) -> bool:
-    """Whether `one` is the vanilla student `base` under the name of strong-to-strong training."""
-    settings = {name: value for name, value in split_variant(one.variant).items() if name != "rounds"}
-    same = (one.loss, settings) == (base.loss, split_variant(base.variant))
-    return base.method == "vanilla" and one.method == "strong_to_strong" and one.round == 0 and same
+    return one.method == "vanilla"
 
 
 def _of_methods(summary: pd.DataFrame, belongs: Callable[[str], bool], loss: str) -> pd.DataFrame | None:

@@ -52,23 +52,27 @@ def check_writable(out: Path) -> None:
 def write_outputs(finished: Finished, store: Store, out: Path) -> Path:
     """Write every table (csv and parquet), `study.yaml` and `report.html`; returns the folder.
 
-    Tables: those of `Results.tables()`, and `controls` where the study has any.
+    Tables: those of `Results.tables()`, and `controls` where the study has any. What was measured is written before
+    anything is made of it, so that a failure of a comparison or of the page leaves the tables where they are.
     """
     from outshine.analysis.controls import against
 
     results = finished.results
-    controls = against(results.scores).by_dataset
-    tables = {**results.tables(), "controls": controls}
     always = ("scores", "pgr", "summary", "diagnostics")
     try:
-        for name, table in tables.items():
+        for name, table in results.tables().items():
             if len(table) or name in always:
                 _write_frame(out / name, table)
         study = study_yaml(finished.resolution.study)
         write_whole(out / "study.yaml", lambda path: path.write_text(study, encoding="utf-8"))
+        controls = against(results.scores).by_dataset
+        if len(controls):
+            _write_frame(out / "controls", controls)
         _write_page([finished], store, out / "report.html")
     except OSError as error:
         raise _cannot_write(out, error) from error
+    except OutshineError as error:
+        raise OutputError(f"{error}; the tables of the run are in {out}") from error
     return out
 
 

@@ -155,3 +155,42 @@ def test_saturated_is_above_999_in_both():
     assert is_saturated(0.9991, 0.9995)
     assert not is_saturated(0.999, 0.9999)
     assert not is_saturated(0.9999, 0.999)
+
+
+def test_a_family_of_equal_datasets_is_one_dataset():
+    """Twice the same rows and models are worth no more than once."""
+    one, other = aucs(0.70, 0.80, 0.90, df=7), aucs(0.6, 0.65, 0.75, df=9)
+    alone = pooled_pgr([one, other])
+    twice = pooled_pgr([one, one, other, other], families=["a", "a", "b", "b"])
+    assert twice.num_datasets == 4
+    for name in ("these_datasets", "any_datasets"):
+        expected, found = getattr(alone, name), getattr(twice, name)
+        assert (found.value, found.low, found.high) == pytest.approx((expected.value, expected.low, expected.high))
+    assert pooled_pgr([one, one], families=["a", "a"]).any_datasets.reason.startswith("datasets of one family tell")
+    independent = pooled_pgr([one, one, other, other])
+    assert independent.these_datasets.high - independent.these_datasets.low < twice.these_datasets.high - twice.these_datasets.low  # fmt: skip
+
+
+@pytest.mark.parametrize("correlation", [-0.5, 0.0, 0.5, 1.0])
+def test_the_interval_of_families_covers_whatever_their_members_share(correlation):
+    """Errors of two members of each family have this correlation; the models and their gaps are the same."""
+    rng, num, covered = np.random.default_rng(3), 600, 0
+    truth = np.array([0.7, 0.8, 0.9])
+    cov = 1e-4 * (np.eye(3) + 0.5)
+    root = np.linalg.cholesky(cov)
+    for _ in range(num):
+        members = []
+        for _ in range(3):
+            first, second = rng.normal(size=(2, 3))
+            second = correlation * first + (1 - correlation**2) ** 0.5 * second
+            members += [Estimate(truth + root @ z, (Part(cov, 1e6),)) for z in (first, second)]
+        found = pooled_pgr(members, families=["a", "a", "b", "b", "c", "c"]).these_datasets
+        covered += found.low <= 0.5 <= found.high
+    assert covered / num > 0.95 - 3 * (0.05 * 0.95 / num) ** 0.5
+    if correlation == 1.0:
+        assert covered / num < 0.95 + 3 * (0.05 * 0.95 / num) ** 0.5
+
+
+def test_families_are_one_for_each_dataset():
+    with pytest.raises(ValueError, match="zip"):
+        pooled_pgr([aucs(0.7, 0.8, 0.9)], families=["a", "b"])

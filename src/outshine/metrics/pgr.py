@@ -43,7 +43,7 @@ class PooledPGR(NamedTuple):
     """One PGR for several datasets: the ratio of sums Σ(student − weak) / Σ(ceiling − weak).
 
     `these_datasets`: uncertain are test rows and seeds. `any_datasets`: the datasets too are a sample of a
-    population. Both hold the same value where defined. `exploratory`: fewer than ten datasets.
+    population. Both hold the same value where defined. `exploratory`: fewer than ten families of datasets.
     """
 
     these_datasets: PGR
@@ -103,28 +103,31 @@ def in_fieller_set(ratio: Estimate, angle: Floats, level: float = 0.95) -> Bools
     return np.abs(contrast.value) <= t_quantile(level, contrast.df) * contrast.standard_error
 
 
-def pooled_pgr(datasets: Sequence[Estimate], level: float = 0.95) -> PooledPGR:
+def pooled_pgr(datasets: Sequence[Estimate], level: float = 0.95, families: Sequence[str] | None = None) -> PooledPGR:
     """The ratio of sums over datasets, with an interval for these datasets and one for a population of them.
 
     `datasets`: AUCs in the order of `ROLES`, one estimate for each dataset that is not saturated
     (`is_saturated`), those whose own PGR is undefined included: leaving them out would favour large values.
-    Datasets are independent: no rows in common, and models trained for each.
+    `families`: the family of each dataset; those of one family are made from the same questions or passages and are
+    one unit, since their test rows are not independent. Without them every dataset stands alone. Families are
+    independent of each other: no rows in common, and models trained for each.
 
     These datasets: covariances add, every dataset's parts keep their own degrees of freedom (Satterthwaite
     over all of them). Any datasets: Fieller with D times the sample covariance of (student − weak, ceiling − weak)
-    over the D datasets and D − 1 degrees of freedom; it holds the noise of rows and seeds already.
+    over the D families and D − 1 degrees of freedom; it holds the noise of rows and seeds already.
     """
-    pairs = [gaps(aucs) for aucs in datasets]
+    pairs = _by_family([gaps(aucs) for aucs in datasets], families)
     exploratory = len(pairs) < EXPLORATORY_BELOW
     if not pairs:
         nothing = _undefined("no dataset is left: all are saturated, or none was given", math.nan, math.nan)
         return PooledPGR(nothing, nothing, 0, exploratory)
     these = fieller(total(pairs), level)
     if len(pairs) == 1:
-        lone = _undefined("one dataset tells nothing about others", these.student_minus_weak, these.ceiling_minus_weak)
-        return PooledPGR(these, lone, 1, exploratory)
+        one = "one dataset tells" if len(datasets) == 1 else "datasets of one family tell"
+        lone = _undefined(f"{one} nothing about others", these.student_minus_weak, these.ceiling_minus_weak)
+        return PooledPGR(these, lone, len(datasets), exploratory)
     population = _sum_over_population(np.stack([pair.value for pair in pairs]))
-    return PooledPGR(these, fieller(population, level), len(pairs), exploratory)
+    return PooledPGR(these, fieller(population, level), len(datasets), exploratory)
 
 
 def median_pgr(results: Sequence[PGR]) -> MedianPGR:
@@ -140,6 +143,30 @@ def is_saturated(weak_mean: float, ceiling_mean: float) -> bool:
     Decided once per dataset and pair of models, never by a method.
     """
     return weak_mean > SATURATED_ABOVE and ceiling_mean > SATURATED_ABOVE
+
+
+def _by_family(pairs: Sequence[Estimate], families: Sequence[str] | None) -> list[Estimate]:
+    """One estimate a family: the sum of its m members, its covariance no smaller than the true one.
+
+    How errors of members go together is not known. For any of it Cov(Σ x) ≤ m Σ Cov(x), as positive semidefinite
+    matrices, since (Σ x)² ≤ m Σ x²; that bound is used, exact where the members' errors are equal. A part has the
+    fewest degrees of freedom of its members.
+    """
+    if families is None:
+        return list(pairs)
+    members: dict[str, list[Estimate]] = {}
+    for pair, family in zip(pairs, families, strict=True):
+        members.setdefault(family, []).append(pair)
+    return [
+        Estimate(
+            np.sum([pair.value for pair in own], axis=0),
+            tuple(
+                Part(len(own) * np.sum([part.cov for part in parts], axis=0), min(part.df for part in parts))
+                for parts in zip(*(pair.parts for pair in own), strict=True)
+            ),
+        )
+        for own in members.values()
+    ]
 
 
 def _why_undefined(ratio: Estimate, level: float) -> str:

@@ -48,7 +48,7 @@ def resolved(store: Store, **raw: Any) -> tuple[Resolution, list[Experiment]]:
 
 
 def test_the_presets_are_these():
-    assert presets() == sorted(["demo", "post-small", *OF_THE_POST])
+    assert presets() == sorted(["demo", "minilm-mpnet", "post-small", *OF_THE_POST])
 
 
 @pytest.mark.parametrize("name", OF_THE_POST)

@@ -41,7 +41,9 @@ QWEN15_05B = Shape(24, 1024, 463_987_712, 308_404_224, "last")
 QWEN25_05B = Shape(24, 896, 494_032_768, 357_897_216, "last")
 LLAMA3_8B = Shape(32, 4096, 8_030_261_248, 6_979_584_000, "last")
 GPT2 = Shape(12, 768, 124_439_808, 85_054_464, "last")
+MINILM_L3 = Shape(3, 384, 17_389_824, 5_323_392, "mean")
 MINILM_L6 = Shape(6, 384, 22_713_216, 10_646_784, "mean")
+MPNET = Shape(12, 768, 109_486_464, 85_054_464, "mean")
 STORIES260K = Shape(5, 64, 260_032, 227_200, "last")
 
 KNOWN: dict[str, KnownModel] = {
@@ -51,6 +53,10 @@ KNOWN: dict[str, KnownModel] = {
     "Qwen/Qwen2.5-0.5B": KnownModel(5e-4, None, "successor of the post's weak supervisor", QWEN25_05B),
     "openai-community/gpt2": KnownModel(5e-4, 5e-5, "124 M parameters, English", GPT2),
     "sentence-transformers/all-MiniLM-L6-v2": KnownModel(1e-3, 1e-4, "22.7 M parameters, sentence encoder", MINILM_L6),
+    "sentence-transformers/paraphrase-MiniLM-L3-v2": KnownModel(
+        1e-3, None, "17.4 M parameters, sentence encoder", MINILM_L3
+    ),
+    "sentence-transformers/all-mpnet-base-v2": KnownModel(2e-4, None, "109 M parameters, sentence encoder", MPNET),
     "tinyllamas/stories260K": KnownModel(5e-3, 3e-3, "0.26 M parameters, little stories only", STORIES260K),
     "tiny/weak": KnownModel(5e-3, None, "embedded; knows little of the tiny world"),
     "tiny/middle": KnownModel(3e-3, None, "embedded; between weak and strong"),

@@ -26,7 +26,7 @@ from outshine.metrics.paired import NUM_EXACT, sign_flip_distribution
 ALPHA = 0.05
 POWER = 0.80
 
-NUM_SIMULATED = 30
+NUM_SIMULATED = 20
 """Up to this many datasets power is simulated; beyond, a formula is as good."""
 
 _DRAWS, _BATCH = 20_000, 2_000

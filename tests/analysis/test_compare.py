@@ -274,8 +274,9 @@ def test_the_noise_floor_in_words():
     assert noise_sentence(both, one) == (
         "Noise floor of logconf − xent (6 datasets × 2 seeds): the smallest true mean difference that Wilcoxon's test "
         f"(two-sided, level .05) finds with power .8 is {decimals(floor)} AUROC ({decimals(5 * floor)} PGR), if "
-        f"differences between datasets are normal with the standard deviation estimated here, {decimals(sd)}. A PGR "
-        f"difference of .05 needs {datasets} datasets at these seeds, and no number of seeds on these datasets is enough."
+        f"differences between datasets are normal with the standard deviation estimated here, {decimals(sd)}. By the "
+        f"standard deviation of these 6 datasets a PGR difference of .05 needs {datasets} datasets at these seeds, and no "
+        "number of seeds on these datasets is enough."
     )
     single = compare(scores(against_xent(SIX)), baseline="xent")
     sentence = noise_sentence(single, single.methods[0])
@@ -292,7 +293,7 @@ def test_a_floor_that_the_test_cannot_reach_is_none(num_datasets):
     assert one.noise.target.datasets == one.noise.observed.datasets == 6
     assert noise_sentence(compared, one).startswith(
         f"Noise floor of logconf − xent ({num_datasets} datasets × 1 seed): none, since no difference, however large, "
-        "can be shown. A PGR difference of .05 needs 6 datasets at these seeds"
+        f"can be shown. By the standard deviation of these {num_datasets} datasets a PGR difference of .05 needs 6 datasets"
     )
 
 

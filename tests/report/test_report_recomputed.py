@@ -240,7 +240,7 @@ def test_the_noise_floor(page, study):
         between = max(0.0, d.mean(axis=1).var(ddof=1) - within / 2)
         (told,) = re.findall(
             rf"Noise floor of {re.escape(name)} − [^:]*: none, since no difference, however large, can be shown. "
-            r"A PGR difference of \.05 needs (\S+) datasets at these seeds, and no number of seeds",
+            r"By the standard deviation of these 3 datasets a PGR difference of \.05 needs (\S+) datasets at these seeds, and no number of seeds",
             text,
         )
         # Guenther's size of a t-test, and Wilcoxon's efficiency of 3/π

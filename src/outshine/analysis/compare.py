@@ -34,6 +34,8 @@ from outshine.metrics.power import (
 
 _NIL = 1e-12  # differences are rounded to as many decimals: a standard deviation below is none
 
+NO_SPREAD = "unknown: the differences do not vary"
+
 TARGET_PGR = 0.05
 """The PGR difference for which the noise floor tells how many datasets or seeds would do."""
 
@@ -221,8 +223,8 @@ def _compare_one(
     wilcoxon, t, sign = (_p_values(test(d)) for test in (signed_rank_test, t_test, sign_test))
     mean = mean_interval(d, level)
     if np.ptp(d) == 0:  # a spread of 0 would claim certainty
-        t = PValues(math.nan, math.nan, math.nan, math.nan, "unknown: the differences do not vary")
-        mean = Interval(mean.value, -math.inf, math.inf, "the differences do not vary")
+        t = PValues(math.nan, math.nan, math.nan, math.nan, NO_SPREAD)
+        mean = Interval(mean.value, -math.inf, math.inf, NO_SPREAD)
     p = wilcoxon.p(one_sided=one_sided)
     return MethodComparison(
         method=name,

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from outshine.analysis.compare import Compared, MethodComparison, NoiseFloor, Sizes
+from outshine.analysis.compare import Compared, MethodComparison, NoiseFloor
 from outshine.core.messages import counted
 from outshine.metrics.power import ALPHA, least_num_datasets, least_p, tail_level
 
@@ -152,11 +152,9 @@ def left_out_text(compared: Compared) -> list[str]:
 
 def noise_sentence(compared: Compared, one: MethodComparison) -> str:
     """The noise floor of one comparison: what could have been found, and what a PGR difference of .05 would need."""
-    noise, seeds = one.noise, one.noise.components.num_seeds
+    seeds = one.noise.components.num_seeds
     size = f"{one.num_datasets} datasets × {seeds:.3g} seed{'' if seeds == 1 else 's'}"
-    return (
-        f"Noise floor of {one.method} − {compared.baseline} ({size}): {_floor(compared, one)}. {_needed(noise.target)}"
-    )
+    return f"Noise floor of {one.method} − {compared.baseline} ({size}): {_floor(compared, one)}. {_needed(one)}"
 
 
 def _floor(compared: Compared, one: MethodComparison) -> str:
@@ -176,13 +174,19 @@ def _floor(compared: Compared, one: MethodComparison) -> str:
     )
 
 
-def _needed(target: Sizes) -> str:
+def _needed(one: MethodComparison) -> str:
+    target = one.noise.target
     if math.isnan(target.effect):
         return "In PGR it is not known: the mean gap between supervisor and ceiling is not, or not above 0."
-    seeds = f"or {_number(target.seeds, 'seed')} on these datasets"
+    if math.isnan(target.datasets):
+        return "What a PGR difference of .05 needs is unknown too."
+    seeds = f"or else {_number(target.seeds, 'seed')} on these datasets"
     if math.isinf(target.seeds):
         seeds = "and no number of seeds on these datasets is enough"
-    return f"A PGR difference of .05 needs {_number(target.datasets, 'dataset')} at these seeds, {seeds}."
+    return (
+        f"By the standard deviation of these {one.num_datasets} datasets a PGR difference of .05 needs "
+        f"{_number(target.datasets, 'dataset')} at these seeds, {seeds}."
+    )
 
 
 def _number(number: float, what: str) -> str:

@@ -107,11 +107,14 @@ def test_bad_input_is_one_line(outshine, tmp_path, arguments, words):
 def test_compare_reads_what_a_run_wrote(outshine):
     sizes = ("--n-train", "48", "--n-val", "20", "--n-test", "20", "--set", "training.epochs=1")
     models = ("--weak", "tiny/weak", "--strong", "tiny/strong", "--set", "runtime.threads=1")
-    ran = outshine("run", "--dataset", "tiny-home,tiny-pet", *models, *sizes, "--loss", "xent,logconf")
+    losses = ("--loss", "xent,logconf", "--set", "better_than=xent")
+    ran = outshine("run", "--dataset", "tiny-home,tiny-pet", *models, *sizes, *losses)
     assert ran.code == 0, ran.err
+    assert "compare: with 2 datasets no difference, however large, can be shown" in " ".join((ran.out + ran.err).split())
     outcome = outshine("compare", "outshine-out", "--baseline", "xent")
     assert outcome.code == 0, outcome.err
     assert re.search(r"logconf beats xent on \d of 2 datasets", outcome.out)
+    assert "one-sided as the study declared; the least that is possible is .250" in " ".join(outcome.out.split())
     table = pd.read_parquet("outshine-out/scores.parquet")
     test = table[(table["split"] == "test") & (table["role"] == "student")]
     by_loss = test.pivot_table(index="dataset", columns="loss", values="auroc")

@@ -23,6 +23,7 @@ from recomputed import NAME, every_test, holm, pooled
 from scipy import stats
 
 from outshine.analysis.compare import compare
+from outshine.report.chapter import comparison_of
 from outshine.report.words import contender_name, interval_text, pgr_text
 from small_study import Ran
 
@@ -246,6 +247,18 @@ def test_the_noise_floor(page, study):
         # Guenther's size of a t-test, and Wilcoxon's efficiency of 3/π
         needed = math.pi / 3 * (between + within / 2) * ((z + stats.norm.ppf(0.8)) / (0.05 * gap)) ** 2 + z**2 / 2
         assert float(told.replace(",", "")) == pytest.approx(max(9, needed), rel=0.03, abs=1.5)
+
+
+def test_the_page_compares_with_the_declared_baseline_one_sided(study):
+    found = comparison_of(study.ran.results, "entropy")
+    assert found is not None
+    assert "method less vanilla entropy, a dataset a unit; p one-sided, as the study declared" in found["sheets"][0].title
+    undeclared = comparison_of(study.ran.results, None)
+    assert undeclared is not None
+    assert "method less vanilla xent, a dataset a unit; p two-sided" in undeclared["sheets"][0].title
+    unknown = comparison_of(study.ran.results, "no such method")
+    assert unknown is not None
+    assert "unknown baseline 'no such method'" in unknown["reason"]
 
 
 def test_the_splits(page, study):

@@ -12,7 +12,7 @@ from outshine.analysis.compare_words import cannot_show
 from outshine.metrics.power import detectable, least_num_datasets, tail_level
 
 STATISTICS = (ROOT / "docs" / "statistics.md").read_text(encoding="utf-8")
-FLOOR = re.compile(r"^\| (\d+) \| (\d+) \| (one|two) \| (cannot be found|[\d.]+) \| ([\d.]*) \|$", re.MULTILINE)
+FLOOR = re.compile(r"^\| (\d+) \| (\d+) \| (one|two) \| (cannot be found|[\d.]+) \| ?([\d.]*) ?\|$", re.MULTILINE)
 
 
 def plain(page: str) -> str:

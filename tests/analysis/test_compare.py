@@ -162,7 +162,7 @@ def test_the_sentence_of_several_methods_follows_the_corrected_p():
     """p = 2/64 is moderate alone, and as one of two methods six datasets cannot reach .05; seven can."""
     first, second = [0.01 * k for k in range(1, 8)], [0.01, -0.02, 0.03, -0.04, 0.05, 0.06, -0.01]
     few = compare(two_methods(first[:6], second[:6]), baseline="xent")
-    assert "6 datasets beside 2 methods are too few to show" in verdict(few, "logconf")
+    assert "6 datasets are too few for 2 methods to show" in verdict(few, "logconf")
     assert "(Wilcoxon p = .031, two-sided; p = .062 after Holm's correction over 2 methods; the least that" in verdict(
         few, "logconf"
     )
@@ -189,6 +189,13 @@ def test_too_few_datasets_are_said_first_and_by_one_sentence():
     assert cannot_show(6, 12).endswith(
         "can give is .375 (two-sided after Holm's correction over 12 methods); at least 9 datasets are needed"
     )
+
+
+def test_a_floor_below_the_last_digit_is_not_said_to_be_nothing():
+    compared = compare(scores(against_xent([0.01 + 1e-5 * k for k in range(7)])), baseline="xent")
+    sentence = noise_sentence(compared, compared.methods[0])
+    assert "with power .8 is below .001 AUROC (below .001 PGR), if" in sentence
+    assert ".000" not in sentence
 
 
 def test_differences_that_do_not_vary_claim_no_certainty():
@@ -339,6 +346,10 @@ def test_many_datasets_are_said_to_be_approximate():
     d = np.random.default_rng(1).normal(0, 0.01, 70)
     (told,) = caveats(compare(scores(against_xent(list(d))), baseline="xent"))
     assert "normal approximation" in told
+    few = [row for row in against_xent(list(d[:40]), loss="entropy") if row["loss"] == "entropy"]
+    both = compare(scores([*few, *against_xent(list(d))]), baseline="xent")
+    assert [one.method for one in both.methods] == ["entropy", "logconf"]
+    assert "Wilcoxon's p of logconf: normal approximation with continuity correction" in caveats(both)
 
 
 def test_a_single_dataset_cannot_be_compared_over():

@@ -110,7 +110,9 @@ def test_compare_reads_what_a_run_wrote(outshine):
     losses = ("--loss", "xent,logconf", "--set", "better_than=xent")
     ran = outshine("run", "--dataset", "tiny-home,tiny-pet", *models, *sizes, *losses)
     assert ran.code == 0, ran.err
-    assert "compare: with 2 datasets no difference, however large, can be shown" in " ".join((ran.out + ran.err).split())
+    assert "compare: with 2 datasets no difference, however large, can be shown" in " ".join(
+        (ran.out + ran.err).split()
+    )
     outcome = outshine("compare", "outshine-out", "--baseline", "xent")
     assert outcome.code == 0, outcome.err
     assert re.search(r"logconf beats xent on \d of 2 datasets", outcome.out)

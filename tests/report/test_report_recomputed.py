@@ -252,7 +252,9 @@ def test_the_noise_floor(page, study):
 def test_the_page_compares_with_the_declared_baseline_one_sided(study):
     found = comparison_of(study.ran.results, "entropy")
     assert found is not None
-    assert "method less vanilla entropy, a dataset a unit; p one-sided, as the study declared" in found["sheets"][0].title
+    assert (
+        "method less vanilla entropy, a dataset a unit; p one-sided, as the study declared" in found["sheets"][0].title
+    )
     undeclared = comparison_of(study.ran.results, None)
     assert undeclared is not None
     assert "method less vanilla xent, a dataset a unit; p two-sided" in undeclared["sheets"][0].title

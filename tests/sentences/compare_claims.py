@@ -108,9 +108,9 @@ CLAIMS: tuple[Claim, ...] = (
     Claim("the evidence that it {} on a typical dataset is {} ({})", DECLARED, case(LOST, declared=("xent",))),
     Claim("there is no good evidence that it {} on a typical dataset ({})", case(MIXED), case(SEVEN)),
     Claim("there is no good evidence that it {} on a typical dataset ({})", case(SIGNS), case(SEVEN[:2])),
-    Claim("{} datasets{} are too few to show whether it {} on a typical dataset", case(SEVEN[:2]), case(SIX)),
+    Claim("{} datasets are too few{} to show whether it {} on a typical dataset", case(SEVEN[:2]), case(SIX)),
     Claim(
-        "{} datasets{} are too few to show whether it {} on a typical dataset", case(*[SIX] * 12), case(*[SEVEN] * 2)
+        "{} datasets are too few{} to show whether it {} on a typical dataset", case(*[SIX] * 12), case(*[SEVEN] * 2)
     ),
     Claim("{} ({}; the least that is possible is {})", case(SEVEN[:5]), case(SIX)),
     Claim("{} and {} share fewer than two datasets: no test can be made.", FEW_SECOND, case(SEVEN, SIX)),

@@ -127,9 +127,9 @@ def caveats(compared: Compared) -> list[str]:
         for one in compared.paired.differences
         if one.num_left_out
     ]
-    approximate = [one.method for one in compared.methods if not one.wilcoxon.null.startswith("exact")]
+    approximate = [one for one in compared.methods if not one.wilcoxon.null.startswith("exact")]
     if approximate:
-        told.append(f"Wilcoxon's p of {', '.join(approximate)}: {compared.methods[0].wilcoxon.null}")
+        told.append(f"Wilcoxon's p of {', '.join(one.method for one in approximate)}: {approximate[0].wilcoxon.null}")
     return [*told, *(f"{method}: fewer than two datasets, no test" for method in compared.too_few)]
 
 
@@ -170,7 +170,7 @@ def _floor(compared: Compared, one: MethodComparison) -> str:
     return (
         f"the smallest true mean difference that {test} finds with power .8 is "
         f"{_amount(noise, noise.detectable, compared.metric)}, if differences between datasets are normal with the "
-        f"standard deviation estimated here, {decimals(noise.sd)}"
+        f"standard deviation estimated here, {_size(noise.sd)}"
     )
 
 
@@ -195,8 +195,13 @@ def _number(number: float, what: str) -> str:
 
 def _amount(noise: NoiseFloor, difference: float, metric: str) -> str:
     if metric == "pgr":
-        return f"{decimals(difference)} PGR"
-    return f"{decimals(difference)} AUROC ({decimals(noise.in_pgr(difference))} PGR)"
+        return f"{_size(difference)} PGR"
+    return f"{_size(difference)} AUROC ({_size(noise.in_pgr(difference))} PGR)"
+
+
+def _size(value: float) -> str:
+    """A size that is not 0, never as `.000`."""
+    return "below .001" if 0 < value < 0.0005 else decimals(value)
 
 
 def _sides(one_sided: bool) -> str:
@@ -223,8 +228,8 @@ def _evidence(one: MethodComparison, compared: Compared) -> str:
         told += f"; {p_text(one.holm)} after Holm's correction over {num} methods"
     does = "helps" if compared.one_sided else "helps or hurts"
     if one.least_p >= ALPHA:
-        beside = f" beside {num} methods" if num > 1 else ""
-        few = f"{one.num_datasets} datasets{beside} are too few to show whether it {does} on a typical dataset"
+        among = f" for {num} methods" if num > 1 else ""
+        few = f"{one.num_datasets} datasets are too few{among} to show whether it {does} on a typical dataset"
         return f"{few} ({told}; the least that is possible is {decimals(one.least_p)})"
     verb = shown(one, one_sided=compared.one_sided)
     if not verb:

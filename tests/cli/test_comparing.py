@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -30,9 +31,10 @@ def test_compare_prints_tables_sentence_and_notes(outshine):
     assert outcome.code == 0, outcome.err
     text = " ".join(outcome.out.split())
     d = [gain for number, gain in enumerate(GAINS) if number != 5]
-    p = stats.wilcoxon(d, alternative="greater", method="exact").pvalue
+    p = stats.wilcoxon(d, method="exact").pvalue
     assert f"{p:.3f}".removeprefix("0") in text
-    assert "logconf beats xent on 5 of 6 datasets; the evidence that it helps on average is" in text
+    assert f"(Wilcoxon p = {f'{p:.3f}'.removeprefix('0')}, two-sided)" in text
+    assert "logconf beats xent on 5 of 6 datasets; there is no good evidence that it helps or hurts" in text
     assert "Noise floor of logconf − xent (6 datasets × 2 seeds)" in text
     assert "1 dataset left out, saturated (supervisor and ceiling both above 0.999): d05" in text
     assert "note: PGR: 1 dataset left out, PGR undefined: d01 (the gap is noise)" in text
@@ -40,6 +42,29 @@ def test_compare_prints_tables_sentence_and_notes(outshine):
     assert "primary" in text
     assert "secondary" in text
     assert "nan" not in text
+
+
+def test_the_direction_is_what_the_study_of_the_folder_declared(outshine, study, tmp_path):
+    """One-sided only from study.yaml, in table, sentence and document alike; not for a bare table or beside others."""
+    assert len(study)
+    declared = tmp_path / "out" / "study.yaml"
+    for text, sides in (("better_than: xent", "one"), ("better_than: null", "two"), ("[", "two"), ("a: 1", "two")):
+        declared.write_text(text + "\n", encoding="utf-8")
+        found = json.loads(outshine("compare", "out", "--json").out)
+        assert found["sides"] == sides
+        assert (f"{sides}-sided as the study declared" in found["sentences"][0]) == (sides == "one")
+    declared.write_text("better_than: xent\n", encoding="utf-8")
+    shown = " ".join(outshine("compare", "out").out.split())
+    assert "p one-sided, as the study declared (two-sided)" in shown
+    assert json.loads(outshine("compare", "out/scores.parquet", "--json").out)["sides"] == "two"
+    turned = json.loads(outshine("compare", "out", "--baseline", "logconf", "--json").out)
+    assert turned["sides"] == "two"
+    assert "not than logconf" in " ".join(turned["notes"])
+    (tmp_path / "other").mkdir()
+    study.assign(study="t").to_parquet(tmp_path / "other" / "scores.parquet", index=False)
+    both = json.loads(outshine("compare", "out", "other", "--json").out)
+    assert both["sides"] == "two"
+    assert "different directions (better than xent, none)" in " ".join(both["notes"])
 
 
 @pytest.mark.usefixtures("study")
@@ -82,11 +107,16 @@ def test_bad_input_is_one_line(outshine, tmp_path, arguments, words):
 def test_compare_reads_what_a_run_wrote(outshine):
     sizes = ("--n-train", "48", "--n-val", "20", "--n-test", "20", "--set", "training.epochs=1")
     models = ("--weak", "tiny/weak", "--strong", "tiny/strong", "--set", "runtime.threads=1")
-    ran = outshine("run", "--dataset", "tiny-home,tiny-pet", *models, *sizes, "--loss", "xent,logconf")
+    losses = ("--loss", "xent,logconf", "--set", "better_than=xent")
+    ran = outshine("run", "--dataset", "tiny-home,tiny-pet", *models, *sizes, *losses)
     assert ran.code == 0, ran.err
+    assert "compare: with 2 datasets no difference, however large, can be shown" in " ".join(
+        (ran.out + ran.err).split()
+    )
     outcome = outshine("compare", "outshine-out", "--baseline", "xent")
     assert outcome.code == 0, outcome.err
     assert re.search(r"logconf beats xent on \d of 2 datasets", outcome.out)
+    assert "one-sided as the study declared; the least that is possible is .250" in " ".join(outcome.out.split())
     table = pd.read_parquet("outshine-out/scores.parquet")
     test = table[(table["split"] == "test") & (table["role"] == "student")]
     by_loss = test.pivot_table(index="dataset", columns="loss", values="auroc")

@@ -131,3 +131,11 @@ def test_stand_ins_cannot_be_run(store, stack):
         with pytest.raises(OutshineError):
             executor.run([experiment.students[-1]])
     assert store.keys() == []
+
+
+def test_a_study_whose_comparison_cannot_show_anything_says_so(store):
+    """GRID on two datasets: 9 different students, since round 1 of strong-to-strong training is the vanilla one."""
+    (told,) = [note for note in plan_study(tiny(seeds=[0]), store, Silent()).notes if note.startswith("compare: ")]
+    assert told.startswith("compare: with 2 datasets and 8 methods no difference, however large, can be shown")
+    alone = tiny(seeds=[0], methods=["vanilla"])
+    assert not [note for note in plan_study(alone, store, Silent()).notes if note.startswith("compare: ")]

@@ -190,3 +190,8 @@ def test_a_resolved_study_without_its_runtime_has_one_digest():
         resolved("a", runtime={"threads": 7})
     )
     assert recorded_module.study_digest(resolved("a")) != recorded_module.study_digest(resolved("b"))
+
+
+def test_what_a_study_declares_for_its_comparison_does_not_make_it_another():
+    declared = recorded_module.study_digest(resolved("a", better_than="xent"))
+    assert declared == recorded_module.study_digest(resolved("a"))

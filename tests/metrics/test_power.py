@@ -1,4 +1,4 @@
-"""Variance components, noise floor and sizes needed: closed forms, and simulated studies."""
+"""Variance components, noise floor and sizes needed: closed forms, and studies simulated with the real test."""
 
 from __future__ import annotations
 
@@ -9,17 +9,20 @@ import pytest
 from scipy import stats
 
 from outshine.core.errors import DataError
-from outshine.metrics.paired import t_test
+from outshine.metrics.paired import signed_rank_test
 from outshine.metrics.power import (
     Components,
     detectable,
+    least_num_datasets,
+    least_p,
     num_datasets_needed,
     num_seeds_needed,
     standard_error,
+    tail_level,
     variance_components,
 )
 
-Z = stats.norm.ppf(0.95) + stats.norm.ppf(0.8)  # 2.486
+TAIL = tail_level()  # .025: one method, two-sided
 STUDY = Components(datasets=4e-4, seeds=6e-4, rows=1e-4, num_datasets=20, num_seeds=3)
 
 
@@ -45,11 +48,10 @@ def test_one_seed_leaves_its_part_with_the_datasets():
     assert found.rows is None
     assert found.datasets == pytest.approx(7)
     assert standard_error(found, 3, 1) == pytest.approx(math.sqrt(7 / 3))
-    assert num_seeds_needed(found, 1.0) is None
-    assert num_datasets_needed(found, Z) == 7
-    for arguments, fixed in (((3, 2), False), ((3, 1), True)):
-        with pytest.raises(DataError, match="one seed"):
-            standard_error(found, *arguments, fixed=fixed)
+    assert num_seeds_needed(found, 1.0, TAIL) is None
+    assert num_datasets_needed(found, 100.0, TAIL) == 6
+    with pytest.raises(DataError, match="one seed"):
+        standard_error(found, 3, 2)
 
 
 def test_components_are_found_again_in_a_large_simulated_study():
@@ -73,59 +75,115 @@ def test_standard_error_at_the_studys_own_size_is_that_of_the_mean():
 
 def test_standard_errors_in_closed_form():
     assert standard_error(STUDY, 20, 3) == pytest.approx(math.sqrt((5e-4 + 2e-4) / 20))
-    assert standard_error(STUDY, 20, 3, fixed=True) == pytest.approx(math.sqrt((1e-4 + 2e-4) / 20))
+    assert standard_error(STUDY, 1, 6) == pytest.approx(math.sqrt(5e-4 + 1e-4))
 
 
-def test_the_smallest_detectable_difference_in_closed_form():
-    assert detectable(0.01) == pytest.approx(2.486e-2, abs=1e-5)
-    assert detectable(1, alpha=0.025, power=0.9) == pytest.approx(3.2415, abs=1e-4)
+@pytest.mark.parametrize("num_datasets", [1, 2, 5, 6, 10])
+def test_the_least_p_is_scipys_where_all_differences_have_one_sign(num_datasets):
+    d = np.arange(1, num_datasets + 1)
+    for two_sided, word in ((True, "two-sided"), (False, "greater")):
+        expected = stats.wilcoxon(d, alternative=word, method="exact").pvalue
+        assert least_p(num_datasets, two_sided=two_sided) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("effect", [0.003, 0.01, 0.02])
-def test_sizes_needed_are_the_smallest_that_detect(effect):
-    datasets = num_datasets_needed(STUDY, effect)
+@pytest.mark.parametrize(
+    ("num_methods", "two_sided", "num_datasets"),
+    [(1, True, 6), (1, False, 5), (2, True, 7), (11, True, 9), (12, True, 9), (13, False, 9), (1000, True, 16)],
+)
+def test_the_least_number_of_datasets_is_the_first_whose_least_p_reaches_the_level(
+    num_methods, two_sided, num_datasets
+):
+    """⌈1 + log₂(m/.05)⌉ two-sided, one less one-sided."""
+    tail = tail_level(num_methods, two_sided=two_sided)
+    assert least_num_datasets(tail) == num_datasets
+    least, one_fewer = (num_methods * least_p(num, two_sided=two_sided) for num in (num_datasets, num_datasets - 1))
+    assert least < 0.05 < one_fewer
+    assert math.isinf(detectable(1.0, num_datasets - 1, tail))
+    assert math.isfinite(detectable(1.0, num_datasets, tail))
+
+
+@pytest.mark.parametrize(("num_datasets", "tail"), [(5, 0.05), (6, TAIL), (7, TAIL / 3), (10, TAIL / 20)])
+@pytest.mark.parametrize("power", [0.5, 0.8, 0.9])
+def test_where_all_datasets_must_win_the_floor_has_a_closed_form(num_datasets, tail, power):
+    """P(all D normal differences above 0) = Φ(δ/σ)ᴰ."""
+    assert 2 * 0.5**num_datasets > tail  # the second greatest rank sum is not enough
+    shift = detectable(2.0, num_datasets, tail, power) / 2
+    assert stats.norm.cdf(shift) ** num_datasets == pytest.approx(power, abs=0.012)
+
+
+@pytest.mark.parametrize("num_methods", [1, 11])
+@pytest.mark.parametrize("num_datasets", [6, 10, 20, 21, 30, 60, 61, 150])
+def test_the_exact_test_has_the_promised_power_at_the_floor(num_datasets, num_methods):
+    """Simulated and formula alike; at 21 datasets the formula takes over, at 61 the test's own approximation."""
+    tail = tail_level(num_methods)
+    floor = detectable(1.0, num_datasets, tail)
+    if math.isinf(floor):
+        assert num_methods * least_p(num_datasets) > 0.05
+        return
+    d = np.random.default_rng([47, num_datasets]).normal(
+        floor, 1, (4_000 if num_datasets < 50 else 1_500, num_datasets)
+    )
+    found = signed_rank_test(d)
+    helps = (num_methods * found.p_two_sided < 0.05) & (found.p_greater < found.p_less)
+    assert np.mean(helps) == pytest.approx(0.8, abs=0.03)
+
+
+@pytest.mark.parametrize("effect", [0.003, 0.01, 0.02, 0.2])
+def test_datasets_needed_are_the_fewest_that_detect(effect):
+    datasets = num_datasets_needed(STUDY, effect, TAIL)
     assert datasets is not None
-    assert datasets == max(2, math.ceil((Z / effect) ** 2 * 7e-4))
-    assert detectable(standard_error(STUDY, datasets, 3)) <= effect
-    assert datasets == 2 or detectable(standard_error(STUDY, datasets - 1, 3)) > effect
+    assert detectable(math.sqrt(7e-4), datasets, TAIL) <= effect < detectable(math.sqrt(7e-4), datasets - 1, TAIL)
+    assert datasets >= 6
 
 
-def test_seeds_needed_are_the_smallest_that_detect():
-    effect = 1.05 * detectable(math.sqrt(5e-4 / 20))  # a little more than what endless seeds would find
-    seeds = num_seeds_needed(STUDY, effect)
+def test_many_datasets_are_as_the_normal_formula_with_wilcoxons_efficiency():
+    """(z.975 + z.80)² σ² / effect², a share π/3 more: for 10,000 datasets to 1 %."""
+    z = stats.norm.ppf(0.975) + stats.norm.ppf(0.8)
+    effect = z * math.sqrt(7e-4 / 10_000)
+    assert num_datasets_needed(STUDY, effect, TAIL) == pytest.approx(10_000 * math.pi / 3, rel=0.01)
+
+
+def test_more_datasets_never_find_less():
+    for tail in (0.05, TAIL, TAIL / 11):
+        floors = [detectable(1.0, num, tail) for num in range(least_num_datasets(tail), 70)]
+        assert floors == sorted(floors, reverse=True)
+
+
+def test_seeds_needed_are_the_fewest_that_detect():
+    def floor(variance: float) -> float:
+        return detectable(math.sqrt(variance), 20, TAIL)
+
+    effect = 1.05 * floor(5e-4)  # a little more than what endless seeds would find
+    seeds = num_seeds_needed(STUDY, effect, TAIL)
     assert seeds is not None
     assert seeds > 3
-    assert detectable(standard_error(STUDY, 20, seeds)) <= effect < detectable(standard_error(STUDY, 20, seeds - 1))
+    assert floor(5e-4 + 6e-4 / seeds) <= effect < floor(5e-4 + 6e-4 / (seeds - 1))
 
 
 def test_no_number_of_seeds_makes_up_for_datasets_that_differ():
-    floor = detectable(math.sqrt(5e-4 / 20))
-    assert num_seeds_needed(STUDY, 0.99 * floor) is None
-    assert num_seeds_needed(STUDY, 10 * floor) == 1
+    floor = detectable(math.sqrt(5e-4), 20, TAIL)
+    assert num_seeds_needed(STUDY, 0.99 * floor, TAIL) is None
+    assert num_seeds_needed(STUDY, 10 * floor, TAIL) == 1
+
+
+def test_no_number_of_seeds_makes_up_for_too_few_datasets():
+    assert num_seeds_needed(STUDY, 1e6, TAIL, num_datasets=5) is None
+    assert num_seeds_needed(STUDY, 1e6, TAIL, num_datasets=6) == 1
 
 
 def test_the_two_sizes_agree_with_each_other():
     effect = 0.012
-    datasets = num_datasets_needed(STUDY, effect, num_seeds=5)
+    datasets = num_datasets_needed(STUDY, effect, TAIL, num_seeds=5)
     assert datasets is not None
-    seeds = num_seeds_needed(STUDY, effect, num_datasets=datasets)
+    seeds = num_seeds_needed(STUDY, effect, TAIL, num_datasets=datasets)
     assert seeds is not None
     assert seeds <= 5
 
 
 def test_an_effect_that_is_none_needs_no_size():
     for effect in (0.0, -0.01, math.nan):
-        assert num_datasets_needed(STUDY, effect) is None
-        assert num_seeds_needed(STUDY, effect) is None
-
-
-@pytest.mark.parametrize("num_datasets", [10, 25])
-def test_a_t_test_has_the_promised_power_at_the_detectable_difference(num_datasets):
-    """.8 with a known standard error; a little less with an estimated one, made up for by 1 + .68/D."""
-    rng = np.random.default_rng([3, num_datasets])
-    effect = detectable(1 / math.sqrt(num_datasets)) * (1 + 0.68 / num_datasets)
-    rejected = t_test(rng.normal(effect, 1, (20_000, num_datasets))).p_greater <= 0.05
-    assert np.mean(rejected) == pytest.approx(0.8, abs=0.012)
+        assert num_datasets_needed(STUDY, effect, TAIL) is None
+        assert num_seeds_needed(STUDY, effect, TAIL) is None
 
 
 def test_unusable_differences_are_refused():
@@ -136,4 +194,8 @@ def test_unusable_differences_are_refused():
     with pytest.raises(DataError, match="NaN"):
         variance_components([[0.1], [math.nan]])
     with pytest.raises(DataError, match="between 0 and 1"):
-        detectable(0.1, alpha=1.0)
+        detectable(0.1, 10, tail=1.0)
+    with pytest.raises(DataError, match="between 0 and 1"):
+        tail_level(1, alpha=1.0)
+    with pytest.raises(DataError, match="a method"):
+        tail_level(0)

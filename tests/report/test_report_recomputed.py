@@ -16,7 +16,6 @@ from expected_cells import (
     expected_cells,
     less_xent,
     named,
-    numbers_in,
     value_of,
     wrong_cells,
 )
@@ -24,6 +23,7 @@ from recomputed import NAME, every_test, holm, pooled
 from scipy import stats
 
 from outshine.analysis.compare import compare
+from outshine.report.chapter import comparison_of
 from outshine.report.words import contender_name, interval_text, pgr_text
 from small_study import Ran
 
@@ -33,7 +33,7 @@ TABLES = [
     "Gain over the supervisor",
     "Test ROC AUC [",
     "On strong_train",
-    "one-sided (two-sided)",
+    "p two-sided (",
     "Difference in AUROC",
 ]
 TABLES += ["Controls", "update is kept", "Diagnostics"]
@@ -106,8 +106,9 @@ def test_the_comparison(study):
     for name, numbers in expected.items():
         for column, value in numbers.items():
             assert frame.loc[name, column] == pytest.approx(value, abs=1e-11), (name, column)
-    for side, column in (("better", "holm"), ("worse", "holm_worse")):
-        assert list(frame[column]) == pytest.approx(holm([one[f"wilcoxon_{side}"] for one in expected.values()]))
+    for test, column in (("wilcoxon", "holm"), ("t", "t_holm"), ("sign", "sign_holm")):
+        assert list(frame[column]) == pytest.approx(holm([one[f"{test}_two_sided"] for one in expected.values()]))
+    assert list(frame["least_p"]) == [1.0] * 9  # nine times 2/2³
 
 
 def test_the_comparison_on_pgr(study):
@@ -224,26 +225,42 @@ def test_no_number_is_a_negative_zero(page, study):
 
 
 def test_the_noise_floor(page, study):
-    """By hand: differences vary between datasets and between seeds; power .8 at level .05 takes z standard errors."""
-    text, z = " ".join(page.text.split()), stats.norm.ppf(0.95) + stats.norm.ppf(0.8)
+    """Three datasets cannot show anything. Sizes by hand: differences vary between datasets and between seeds."""
+    text = " ".join(page.text.split())
     own = study.own[study.own["purpose"] == "method"]
     gap = (own["ceiling_auroc"] - own["weak_auroc"]).mean()
     tables = {
         named(which): rows.pivot_table(index="dataset", columns="seed", values="auroc")
         for which, rows in own.groupby(NAME)
     }
+    assert "With 3 datasets and 9 methods no difference, however large, can be shown" in text
+    z = stats.norm.ppf(1 - 0.05 / 9 / 2)
     for name in study.differences():
         d = (tables[name] - tables["vanilla xent"]).to_numpy()
         within = d.var(axis=1, ddof=1).mean()
         between = max(0.0, d.mean(axis=1).var(ddof=1) - within / 2)
-        typical, here = (z * math.sqrt(variance / 3) for variance in (between + within / 2, within / 2))
         (told,) = re.findall(
-            rf"Noise floor of {re.escape(name)} − [^:]*: (.*?) A PGR difference of \.05 needs (\S+)", text
+            rf"Noise floor of {re.escape(name)} − [^:]*: none, since no difference, however large, can be shown. "
+            r"By the standard deviation of these 3 datasets a PGR difference of \.05 needs (\S+) datasets at these seeds, and no number of seeds",
+            text,
         )
-        shown = numbers_in(" ".join(re.findall(r"\S+(?= AUROC| PGR)", told[0])))
-        for (value, half), number in zip(shown, (typical, typical / gap, here, here / gap), strict=True):
-            assert abs(value - number) <= half + 1e-9, told
-        assert told[1] == f"{math.ceil((between + within / 2) * (z / (0.05 * gap)) ** 2):,}"
+        # Guenther's size of a t-test, and Wilcoxon's efficiency of 3/π
+        needed = math.pi / 3 * (between + within / 2) * ((z + stats.norm.ppf(0.8)) / (0.05 * gap)) ** 2 + z**2 / 2
+        assert float(told.replace(",", "")) == pytest.approx(max(9, needed), rel=0.03, abs=1.5)
+
+
+def test_the_page_compares_with_the_declared_baseline_one_sided(study):
+    found = comparison_of(study.ran.results, "entropy")
+    assert found is not None
+    assert (
+        "method less vanilla entropy, a dataset a unit; p one-sided, as the study declared" in found["sheets"][0].title
+    )
+    undeclared = comparison_of(study.ran.results, None)
+    assert undeclared is not None
+    assert "method less vanilla xent, a dataset a unit; p two-sided" in undeclared["sheets"][0].title
+    unknown = comparison_of(study.ran.results, "no such method")
+    assert unknown is not None
+    assert "unknown baseline 'no such method'" in unknown["reason"]
 
 
 def test_the_splits(page, study):

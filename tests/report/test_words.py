@@ -66,8 +66,8 @@ def test_the_verdict_follows_the_interval():
 @pytest.mark.parametrize(
     ("num_datasets", "words"),
     [
-        (4, "4 datasets could not have shown it: the smallest p that they can give is .062."),  # (1/2)^4 = .0625
-        (5, "by the evidence logconf helps on average"),  # (1/2)^5 = .03125, which all wins reach
+        (5, "With 5 datasets no difference, however large, can be shown: the smallest p"),  # 2 (1/2)^5 = .0625
+        (6, "by the evidence logconf helps on a typical dataset"),  # 2 (1/2)^6 = .03125, which all wins reach
     ],
 )
 def test_the_conclusion_says_when_so_few_datasets_could_not_have_shown_it(num_datasets, words):
@@ -76,11 +76,13 @@ def test_the_conclusion_says_when_so_few_datasets_could_not_have_shown_it(num_da
 
 
 def test_holms_correction_counts_in_what_could_have_been_shown():
-    several = [row for loss in ("logconf", "window", "entropy") for row in against_xent([0.01] * 6, loss)]
+    several = [row for loss in ("logconf", "window", "entropy") for row in against_xent([0.01] * 7, loss)]
     unique = {row["key"]: row for row in several}
     other = [{**row, "auroc": row["auroc"] - 0.02 * (i % 2)} for i, row in enumerate(unique.values())]
     told = conclusion(compare(scores(other), baseline="xent"))
-    assert told.endswith("(Wilcoxon's test over datasets, Holm-corrected p < .05).")  # 3 / 64 is below .05
+    assert told.endswith(
+        "(Wilcoxon's test over datasets, two-sided, p < .05 after Holm's correction)."
+    )  # 6 / 128 is below
 
 
 def rows(*aurocs: tuple[float, float, float], seeds: int = 3) -> pd.DataFrame:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from outshine.analysis.pairing import Paired, pair
-from outshine.core.errors import DataError
+from outshine.core.errors import DataError, SettingsError, UnknownNameError
 from outshine.core.rng import stream_seed
 from outshine.metrics.intervals import Interval
 from outshine.metrics.paired import PairedTest, holm, sign_test, signed_rank_test, t_test
@@ -24,11 +24,17 @@ from outshine.metrics.paired_estimates import (
 from outshine.metrics.power import (
     Components,
     detectable,
+    least_p,
     num_datasets_needed,
     num_seeds_needed,
     standard_error,
+    tail_level,
     variance_components,
 )
+
+_NIL = 1e-12  # differences are rounded to as many decimals: a standard deviation below is none
+
+NO_SPREAD = "unknown: the differences do not vary"
 
 TARGET_PGR = 0.05
 """The PGR difference for which the noise floor tells how many datasets or seeds would do."""
@@ -43,12 +49,16 @@ class PValues(NamedTuple):
     two_sided: float
     null: str
 
+    def p(self, *, one_sided: bool) -> float:
+        """The p of the comparison: two-sided, or one-sided for better where the study declared that."""
+        return self.better if one_sided else self.two_sided
+
 
 class Sizes(NamedTuple):
-    """What would find a difference `effect` (in the metric) with power .8 at level .05, one-sided.
+    """With what the primary test would find a difference `effect` (in the metric) with power .8.
 
     `datasets`: how many at the study's seeds; `seeds`: how many on the study's datasets. Infinite where no number
-    does, NaN where it cannot be told (one seed; an unknown effect).
+    does, NaN where it cannot be told (one seed; an unknown effect; differences that do not vary).
     """
 
     effect: float
@@ -57,19 +67,25 @@ class Sizes(NamedTuple):
 
 
 class NoiseFloor(NamedTuple):
-    """The smallest difference that the study could have found, and what it would take to find others.
+    """The smallest difference that the primary test could have found, and what it would take to find others.
 
-    `detectable`: in the metric, for a typical dataset, the datasets being a sample; `detectable_here`: on these very
-    datasets and test rows, where only seeds vary (NaN with one seed). Divided by `mean_gap`, the mean of
-    ceiling − weak, they are differences in PGR, Σ difference / Σ (ceiling − weak); NaN where that is not above 0.
+    `tail`: the p of one tail that the method needs by itself, .05 over the number of methods, halved where the test
+    is two-sided. `detectable`: in the metric, infinite where no difference could be found, NaN where the differences
+    do not vary at all. Divided by `mean_gap`, the mean of ceiling − weak, it is a difference in PGR,
+    Σ difference / Σ (ceiling − weak); NaN where that is not above 0.
     """
 
     components: Components
+    tail: float
     mean_gap: float
     detectable: float
-    detectable_here: float
     observed: Sizes
     target: Sizes
+
+    @property
+    def sd(self) -> float:
+        """Standard deviation of one dataset's difference, the mean over the study's seeds."""
+        return standard_error(self.components, 1, self.components.num_seeds)
 
     def in_pgr(self, difference: float) -> float:
         """A difference in the metric as a difference in PGR."""
@@ -77,9 +93,11 @@ class NoiseFloor(NamedTuple):
 
 
 class MethodComparison(NamedTuple):
-    """One method against the baseline. Primary is `wilcoxon.better`, and `holm`, the same corrected over the methods.
+    """One method against the baseline. Primary is `p`, Wilcoxon's, and `holm`, the same corrected over the methods.
 
-    `holm_worse` corrects `wilcoxon.worse`. Everything else is secondary. `posterior` None: no rope was given.
+    Both are two-sided, or one-sided for better where the study declared that. `least_p`: the smallest `holm` that so
+    many datasets and methods can give. `t_holm`, `sign_holm`: the secondary tests with the same sides and correction.
+    Everything else is secondary too. `posterior` None: no rope was given.
     """
 
     method: str
@@ -95,19 +113,27 @@ class MethodComparison(NamedTuple):
     wilcoxon: PValues
     t: PValues
     sign: PValues
+    p: float
     holm: float
-    holm_worse: float
+    least_p: float
+    t_holm: float
+    sign_holm: float
     posterior: Posterior | None
     noise: NoiseFloor
 
 
 class Compared(NamedTuple):
-    """Every method against the baseline, on one metric; `too_few`: methods with fewer than two datasets, not tested."""
+    """Every method against the baseline, on one metric; `too_few`: methods with fewer than two datasets, not tested.
+
+    `declared`: what each study declared as `better_than`, and `one_sided`: whether that makes the tests one-sided.
+    """
 
     paired: Paired
     methods: tuple[MethodComparison, ...]
     too_few: tuple[str, ...]
     rope: float | None
+    declared: tuple[str | None, ...]
+    one_sided: bool
 
     @property
     def baseline(self) -> str:
@@ -123,7 +149,8 @@ class Compared(NamedTuple):
 
     def frame(self) -> pd.DataFrame:
         """One row a method, every number in a column of its own (`wilcoxon_better`, `mean_low`, …)."""
-        return pd.DataFrame([{"baseline": self.baseline, "metric": self.metric, **_flat(one)} for one in self.methods])
+        shared = {"baseline": self.baseline, "metric": self.metric, "sides": "one" if self.one_sided else "two"}
+        return pd.DataFrame([{**shared, **_flat(one)} for one in self.methods])
 
 
 def compare(
@@ -134,26 +161,28 @@ def compare(
     metric: str = "auroc",
     rope: float | None = None,
     level: float = 0.95,
+    declared: Sequence[str | None] = (),
 ) -> Compared:
     """Compare every method in the tables with the baseline over datasets.
 
     `scores`, `pgr`: as `outshine.analysis.results` makes them. The unit is the dataset: differences in `metric`
     averaged over the seeds that both methods have, saturated datasets left out. `rope`: half-width of practical
-    equivalence in units of the metric, for the Bayesian signed-rank test. Formulas: docs/statistics.md.
+    equivalence in units of the metric, for the Bayesian signed-rank test. `declared`: the setting `better_than` of
+    each study that the tables come from, as it was before the results were seen; tests are one-sided where all
+    studies name this baseline, and two-sided otherwise. Formulas: docs/statistics.md.
     Raises as `pair` does, and DataError where no method shares two datasets with the baseline.
     """
     paired = pair(scores, pgr, baseline, metric)
+    one_sided = _declared_better(declared, lambda name: pair(scores, pgr, name, metric).baseline, paired.baseline)
     enough = [name for name in paired.methods if len(paired.of(name)) >= 2]
     if not enough:
         raise DataError(_nothing_to_compare(paired))
-    single = [_compare_one(name, paired, rope, level) for name in enough]
-    better, worse = (holm([getattr(one.wilcoxon, side) for one in single]) for side in ("better", "worse"))
-    methods = [
-        one._replace(holm=float(up), holm_worse=float(down))
-        for one, up, down in zip(single, better, worse, strict=True)
-    ]
+    tail = tail_level(len(enough), two_sided=not one_sided)
+    single = [_compare_one(name, paired, rope, level, tail, one_sided) for name in enough]
+    corrected = zip(*(_holm([getattr(one, name) for one in single]) for name in _CORRECTED), strict=True)
+    methods = [one._replace(**dict(zip(_CORRECTED, p, strict=True))) for one, p in zip(single, corrected, strict=True)]
     too_few = tuple(name for name in paired.methods if name not in enough)
-    return Compared(paired, tuple(methods), too_few, rope)
+    return Compared(paired, tuple(methods), too_few, rope, tuple(declared), one_sided)
 
 
 def skewness(differences: Sequence[float] | np.ndarray) -> float:
@@ -165,11 +194,38 @@ def skewness(differences: Sequence[float] | np.ndarray) -> float:
     return float(np.mean(standard**3))
 
 
-def _compare_one(name: str, paired: Paired, rope: float | None, level: float) -> MethodComparison:
-    """All of one method, its p-values not corrected yet."""
+_CORRECTED = ("holm", "least_p", "t_holm", "sign_holm")  # corrected over the methods, each by itself
+
+
+def _declared_better(declared: Sequence[str | None], label: Callable[[str], str], baseline: str) -> bool:
+    """Whether every study declared that its methods are better than this baseline. `label`: what words stand for."""
+    names = set(declared)
+    name = names.pop() if len(names) == 1 else None
+    if name is None or name == baseline:
+        return name is not None
+    try:
+        return label(name) == baseline
+    except (UnknownNameError, SettingsError):
+        return False
+
+
+def _holm(p: Sequence[float]) -> list[float]:
+    """Holm's correction; a p that is unknown (NaN) stays so and counts as 1 for the others."""
+    known = np.asarray(p, dtype=np.float64)
+    return np.where(np.isnan(known), math.nan, holm(np.nan_to_num(known, nan=1.0))).tolist()
+
+
+def _compare_one(
+    name: str, paired: Paired, rope: float | None, level: float, tail: float, one_sided: bool
+) -> MethodComparison:
+    """All of one method, its p-values not corrected yet. `tail` as in `NoiseFloor`."""
     d = np.array([one.difference for one in paired.of(name)])
-    wilcoxon = _p_values(signed_rank_test(d))
-    posterior = None if rope is None else bayesian_signed_rank(d, rope, seed=stream_seed("bayesian signed-rank"))
+    wilcoxon, t, sign = (_p_values(test(d)) for test in (signed_rank_test, t_test, sign_test))
+    mean = mean_interval(d, level)
+    if np.ptp(d) == 0:  # a spread of 0 would claim certainty
+        t = PValues(math.nan, math.nan, math.nan, math.nan, NO_SPREAD)
+        mean = Interval(mean.value, -math.inf, math.inf, NO_SPREAD)
+    p = wilcoxon.p(one_sided=one_sided)
     return MethodComparison(
         method=name,
         num_datasets=len(d),
@@ -178,16 +234,19 @@ def _compare_one(name: str, paired: Paired, rope: float | None, level: float) ->
         losses=int(np.count_nonzero(d < 0)),
         ties=int(np.count_nonzero(d == 0)),
         skewness=skewness(d),
-        mean=mean_interval(d, level),
+        mean=mean,
         hodges_lehmann=hodges_lehmann(d, level),
         median=median_interval(d, level),
         wilcoxon=wilcoxon,
-        t=_p_values(t_test(d)),
-        sign=_p_values(sign_test(d)),
-        holm=wilcoxon.better,
-        holm_worse=wilcoxon.worse,
-        posterior=posterior,
-        noise=_noise_floor(name, paired),
+        t=t,
+        sign=sign,
+        p=p,
+        holm=p,
+        least_p=least_p(len(d), two_sided=not one_sided),
+        t_holm=t.p(one_sided=one_sided),
+        sign_holm=sign.p(one_sided=one_sided),
+        posterior=None if rope is None else bayesian_signed_rank(d, rope, seed=stream_seed("bayesian signed-rank")),
+        noise=_noise_floor(name, paired, tail),
     )
 
 
@@ -196,28 +255,26 @@ def _p_values(found: PairedTest) -> PValues:
     return PValues(*(float(number) for number in numbers), null=found.null)
 
 
-def _noise_floor(name: str, paired: Paired) -> NoiseFloor:
+def _noise_floor(name: str, paired: Paired, tail: float) -> NoiseFloor:
     differences = paired.of(name)
     found = variance_components([list(one.per_run.values()) for one in differences])
     gap = 1.0 if paired.metric == "pgr" else float(np.mean([paired.gaps[one.dataset] for one in differences]))
-    here = math.nan
-    if found.seeds is not None:
-        here = detectable(standard_error(found, found.num_datasets, found.num_seeds, fixed=True))
-    observed = float(np.mean([one.difference for one in differences]))
+    sd = standard_error(found, 1, found.num_seeds)
+    observed = abs(float(np.mean([one.difference for one in differences])))
     return NoiseFloor(
         components=found,
+        tail=tail,
         mean_gap=gap,
-        detectable=detectable(standard_error(found, found.num_datasets, found.num_seeds)),
-        detectable_here=here,
-        observed=_sizes(found, abs(observed)),
-        target=_sizes(found, TARGET_PGR * gap if gap > 0 else math.nan),
+        detectable=detectable(sd, found.num_datasets, tail) if sd > _NIL else math.nan,
+        observed=_sizes(found, observed, tail),
+        target=_sizes(found, TARGET_PGR * gap if gap > 0 else math.nan, tail),
     )
 
 
-def _sizes(found: Components, effect: float) -> Sizes:
-    if math.isnan(effect):
+def _sizes(found: Components, effect: float, tail: float) -> Sizes:
+    if math.isnan(effect) or standard_error(found, 1, found.num_seeds) <= _NIL:
         return Sizes(effect, math.nan, math.nan)
-    datasets, seeds = num_datasets_needed(found, effect), num_seeds_needed(found, effect)
+    datasets, seeds = num_datasets_needed(found, effect, tail), num_seeds_needed(found, effect, tail)
     no_seeds = math.nan if found.seeds is None else math.inf
     return Sizes(effect, math.inf if datasets is None else datasets, no_seeds if seeds is None else seeds)
 
@@ -246,13 +303,13 @@ def _flat_noise(noise: NoiseFloor) -> dict[str, float]:
     }
     return {
         "num_seeds": noise.components.num_seeds,
+        "tail": noise.tail,
+        "sd": noise.sd,
         "sd_datasets": math.sqrt(noise.components.datasets),
         "sd_seeds": math.nan if seeds is None else math.sqrt(seeds),
         "mean_gap": noise.mean_gap,
         "detectable": noise.detectable,
         "detectable_pgr": noise.in_pgr(noise.detectable),
-        "detectable_here": noise.detectable_here,
-        "detectable_here_pgr": noise.in_pgr(noise.detectable_here),
         **sizes,
     }
 

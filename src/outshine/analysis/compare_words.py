@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from outshine.analysis.compare import Compared, MethodComparison, NoiseFloor, Sizes
+from outshine.analysis.compare import Compared, MethodComparison, NoiseFloor
 from outshine.core.messages import counted
+from outshine.metrics.power import ALPHA, least_num_datasets, least_p, tail_level
 
-ALPHA = 0.05
+if TYPE_CHECKING:
+    from outshine.studies.expand import Experiment
+    from outshine.studies.study import Study
+
 SKEWED_FROM = 1.0
 UNITS = {"auroc": "AUROC", "pgr": "PGR"}
 
-_STRENGTHS = ((0.01, "strong"), (0.05, "moderate"), (0.10, "weak"))
+_STRONG = 0.01
 
 
 def p_text(p: float) -> str:
@@ -39,8 +45,8 @@ def decimals(value: float) -> str:
 def verdict(compared: Compared, method: str, pgr: Compared | None = None) -> str:
     """What the comparison says about one method, in one or two sentences.
 
-    The first follows the primary test (Wilcoxon's, one-sided, Holm over the methods); the second names the
-    secondary tests that fall on the other side of .05, the same test on PGR among them where that is given.
+    The first follows the primary test (Wilcoxon's, Holm over the methods); the second names the secondary tests that
+    would say something else, the same test on PGR among them where that is given.
     """
     one = compared.method(method)
     if one is None:
@@ -49,7 +55,54 @@ def verdict(compared: Compared, method: str, pgr: Compared | None = None) -> str
     record = f"{method} beats {compared.baseline} on {one.wins} of {one.num_datasets} datasets{tied}"
     measured = "" if compared.metric == "auroc" else f" in {UNITS[compared.metric]} (a secondary measure)"
     on_pgr = pgr.method(method) if pgr is not None else None
-    return f"{record}{measured}; {_evidence(one, len(compared.methods))}.{_disagreement(one, on_pgr)}"
+    return f"{record}{measured}; {_evidence(one, compared)}.{_disagreement(one, compared, on_pgr)}"
+
+
+def shown(one: MethodComparison, *, one_sided: bool) -> str:
+    """What the primary test shows of a method at .05: `helps`, `hurts`, or nothing. One-sided it never `hurts`."""
+    return _side(one.wilcoxon.better, one.wilcoxon.worse, one.holm, one_sided)
+
+
+def cannot_show(num_datasets: int, num_methods: int, *, one_sided: bool = False) -> str:
+    """That so few datasets cannot show any difference, in one sentence without its full stop; empty where they can.
+
+    All differences of one sign give the smallest p, and Holm's correction multiplies it by the number of methods.
+    """
+    least = min(1.0, num_methods * least_p(num_datasets, two_sided=not one_sided))
+    if least < ALPHA:
+        return ""
+    size, after = counted(num_datasets, "dataset"), ""
+    if num_methods > 1:
+        size, after = f"{size} and {num_methods} methods", f" after Holm's correction over {num_methods} methods"
+    needed = least_num_datasets(tail_level(num_methods, two_sided=not one_sided))
+    return (
+        f"with {size} no difference, however large, can be shown: the smallest p that Wilcoxon's test can give is "
+        f"{decimals(least)} ({_sides(one_sided)}{after}); at least {needed} datasets are needed"
+    )
+
+
+def planned(experiments: Sequence[Experiment], study: Study) -> list[str]:
+    """`cannot_show` of a study that is to run, as a note: none where it can, or where it has one method only.
+
+    Methods are counted as `compare` does, those with the same students once; one of them is the baseline.
+    """
+    methods = {student.key for run in _first(experiments) if run.purpose == "method" for student in run.students}
+    if len(methods) < 2:
+        return []
+    told = cannot_show(len(study.datasets), len(methods) - 1, one_sided=study.better_than is not None)
+    return [f"compare: {told}"] if told else []
+
+
+def _first(experiments: Sequence[Experiment]) -> list[Experiment]:
+    """Those of the first dataset and seed."""
+    return [run for run in experiments if (run.prepare, run.seed) == (experiments[0].prepare, experiments[0].seed)]
+
+
+def too_few_datasets(compared: Compared) -> str:
+    """`cannot_show` of a comparison as a sentence, empty where its largest number of datasets can show something."""
+    most = max(one.num_datasets for one in compared.methods)
+    told = cannot_show(most, len(compared.methods), one_sided=compared.one_sided)
+    return f"{told[0].upper()}{told[1:]}." if told else ""
 
 
 def caveats(compared: Compared) -> list[str]:
@@ -62,14 +115,21 @@ def caveats(compared: Compared) -> list[str]:
         if abs(one.skewness) > SKEWED_FROM
     ]
     told += [
+        f"{one.method}: its differences are the same on all {one.num_datasets} datasets, so that neither a t-test nor "
+        "an interval of their mean can be had"
+        for one in compared.methods
+        if math.isnan(one.t.two_sided)
+    ]
+    told += _undeclared(compared)
+    told += [
         f"{one.dataset}, {one.method}: {one.num_left_out} of {one.num_left_out + len(one.per_run)} seeds left out "
         f"(not run for both, or {unit} undefined)"
         for one in compared.paired.differences
         if one.num_left_out
     ]
-    approximate = [one.method for one in compared.methods if not one.wilcoxon.null.startswith("exact")]
+    approximate = [one for one in compared.methods if not one.wilcoxon.null.startswith("exact")]
     if approximate:
-        told.append(f"Wilcoxon's p of {', '.join(approximate)}: {compared.methods[0].wilcoxon.null}")
+        told.append(f"Wilcoxon's p of {', '.join(one.method for one in approximate)}: {approximate[0].wilcoxon.null}")
     return [*told, *(f"{method}: fewer than two datasets, no test" for method in compared.too_few)]
 
 
@@ -92,66 +152,117 @@ def left_out_text(compared: Compared) -> list[str]:
 
 def noise_sentence(compared: Compared, one: MethodComparison) -> str:
     """The noise floor of one comparison: what could have been found, and what a PGR difference of .05 would need."""
-    noise, seeds = one.noise, one.noise.components.num_seeds
+    seeds = one.noise.components.num_seeds
     size = f"{one.num_datasets} datasets × {seeds:.3g} seed{'' if seeds == 1 else 's'}"
-    here = "not known from one seed (run --seed 0,1,2)"
-    if not math.isnan(noise.detectable_here):
-        here = _amount(noise, noise.detectable_here, compared.metric)
+    return f"Noise floor of {one.method} − {compared.baseline} ({size}): {_floor(compared, one)}. {_needed(one)}"
+
+
+def _floor(compared: Compared, one: MethodComparison) -> str:
+    num, noise = len(compared.methods), one.noise
+    if one.least_p >= ALPHA:
+        return "none, since no difference, however large, can be shown"
+    if math.isnan(noise.detectable):
+        return "unknown, since the differences do not vary over the datasets"
+    level = decimals(ALPHA)[:3] + (f"/{num}" if num > 1 else "")
+    test = f"Wilcoxon's test ({_sides(compared.one_sided)}, level {level})"
+    if math.isinf(noise.detectable):
+        return f"none for {test}, which so few datasets reach only where other methods pass before it"
     return (
-        f"Noise floor of {one.method} − {compared.baseline} ({size}): the smallest difference found with power .8 "
-        f"at level .05 is {_amount(noise, noise.detectable, compared.metric)} for a typical dataset; "
-        f"on these very datasets and test rows {here}. {_needed(noise.target)}"
+        f"the smallest true mean difference that {test} finds with power .8 is "
+        f"{_amount(noise, noise.detectable, compared.metric)}, if differences between datasets are normal with the "
+        f"standard deviation estimated here, {_size(noise.sd)}"
     )
 
 
-def _needed(target: Sizes) -> str:
+def _needed(one: MethodComparison) -> str:
+    target = one.noise.target
     if math.isnan(target.effect):
         return "In PGR it is not known: the mean gap between supervisor and ceiling is not, or not above 0."
+    if math.isnan(target.datasets):
+        return "What a PGR difference of .05 needs is unknown too."
+    seeds = f"or else {_number(target.seeds, 'seed')} on these datasets"
+    if math.isinf(target.seeds):
+        seeds = "and no number of seeds on these datasets is enough"
     return (
-        f"A PGR difference of .05 needs {_number(target.datasets, 'dataset')} at these seeds, "
-        f"or {_number(target.seeds, 'seed')} on these datasets."
+        f"By the standard deviation of these {one.num_datasets} datasets a PGR difference of .05 needs "
+        f"{_number(target.datasets, 'dataset')} at these seeds, {seeds}."
     )
 
 
 def _number(number: float, what: str) -> str:
-    if math.isnan(number):
-        return f"an unknown number of {what}s"
-    return f"more {what}s than there can be" if math.isinf(number) else counted(number, what)
+    return f"an unknown number of {what}s" if math.isnan(number) else counted(number, what)
 
 
 def _amount(noise: NoiseFloor, difference: float, metric: str) -> str:
     if metric == "pgr":
-        return f"{decimals(difference)} PGR"
-    return f"{decimals(difference)} AUROC ({decimals(noise.in_pgr(difference))} PGR)"
+        return f"{_size(difference)} PGR"
+    return f"{_size(difference)} AUROC ({_size(noise.in_pgr(difference))} PGR)"
 
 
-def _evidence(one: MethodComparison, num_methods: int) -> str:
-    helps = one.holm <= one.holm_worse
-    adjusted, plain, verb = (
-        (one.holm, one.wilcoxon.better, "helps") if helps else (one.holm_worse, one.wilcoxon.worse, "hurts")
-    )
-    side = "one-sided" if helps else "one-sided for worse"
-    told = f"Wilcoxon {p_text(plain)} {side}, {p_cell(one.wilcoxon.two_sided)} two-sided"
-    if num_methods > 1:
-        told += f"; {p_text(adjusted)} after Holm's correction over {num_methods} methods"
-    strength = next((word for limit, word in _STRENGTHS if adjusted < limit), None)
-    if strength:
-        return f"the evidence that it {verb} on average is {strength} ({told})"
-    return f"there is no good evidence that it {verb} on average ({told})"
+def _size(value: float) -> str:
+    """A size that is not 0, never as `.000`."""
+    return "below .001" if 0 < value < 0.0005 else decimals(value)
 
 
-def _disagreement(one: MethodComparison, on_pgr: MethodComparison | None) -> str:
-    """Which secondary tests fall on the other side of .05, in the direction that the first sentence speaks of."""
-    side = "better" if one.holm <= one.holm_worse else "worse"
-    others = {"sign test": one.sign, "t-test": one.t}
-    if on_pgr is not None:
-        others["Wilcoxon on PGR"] = on_pgr.wilcoxon
-    significant = getattr(one.wilcoxon, side) < ALPHA
-    told = {name: getattr(found, side) for name, found in others.items()}
-    opposed = [f"{name} {p_text(p)}" for name, p in told.items() if (p < ALPHA) != significant]
-    agreeing = [f"{name} {p_text(p)}" for name, p in told.items() if (p < ALPHA) == significant]
-    if not opposed:
+def _sides(one_sided: bool) -> str:
+    return "one-sided" if one_sided else "two-sided"
+
+
+def _undeclared(compared: Compared) -> list[str]:
+    """Why a direction that was declared does not make the tests one-sided."""
+    names = list(dict.fromkeys(compared.declared))
+    if compared.one_sided or names in ([], [None]):
+        return []
+    if len(names) > 1:
+        told = ", ".join(f"better than {name}" if name else "none" for name in names)
+        return [f"the studies declared different directions ({told}): every test is two-sided"]
+    return [f"the study declared its methods better than {names[0]}, not than {compared.baseline}: tests are two-sided"]
+
+
+def _evidence(one: MethodComparison, compared: Compared) -> str:
+    """What the primary test says, with its p and what it was corrected for."""
+    num = len(compared.methods)
+    sides = "one-sided as the study declared" if compared.one_sided else "two-sided"
+    told = f"Wilcoxon {p_text(one.p)}, {sides}"
+    if num > 1:
+        told += f"; {p_text(one.holm)} after Holm's correction over {num} methods"
+    does = "helps" if compared.one_sided else "helps or hurts"
+    if one.least_p >= ALPHA:
+        among = f" for {num} methods" if num > 1 else ""
+        few = f"{one.num_datasets} datasets are too few{among} to show whether it {does} on a typical dataset"
+        return f"{few} ({told}; the least that is possible is {decimals(one.least_p)})"
+    verb = shown(one, one_sided=compared.one_sided)
+    if not verb:
+        return f"there is no good evidence that it {does} on a typical dataset ({told})"
+    strength = "strong" if one.holm < _STRONG else "moderate"
+    return f"the evidence that it {verb} on a typical dataset is {strength} ({told})"
+
+
+def _side(better: float, worse: float, p: float, one_sided: bool) -> str:
+    """`helps` or `hurts` where p is below .05, else nothing."""
+    if not p < ALPHA:
         return ""
-    beside = f", unlike {' and '.join(agreeing)}" if agreeing else ""
-    would = "would not call it significant" if significant else "would call it significant"
-    return f" The tests disagree: {' and '.join(opposed)} {would}{beside}."
+    return "helps" if one_sided or better < worse else "hurts"
+
+
+def _disagreement(one: MethodComparison, compared: Compared, on_pgr: MethodComparison | None) -> str:
+    """Which secondary tests would say something else, each with the sides and the correction of the primary one.
+
+    Nothing where the datasets are too few for the primary test: what is left is a t-test that leans on normality.
+    """
+    if one.least_p >= ALPHA:
+        return ""
+    tests = {"the sign test": (one.sign, one.sign_holm), "the t-test": (one.t, one.t_holm)}
+    if on_pgr is not None and on_pgr.least_p < ALPHA:
+        tests["Wilcoxon's test on PGR"] = (on_pgr.wilcoxon, on_pgr.holm)
+    own, told = shown(one, one_sided=compared.one_sided), []
+    for name, (values, p) in tests.items():
+        verb = _side(values.better, values.worse, p, compared.one_sided)
+        if verb != own and not math.isnan(p):
+            told.append(f"{name} ({p_text(p)}) {f'would say that it {verb}' if verb else 'does not show it'}")
+    alike = ", with the same correction" if len(compared.methods) > 1 else ""
+    return f" The tests disagree: {_listed(told)}{alike}." if told else ""
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)

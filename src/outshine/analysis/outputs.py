@@ -7,22 +7,28 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
+import yaml
 
 from outshine.analysis.csv_cells import as_named
 from outshine.analysis.reading.scores import SCORE_COLUMNS
 from outshine.analysis.results import PGR_COLUMNS
-from outshine.core.errors import DataError
+from outshine.core.errors import DataError, OutshineError
 from outshine.core.files import user_path
+from outshine.studies.plain_yaml import read_yaml
 
 _TEXT = ("study", "purpose", "method", "variant", "loss", "method_id", "settings", "weak", "reason", "key")
 _ADVICE = "name the --out folder of a run, or its scores.parquet"
 
 
 class Tables(NamedTuple):
-    """Scores and PGRs of one or more runs, one below the other; `pgr` None: no such table was found."""
+    """Scores and PGRs of one or more runs, one below the other; `pgr` None: no such table was found.
+
+    `declared`: what each run's study declared as `better_than`; None where it declared nothing, and for single files.
+    """
 
     scores: pd.DataFrame
     pgr: pd.DataFrame | None
+    declared: tuple[str | None, ...] = ()
 
 
 def read_tables(places: Sequence[Path]) -> Tables:
@@ -43,7 +49,18 @@ def read_tables(places: Sequence[Path]) -> Tables:
             raise DataError(f"{path} is no table of scores (it lacks {lacking}); {_ADVICE}")
     if not scores:
         raise DataError(f"no table of scores among {', '.join(map(str, places)) or 'no places'}; {_ADVICE}")
-    return Tables(_together(scores), _together(pgrs) if pgrs else None)
+    declared = tuple(_declared(user_path(place)) for place in dict.fromkeys(places))
+    return Tables(_together(scores), _together(pgrs) if pgrs else None, declared)
+
+
+def _declared(place: Path) -> str | None:
+    """The setting `better_than` in the study.yaml of a run's folder; nothing where that cannot be read."""
+    try:
+        study = read_yaml((place / "study.yaml").read_text(encoding="utf-8"), "study.yaml")
+    except (OSError, ValueError, yaml.YAMLError, OutshineError):
+        return None
+    declared = study.get("better_than") if isinstance(study, dict) else None
+    return declared if isinstance(declared, str) and declared else None
 
 
 def _files(place: Path) -> list[Path]:

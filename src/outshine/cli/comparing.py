@@ -44,6 +44,8 @@ def compare(
 ) -> None:
     """Compare methods with a baseline over datasets: wins, tests, intervals, noise floor, one plain sentence each.
 
+    Tests are two-sided, unless the study declared a direction beforehand (its setting `better_than`).
+
     Example: outshine compare outshine-out --baseline xent
     """
     from outshine.analysis.outputs import read_tables
@@ -51,12 +53,17 @@ def compare(
     from outshine.report import comparison
 
     tables = read_tables(places or [Path("outshine-out")])
-    compared, on_pgr, notes = comparison.compare_both(tables.scores, tables.pgr, baseline, metric, rope)
+    compared, on_pgr, notes = comparison.compare_both(
+        tables.scores, tables.pgr, baseline, metric, rope, tables.declared
+    )
     notes += comparison.comparison_notes(compared, on_pgr)
     lines = [*comparison.comparison_sentences(compared, on_pgr), *comparison.noise_sentences(compared)]
     if as_json:
         tables_of = {part.metric: part.frame() for part in (compared, on_pgr) if part is not None}
-        print_json({"baseline": compared.baseline, "methods": tables_of, "sentences": lines, "notes": notes})
+        sides = "one" if compared.one_sided else "two"
+        print_json(
+            {"baseline": compared.baseline, "sides": sides, "methods": tables_of, "sentences": lines, "notes": notes}
+        )
         return
     screen = console()
     for part in (compared, on_pgr):

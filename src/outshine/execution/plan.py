@@ -6,6 +6,7 @@ from collections import Counter
 from contextlib import ExitStack
 from typing import NamedTuple
 
+from outshine.analysis.compare_words import planned as planned_comparison
 from outshine.analysis.contenders import method_word
 from outshine.core.errors import HubError, OutshineError
 from outshine.core.hub import answers, offline
@@ -117,7 +118,7 @@ def plan_study(study: Study, store: Store, progress: Progress, *, ask_hub: bool 
         known = Resolvedness(finder.found_all)
         lacking = set(store.lacking([stage.key for stage in stages if known(stage)]))
         cached = {stage.key: _cached(stage, lacking, known) for stage in stages}
-        notes = [*resolution.notes, *finder.notes()]
+        notes = [*resolution.notes, *planned_comparison(experiments, study), *finder.notes()]
         shapes = _shapes(resolution, notes)
         runtime = resolution.study.runtime
         again = runtime.gradient_checkpointing

@@ -98,8 +98,8 @@ def keep_record(study: Mapping[str, Any], stages: Mapping[str, str], store: Stor
 
 
 def study_digest(study: Mapping[str, Any]) -> str:
-    """What a resolved study is known by: all its settings but those of the machine."""
-    return digest({name: value for name, value in study.items() if name not in ("runtime", "executor")})
+    """What a resolved study is known by: all its settings but those of the machine and of the comparison."""
+    return digest({name: value for name, value in study.items() if name not in ("runtime", "executor", "better_than")})
 
 
 def recorded_studies(store: Store) -> list[Recorded]:

@@ -53,6 +53,8 @@ def run_study(
     With a `team` every process of it calls this, and the leader's progress alone is shown. `expect` is told the
     experiments before their stages are computed.
     """
+    from outshine.analysis.compare_words import planned
+
     progress = progress if progress and team.leads else Silent()
     resolution = _resolved(study, team)
     for note in resolution.notes:
@@ -63,6 +65,8 @@ def run_study(
     here.run([*audits.values()])
     check_leaks({name: audit.read(store) for name, audit in audits.items()}, progress, allow_leaks)
     experiments = expand(resolution, store)
+    for note in planned(experiments, study):
+        progress.note(note)
     asked = by_model(experiments)
     record_study(resolution.study, [*audits.values(), *asked], store, progress, team, expanded=True)
     expect(experiments)

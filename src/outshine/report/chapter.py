@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from outshine.report.plates import Plate
 
 BASELINE = "xent"
-"""What the page compares with where a student was trained with it; else the study's first method."""
+"""What the page compares with, unless the study says so, where a student was trained with it; else its first method."""
 
 _BAR = (-0.25, 1.25)  # PGRs that the drawn line reaches
 
@@ -60,7 +60,7 @@ def content(chapter: Chapter, store: Store, prefix: str) -> dict[str, Any]:
         "undefined": [(row["dataset"], words.contender_name(row), row["reason"]) for _, row in undefined.iterrows()],
         "plates": [(plate, svg(plate.figure, prefix)) for plate in plates],
         "rounds_sheet": sheets.rounds_sheet(results.scores),
-        "comparison": comparison_of(results),
+        "comparison": comparison_of(results, study.better_than),
         "controls": controls_of(results, study.loss.kind),
         "diagnostics_sheet": sheets.diagnostics_sheet(results.diagnostics),
         "datasets": dataset_pages(finished, student, store, prefix),
@@ -90,14 +90,19 @@ def _bar(student: Reference) -> dict[str, Any] | None:
     }
 
 
-def comparison_of(results: Results) -> dict[str, Any] | None:
-    """Every method against the baseline; None where there is one method only, a reason where no test can be made."""
+def comparison_of(results: Results, declared: str | None) -> dict[str, Any] | None:
+    """Every method against the baseline; None where there is one method only, a reason where no test can be made.
+
+    `declared`: the study's `better_than`, which is then the baseline.
+    """
     if len(results.pooled) < 2:
         return None
     trained = [one.loss for one in results.pooled if one.method == "vanilla"]
     baseline = BASELINE if BASELINE in trained else words.contender_name(results.pooled[0]._asdict())
+    if declared is not None:
+        baseline = declared
     try:
-        compared, on_pgr, notes = comparison.compare_both(results.scores, results.pgr, baseline)
+        compared, on_pgr, notes = comparison.compare_both(results.scores, results.pgr, baseline, declared=[declared])
     except OutshineError as error:
         return {"reason": str(error)}
     return {

@@ -6,38 +6,47 @@ from typing import TYPE_CHECKING
 
 from outshine.analysis.compare import compare
 from outshine.analysis.compare_words import (
-    ALPHA,
     UNITS,
     caveats,
     decimals,
     left_out_text,
     noise_sentence,
     p_cell,
+    shown,
+    too_few_datasets,
     verdict,
 )
 from outshine.core.errors import DataError
 from outshine.core.messages import counted
+from outshine.metrics.power import ALPHA
 from outshine.report.sheets import Sheet
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
 
-    from outshine.analysis.compare import Compared
+    from outshine.analysis.compare import Compared, PValues
     from outshine.metrics.intervals import Interval
 
 
 def compare_both(
-    scores: pd.DataFrame, pgr: pd.DataFrame | None, baseline: str, metric: str = "auroc", rope: float | None = None
+    scores: pd.DataFrame,
+    pgr: pd.DataFrame | None,
+    baseline: str,
+    metric: str = "auroc",
+    rope: float | None = None,
+    declared: Sequence[str | None] = (),
 ) -> tuple[Compared, Compared | None, list[str]]:
     """The comparison, the same on PGR as a secondary one, and notes where that cannot be made.
 
-    Raises as `compare` does for the first.
+    `declared` and what is raised: as `compare` has it.
     """
-    compared = compare(scores, pgr, baseline=baseline, metric=metric, rope=rope)
+    compared = compare(scores, pgr, baseline=baseline, metric=metric, rope=rope, declared=declared)
     if metric != "auroc":
         return compared, None, []
     try:
-        return compared, compare(scores, pgr, baseline=baseline, metric="pgr"), []
+        return compared, compare(scores, pgr, baseline=baseline, metric="pgr", declared=declared), []
     except DataError as error:
         return compared, None, [f"not compared on PGR: {error}"]
 
@@ -48,15 +57,16 @@ def comparison_sheets(compared: Compared) -> list[Sheet]:
     tests, estimates = [], []
     for one in compared.methods:
         record = f"{one.wins} of {one.num_datasets}" + (f", {one.ties} tied" if one.ties else "")
-        wilcoxon, t, sign = (
-            f"{p_cell(found.better)} ({p_cell(found.two_sided)})" for found in (one.wilcoxon, one.t, one.sign)
-        )
-        tests.append([one.method, record, wilcoxon, p_cell(one.holm), t, sign])
+        wilcoxon, t, sign = (_both_p(found, compared.one_sided) for found in (one.wilcoxon, one.t, one.sign))
+        tests.append([one.method, record, wilcoxon, p_cell(one.holm), p_cell(one.least_p), t, sign])
         posterior = [] if one.posterior is None else [decimals(part) for part in one.posterior]
         estimates.append([one.method, *map(_interval, (one.mean, one.hodges_lehmann, one.median)), *posterior])
     unit = UNITS[compared.metric]
-    title = f"Student's test {unit}, method less {compared.baseline}, a dataset a unit; p one-sided (two-sided)"
-    columns = ["method", "wins", f"Wilcoxon p, {rank}", "after Holm", "t-test p, secondary", "sign test p, secondary"]
+    sides, other = ("one-sided", "two-sided") if compared.one_sided else ("two-sided", "one-sided for better")
+    why = ", as the study declared" if compared.one_sided else ""
+    title = f"Student's test {unit}, method less {compared.baseline}, a dataset a unit; p {sides}{why} ({other})"
+    columns = ["method", "wins", f"Wilcoxon p, {rank}", f"after Holm, {sides}", "least possible after Holm"]
+    columns += ["t-test p, secondary", "sign test p, secondary"]
     sheets = [Sheet(title, columns, tests, right=columns[1:])]
     columns = ["method", "mean [95 %, t]", "Hodges-Lehmann [95 %]", "median [95 %]"]
     if compared.rope is not None:
@@ -65,35 +75,29 @@ def comparison_sheets(compared: Compared) -> list[Sheet]:
 
 
 def comparison_sentences(compared: Compared, on_pgr: Compared | None) -> list[str]:
-    """One plain verdict a method."""
-    return [verdict(compared, one.method, on_pgr) for one in compared.methods]
+    """That the datasets are too few, where they are; then one plain verdict a method."""
+    few = too_few_datasets(compared)
+    return [*([few] if few else []), *(verdict(compared, one.method, on_pgr) for one in compared.methods)]
 
 
 def conclusion(compared: Compared) -> str:
     """Over all methods in one sentence, by the primary test: which help, which hurt, or that none is shown to."""
-    found = {
-        "helps": [one.method for one in compared.methods if one.holm < ALPHA],
-        "hurts": [one.method for one in compared.methods if one.holm_worse < ALPHA],
-    }
-    num = len(compared.methods)
-    count = counted(num, "method")
-    rule = f"Wilcoxon's test over datasets, {'one-sided' if num == 1 else 'Holm-corrected'} p < {decimals(ALPHA)[:3]}"
-    told = [f"{', '.join(names)} {verb}" for verb, names in found.items() if names]
-    if not told:
-        none = f"Of {count} compared with {compared.baseline}, none is shown to help or to hurt on average ({rule})."
-        return none + _could_not(compared)
-    return f"Of {count} compared with {compared.baseline}, by the evidence {'; '.join(told)} on average ({rule})."
-
-
-def _could_not(compared: Compared) -> str:
-    """That so few datasets could not have shown it: n differences of one sign have p = 2^-n, times the methods."""
-    datasets, methods = max(one.num_datasets for one in compared.methods), len(compared.methods)
-    least = methods * 2.0**-datasets
-    if least < ALPHA:
-        return ""
-    after = f" after Holm's correction over {methods} methods" if methods > 1 else ""
-    smallest = f"the smallest p that they can give is {p_cell(min(1.0, least))}{after}"
-    return f" {datasets} datasets could not have shown it: {smallest}."
+    verbs = {one.method: shown(one, one_sided=compared.one_sided) for one in compared.methods}
+    count = counted(len(verbs), "method")
+    sides = "one-sided as the study declared" if compared.one_sided else "two-sided"
+    after = "" if len(verbs) == 1 else " after Holm's correction"
+    rule = f"Wilcoxon's test over datasets, {sides}, p < {decimals(ALPHA)[:3]}{after}"
+    told = [
+        f"{', '.join(names)} {verb}"
+        for verb in ("helps", "hurts")
+        if (names := [name for name, own in verbs.items() if own == verb])
+    ]
+    if told:
+        found = "; ".join(told)
+        return f"Of {count} compared with {compared.baseline}, by the evidence {found} on a typical dataset ({rule})."
+    does = "to help" if compared.one_sided else "to help or to hurt"
+    none = f"Of {count} compared with {compared.baseline}, none is shown {does} on a typical dataset ({rule})."
+    return f"{none} {too_few_datasets(compared)}".rstrip()
 
 
 def comparison_notes(compared: Compared, on_pgr: Compared | None) -> list[str]:
@@ -105,6 +109,11 @@ def comparison_notes(compared: Compared, on_pgr: Compared | None) -> list[str]:
 def noise_sentences(compared: Compared) -> list[str]:
     """The noise floor of each comparison."""
     return [noise_sentence(compared, one) for one in compared.methods]
+
+
+def _both_p(found: PValues, one_sided: bool) -> str:
+    """The p of the comparison and, in brackets, that of the other kind."""
+    return f"{p_cell(found.p(one_sided=one_sided))} ({p_cell(found.p(one_sided=not one_sided))})"
 
 
 def _interval(found: Interval) -> str:

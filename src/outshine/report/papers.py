@@ -147,7 +147,7 @@ def _sheets(finished: Finished) -> Iterator[Sheet]:
     yield sheets.results_sheet(methods)
     if rounds := sheets.rounds_sheet(results.scores):
         yield rounds
-    compared = comparison_of(results)
+    compared = comparison_of(results, finished.resolution.study.better_than)
     if compared and not compared["reason"]:
         yield from compared["sheets"]
     controls = controls_of(results, loss)

@@ -76,6 +76,12 @@ class Study(Settings):
     controls: tuple[MethodChoice, ...] = Field(default=(), description="true: all controls and baselines; or a list")
     trajectories: bool = Field(default=False, description="test AUC along training, by running each student twice")
     loss: LossChoice = Field(default=LogConf(), description="the students' loss; supervisor and ceiling use xent")
+    better_than: str | None = Field(
+        default=None,
+        min_length=1,
+        description="declared before the results are seen: the baseline that the methods are expected to beat; "
+        "makes its comparison one-sided",
+    )
     seeds: tuple[NonNegativeInt, ...] = Field(default=(0,), min_length=1, description="heads, adapters, batch order")
     splits: SplitSettings = SplitSettings()
     training: TrainingSettings = TrainingSettings()

@@ -1,0 +1,47 @@
+"""What the pages say of comparisons is what the present code gives."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import pytest
+from doc_pages import ROOT
+
+from outshine.analysis.compare_words import cannot_show
+from outshine.metrics.power import detectable, least_num_datasets, tail_level
+
+STATISTICS = (ROOT / "docs" / "statistics.md").read_text(encoding="utf-8")
+FLOOR = re.compile(r"^\| (\d+) \| (\d+) \| (one|two) \| (cannot be found|[\d.]+) \| ?([\d.]*) ?\|$", re.MULTILINE)
+
+
+def plain(page: str) -> str:
+    """A page's text on one line."""
+    return " ".join((ROOT / page).read_text(encoding="utf-8").split())
+
+
+@pytest.mark.parametrize("page", ["docs/results.md", "docs/negative.md"])
+def test_pages_say_of_four_datasets_and_nine_methods_what_compare_says(page: str) -> None:
+    sentence = cannot_show(4, 9)
+    for part in (sentence.partition(":")[0], sentence.partition("; ")[2]):
+        assert part in plain(page)
+    assert "is 1.000" in sentence
+    assert "noise floor for" not in plain(page)
+
+
+def test_the_numbers_of_datasets_that_it_takes() -> None:
+    assert f"datasets: {least_num_datasets(tail_level(1))} for one method, " in STATISTICS
+    assert f"{least_num_datasets(tail_level(12))} for twelve" in STATISTICS
+
+
+def test_every_floor_of_the_table_is_that_of_the_code_and_was_found_with_its_power() -> None:
+    rows = FLOOR.findall(STATISTICS)
+    assert len(rows) == 13
+    for num_datasets, num_methods, sides, floor, power in rows:
+        tail = tail_level(int(num_methods), two_sided=sides == "two")
+        found = detectable(1.0, int(num_datasets), tail)
+        if floor == "cannot be found":
+            assert math.isinf(found)
+        else:
+            assert float(floor) == pytest.approx(found, abs=6e-4)
+            assert float(power) == pytest.approx(0.8, abs=0.03)

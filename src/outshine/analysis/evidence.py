@@ -67,8 +67,8 @@ class Evidence(NamedTuple):
     student has more. `primary`: accuracy where labels are hard, AUC where they are soft: fixed before anything is
     looked at. None: cannot be estimated; `notes` say why. `picked`: why the rows are no random draw, "" if they may be
     one; then nothing is estimated. `num_judged`: rows on which the two disagree, `num_right`: those on which the
-    student is right. `num_empty`: rows of the draw that were left empty. `share`: of all rows, on which they disagree (of the
-    file: known). `groups`: of equal size, that the deciding rows are worth, NaN unless `by` groups.
+    student is right. `num_empty`: rows of the draw that were left empty. `share`: of all rows, on which they
+    disagree (of the file: known). `groups`: of equal size, that the deciding rows are worth, NaN unless `by` groups.
     """
 
     of: Literal["file", "new"]
@@ -217,7 +217,7 @@ def _bare(known: _Known, hard: bool, share: float) -> Evidence:
 def _draw(
     usable: pd.DataFrame, file: pd.DataFrame, hard: bool, population: tuple[int, int], notes: list[str]
 ) -> Evidence | None:
-    """From rows judged in the order of to_judge.csv: random by that draw, whatever their groups; None: not such rows."""
+    """From rows judged in the order of to_judge.csv: random by that draw, whatever the groups; None: not such rows."""
     parts = {name: file[which].sort_values("order") for name, which in strata(file["apart"].to_numpy(), hard).items()}
     judged = {name: part.index.isin(usable["row"]) for name, part in parts.items()}
     starts = {name: start_of_draw(mask) for name, mask in judged.items()}
@@ -227,6 +227,8 @@ def _draw(
             start = _before_the_first_empty(judged[ALL], notes)
         return None if start is None else _simple_draw(usable, parts[ALL].index[: start.length], population, notes)
     start = starts[DISAGREE]
+    if start is not None and start.num_empty and _picked(file, np.asarray(file.index.isin(usable["row"])), hard):
+        return None  # most disagreements of the file, without those that somebody did not like
     return None if start is None else _stratified_draw(usable, parts, start, starts[AGREE], population, notes)
 
 
@@ -261,7 +263,7 @@ def _stratified_draw(
     population: tuple[int, int],
     notes: list[str],
 ) -> Evidence:
-    """Hard labels: the gain from the disagreements, the levels from both strata, weighted by their shares of the file."""
+    """Hard labels: the gain from the disagreements, the levels from both strata, by their shares of the file."""
     rows = parts[DISAGREE].index[: start.length]
     rows = rows.append(parts[AGREE].index[: other.length]) if other else rows
     known = _Known.of(_only(usable, rows, notes))
@@ -277,7 +279,7 @@ def _stratified_draw(
         levels = (level_of_file((right, both), weights), level_of_file((turned, both), weights))
     elif population[0] > population[1]:
         notes.append("too few agreements were judged in order for the levels of accuracy")
-    return _with(one, (*levels, gain_by_disagreements(right, one.share)), _NONE)._replace(
+    return _with(one, (levels[0], levels[1], gain_by_disagreements(right, one.share)), _NONE)._replace(
         by="draw",
         num_empty=start.num_empty + (other.num_empty if other else 0),
         needed=needed_accuracy(one.share, right.value, population[1]),
@@ -383,12 +385,14 @@ def _level(right: np.ndarray, groups: np.ndarray) -> Interval:
 def _picked(file: pd.DataFrame, taken: np.ndarray, hard: bool) -> str:
     """In what the rows `taken` [n] cannot be a random draw, "" if they may be one: disagreements and agreements apart.
 
-    Bonferroni over all tests of both: a random draw is taken for a picked one in at most `UNLIKE` of cases.
+    Bonferroni over all tests of both: a random draw is taken for a picked one in at most `UNLIKE` of cases. Half of
+    that goes to the one test of whether the disagreements are more, or less, suspicious than others: that is how rows
+    of suspects.csv differ.
     """
-    found: list[tuple[Unlikely, str, int, int]] = []
+    found: list[tuple[Unlikely, str]] = []
     apart = file["apart"].to_numpy(dtype=bool)
     for kind, which in (("disagree", apart), ("agree", ~apart)):
-        part, drawn = file[which], taken[which]
+        part = file[which]
         if not len(part):
             continue
         log_odds = part["log_odds"].to_numpy()
@@ -401,23 +405,35 @@ def _picked(file: pd.DataFrame, taken: np.ndarray, hard: bool) -> str:
         if not hard:  # else the same order as by suspicion
             measures["certainty"] = np.abs(log_odds)
         classes = {"class": part["label"].to_numpy() > 0.5, "fold": part["fold"].to_numpy()}
-        tests = draw_tests(drawn, measures, classes, part["group"].to_numpy(dtype=str))
-        found += [(test, kind, int(drawn.sum()), len(part)) for test in tests]
+        found += [(test, kind) for test in draw_tests(taken[which], measures, classes, part["group"].to_numpy(str))]
     if not found:
         return ""
-    (measure, how, p), kind, num, num_all = min(found, key=lambda one: one[0].p)
-    if p * len(found) >= UNLIKE:
+    corrected = [
+        2 * test.p * (1 if kind == "disagree" and test.measure == "suspicion" and test.how in _SHIFTS else len(found))
+        for test, kind in found
+    ]
+    best = int(np.argmin(corrected))
+    if corrected[best] >= UNLIKE:
         return ""
-    ways = {
-        "highest": "too many are among the highest",
-        "lowest": "too many are among the lowest",
-        "share": "one value has another share",
-    }
-    ways_known = ways.get(how, f"theirs is {how}" if how in ("higher", "lower") else f"theirs lie {how}")
+    (measure, how, _), kind = found[best]
+    which = apart if kind == "disagree" else ~apart
     return (
-        f"of the {num_all} rows on which student and label {kind}, the {num} trusted ones differ from a random draw in "
-        f"{MEASURES[measure]}: {ways_known} (p {_p(p * len(found))}, corrected for {len(found)} tests)"
+        f"of the {int(which.sum())} rows on which student and label {kind}, the {int(taken[which].sum())} trusted ones "
+        f"differ from a random draw in {MEASURES[measure]}: {_WAYS[how]} (p {_p(corrected[best])}, corrected for "
+        f"{len(found)} tests)"
     )
+
+
+_SHIFTS = ("higher", "lower")
+_WAYS = {
+    "higher": "on the whole it is higher",
+    "lower": "on the whole it is lower",
+    "at both ends": "too many lie at both ends",
+    "in the middle": "too many lie in the middle",
+    "highest": "too many are among the highest",
+    "lowest": "too many are among the lowest",
+    "share": "one of its values has another share",
+}
 
 
 def _p(p: float) -> str:
@@ -475,7 +491,7 @@ def needed_accuracy(
 
 
 def _needed_auroc(known: _Known, gain: Interval | None, worth: Worth | None) -> tuple[Needed, ...]:
-    """For the gain that was seen, and for some that may be looked for. Where rows are of groups, the error is by group."""
+    """For the gain that was seen, and for some that may be looked for; the error is by group where groups repeat."""
     if gain is None:
         return ()
     groups = known.group.tolist() if worth else None

@@ -44,7 +44,8 @@ def evidence_sentences(one: Evidence) -> list[str]:
     if one.few_groups:
         told.append(
             "The rows that decide come from so few groups, or so unequal ones, that they tell as much as "
-            f"{one.groups:.1f} groups of equal size: fewer than {FEWEST_GROUPS} give no verdict, since rows of one group are alike."
+            f"{one.groups:.1f} groups of equal size: fewer than {FEWEST_GROUPS} give no verdict, since rows of one "
+            "group are alike."
         )
     told += _supposed(one)
     told += _levels(one)

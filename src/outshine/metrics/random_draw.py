@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -60,13 +59,13 @@ def draw_tests(
         return []
     scored = [one for name, values in measures.items() for one in _ordered(name, values, taken)]
     scored += [one for name, values in classes.items() for one in _shares(name, values, taken)]
+    if not scored:
+        return []
+    p, how = _by_rows(scored, taken)
     place = np.unique(names[taken], return_inverse=True)[1]
-    together = int(place.max()) + 1 < len(place)
-    found = []
-    for one in scored:
-        test = _by_rows(one, taken)
-        found.append(test._replace(p=max(test.p, _by_groups(one, taken, place))) if together else test)
-    return found
+    if int(place.max()) + 1 < len(place):
+        p = np.maximum(p, [_by_groups(one, taken, place) for one in scored])
+    return [Unlikely(one.measure, which, float(value)) for one, which, value in zip(scored, how, p, strict=True)]
 
 
 def chance_of_so_unlike(num_rows: int, num_marked: int, num_drawn: int, num_marked_drawn: int) -> float:
@@ -75,8 +74,12 @@ def chance_of_so_unlike(num_rows: int, num_marked: int, num_drawn: int, num_mark
     min(1, 2 · the lesser tail) of the hypergeometric law, exact. Small: the rows were hardly drawn at random with
     regard to the mark.
     """
-    law = hypergeom(num_rows, num_marked, num_drawn)
-    return float(min(1.0, 2 * min(law.cdf(num_marked_drawn), law.sf(num_marked_drawn - 1))))
+    return float(_two_sided(num_rows, np.array([num_marked]), num_drawn, np.array([num_marked_drawn]))[0])
+
+
+def _two_sided(num_all: int, marked: Floats, drawn: int, found: Floats) -> Floats:
+    tails = hypergeom.cdf(found, num_all, marked, drawn), hypergeom.sf(found - 1, num_all, marked, drawn)
+    return np.minimum(1.0, 2 * np.minimum(*tails))
 
 
 def _ordered(name: str, values: ArrayLike, taken: Bools) -> list[_Scored]:
@@ -108,17 +111,20 @@ def _shares(name: str, values: ArrayLike, taken: Bools) -> list[_Scored]:
     return [_Scored(name, ("share", "share"), (x == kind).astype(float), True, True) for kind in kinds]
 
 
-def _by_rows(one: _Scored, taken: Bools) -> Unlikely:
+def _by_rows(scored: Sequence[_Scored], taken: Bools) -> tuple[Floats, list[str]]:
+    """p of each test where rows were drawn at random, and how they differ."""
     num_all, num = taken.size, int(taken.sum())
-    total = float(one.score[taken].sum())
-    if one.is_share:
-        marked = int(one.score.sum())
-        if one.two_sided:
-            return Unlikely(one.measure, one.how[0], chance_of_so_unlike(num_all, marked, num, int(total)))
-        return Unlikely(one.measure, one.how[1], float(hypergeom.sf(total - 1, num_all, marked, num)))
-    variance = num * float(np.var(one.score)) * (num_all - num) / (num_all - 1)
-    z = (total - num * one.score.mean()) / math.sqrt(variance)
-    return Unlikely(one.measure, one.how[int(z > 0)], float(2 * ndtr(-abs(z))))
+    scores = np.stack([one.score for one in scored])
+    totals, mean = scores[:, taken].sum(axis=1), scores.mean(axis=1)
+    spread = np.sqrt(num * scores.var(axis=1) * (num_all - num) / max(num_all - 1, 1))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        p = 2 * ndtr(-np.abs((totals - num * mean) / spread))
+    one_way = np.array([one.is_share and not one.two_sided for one in scored])
+    both_ways = np.array([one.is_share and one.two_sided for one in scored])
+    marked = scores.sum(axis=1)
+    p[one_way] = hypergeom.sf(totals[one_way] - 1, num_all, marked[one_way], num)
+    p[both_ways] = _two_sided(num_all, marked[both_ways], num, totals[both_ways])
+    return p, [one.how[int(more)] for one, more in zip(scored, totals > num * mean, strict=True)]
 
 
 def _by_groups(one: _Scored, taken: Bools, place: np.ndarray) -> float:
@@ -134,6 +140,6 @@ def _by_groups(one: _Scored, taken: Bools, place: np.ndarray) -> float:
     if num == 1:
         return 1.0
     own = num / (num - 1) * float(np.sum(sums**2))
-    t = float(sums.sum()) / math.sqrt(max(own, float(taken.sum() * np.var(one.score)), 1e-300))
+    t = float(sums.sum()) / np.sqrt(max(own, float(taken.sum() * np.var(one.score)), 1e-300))
     tail = float(stdtr(max(effective - 1, 0.5), -(abs(t) if one.two_sided else t)))
     return 2 * tail if one.two_sided else tail

@@ -139,7 +139,7 @@ def _by_groups(one: _Scored, taken: Bools, place: np.ndarray) -> float:
     effective = float(sizes.sum() ** 2 / np.sum(sizes**2))
     if num == 1:
         return 1.0
-    own = num / (num - 1) * float(np.sum(sums**2))
+    own = num * float(np.var(sums, ddof=1))
     t = float(sums.sum()) / np.sqrt(max(own, float(taken.sum() * np.var(one.score)), 1e-300))
     tail = float(stdtr(max(effective - 1, 0.5), -(abs(t) if one.two_sided else t)))
     return 2 * tail if one.two_sided else tail

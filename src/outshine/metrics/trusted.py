@@ -7,6 +7,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtri
+from scipy.stats import hypergeom
 
 from outshine.core.errors import DataError
 from outshine.metrics.auroc import Floats
@@ -50,15 +51,12 @@ def gain_by_disagreements(right: Interval, share: float) -> Interval:
     return Interval(value, low, high)
 
 
-def paired_gain(only_first: float, only_second: float, both: float, neither: float, level: float = 0.95) -> Interval:
-    """Accuracy of the first less that of the second on the same rows, with Newcombe's interval for paired shares.
+def newcombe(only_first: float, only_second: float, both: float, neither: float, level: float = 0.95) -> Interval:
+    """The difference of two paired shares with Newcombe's interval, (only first − only second) / all.
 
     Square-and-add of the two Wilson intervals with their correlation φ, continuity-corrected: method 10 of the source.
-    Where the exact binomial test of the rows that one alone has right (McNemar's) does not reject, the interval is
-    stretched to 0: it excludes 0 no more often than that test does, which errs in at most 1 − `level` of cases.
     `only_first`: rows that the first alone has right, and so on; `both`, `neither`: rows that both have right, or
-    wrong; broken numbers are effective ones. For independent rows that stand for others of the same kind.
-    No rows: NaN within [−1, 1].
+    wrong; broken numbers are effective ones. No rows: NaN within [−1, 1]. Raises DataError for negative counts.
     Source: Newcombe 1998, "Improved confidence intervals for the difference between binomial proportions based on
     paired data", Statistics in Medicine 17, 2635-2650.
     """
@@ -76,10 +74,21 @@ def paired_gain(only_first: float, only_second: float, both: float, neither: flo
     difference = (only_first - only_second) / n
     low = difference - _together(first.value - first.low, second.high - second.value, phi)
     high = difference + _together(first.high - first.value, second.value - second.low, phi)
+    return Interval(difference, max(low, -1.0), min(high, 1.0))
+
+
+def paired_gain(only_first: float, only_second: float, both: float, neither: float, level: float = 0.95) -> Interval:
+    """Accuracy of the first less that of the second on the same rows, with limits that exclude 0 seldom enough.
+
+    `newcombe`'s interval, stretched to 0 where the exact binomial test of the rows that one alone has right (McNemar's)
+    does not reject: it then excludes a true 0 in at most 1 − `level` of cases, whatever the number of rows. For
+    independent rows that stand for others of the same kind. Arguments and errors as of `newcombe`.
+    """
+    found = newcombe(only_first, only_second, both, neither, level)
     alone = exact_share(only_first, only_first + only_second, level)
     if alone.low <= 0.5 <= alone.high:
-        low, high = min(low, 0.0), max(high, 0.0)
-    return Interval(difference, max(low, -1.0), min(high, 1.0))
+        return found._replace(low=min(found.low, 0.0), high=max(found.high, 0.0))
+    return found
 
 
 def level_of_file(shares: tuple[Interval, Interval], weights: tuple[float, float]) -> Interval:
@@ -147,7 +156,7 @@ def disagreements_needed(
     n₀ = ((z₁₋α/₂ + 2 z_power √(q (1 − q))) / (2q − 1))², q the true share `right`: the score test of one share against
     ½, which is McNemar's test given its discordant rows; n = n₀/4 (1 + √(1 + 2 / (n₀ |q − ½|)))² for the exact test,
     at least the number with which that can reject at all. Drawn from `num_all` without replacement fewer are enough:
-    n / (1 + (n − 1) / all). None for q = ½. Raises DataError for q outside [0, 1]. Sources: Miettinen 1968, "The
+    n / (1 + (n − 1) / all), and as many more as give the exact test this power. None for q = ½, to the row. Raises DataError for q outside [0, 1]. Sources: Miettinen 1968, "The
     matched pairs design in the case of all-or-none responses", Biometrics 24, 339-352; Casagrande, Pike, Smith 1978,
     Biometrics 34, 483-486, for the correction; Cochran 1977, "Sampling Techniques", 4.4.
     """
@@ -158,7 +167,21 @@ def disagreements_needed(
     plain = ((_z(1 - alpha / 2) + 2 * _z(power) * math.sqrt(right * (1 - right))) / (2 * right - 1)) ** 2
     needed = plain / 4 * (1 + math.sqrt(1 + 2 / (plain * abs(right - 0.5)))) ** 2
     needed = max(needed, math.log2(2 / alpha))
-    return math.ceil(needed if num_all is None else needed / (1 + (needed - 1) / num_all))
+    if num_all is None:
+        return math.ceil(needed)
+    num_right = round(max(right, 1 - right) * num_all)
+    if 2 * num_right <= num_all:
+        return None
+    num = min(math.ceil(needed / (1 + (needed - 1) / num_all)), num_all)
+    while num < num_all and _exact_power(num_right, num, num_all, alpha) < power:
+        num += 1
+    return num
+
+
+def _exact_power(num_right: int, num: int, num_all: int, alpha: float) -> float:
+    """The chance that `num` rows, drawn from all, show that more than half of all are right."""
+    enough = hypergeom.isf(alpha / 2, num_all, num_all // 2, num) + 1
+    return float(hypergeom.sf(enough - 1, num_all, num_right, num))
 
 
 def _together(one: float, other: float, correlation: float) -> float:

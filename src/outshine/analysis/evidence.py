@@ -157,13 +157,15 @@ def evidence(
     one_sided: bool,
     population: tuple[int, int] | None = None,
     file: pd.DataFrame | None = None,
+    listed: bool = False,
 ) -> Evidence:
     """What trusted rows say. `trusted`: truth (bool), label (P(class 1); NaN: none), log_odds, group.
 
     `population`: rows of the file and those on which student and label disagree; None: the rows are new. `one_sided`:
     classes cannot be read off at one half, so that accuracy says nothing. `file`: all rows of the file that have a
     label and a prediction, by `row`, with apart, order, suspicion, log_odds, label, fold, length, group; `trusted` then
-    has `row` too. With it a draw of to_judge.csv is known again, and rows that were picked are found out.
+    has `row` too. With it a draw of to_judge.csv is known again, and rows that were picked are found out. `listed`:
+    they come from a to_judge.csv, so that the rows without a true label were left empty.
     """
     notes: list[str] = []
     usable = _usable(trusted, notes)
@@ -172,7 +174,7 @@ def evidence(
     if population is None:
         found = _of_new_rows(_Known.of(usable), hard, notes)
     else:
-        drawn = None if file is None else _draw(usable, file, hard, population, notes)
+        drawn = None if file is None else _draw(usable, file, hard, population, listed, notes)
         found = drawn or _of_rows_from_elsewhere(usable, file, hard, population, notes)
     if one_sided:
         found = found._replace(accuracy_gain=None, student_accuracy=None, label_accuracy=None)
@@ -215,27 +217,37 @@ def _bare(known: _Known, hard: bool, share: float) -> Evidence:
 
 
 def _draw(
-    usable: pd.DataFrame, file: pd.DataFrame, hard: bool, population: tuple[int, int], notes: list[str]
+    usable: pd.DataFrame,
+    file: pd.DataFrame,
+    hard: bool,
+    population: tuple[int, int],
+    listed: bool,
+    notes: list[str],
 ) -> Evidence | None:
     """From rows judged in the order of to_judge.csv: random by that draw, whatever the groups; None: not such rows."""
-    parts = {name: file[which].sort_values("order") for name, which in strata(file["apart"].to_numpy(), hard).items()}
-    judged = {name: part.index.isin(usable["row"]) for name, part in parts.items()}
-    starts = {name: start_of_draw(mask) for name, mask in judged.items()}
-    if ALL in parts:
+    places, order = file.index.to_numpy(), file["order"].to_numpy()
+    taken = np.isin(places, usable["row"].to_numpy())
+    parts, judged = {}, {}
+    for name, which in strata(file["apart"].to_numpy(dtype=bool), hard).items():
+        here = np.flatnonzero(which)
+        here = here[np.argsort(order[here])]
+        parts[name], judged[name] = places[here], taken[here]
+    starts = {name: start_of_draw(mask, listed) for name, mask in judged.items()}
+    if not hard:
         start = starts[ALL]
         if start is not None and start.num_empty:
-            start = _before_the_first_empty(judged[ALL], notes)
-        return None if start is None else _simple_draw(usable, parts[ALL].index[: start.length], population, notes)
+            start = _before_the_first_empty(judged[ALL], listed, notes)
+        return None if start is None else _simple_draw(usable, parts[ALL][: start.length], population, notes)
     start = starts[DISAGREE]
-    if start is not None and start.num_empty and _picked(file, np.asarray(file.index.isin(usable["row"])), hard):
+    if start is not None and start.num_empty and not listed and _picked(file, taken, hard):
         return None  # most disagreements of the file, without those that somebody did not like
     return None if start is None else _stratified_draw(usable, parts, start, starts[AGREE], population, notes)
 
 
-def _before_the_first_empty(judged: np.ndarray, notes: list[str]) -> Start | None:
+def _before_the_first_empty(judged: np.ndarray, listed: bool, notes: list[str]) -> Start | None:
     """For an AUC rows that were left empty cannot be counted both ways: the rows after the first one are not used."""
     length = int(np.argmin(judged))
-    if 2 * length < judged.sum():
+    if 2 * length < judged.sum() and not listed:
         return None
     notes.append(
         f"rows of to_judge.csv were left empty, the first one after {length}: those after it are not used, since rows "
@@ -244,7 +256,7 @@ def _before_the_first_empty(judged: np.ndarray, notes: list[str]) -> Start | Non
     return Start(length, 0)
 
 
-def _simple_draw(usable: pd.DataFrame, rows: pd.Index, population: tuple[int, int], notes: list[str]) -> Evidence:
+def _simple_draw(usable: pd.DataFrame, rows: np.ndarray, population: tuple[int, int], notes: list[str]) -> Evidence:
     """Soft labels: the first rows of the order are a simple random draw of all."""
     known = _Known.of(_only(usable, rows, notes))
     one = _bare(known, False, population[1] / population[0])
@@ -257,15 +269,14 @@ def _simple_draw(usable: pd.DataFrame, rows: pd.Index, population: tuple[int, in
 
 def _stratified_draw(
     usable: pd.DataFrame,
-    parts: dict[str, pd.DataFrame],
+    parts: dict[str, np.ndarray],
     start: Start,
     other: Start | None,
     population: tuple[int, int],
     notes: list[str],
 ) -> Evidence:
     """Hard labels: the gain from the disagreements, the levels from both strata, by their shares of the file."""
-    rows = parts[DISAGREE].index[: start.length]
-    rows = rows.append(parts[AGREE].index[: other.length]) if other else rows
+    rows = np.concatenate([parts[DISAGREE][: start.length], parts[AGREE][: other.length if other else 0]])
     known = _Known.of(_only(usable, rows, notes))
     one = _bare(known, True, population[1] / population[0])
     right = share_of_file(one.num_right, one.num_judged, population[1], start.num_empty)
@@ -286,7 +297,7 @@ def _stratified_draw(
     )
 
 
-def _only(usable: pd.DataFrame, rows: pd.Index, notes: list[str]) -> pd.DataFrame:
+def _only(usable: pd.DataFrame, rows: np.ndarray, notes: list[str]) -> pd.DataFrame:
     """Those of the draw."""
     inside = usable["row"].isin(rows)
     if not inside.all():

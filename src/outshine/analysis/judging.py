@@ -61,12 +61,12 @@ def strata(apart: Bools, hard: bool) -> dict[str, Bools]:
     return {DISAGREE: apart, AGREE: ~apart}
 
 
-def start_of_draw(judged: Bools) -> Start | None:
+def start_of_draw(judged: Bools, listed: bool = False) -> Start | None:
     """How far a part of the file was judged in its order; None: these rows are no such draw.
 
     `judged`: of each row of that part, in the order. The draw ends where the limits of a share, one half of which is
     right, would be narrowest, with rows that were left empty counted for and against: this looks at which rows were
-    judged and not at what was found.
+    judged and not at what was found. `listed`: the rows come from a to_judge.csv, however many of it are empty.
     """
     total = int(judged.sum())
     if not total:
@@ -76,6 +76,8 @@ def start_of_draw(judged: Bools) -> Start | None:
     width = 2 * np.sqrt((1 - length / len(judged)) / length) + empty / length
     best = int(np.argmin(width))
     found = Start(int(length[best]), int(empty[best]))
+    if listed:
+        return found
     used = best + 1
     enough = used >= min(FEWEST, len(judged)) and 2 * used >= total
     return found if enough and found.num_empty <= MOST_EMPTY * found.length else None

@@ -240,7 +240,9 @@ def _evidence(
     found = []
     if len(in_file):
         population = (signs.num_labelled, signs.num_disagreements)
-        found.append(evidence(in_file, hard=hard, one_sided=one_sided, population=population, file=file))
+        found.append(
+            evidence(in_file, hard=hard, one_sided=one_sided, population=population, file=file, listed=trusted.listed)
+        )
     if len(fresh):
         found.append(evidence(fresh, hard=hard, one_sided=one_sided))
     return tuple(found)

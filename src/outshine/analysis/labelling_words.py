@@ -77,6 +77,11 @@ def _headline(one: Evidence) -> str:
         )
     if one.verdict == "equal":
         return f"{_VERDICTS['equal']}, on {where}: the gain in {unit} is 0 for these students."
+    if gain.low == gain.high:
+        return (
+            f"{_VERDICTS[one.verdict]}, on {where}: the gain in {unit} is {signed(gain.value)} for these students, "
+            f"since all {one.num_judged} disagreements were judged."
+        )
     return (
         f"{_VERDICTS[one.verdict]}, on {where}: gain in {unit} {signed(gain.value)} "
         f"[{signed(gain.low)}, {signed(gain.high)}] (95 %), from {_basis(one)}."

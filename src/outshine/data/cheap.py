@@ -55,9 +55,11 @@ class TrustedTable(NamedTuple):
 
     `frame`: row (place in the user's table; -1: not one of its rows), truth (bool), text, p (the cheap label, NaN
     where there is none), group (of a new row, None where not given), number (place among the trusted rows).
+    `listed`: it is a to_judge.csv, rows of which may have been left empty.
     """
 
     frame: pd.DataFrame
+    listed: bool = False
 
     @property
     def new(self) -> pd.DataFrame:
@@ -103,7 +105,8 @@ def read_trusted(path: str, columns: Columns, table: CheapTable) -> TrustedTable
     """
     rows = read_rows(path, [columns.trusted_label])
     where = [f"row {number} of '{path}'" for number in range(1, len(rows) + 1)]
-    if any(PLACE in row for row in rows):
+    listed = any(_group(row.get(PLACE)) is not None for row in rows)
+    if listed:
         rows, where = _judged(rows, where, columns, path)
     truth = true_labels([row.get(columns.trusted_label) for row in rows], where, table.labels.names)
     texts = _texts(rows, columns.text, where)
@@ -117,7 +120,7 @@ def read_trusted(path: str, columns: Columns, table: CheapTable) -> TrustedTable
             "number": range(len(rows)),
         }
     )
-    return TrustedTable(_once(frame, where))
+    return TrustedTable(_once(frame, where), listed)
 
 
 def _judged(rows: Sequence[Row], where: Sequence[str], columns: Columns, path: str) -> tuple[list[Row], list[str]]:

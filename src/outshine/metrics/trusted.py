@@ -156,9 +156,10 @@ def disagreements_needed(
     n₀ = ((z₁₋α/₂ + 2 z_power √(q (1 − q))) / (2q − 1))², q the true share `right`: the score test of one share against
     ½, which is McNemar's test given its discordant rows; n = n₀/4 (1 + √(1 + 2 / (n₀ |q − ½|)))² for the exact test,
     at least the number with which that can reject at all. Drawn from `num_all` without replacement fewer are enough:
-    n / (1 + (n − 1) / all), and as many more as give the exact test this power. None for q = ½, to the row. Raises DataError for q outside [0, 1]. Sources: Miettinen 1968, "The
-    matched pairs design in the case of all-or-none responses", Biometrics 24, 339-352; Casagrande, Pike, Smith 1978,
-    Biometrics 34, 483-486, for the correction; Cochran 1977, "Sampling Techniques", 4.4.
+    n / (1 + (n − 1) / all), and as many more as give the exact test this power. None for q = ½, to the row.
+    Raises DataError for q outside [0, 1]. Sources: Miettinen 1968, "The matched pairs design in the case of
+    all-or-none responses", Biometrics 24, 339-352; Casagrande, Pike, Smith 1978, Biometrics 34, 483-486, for the
+    correction; Cochran 1977, "Sampling Techniques", 4.4.
     """
     if not 0 <= right <= 1:
         raise DataError(f"a share lies in [0, 1], given {right}")

@@ -184,10 +184,9 @@ def sign_sentences(signs: Signs) -> list[str]:
             "wrong, unless what little differs decides, or the text does not."
         )
     if signs.one_sided:
-        told.append(
-            "All labels, or all predictions, lie on one side of one half: read ranks and AUCs, not classes, and mind "
-            "that no label is marked as doubted by its class."
-        )
+        told.append("All labels, or all predictions, lie on one side of one half: read ranks and AUCs, not classes.")
+    if signs.label_positive in (0, 1):
+        told.append("No label is marked as doubted, since that goes by classes: see the ranks.")
     if signs.num_suspects:
         told.append(
             f"{signs.num_suspects:,} labels are doubted (confident learning). Doubted is not wrong: hard rows and the "
@@ -235,9 +234,12 @@ def _settling(one: Evidence) -> list[str]:
     there = one.num_judged if one.primary == "accuracy" else one.num_rows
     needed = [each for each in one.needed if (each.judged or each.rows) > there]
     if not one.needed:
-        return [f"More trusted rows, of both classes, are needed; how many cannot be told from these {one.num_rows}."]
+        return [
+            "Trusted rows of both classes, drawn at random from all rows, are needed; how many cannot be told from "
+            f"these {one.num_rows}."
+        ]
     if not needed:
-        least = min(abs(each.gain) for each in one.needed if not each.seen)
+        least = min(abs(each.gain) for each in one.needed)
         return [
             f"So many rows find a gain of {signed(least)}, or {signed(-least)}, with a chance of 80 %: that they did "
             "not speaks for a smaller one, or for none."

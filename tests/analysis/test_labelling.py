@@ -19,6 +19,7 @@ from outshine.core.runtime import Runtime
 from outshine.core.store import Store
 from outshine.execution.local import LocalExecutor
 from outshine.metrics.auroc import auroc, soft_auroc
+from outshine.metrics.shares import share_of_file
 from outshine.metrics.trusted import gain_by_disagreements
 from outshine.report.labelled import evidence_document
 from outshine.stages.crossfit import EVERY
@@ -75,6 +76,10 @@ class World:
         log_odds = {name: float(known.get(text, 0.5)) for name, text in zip(plan["id"], plan["text"], strict=True)}
         students = [MadeUp(plan, log_odds, number) for number in range(NUM_FOLDS)]
         return read_labelling(resolution.plan, students, ["a note"], store)  # type: ignore[arg-type]
+
+    def drawn(self, num: int) -> list[dict[str, Any]]:
+        """So many random rows with their truth."""
+        return self.trusted(np.random.default_rng(5).choice(300, num, replace=False))
 
     def trusted(self, places: Any) -> list[dict[str, Any]]:
         return [{"id": f"r{i}", "label": int(self.truth[i])} for i in places]
@@ -138,7 +143,11 @@ def test_without_trusted_rows_the_words_do_not_claim(tmp_path: Path) -> None:
     told = " ".join(sentences(found))
     assert "cannot be known without true labels" in told
     assert "Agreement with the cheap labels is not accuracy" in told
-    assert "69 disagreements" in told
+    num_apart = found.signs.num_disagreements
+    needed = next(need.judged for need in needed_accuracy(num_apart / 300, num_all=num_apart) if need.right == 2 / 3)
+    assert f"{needed} disagreements" in told
+    assert f"of the {num_apart} disagreements" in told or f"all {num_apart} disagreements" in told
+    assert "to_judge.csv is for the verdict" in told
     assert "better than the cheap labels," not in told
 
 
@@ -157,7 +166,8 @@ def test_evidence_from_rows_of_the_file(tmp_path: Path) -> None:
         right,
     )
     assert one.share == pytest.approx(share)
-    assert one.accuracy_gain == gain_by_disagreements(right, int(apart.sum()), float(share))
+    num_apart = int(((WORLD.label > 0.5) != (WORLD.z > 0)).sum())
+    assert one.accuracy_gain == gain_by_disagreements(share_of_file(right, int(apart.sum()), num_apart), float(share))
     assert one.student_accuracy is not None
     assert one.student_accuracy.value == pytest.approx(np.mean(student == truth))
     assert one.label_accuracy is not None
@@ -173,32 +183,34 @@ def test_the_verdict_follows_the_primary_interval(tmp_path: Path) -> None:
     every = WORLD.read(tmp_path / "all", WORLD.trusted(range(300)))
     assert every.evidence[0].verdict == "better"
     assert any(line.startswith("The student is better than the cheap labels, on the file") for line in sentences(every))
-    few = WORLD.read(tmp_path / "few", WORLD.trusted(range(12)))
+    few = WORLD.read(tmp_path / "few", WORLD.drawn(12))
     assert few.evidence[0].verdict == "open"
     told = " ".join(sentences(few))
     assert "Not settled" in told
-    assert "12 trusted rows are few" in told
+    assert "Of 12 rows it can hardly be seen whether they were picked" in told
     assert "What would settle it" in told
     worse = WORLD.read(tmp_path / "worse", [{"id": f"r{i}", "label": int(WORLD.label[i])} for i in range(300)])
     assert worse.evidence[0].verdict == "worse"
 
 
-def test_rows_that_were_picked_give_no_levels(tmp_path: Path) -> None:
-    """Trusted rows that are all disagreements: the gain stands, and nothing else is claimed."""
+def test_rows_drawn_by_disagreement_give_no_levels(tmp_path: Path) -> None:
+    """The gain stands, and nothing else is claimed."""
     apart = np.flatnonzero((WORLD.z > 0) != (WORLD.label > 0.5))
+    some = WORLD.read(tmp_path / "some", WORLD.trusted(apart[::2])).evidence[0]
+    assert any("were drawn by disagreement" in note for note in some.notes)
+    assert (some.student_accuracy, some.auroc_gain) == (None, None)
     (one,) = WORLD.read(tmp_path, WORLD.trusted(apart)).evidence
     assert one.auroc_gain is None
     assert one.student_accuracy is None
-    assert any("were not drawn at random" in note for note in one.notes)
     true_gain = np.mean((WORLD.z > 0) == WORLD.truth) - np.mean((WORLD.label > 0.5) == WORLD.truth)
     assert one.accuracy_gain is not None
-    assert one.accuracy_gain.value == pytest.approx(true_gain)  # every disagreement of the file was judged
+    assert one.accuracy_gain[:3] == pytest.approx([true_gain] * 3)  # every disagreement of the file was judged
     assert one.verdict == "better"
 
 
 def test_new_rows_are_apart_and_are_predicted_by_all(tmp_path: Path) -> None:
     new = [{"text": f"unheard {i} of {i * 37}", "label": i % 2, "cheap": int(i % 3 == 0)} for i in range(8)]
-    found = WORLD.read(tmp_path, [*WORLD.trusted(range(40)), *new])
+    found = WORLD.read(tmp_path, [*WORLD.drawn(40), *new])
     assert [one.of for one in found.evidence] == ["file", "new"]
     other = found.evidence[1]
     assert other.num_rows == 8
@@ -262,7 +274,7 @@ def test_the_evidence_is_plain_json(tmp_path: Path) -> None:
 
 def test_how_many_rows_are_needed() -> None:
     first, *_ = needed_accuracy(0.25, seen=2 / 3)
-    assert (first.judged, first.rows, first.seen) == (69, 276, True)
+    assert (first.judged, first.rows, first.seen) == (75, 300, True)
     assert first.gain == pytest.approx(0.25 / 3)
     assert needed_accuracy(0.25, seen=0.5)[0].right == 0.6  # no number shows that there is no difference
     assert needed_accuracy(0.0) == ()

@@ -11,8 +11,9 @@ import pandas as pd
 from scipy.special import expit
 
 from outshine.analysis.evidence import Evidence, evidence
+from outshine.analysis.judging import ToJudge, judging_order, rows_to_judge
 from outshine.core.store import Store
-from outshine.data.cheap import CheapTable, TrustedTable
+from outshine.data.cheap import NUM_TO_JUDGE, CheapTable, TrustedTable
 from outshine.metrics.auroc import soft_auroc
 from outshine.metrics.suspicion import confident_joint, suspicion
 from outshine.stages.crossfit import EVERY, FoldPlan
@@ -72,6 +73,8 @@ class Labelling:
 
     `rows`: one for each row of the file, in its order, with `COLUMNS`. `evidence`: what trusted rows say, of rows of
     the file and of new ones apart; empty without trusted rows. `hard`: whether all cheap labels are 0 or 1.
+    `to_judge`: rows drawn at random to be judged for a verdict; `truth_column`, `spelling`: where their true labels are
+    to be written and how, class 0 and class 1.
     """
 
     rows: pd.DataFrame
@@ -80,6 +83,9 @@ class Labelling:
     hard: bool
     names: tuple[str, str] | None
     notes: tuple[str, ...]
+    to_judge: ToJudge
+    truth_column: str = "label"
+    spelling: tuple[str, str] = ("0", "1")
 
     @property
     def suspects(self) -> pd.DataFrame:
@@ -87,7 +93,9 @@ class Labelling:
         return self.rows[self.rows["suspect"]].sort_values("rank").reset_index(drop=True)
 
 
-def read_labelling(plan: FoldPlan, students: Sequence[Predictor], notes: Sequence[str], store: Store) -> Labelling:
+def read_labelling(
+    plan: FoldPlan, students: Sequence[Predictor], notes: Sequence[str], store: Store, num_to_judge: int = NUM_TO_JUDGE
+) -> Labelling:
     """Bring the predictions of all folds together. Computes nothing; every student must be finished."""
     table = plan.table()
     placed = plan.read(store)
@@ -95,8 +103,22 @@ def read_labelling(plan: FoldPlan, students: Sequence[Predictor], notes: Sequenc
     rows = _rows(table, placed)
     signs = _signs(rows, placed)
     trusted = plan.trusted(table)
-    found = _evidence(table, rows, placed, trusted, signs) if trusted is not None else ()
-    return Labelling(rows, signs, found, table.labels.hard, table.labels.names, (*plan.notes(store), *notes))
+    file = _file(rows, placed)
+    found = _evidence(table, rows, placed, trusted, signs, file) if trusted is not None else ()
+    hard = table.labels.hard
+    known = {} if trusted is None else dict(zip(trusted.frame["row"] + 1, trusted.frame["truth"], strict=True))
+    listed = file.assign(id=rows["id"], text=rows["text"], row=file.index + 1)
+    return Labelling(
+        rows,
+        signs,
+        found,
+        hard,
+        table.labels.names,
+        (*plan.notes(store), *notes),
+        rows_to_judge(listed, hard, known, num_to_judge),
+        plan.columns.trusted_label,
+        table.spelling,
+    )
 
 
 def _test_log_odds(student: Predictor, store: Store) -> Mapping[str, float]:
@@ -169,8 +191,32 @@ def _num_conflicts(placed: pd.DataFrame) -> int:
     return int(np.minimum(positive["sum"], positive["count"] - positive["sum"]).sum())
 
 
+def _file(rows: pd.DataFrame, placed: pd.DataFrame) -> pd.DataFrame:
+    """What is known of each row that has a label and a prediction, by its place from 0; `order`: in which to judge."""
+    own = placed[placed["row"] >= 0].set_index("row")
+    known = rows[rows["label"].notna() & rows["p"].notna()]
+    own = own.loc[known.index]
+    return pd.DataFrame(
+        {
+            "apart": known["disagrees"].astype(bool),
+            "order": judging_order(own["id"].tolist()),
+            "suspicion": known["suspicion"],
+            "log_odds": known["log_odds"],
+            "label": known["label"],
+            "fold": known["fold"].astype(int),
+            "length": known["text"].str.len(),
+            "group": own["group"],
+        }
+    )
+
+
 def _evidence(
-    table: CheapTable, rows: pd.DataFrame, placed: pd.DataFrame, trusted: TrustedTable, signs: Signs
+    table: CheapTable,
+    rows: pd.DataFrame,
+    placed: pd.DataFrame,
+    trusted: TrustedTable,
+    signs: Signs,
+    file: pd.DataFrame,
 ) -> tuple[Evidence, ...]:
     """Of rows of the file, and of new ones, where there are any."""
     frame = trusted.frame
@@ -179,6 +225,7 @@ def _evidence(
     places = own["row"].to_numpy()
     in_file = pd.DataFrame(
         {
+            "row": places,
             "truth": own["truth"].to_numpy(),
             "label": rows["label"].to_numpy()[places],
             "log_odds": rows["log_odds"].to_numpy()[places],
@@ -193,7 +240,9 @@ def _evidence(
     found = []
     if len(in_file):
         population = (signs.num_labelled, signs.num_disagreements)
-        found.append(evidence(in_file, hard=hard, one_sided=one_sided, population=population))
+        found.append(
+            evidence(in_file, hard=hard, one_sided=one_sided, population=population, file=file, listed=trusted.listed)
+        )
     if len(fresh):
         found.append(evidence(fresh, hard=hard, one_sided=one_sided))
     return tuple(found)

@@ -50,6 +50,7 @@ GroupOption = Annotated[
     typer.Option("--group", help="Rows that share this are in one fold (default: group, if any).", show_default=False),
 ]
 FoldsOption = Annotated[int, typer.Option("--folds", help="Students; each row is predicted by one of them.")]
+JudgeOption = Annotated[int, typer.Option("--judge", help="Rows drawn at random into to_judge.csv, at first.")]
 LossOption = Annotated[
     str | None, typer.Option("--loss", "-l", help="The student's loss (default xent).", show_default=False)
 ]
@@ -73,6 +74,7 @@ def label(
     row_id: IdOption = None,
     group: GroupOption = None,
     folds: FoldsOption = 5,
+    judge: JudgeOption = 100,
     seed: Annotated[int, typer.Option("--seed", help="Heads, adapters, batch order.")] = 0,
     loss: LossOption = None,
     settings: SetOption = None,
@@ -96,6 +98,7 @@ def label(
         "trusted": trusted,
         "strong": strong,
         "folds": folds,
+        "judge": judge,
         "seed": seed,
         **({"loss": loss} if loss else {}),
         **({"executor": found} if (found := _executor(executor, workers, address)) else {}),
@@ -150,7 +153,10 @@ def print_labelling(found: Labelling, screen: Console) -> None:
         screen.print(sentence, markup=False)
     suspects = found.suspects.head(NUM_SHOWN)
     if len(suspects):
-        title = f"Most doubted labels ({len(suspects)} of {len(found.suspects)}; all in suspects.csv)"
+        title = (
+            f"Most doubted labels ({len(suspects)} of {len(found.suspects)}; all in suspects.csv, for finding errors, "
+            "not for a verdict)"
+        )
         rows = [
             (
                 str(row["row"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -31,21 +32,34 @@ class Columns(Settings):
     trusted_label: str = Field(default="label", description="the column with the true labels of the trusted rows")
 
 
+PLACE = "outshine_row"
+"""The column of `to_judge.csv` with a row's place in the user's table, from 1."""
+
+NUM_TO_JUDGE = 100
+"""Rows that are drawn for a person to judge, unless told otherwise."""
+
+
 class CheapTable(NamedTuple):
-    """A user's rows. `frame`: text ("" where missing), p, id and group (None where not given), in the file's order."""
+    """A user's rows. `frame`: text ("" where missing), p, id and group (None where not given), in the file's order.
+
+    `spelling`: how the file writes class 0 and class 1, as it does most often; 0 and 1 where it has probabilities.
+    """
 
     frame: pd.DataFrame
     labels: CheapLabels
+    spelling: tuple[str, str] = ("0", "1")
 
 
 class TrustedTable(NamedTuple):
     """Rows whose true label is known.
 
     `frame`: row (place in the user's table; -1: not one of its rows), truth (bool), text, p (the cheap label, NaN
-    where there is none), number (place among the trusted rows).
+    where there is none), group (of a new row, None where not given), number (place among the trusted rows).
+    `listed`: it is a to_judge.csv, rows of which may have been left empty.
     """
 
     frame: pd.DataFrame
+    listed: bool = False
 
     @property
     def new(self) -> pd.DataFrame:
@@ -66,18 +80,34 @@ def read_cheap(path: str, columns: Columns) -> CheapTable:
             "group": [_group(row.get(columns.group or "group")) for row in rows],
         }
     )
-    return CheapTable(frame, labels)
+    return CheapTable(frame, labels, _spelling([row.get(columns.label) for row in rows], labels))
+
+
+def _spelling(values: Sequence[Any], labels: CheapLabels) -> tuple[str, str]:
+    """How each class is written most often; the first one where two are level."""
+    if not labels.hard:
+        return "0", "1"
+    seen: tuple[Counter[str], Counter[str]] = (Counter(), Counter())
+    for value, p in zip(values, labels.p, strict=True):
+        if not math.isnan(p):
+            whole = isinstance(value, float) and value.is_integer()
+            seen[int(p)][str(int(value) if whole else value).strip()] += 1
+    return seen[0].most_common(1)[0][0], seen[1].most_common(1)[0][0]
 
 
 def read_trusted(path: str, columns: Columns, table: CheapTable) -> TrustedTable:
     """The trusted rows, matched with the user's table by id where both have ids, else by their whole text.
 
     A row of neither known id nor known text is a new one and needs a text. Two trusted rows that are one row of the
-    table count once. Raises DataError, naming the first offending row, for a missing or unknown label, two labels for
-    one row, and an id whose text is another one in the table.
+    table count once. `to_judge.csv` has the place in the table (`outshine_row`) and may be filled in part: its rows
+    without a true label are left out. Raises DataError, naming the first offending row, for a missing or unknown
+    label, two labels for one row, and an id or place whose text is another one in the table.
     """
     rows = read_rows(path, [columns.trusted_label])
     where = [f"row {number} of '{path}'" for number in range(1, len(rows) + 1)]
+    listed = any(_group(row.get(PLACE)) is not None for row in rows)
+    if listed:
+        rows, where = _judged(rows, where, columns, path)
     truth = true_labels([row.get(columns.trusted_label) for row in rows], where, table.labels.names)
     texts = _texts(rows, columns.text, where)
     frame = pd.DataFrame(
@@ -86,10 +116,23 @@ def read_trusted(path: str, columns: Columns, table: CheapTable) -> TrustedTable
             "truth": truth,
             "text": texts,
             "p": _own_cheap(rows, where, columns, table.labels),
+            "group": [_group(row.get(columns.group or "group")) for row in rows],
             "number": range(len(rows)),
         }
     )
-    return TrustedTable(_once(frame, where))
+    return TrustedTable(_once(frame, where), listed)
+
+
+def _judged(rows: Sequence[Row], where: Sequence[str], columns: Columns, path: str) -> tuple[list[Row], list[str]]:
+    """The rows of a `to_judge.csv` that have a true label, without the apostrophe that kept a cell from computing."""
+    kept = [
+        ({**row, columns.trusted_label: value.lstrip("'") if isinstance(value, str) else value}, told)
+        for row, told in zip(rows, where, strict=True)
+        if _group(value := row.get(columns.trusted_label)) is not None and str(value).strip(" '")
+    ]
+    if not kept:
+        raise DataError(f"no row of '{path}' has a true label yet; fill in its column '{columns.trusted_label}'")
+    return [row for row, _ in kept], [told for _, told in kept]
 
 
 def _texts(rows: Sequence[Row], column: str, where: Sequence[str]) -> list[str]:
@@ -135,6 +178,9 @@ def _places(
     known = frame["text"].tolist()
     found = []
     for row, text, told in zip(rows, texts, where, strict=True):
+        if _group(row.get(PLACE)) is not None:
+            found.append(_checked_place(row, text, told, known))
+            continue
         given = row.get(columns.id or "id")
         name = plain_id(given, told) if ids and _group(given) is not None else None
         place = ids.get(name, -1) if name is not None else by_text.get(text, -1) if text else -1
@@ -144,6 +190,23 @@ def _places(
             raise DataError(f"{told} is no row of the labelled file and has no text in the column '{columns.text}'")
         found.append(place)
     return found
+
+
+def _checked_place(row: Row, text: str, told: str, known: Sequence[str]) -> int:
+    """The place in the table that a row of `to_judge.csv` names, whose text it must have."""
+    name = plain_id(row[PLACE], told, what=PLACE)
+    place = int(name) - 1 if name.isdigit() else -1
+    if not 0 <= place < len(known) or _loosely(text) != _loosely(known[place]):
+        raise DataError(
+            f"{told} has the {PLACE} {name!r}, which is another text, or none, in the labelled file: hand back the "
+            "to_judge.csv of this very file, with its texts as they were"
+        )
+    return place
+
+
+def _loosely(text: str) -> str:
+    """A text but for what a table program may change: white space, an apostrophe before what looks like a formula."""
+    return " ".join(text.split()).lstrip("'")
 
 
 def _own_cheap(rows: Sequence[Row], where: Sequence[str], columns: Columns, labels: CheapLabels) -> NDArray[np.float64]:

@@ -48,7 +48,8 @@ def run_labelling(labeller: Labeller, store: Store, progress: Progress | None = 
     compute = executor(labeller.executor, store, labeller.runtime, progress)
     check_models(compute.missing(asked), labeller.runtime)
     compute.run(asked)
-    return Labelled(resolution, read_labelling(resolution.plan, asked, resolution.strong.notes, store))
+    found = read_labelling(resolution.plan, asked, resolution.strong.notes, store, labeller.judge)
+    return Labelled(resolution, found)
 
 
 def plan_labelling(labeller: Labeller, store: Store, progress: Progress | None = None) -> PlannedLabelling:

@@ -13,11 +13,12 @@ from outshine.core.errors import DataError
 from outshine.metrics.auroc import Floats
 from outshine.metrics.intervals import Interval, auroc_interval
 from outshine.metrics.placements import Groups, combine_seeds
+from outshine.metrics.shares import exact_share
 
 ALPHA, POWER = 0.05, 0.80
 
 
-def wilson(num_right: int, num_rows: int, level: float = 0.95) -> Interval:
+def wilson(num_right: float, num_rows: float, level: float = 0.95) -> Interval:
     """A share with Wilson's score interval (1927): the shares that the score test of this level does not reject.
 
     (k + z²/2)/(n + z²) ± z/(n + z²) √(k (n − k)/n + z²/4). No rows: the share is NaN and may be anything.
@@ -34,31 +35,28 @@ def wilson(num_right: int, num_rows: int, level: float = 0.95) -> Interval:
     return Interval(share, min(max(centre - spread, 0.0), share), max(min(centre + spread, 1.0), share))
 
 
-def gain_by_disagreements(num_right: int, num_judged: int, share: float, level: float = 0.95) -> Interval:
+def gain_by_disagreements(right: Interval, share: float) -> Interval:
     """Accuracy of the student less that of the labels over a whole file, from judged disagreements alone.
 
     With two classes one of the two is right wherever they disagree, and rows where they agree count the same for both:
     gain = d (2q − 1), with d the share of all rows on which they disagree, known, and q the share of those on which the
-    student is right. q is estimated with Wilson's interval from `num_judged` of them, drawn at random from all of them
-    or within a random sample of all rows. The limits hold for this file's rows; d is no estimate.
-
-    No judged row: NaN within [−d, d]. Raises DataError as `wilson` does, and for d outside [0, 1].
+    student is right. `right`: q with its limits, from disagreements drawn at random; `share`: d.
+    The limits hold for this file's rows; d is no estimate. Raises DataError for d outside [0, 1].
     """
     if not 0 <= share <= 1:
         raise DataError(f"the share of rows on which student and labels disagree lies in [0, 1], given {share}")
-    q = wilson(num_right, num_judged, level)
     if share == 0:
-        return Interval(0.0, 0.0, 0.0, "student and labels agree on every row")
-    note = "no disagreement was judged" if num_judged == 0 else ""
-    return Interval(share * (2 * q.value - 1), share * (2 * q.low - 1), share * (2 * q.high - 1), note)
+        return Interval(0.0, 0.0, 0.0)
+    value, low, high = (share * (2 * q - 1) for q in (right.value, right.low, right.high))
+    return Interval(value, low, high)
 
 
-def paired_gain(only_first: int, only_second: int, both: int, neither: int, level: float = 0.95) -> Interval:
-    """Accuracy of the first less that of the second on the same rows, with Newcombe's interval for paired shares.
+def newcombe(only_first: float, only_second: float, both: float, neither: float, level: float = 0.95) -> Interval:
+    """The difference of two paired shares with Newcombe's interval, (only first − only second) / all.
 
     Square-and-add of the two Wilson intervals with their correlation φ, continuity-corrected: method 10 of the source.
     `only_first`: rows that the first alone has right, and so on; `both`, `neither`: rows that both have right, or
-    wrong. For rows that stand for others of the same kind; rows must be independent. No rows: NaN within [−1, 1].
+    wrong; broken numbers are effective ones. No rows: NaN within [−1, 1]. Raises DataError for negative counts.
     Source: Newcombe 1998, "Improved confidence intervals for the difference between binomial proportions based on
     paired data", Statistics in Medicine 17, 2635-2650.
     """
@@ -66,7 +64,7 @@ def paired_gain(only_first: int, only_second: int, both: int, neither: int, leve
     if min(only_first, only_second, both, neither) < 0:
         raise DataError("counts of rows cannot be negative")
     if n == 0:
-        return Interval(math.nan, -1.0, 1.0, "no rows")
+        return Interval(math.nan, -1.0, 1.0)
     first, second = (wilson(both + alone, n, level) for alone in (only_first, only_second))
     product = both * neither - only_first * only_second
     product = max(product - n / 2, 0.0) if product > 0 else product
@@ -77,6 +75,33 @@ def paired_gain(only_first: int, only_second: int, both: int, neither: int, leve
     low = difference - _together(first.value - first.low, second.high - second.value, phi)
     high = difference + _together(first.high - first.value, second.value - second.low, phi)
     return Interval(difference, max(low, -1.0), min(high, 1.0))
+
+
+def paired_gain(only_first: float, only_second: float, both: float, neither: float, level: float = 0.95) -> Interval:
+    """Accuracy of the first less that of the second on the same rows, with limits that exclude 0 seldom enough.
+
+    `newcombe`'s interval, stretched to 0 where the exact binomial test of the rows that one alone has right (McNemar's)
+    does not reject: it then excludes a true 0 in at most 1 − `level` of cases, whatever the number of rows. For
+    independent rows that stand for others of the same kind. Arguments and errors as of `newcombe`.
+    """
+    found = newcombe(only_first, only_second, both, neither, level)
+    alone = exact_share(only_first, only_first + only_second, level)
+    if alone.low <= 0.5 <= alone.high:
+        return found._replace(low=min(found.low, 0.0), high=max(found.high, 0.0))
+    return found
+
+
+def level_of_file(shares: tuple[Interval, Interval], weights: tuple[float, float]) -> Interval:
+    """The weighted mean of two shares from independent draws, with limits recovered from theirs (square-and-add).
+
+    `weights` sum to 1. Source: Zou, Huang, Zhang 2009, "A note on confidence interval estimation for a linear function
+    of binomial proportions", Computational Statistics & Data Analysis 53, 1080-1085.
+    """
+    parts = [(one, weight) for one, weight in zip(shares, weights, strict=True) if weight > 0]
+    value = sum(weight * one.value for one, weight in parts)
+    low = math.sqrt(sum((weight * (one.value - one.low)) ** 2 for one, weight in parts))
+    high = math.sqrt(sum((weight * (one.high - one.value)) ** 2 for one, weight in parts))
+    return Interval(value, max(value - low, 0.0), min(value + high, 1.0))
 
 
 def auroc_gain(
@@ -123,31 +148,41 @@ def rows_for_auroc(error: float, num_rows: int, gain: float, alpha: float = ALPH
     return math.ceil(num_rows * ((_z(1 - alpha / 2) + _z(power)) * error / gain) ** 2)
 
 
-def disagreements_needed(right: float, alpha: float = ALPHA, power: float = POWER) -> int | None:
+def disagreements_needed(
+    right: float, num_all: int | None = None, alpha: float = ALPHA, power: float = POWER
+) -> int | None:
     """How many judged disagreements show that the student is right in more (or fewer) than half of them.
 
-    n = ((z₁₋α/₂ + 2 z_power √(q (1 − q))) / (2q − 1))², q the true share `right`: the score test of one share against
-    ½, which is McNemar's test given its discordant rows. At least the number from which the interval can exclude ½ at
-    all. None for q = ½. Raises DataError for q outside [0, 1]. Sources: Miettinen 1968, "The matched pairs design in
-    the case of all-or-none responses", Biometrics 24, 339-352; Connor 1987, Biometrics 43, 207-211.
+    n₀ = ((z₁₋α/₂ + 2 z_power √(q (1 − q))) / (2q − 1))², q the true share `right`: the score test of one share against
+    ½, which is McNemar's test given its discordant rows; n = n₀/4 (1 + √(1 + 2 / (n₀ |q − ½|)))² for the exact test,
+    at least the number with which that can reject at all. Drawn from `num_all` without replacement fewer are enough:
+    n / (1 + (n − 1) / all), and as many more as give the exact test this power. None for q = ½, to the row.
+    Raises DataError for q outside [0, 1]. Sources: Miettinen 1968, "The matched pairs design in the case of
+    all-or-none responses", Biometrics 24, 339-352; Casagrande, Pike, Smith 1978, Biometrics 34, 483-486, for the
+    correction; Cochran 1977, "Sampling Techniques", 4.4.
     """
     if not 0 <= right <= 1:
         raise DataError(f"a share lies in [0, 1], given {right}")
     if right == 0.5:
         return None
-    z = _z(1 - alpha / 2)
-    needed = ((z + 2 * _z(power) * math.sqrt(right * (1 - right))) / (2 * right - 1)) ** 2
-    return math.ceil(max(needed, z**2))  # with n in n right, Wilson's lower limit is n / (n + z²)
+    plain = ((_z(1 - alpha / 2) + 2 * _z(power) * math.sqrt(right * (1 - right))) / (2 * right - 1)) ** 2
+    needed = plain / 4 * (1 + math.sqrt(1 + 2 / (plain * abs(right - 0.5)))) ** 2
+    needed = max(needed, math.log2(2 / alpha))
+    if num_all is None:
+        return math.ceil(needed)
+    num_right = round(max(right, 1 - right) * num_all)
+    if 2 * num_right <= num_all:
+        return None
+    num = min(math.ceil(needed / (1 + (needed - 1) / num_all)), num_all)
+    while num < num_all and _exact_power(num_right, num, num_all, alpha) < power:
+        num += 1
+    return num
 
 
-def chance_of_so_unlike(num_rows: int, num_marked: int, num_drawn: int, num_marked_drawn: int) -> float:
-    """Two-sided p that a random draw without replacement has as many marked rows, or as few.
-
-    min(1, 2 · the lesser tail) of the hypergeometric law, exact. Small: the rows were hardly drawn at random with
-    regard to the mark.
-    """
-    law = hypergeom(num_rows, num_marked, num_drawn)
-    return float(min(1.0, 2 * min(law.cdf(num_marked_drawn), law.sf(num_marked_drawn - 1))))
+def _exact_power(num_right: int, num: int, num_all: int, alpha: float) -> float:
+    """The chance that `num` rows, drawn from all, show that more than half of all are right."""
+    enough = hypergeom.isf(alpha / 2, num_all, num_all // 2, num) + 1
+    return float(hypergeom.sf(enough - 1, num_all, num_right, num))
 
 
 def _together(one: float, other: float, correlation: float) -> float:

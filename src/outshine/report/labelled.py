@@ -1,4 +1,4 @@
-"""What a labelling leaves in its folder: the file with new columns, the doubted labels, the evidence, the settings."""
+"""What a labelling leaves in its folder: the file with new columns, doubted labels, rows to judge, the evidence."""
 
 from __future__ import annotations
 
@@ -11,11 +11,15 @@ from outshine.analysis.csv_cells import inert
 from outshine.analysis.labelling_words import sentences
 from outshine.core.errors import DataError
 from outshine.core.files import write_whole
+from outshine.data.cheap import PLACE, Columns
+from outshine.data.local import read_rows
 from outshine.data.tables import check_free, write_with
 from outshine.report.write import OutputError, check_writable
 from outshine.studies.parse import raw_yaml
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from outshine.analysis.labelling import Labelling
     from outshine.execution.labelling import Labelled
     from outshine.studies.labelling import Labeller
@@ -24,6 +28,7 @@ NEW = ("p", "fold", "disagrees", "suspicion", "rank", "suspect")
 """The columns of `Labelling.rows` that are added to the user's own, each behind the prefix."""
 
 PREFIX = "outshine_"
+ORDER, STRATUM, WEIGHT = "outshine_order", "outshine_stratum", "outshine_weight"  # in to_judge.csv, beside PLACE
 
 
 def check_output(labeller: Labeller, out: Path, prefix: str = PREFIX) -> None:
@@ -35,12 +40,21 @@ def check_output(labeller: Labeller, out: Path, prefix: str = PREFIX) -> None:
     if (out / Path(labeller.path).name).resolve() == Path(labeller.path).resolve():
         raise DataError(f"'{out}' is the folder of the file itself; choose another one with --out")
     check_free(labeller.path, [f"{prefix}{name}" for name in NEW], "--prefix")
+    own, new = _own_columns(labeller.columns), (ORDER, PLACE, STRATUM, WEIGHT)
+    if taken := set(own) & set(new):
+        raise DataError(f"to_judge.csv has a column '{min(taken)}' of its own; give yours another name")
+    if labeller.columns.trusted_label in own[:2]:
+        raise DataError(
+            f"'{labeller.columns.trusted_label}' cannot be the column of the true labels and of text or id; choose "
+            "another one with --trusted-label"
+        )
     check_writable(out)
 
 
 def write_labelled(done: Labelled, out: Path, prefix: str = PREFIX) -> list[Path]:
     """Write everything into the folder; returns the paths, the user's table first. Each file appears whole.
 
+    A `to_judge.csv` with true labels in it is never replaced: other rows to judge go to `to_judge_2.csv`, and so on.
     Call `check_output` first. Raises OutputError where the folder cannot be written.
     """
     labeller, found = done.resolution.labeller, done.labelling
@@ -55,6 +69,10 @@ def write_labelled(done: Labelled, out: Path, prefix: str = PREFIX) -> list[Path
         out / "label.yaml": lambda path: path.write_text(settings, encoding="utf-8"),
     }
     try:
+        if found.to_judge.num_open:
+            asked = judging_table(found, labeller.columns).to_csv(index=False)
+            target = _free_for(asked, out, labeller.columns.trusted_label)
+            written[target] = lambda path: path.write_text(asked, encoding="utf-8")
         for path, write in written.items():
             write_whole(path, write)
     except OSError as error:
@@ -63,12 +81,59 @@ def write_labelled(done: Labelled, out: Path, prefix: str = PREFIX) -> list[Path
     return list(written)
 
 
+def judging_table(found: Labelling, columns: Columns) -> pd.DataFrame:
+    """The rows to judge as they are written: with neither the cheap label nor the student's, so that they sway nobody.
+
+    Columns: order, place in the file, id (where the file has ids), text, the empty column for the true label, stratum,
+    weight.
+    """
+    import pandas as pd
+
+    rows = found.to_judge.rows
+    text, truth, name = columns.text, columns.trusted_label, columns.id or "id"
+    known = [None if value is None or pd.isna(value) else found.spelling[int(value)] for value in rows["truth"]]
+    table = {
+        ORDER: range(1, len(rows) + 1),
+        PLACE: rows["row"],
+        **({name: rows["id"]} if rows["id"].notna().any() else {}),
+        text: rows["text"],
+        truth: pd.Series(known, dtype=object),
+        STRATUM: rows["stratum"],
+        WEIGHT: rows["weight"].round(6),
+    }
+    return inert(pd.DataFrame(table))
+
+
+def _own_columns(columns: Columns) -> tuple[str, str, str]:
+    return columns.text, columns.id or "id", columns.trusted_label
+
+
+def _free_for(asked: str, out: Path, truth: str) -> Path:
+    """Where the rows to judge may be written: over no file with somebody's true labels, unless it is the same."""
+    number = 1
+    while True:
+        path = out / (f"to_judge_{number}.csv" if number > 1 else "to_judge.csv")
+        if not path.exists() or path.read_bytes() == asked.encode() or not _may_hold_work(path, truth):
+            return path
+        number += 1
+
+
+def _may_hold_work(path: Path, truth: str) -> bool:
+    """Whether a file has a true label in it, or cannot be read as a list of rows to judge."""
+    try:
+        rows = read_rows(path, [truth, PLACE])
+    except DataError:
+        return True
+    return any(str(row.get(truth) or "").strip() for row in rows)
+
+
 def evidence_document(found: Labelling) -> dict[str, Any]:
     """Everything that is said about student and labels, with the sentences, as JSON types; unknown numbers are null."""
     return {
         "sentences": sentences(found),
         "evidence": [_jsonable(one) | {"verdict": one.verdict} for one in found.evidence],
         "signs": _jsonable(found.signs),
+        "to_judge": {name: {"rows": num, "of": of} for name, (num, of) in found.to_judge.sizes.items()},
         "hard_labels": found.hard,
         "names": found.names,
         "notes": found.notes,

@@ -42,7 +42,7 @@ class FoldPlan(Stage):
     gets the fold of the group it belongs to, or EVERY. Of the trusted file only texts are used here, never a label.
     """
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2  # 2: new rows have groups of the user's
     stage: ClassVar[str] = "fold_plan"
 
     name: Annotated[str, NotInKey()]
@@ -237,7 +237,7 @@ def _placed(table: CheapTable, trusted: TrustedTable | None) -> pd.DataFrame:
         return own.reset_index(drop=True)
     new = trusted.new
     names = [row_id("label/new", text) for text in new["text"]]
-    return pd.concat([own, new.assign(id=names, given=None)[columns]], ignore_index=True)
+    return pd.concat([own, new.assign(id=names, given=new["group"])[columns]], ignore_index=True)
 
 
 def _groups(rows: pd.DataFrame, cluster: np.ndarray) -> list[str]:

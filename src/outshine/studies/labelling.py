@@ -14,7 +14,7 @@ from outshine.core.files import user_path
 from outshine.core.runtime import Runtime
 from outshine.core.settings import Settings, explain
 from outshine.core.store import Store
-from outshine.data.cheap import Columns, read_cheap, read_trusted
+from outshine.data.cheap import NUM_TO_JUDGE, Columns, read_cheap, read_trusted
 from outshine.data.local import file_sha256
 from outshine.losses.xent import Xent
 from outshine.methods.base import LossChoice
@@ -43,6 +43,7 @@ class Labeller(Settings):
     loss: LossChoice = Field(default=Xent(), description="the student's loss")
     folds: int = Field(default=5, ge=2, le=MOST_FOLDS, description="students; each row is predicted by one of them")
     val_share: float = Field(default=0.1, gt=0, lt=0.5, description="of a student's rows, to choose its weights on")
+    judge: int = Field(default=NUM_TO_JUDGE, ge=10, description="rows drawn at random for you to judge, at first")
     seed: NonNegativeInt = Field(default=0, description="heads, adapters, batch order")
     training: TrainingSettings = TrainingSettings()
     compute_dtype: Literal["auto"] | ComputeDtype = Field(default="auto", description="auto: bf16 where it is fast")

@@ -84,9 +84,9 @@ def against(scores: pd.DataFrame, level: float = 0.95, summary: pd.DataFrame | N
 
     `scores`: as `outshine.analysis.results` makes them, with the column `purpose` (method, control or sweep), of one
     pair of models. A control is compared with the vanilla student of the same loss and settings on the same dataset,
-    split and seed. `summary`: of the same results; where one dataset counts, a control's own AUROC has the interval that
-    is there (95 %, over test rows and seeds) in place of none. Saturated datasets stay in `by_dataset` and are left out of `overall`. Without controls both are
-    empty.
+    split and seed. `summary`: of the same results; where one dataset counts, a control's own AUROC has the interval
+    that is there (95 %, over test rows and seeds) in place of none. Saturated datasets stay in `by_dataset` and are
+    left out of `overall`. Without controls both are empty.
 
     Raises DataError for a missing column, two pairs of models, two results of one run, or a control without its labels.
     """
@@ -115,7 +115,7 @@ def _within(summary: pd.DataFrame) -> dict[tuple[Control, str], Interval]:
     rows = summary[summary["purpose"] == "control"].to_dict("records")
     return {
         (Control.of(Contender.of(row)), str(row["dataset"])): Interval(
-            *(float(row[f"student_{end}"]) for end in ("auroc", "low", "high"))
+            float(row["student_auroc"]), float(row["student_low"]), float(row["student_high"])
         )
         for row in rows
     }

@@ -82,8 +82,9 @@ class Results(NamedTuple):
     trained models. `summary`: the same over all seeds, with AUCs and intervals that include seed variance
     where there are two seeds or more. `pooled`: one record a method. `diagnostics`: calibration and agreement
     per seed. `filters`: what filters removed. `sweeps`: AUCs over settings. `trajectories`: AUCs along training.
-    `training`: how the models behind the results were trained, a model and seed a row; `training_notes` says in words
-    what a reader must know of that. Controls are in all but `pooled`, sweeps in `scores` and `sweeps` only; `purpose` tells them apart.
+    `training`: how the models behind the methods' results were trained, a model and seed a row; `training_notes` says
+    in words what a reader must know of that. Controls are in all but `pooled` and `training`, sweeps in `scores` and
+    `sweeps` only; `purpose` tells them apart.
     """
 
     scores: pd.DataFrame

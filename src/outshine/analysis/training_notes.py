@@ -31,7 +31,7 @@ FEW_UPDATES = 20
 ONE_SIDE = 0.98
 """The share of test rows on one side of one half from which classes say little; hardening labels takes the same."""
 
-_DOUBTS = ("learned", "training", "spread")
+_DOUBTS = ("learned", "spread")
 
 Row = dict[Any, Any]
 Statement = tuple[str, tuple[str, ...]]
@@ -102,25 +102,30 @@ def _joined(found: Sequence[tuple[Subject, str]]) -> str:
     return "; ".join(f"{', '.join(names)} on {', '.join(several)}" for several, names in whose.items())
 
 
+def doubtful(notes: Sequence[TrainingNote], student: Contender, roles: Sequence[str]) -> set[str]:
+    """The datasets on which a model of these roles did not learn, or is not shown to have; of students `student`."""
+    return {
+        subject.dataset
+        for note in notes
+        if note.what in _DOUBTS
+        for subject in note.subjects
+        if subject.role in roles and subject.contender in (None, student)
+    }
+
+
 def doubt(notes: Sequence[TrainingNote], student: Contender, datasets: Sequence[str]) -> str:
     """On which of the datasets the models behind one student's number did not learn, in one sentence; empty: on none.
 
     `notes`: of `training_notes`. Supervisor, ceiling and this student count, other students do not.
     """
-    found = {
-        subject.dataset
-        for note in notes
-        if note.what in _DOUBTS
-        for subject in note.subjects
-        if subject.contender in (None, student)
-    }
+    found = doubtful(notes, student, ("weak", "student", "ceiling"))
     named = [name for name in datasets if name in found]
     if not named:
         return ""
     where = f"on {len(named)} of {len(datasets)} datasets ({', '.join(named)})" if len(datasets) > 1 else "here"
     return (
-        f"Mind the training: {where} a model behind this number is not shown to have learned, or was barely trained, "
-        "and what is measured may be that training failed rather than weak-to-strong generalization."
+        f"Mind the training: {where} a model behind this number is not shown to have learned from its labels, and "
+        "what is measured may be that training failed rather than weak-to-strong generalization."
     )
 
 

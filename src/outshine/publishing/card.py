@@ -59,7 +59,11 @@ def _content(subject: Subject, store: Store, repo: str, license_id: str | None) 
     example = next((model for model in tuned if _role(model) == "student"), tuned[0] if tuned else None)
     several = subject.whole
     used = {model.run.prepare.key: model.run.prepare for model in subject.models}
-    controls = against(results.scores, summary=results.summary).overall if (results.summary["purpose"] == "control").any() and several else None
+    controls = (
+        against(results.scores, summary=results.summary).overall
+        if (results.summary["purpose"] == "control").any() and several
+        else None
+    )
     return {
         "repo": repo,
         "whole": several,

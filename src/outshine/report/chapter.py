@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from outshine.analysis.control_words import sentences as control_sentences
 from outshine.analysis.controls import against
-from outshine.analysis.training_notes import doubt
+from outshine.analysis.training_notes import doubt, doubtful
 from outshine.core.errors import OutshineError
 from outshine.report import comparison, sheets, words
 from outshine.report.datasets import dataset_pages
@@ -42,6 +42,7 @@ def content(chapter: Chapter, store: Store, prefix: str) -> dict[str, Any]:
     undefined = methods[~methods["defined"]]
     student = reference_of(finished)
     notes = results.training_notes
+    untrained = doubtful(notes, student.contender, ("student", "ceiling"))
     first = student.rows.iloc[0]
     return {
         "prefix": prefix,
@@ -50,7 +51,7 @@ def content(chapter: Chapter, store: Store, prefix: str) -> dict[str, Any]:
         "strong": first["strong"],
         "num_seeds": int(first["num_seeds"]),
         "question": words.question(first["weak"], first["strong"]),
-        "answer": words.verdict(student.pooled, student.rows),
+        "answer": words.verdict(student.pooled, student.rows, untrained),
         "uncertainty": words.uncertainty(student.pooled, student.rows),
         "doubt": doubt(notes, student.contender, student.rows["dataset"].tolist()),
         "training_notes": [note.text for note in notes],
@@ -74,7 +75,7 @@ def content(chapter: Chapter, store: Store, prefix: str) -> dict[str, Any]:
 
 
 def _bar(student: Reference) -> dict[str, Any] | None:
-    """Places in percent on a line that holds supervisor (PGR 0) and ceiling (1); None where PGR is undefined or no result."""
+    """Places in percent on a line that holds supervisor (PGR 0) and ceiling (1); None where PGR is no result."""
     these = student.pooled.pooled.these_datasets
     if not these.defined or words.rests_on_few(student.pooled, words.Gaps.of(student.rows)):
         return None

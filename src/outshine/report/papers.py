@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Literal
 
-from outshine.analysis.training_notes import doubt
+from outshine.analysis.training_notes import doubt, doubtful
 from outshine.core.messages import visible
 from outshine.report import sheets
 from outshine.report.chapter import comparison_of, controls_of
@@ -135,8 +135,10 @@ def _line(text: str) -> str:
 
 def _answer(finished: Finished) -> str:
     student = reference_of(finished)
-    doubted = doubt(finished.results.training_notes, student.contender, student.rows["dataset"].tolist())
-    told = [verdict(student.pooled, student.rows), doubted, *uncertainty(student.pooled, student.rows)]
+    notes = finished.results.training_notes
+    untrained = doubtful(notes, student.contender, ("student", "ceiling"))
+    doubted = doubt(notes, student.contender, student.rows["dataset"].tolist())
+    told = [verdict(student.pooled, student.rows, untrained), doubted, *uncertainty(student.pooled, student.rows)]
     return " ".join(one for one in told if one)
 
 

@@ -163,7 +163,9 @@ def controls_sheet(overall: pd.DataFrame) -> Sheet:
         for _, row in overall.iterrows()
     ]
     columns = ["control", "datasets", "test AUROC [95 %]", "− vanilla student [95 %]", "− weak supervisor [95 %]"]
-    title = "Controls and baselines, " + ("means over datasets" if (overall["num_datasets"] > 1).any() else "one dataset")
+    title = "Controls and baselines, " + (
+        "means over datasets" if (overall["num_datasets"] > 1).any() else "one dataset"
+    )
     return Sheet(title, columns, rows, right=columns[1:])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from outshine.analysis.contenders import Contender, method_word
@@ -145,10 +145,11 @@ def _without_gap(gaps: Gaps) -> str:
     return f"{num} of {gaps.num} {have} no gap between supervisor and ceiling that can be told from 0"
 
 
-def verdict(pooled: MethodPGR, rows: pd.DataFrame) -> str:
+def verdict(pooled: MethodPGR, rows: pd.DataFrame, untrained: Collection[str] = ()) -> str:
     """The answer to the study's question in one plain sentence, which speaks of these datasets and models only.
 
-    `rows`: the method's rows of the summary (`rows_of`).
+    `rows`: the method's rows of the summary (`rows_of`). `untrained`: the datasets on which student or ceiling are not
+    shown to have learned; where they are more than half, there is a number and no verdict.
     """
     these, gaps = pooled.pooled.these_datasets, Gaps.of(rows)
     if not these.defined:
@@ -158,6 +159,10 @@ def verdict(pooled: MethodPGR, rows: pd.DataFrame) -> str:
     value, low, high = (f"{100 * part:z.0f} %" for part in (these.value, these.low, these.high))
     share = f"{value} of the gap between supervisor and ceiling (95 % interval {low} to {high})"
     head = f"{_where(rows, gaps)} the student recovers {share}"
+    num_untrained = int(compared(rows)["dataset"].isin(list(untrained)).sum())
+    if 2 * num_untrained > gaps.num:
+        where = f" on {num_untrained} of the {gaps.num}" if gaps.num > 1 else ""
+        return f"{head}, from which nothing follows: student or ceiling are not shown to have learned{where}."
     if gaps.num == 1:
         return f"{head}: {_outcome(these)}."
     if not (these.low > 0 or these.high < 0):

@@ -161,7 +161,7 @@ def _salience(row: Mapping[Any, Any]) -> str:
         "above": "The pretrained activations hold more of the task, in a form that a probe can read, than the student "
         "shows: compatible with something left to elicit.",
         "below": "The student shows more of the task than this probe reads from the pretrained activations: "
-        "fine-tuning on the weak labels does more than to read off what this layer holds in plain form.",
+        "compatible with fine-tuning that does more than to read off what this layer holds in plain form.",
         "": "The student cannot be told from this probe of the pretrained activations: compatible with elicitation of "
         "what the model already holds.",
     }

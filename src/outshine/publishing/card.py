@@ -81,6 +81,7 @@ def _content(subject: Subject, store: Store, repo: str, license_id: str | None) 
         "datasets": [_dataset(prepare, store) for prepare in used.values()],
         "loading": None if example is None else _loading(example, subject),
         "notes": subject.resolution.notes,
+        "training_notes": [note.text for note in results.training_notes],
         "license": license_id,
     }
 

@@ -22,7 +22,7 @@ _CANDIDATES = {"method": "methods", "checkpoint": "checkpoints of a student"}
 _FLATTERED = (
     "The oracle is chosen on test itself: its AUROC, and with it every regret, is too high on average. One that is "
     "chosen on one half of test and measured on the other is not too high on average; against it the rule loses "
-    "{nested}. The truth lies in between."
+    "{nested}. On average the truth lies in between."
 )
 
 
@@ -50,7 +50,7 @@ def choosing_sentences(regrets: pd.DataFrame, pooled: pd.DataFrame, kind: Kind) 
         _FLATTERED.format(nested=nested),
     ]
     if rule["regret"] >= random["regret"]:
-        told.insert(2, "No label-free rule does better than a random choice here.")
+        told.insert(2, "No label-free rule loses less on average than a random choice here.")
     return [one for one in told if one]
 
 

@@ -182,13 +182,13 @@ def rounds_sheet(scores: pd.DataFrame) -> Sheet | None:
 
 
 def selection_sheet(trajectories: pd.DataFrame) -> Sheet:
-    """Test AUROC at the update that weak val chose, at the last and at the best one, and its fall: means over seeds."""
+    """Test AUROC at the update whose weights are kept, at the last and at the best one, and its fall: means over seeds."""
     selection = selection_sensitivity(trajectories).merge(overfitting(trajectories))
     named = selection.assign(name=[contender_name(row) for _, row in selection.iterrows()])
     names = ["chosen_auroc", "last_auroc", "oracle_auroc", "fall", "peak_share"]
     means = named.groupby(["dataset", "name"], sort=False)[names].mean().reset_index()
     rows = [[row["dataset"], row["name"], *(decimal_text(row[name]) for name in names)] for _, row in means.iterrows()]
-    columns = ["dataset", "student", "chosen on weak val", "last update", "best on test (oracle)"]
+    columns = ["dataset", "student", "kept", "last update", "best on test (oracle)"]
     columns += ["fall from best to last", "best at (share of updates)"]
     return Sheet("Test AUROC by which update is kept", columns, rows, right=columns[2:])
 

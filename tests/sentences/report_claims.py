@@ -423,7 +423,7 @@ PAGE = (
     Claim("Student: {}. PGR is the share of the gap that is recovered", bare, None, MEASURE),
     Claim("What to know first", bare, None, COLUMN),
     Claim("Audit of the data:", bare, None, COLUMN),
-    Claim("Training, what to mind ({})", page("bare", "nothing"), page("bare", "all")),
+    Claim("Training, what to mind ({})", page("bare", "nothing"), None, COLUMN),
     Claim(
         "Blue: ahead of the supervisor, orange: behind, the darker the larger. Bold: the interval of the dataset's own "
         "PGR leaves out 0. Where there are many cells, some are bold by chance; whether a method helps is asked over "

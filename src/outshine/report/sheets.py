@@ -182,7 +182,7 @@ def rounds_sheet(scores: pd.DataFrame) -> Sheet | None:
 
 
 def selection_sheet(trajectories: pd.DataFrame) -> Sheet:
-    """Test AUROC at the update whose weights are kept, at the last and at the best one, and its fall: means over seeds."""
+    """Test AUROC at the update that is kept, at the last and at the best one, and its fall: means over seeds."""
     selection = selection_sensitivity(trajectories).merge(overfitting(trajectories))
     named = selection.assign(name=[contender_name(row) for _, row in selection.iterrows()])
     names = ["chosen_auroc", "last_auroc", "oracle_auroc", "fall", "peak_share"]

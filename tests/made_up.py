@@ -87,6 +87,8 @@ def _write(
         facts = {"removed_by_components": 0.125} if stage.filter.kind == "topofilter" else {}
         splits = ("strong_train", "val") if stage.filter_val else ("strong_train",)
         kept = {split: {"rows": 48, "dropped": 12, **facts} for split in splits}
+        none = pd.DataFrame({"id": pd.Series(dtype=str), "split": pd.Series(dtype=str), "kept": pd.Series(dtype=bool)})
+        none.to_parquet(folder / "keep.parquet", index=False)
         (folder / "summary.json").write_text(json.dumps({**kept, "notes": []}))
     elif isinstance(stage, Trajectory):
         own = stage.run_again.predictions(store)

@@ -140,9 +140,21 @@ def test_one_dataset_gives_a_mean_and_no_interval():
     row = only(against(table(both([0.8], [0.85]))))
     assert (row["minus_vanilla"], row["minus_vanilla_low"], row["minus_vanilla_high"]) == (0.05, -math.inf, math.inf)
     told = sentence(row)
-    assert "+.050 (one dataset, no interval)" in told
-    assert "cannot be told from 0" in told
+    assert "test AUROC .850 (no interval) on one dataset; +.050 (no interval) against the vanilla xent student" in told
+    assert told.endswith("One dataset gives this difference no interval: it is a description, and tells nothing apart.")
     assert "inf" not in told
+
+
+def test_on_one_dataset_a_controls_auroc_has_the_interval_of_its_test_rows():
+    scored = table(both([0.8], [0.85], "shuffled"))
+    own = scored[(scored["purpose"] == "control") & (scored["split"] == "test")]
+    summary = own.assign(student_auroc=0.85, student_low=0.81, student_high=0.88)
+    row = only(against(scored, summary=summary))
+    assert (row["auroc"], row["auroc_low"], row["auroc_high"]) == (0.85, 0.81, 0.88)
+    assert math.isinf(row["minus_vanilla_low"])
+    assert "test AUROC .850 [.810, .880] on one dataset" in sentence(row)
+    two = table(both([0.8, 0.8], [0.85, 0.86], "shuffled"))  # means over datasets vary with the datasets
+    assert only(against(two, summary=summary))["auroc_low"] == only(against(two))["auroc_low"]
 
 
 def test_a_control_without_a_vanilla_student_is_still_set_against_the_supervisor():

@@ -206,7 +206,7 @@ def test_any_wrong_number_of_a_table_would_be_found(page, expected, words):
 
 def test_the_sentences(page, study):
     text = " ".join(page.text.split())
-    (recovered,) = re.findall(r"The student recovers ([-−]?\d+) % of the gap", text)
+    (recovered,) = re.findall(r"On these 3 datasets taken together the student recovers ([-−]?\d+) % of the gap", text)
     share = pooled(dict(study.methods())["vanilla logconf"])
     assert abs(value_of(recovered) - 100 * share) <= 0.5 + 1e-9
     for name, d in study.differences().items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Iterable
+from html import unescape
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,12 +19,14 @@ class Claim(NamedTuple):
     """One sentence, or a part of one that says something of its own.
 
     `says`: as the source has it, `{}` in place of each value. `true`: what is printed in a case in which it is true.
-    `untrue`: what is printed in a case in which it would be false; it must not be there.
+    `untrue`: what is printed in a case in which it would be false; it must not be there. None only where the words can
+    be false in no case, and `defines` then says why: they name a column, define a measure, or ask a question.
     """
 
     says: str
     true: Callable[[], Iterable[str]]
-    untrue: Callable[[], Iterable[str]]
+    untrue: Callable[[], Iterable[str]] | None
+    defines: str = ""
 
     def is_in(self, printed: Iterable[str]) -> bool:
         """Whether one of the printed texts contains the sentence."""
@@ -35,8 +38,11 @@ def sentences_in(module: str) -> list[str]:
     """The sentences that a module's source holds, `{}` in place of each value.
 
     Left out: docstrings, errors (they have tests of their own), descriptions of settings and annotations.
-    `module`: its path below the package, such as `analysis/compare_words.py`.
+    `module`: its path below the package, such as `analysis/compare_words.py`; of a template (`.j2`) the texts between
+    its tags, white space as in a browser.
     """
+    if module.endswith(".j2"):
+        return _in_template((SOURCE / module).read_text(encoding="utf-8"))
     tree = ast.parse((SOURCE / module).read_text(encoding="utf-8"))
     skipped = _skipped(tree)
     found: list[str] = []
@@ -56,7 +62,25 @@ def sentences_in(module: str) -> list[str]:
             visit(child)
 
     visit(tree)
-    return [text for text in dict.fromkeys(found) if len(re.findall(r"[^\W\d_]{2,}", text)) >= NUM_WORDS]
+    return [text for text in dict.fromkeys(found) if _is_sentence(text)]
+
+
+def shown(text: str) -> str:
+    """What a reader sees of a page or of Markdown: no code, no tags, white space as in a browser."""
+    text = re.sub(r"<(script|style|svg)\b.*?</\1>", " ", text, flags=re.DOTALL)
+    return " ".join(unescape(re.sub(r"<[^>]*>", " ", text)).split())
+
+
+def _in_template(text: str) -> list[str]:
+    """Texts between tags and statements; `{}` stands for what is filled in."""
+    text = re.sub(r"```.*?```|https?://[^)]*|<(script|style)\b.*?</\1>", "", text, flags=re.DOTALL)
+    text = re.sub(r"\{%.*?%\}|<[^>]*>", "\0", re.sub(r"\{\{.*?\}\}", "{}", text, flags=re.DOTALL), flags=re.DOTALL)
+    parts = (" ".join(part.split()) for part in re.split(r"\0|\n\n|\n(?=[#*] )", text))
+    return [part for part in dict.fromkeys(parts) if _is_sentence(part)]
+
+
+def _is_sentence(text: str) -> bool:
+    return len(re.findall(r"[^\W\d_]{2,}", text)) >= NUM_WORDS
 
 
 def _skipped(tree: ast.Module) -> set[ast.AST]:

@@ -1,8 +1,604 @@
-"""What `run` can say."""
+"""What `run` can say besides its results (those are in `report_claims`), and what `plan` says of a run to come."""
 
 from __future__ import annotations
 
-from claim import Claim
+import errno
+import io
+import tempfile
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack, redirect_stderr, redirect_stdout, suppress
+from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import Mock, patch
 
-MODULES: tuple[str, ...] = ()
-CLAIMS: tuple[Claim, ...] = ()
+import numpy as np
+import pandas as pd
+import torch
+import typer
+from cases import captions, figures, page, printed, study
+from claim import Claim
+from rich.console import Console
+
+from outshine.cli import planning, reporting, running
+from outshine.cli.tables import MOST_NOTES, MOST_ROWS
+from outshine.core.errors import DataError, StoreError
+from outshine.core.hub import NoAnswerError
+from outshine.core.progress import Silent
+from outshine.core.store import Store
+from outshine.core.team import ALONE
+from outshine.execution.estimate import Estimator
+from outshine.execution.failures import Failure, StagesFailedError
+from outshine.execution.local import LocalExecutor, _Elsewhere, unit_label
+from outshine.execution.placeholders import Finder, unresolved_model
+from outshine.execution.plan import Plan, _shape, plan_study
+from outshine.execution.recorded import record_study
+from outshine.filters.topofilter import TopoFilter
+from outshine.losses.entropy import Entropy
+from outshine.losses.window import Window
+from outshine.metrics.estimates import Estimate, Part
+from outshine.metrics.intervals import auroc_interval, difference_interval
+from outshine.metrics.pgr import pgr, pooled_pgr
+from outshine.metrics.placements import combine_seeds
+from outshine.models.catalog import learning_rate
+from outshine.models.spec import ModelSettings
+from outshine.probes import Labelled
+from outshine.report.figures import pgr_by_method
+from outshine.stages.finetune import pack_if_it_pays
+from outshine.studies.expand import resolve_study
+from outshine.studies.parse import parse_study
+from outshine.tracking.follow import Following
+
+MODULES: tuple[str, ...] = (
+    "cli/tables.py",
+    "cli/running.py",
+    "cli/reporting.py",
+    "cli/planning.py",
+    "execution/estimate.py",
+    "execution/failures.py",
+    "execution/local.py",
+    "execution/placeholders.py",
+    "execution/plan.py",
+    "execution/recorded.py",
+    "tracking/follow.py",
+    "studies/expand.py",
+    "stages/finetune.py",
+    "losses/entropy.py",
+    "losses/window.py",
+    "filters/topofilter.py",
+    "models/catalog.py",
+    "metrics/intervals.py",
+    "metrics/pgr.py",
+    "report/figures/pgr.py",
+    "report/reproduce.py",
+)
+
+Say = Callable[[], Iterable[str]]
+COLUMN = "the name of a table, a column or a part of the page"
+NAME = "the name of a model or figure, not a sentence"
+TITLE = "what a plugin or a known model is called in a list"
+
+
+def notes_of(work: Callable[[Silent], object]) -> Say:
+    """The notes that some work tells its progress."""
+
+    def said() -> list[str]:
+        progress = Silent()
+        work(progress)
+        return progress.notes
+
+    return said
+
+
+# -- commands -----------------------------------------------------------------------------------------
+
+
+def ran(**how: Any) -> Say:
+    """What the command prints where the run itself ends in this way."""
+
+    def said() -> list[str]:
+        text = io.StringIO()
+        store = study("bare")[1]
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            patch("outshine.tracking.follow.run_tracked", **how),
+            patch("outshine.cli.running.open_store", return_value=store),
+            redirect_stdout(text),
+            redirect_stderr(text),
+            suppress(typer.Exit),
+        ):
+            running.run_and_write(study("bare")[0].resolution.study, None, Path(folder) / "out", ALONE)
+        return [" ".join(text.getvalue().split())]
+
+    return said
+
+
+def reported(form: str) -> Say:
+    def said() -> list[str]:
+        text = io.StringIO()
+        finished, store = study("bare")
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            patch("outshine.execution.run.read_study", return_value=finished),
+            patch("outshine.cli.reporting.open_store", return_value=store),
+            patch("outshine.cli.reporting.study_at", return_value=finished.resolution.study),
+            redirect_stdout(text),
+        ):
+            reporting.report([folder], None, None, form, False)  # type: ignore[arg-type]
+        return [" ".join(text.getvalue().split())]
+
+    return said
+
+
+@cache
+def _planned(**settings: Any) -> tuple[Plan, Path]:
+    raw = {
+        "datasets": ["tiny-home"],
+        "weak": "tiny/weak",
+        "strong": "tiny/strong",
+        "compute_dtype": "float32",
+        "splits": {"n_train": 64, "n_val": 40, "n_test": 60},
+        "runtime": {"gradient_checkpointing": settings.get("again", False), "cohort": settings.get("cohort", 8)},
+        "controls": settings.get("controls", False),
+    }
+    folder = Path(tempfile.mkdtemp())
+    return plan_study(parse_study(raw), Store(folder), Silent()), folder
+
+
+def planned(**settings: Any) -> Say:
+    """What `plan` prints of a small study."""
+
+    def said() -> list[str]:
+        found, _ = _planned(**settings)
+        screen = Console(file=(text := io.StringIO()), width=400)
+        planning._print_grid(found, screen)
+        planning._print_kinds(found, 100.0, screen)
+        planning._print_totals(found, 100.0, screen)
+        return [" ".join(text.getvalue().split())]
+
+    return said
+
+
+def many_rows(results: Any) -> Any:
+    """As many datasets × methods as no terminal shows."""
+    rows = pd.concat([results.summary] * (MOST_ROWS + 1), ignore_index=True)
+    return results._replace(summary=rows)
+
+
+def many_notes(results: Any) -> Any:
+    """More to be said of training than a terminal shows."""
+    rows = [results.training.assign(dataset=f"d{i}", label_sd=0.01 + i / 1000) for i in range(MOST_NOTES + 1)]
+    return results._replace(training=pd.concat(rows, ignore_index=True))
+
+
+COMMANDS = (
+    Claim(
+        "{} datasets × methods, {} with undefined PGR: see summary.csv",
+        printed("bare", changed=many_rows),
+        printed("bare"),
+    ),
+    Claim("{} more notes on training: see report.html", printed("bare", changed=many_notes), printed("bare")),
+    Claim(
+        "interrupted; finished stages are kept: run the same command again to go on",
+        ran(side_effect=KeyboardInterrupt),
+        lambda: ran(return_value=study("bare")[0])(),
+    ),
+    Claim(
+        "tables, study.yaml and report: {}",
+        lambda: ran(return_value=study("bare")[0])(),
+        ran(side_effect=KeyboardInterrupt),
+    ),
+    Claim("report: {}, and its {} as SVG and PNG in {}", reported("html"), reported("md")),
+    Claim("without sharing: {} models trained, {} stages; shared: {} models, {} stages", planned(), None, COLUMN),
+    Claim(
+        "{} stages, {} in the store, {} to do: about {} tokens (every pass over a row counted), {} FLOPs, {} GPU-hours",
+        planned(),
+        None,
+        COLUMN,
+    ),
+    Claim(
+        "trained together: {} models in {}, those of a cohort on one base and the same texts in one pass "
+        "(runtime.cohort: {})",
+        planned(controls=True),
+        planned(controls=True, cohort=1),
+    ),
+    Claim("6·N in training with LoRA, checkpointed (8·N", planned(again=True), planned()),
+    Claim("4·N in training with LoRA (6·N", planned(), planned(again=True)),
+    Claim(
+        "assumed: {} TFLOP/s sustained; a token costs 2·N FLOPs forward and {} full, 2·N head only), N parameters in "
+        "the blocks; attention's quadratic part (at most {} more) is left out; without tokenizer or rows {} characters "
+        "a token and published sizes",
+        planned(),
+        None,
+        "the assumptions of every plan",
+    ),
+    Claim("probes on ground truth", planned(controls=True), planned()),
+)
+
+# -- what happens to stages -----------------------------------------------------------------------------
+
+
+def failed(*labels: str, left_out: int = 0) -> Say:
+    failures = [Failure("0" * 64, label, "it broke") for label in labels]
+    return lambda: [str(StagesFailedError(failures, left_out))]
+
+
+def mended(*, damaged: bool) -> Say:
+    """What is told where a stage of the store is looked at before it is used."""
+
+    def work(progress: Silent) -> None:
+        store = Mock()
+        store.is_damaged.return_value = damaged
+        store.verify.return_value = [SimpleNamespace(message="weights has 3 bytes where 4 were written")]
+        store.has.return_value = False
+        store.set_aside.return_value = "damaged/0123"
+        LocalExecutor(store, Mock(), progress)._is_mended(SimpleNamespace(key="0" * 64, label="a student"))  # type: ignore[arg-type]
+
+    return notes_of(work)
+
+
+def waited(seconds: float) -> Say:
+    """What is told where another process has had a stage for so long."""
+
+    def work(progress: Silent) -> None:
+        waiting, unit = _Elsewhere(progress), [SimpleNamespace(key="0" * 64, label="a student")]
+        with patch("outshine.execution.local.time.monotonic", side_effect=[0.0, 0.0, seconds, seconds]):
+            waiting.add(unit)  # type: ignore[arg-type]
+            waiting.add(unit)  # type: ignore[arg-type]
+
+    return notes_of(work)
+
+
+def recorded(error: Exception | None) -> Say:
+    """What is told where a study is written down and the store answers with this error."""
+
+    def work(progress: Silent) -> None:
+        with patch("outshine.execution.recorded.keep_record", side_effect=error):
+            store = Store(Path(tempfile.mkdtemp()))
+            record_study(study("bare")[0].resolution.study, [], store, progress, ALONE)
+
+    return notes_of(work)
+
+
+def tracked(*, study_fails: bool = False, tracker_fails: bool = False) -> Say:
+    """What is told where a tracker, or what it is to be told, goes wrong."""
+
+    def work(progress: Silent) -> None:
+        tracker, ledger = Mock(), Mock()
+        ledger.has.return_value = False
+        if tracker_fails:
+            tracker.write.side_effect = RuntimeError("no network")
+        following = Following("s", progress, {"wandb": tracker}, ledger, Mock())
+        with patch(
+            "outshine.tracking.follow.tracked_study", side_effect=RuntimeError("a table") if study_fails else None
+        ):
+            following.conclude(study("bare")[0])
+
+    return notes_of(work)
+
+
+def found(error: Exception | None) -> Say:
+    """What a plan says of a model where the hub answers so."""
+
+    def said() -> list[str]:
+        with ExitStack() as stack:
+            finder = Finder(stack)
+            if error is not None:
+                finder._lose("some/model", error)  # type: ignore[arg-type]
+            return finder.notes()
+
+    return said
+
+
+def shaped(error: Exception | None) -> Say:
+    def said() -> list[str]:
+        notes: list[str] = []
+        model = SimpleNamespace(spec=SimpleNamespace(model=SimpleNamespace(identity="hub:m@1", name="m")))
+        with patch("outshine.models.shape.shape_of", side_effect=error):
+            _shape(model, notes)  # type: ignore[arg-type]
+        return notes
+
+    return said
+
+
+def counted_tokens(error: Exception | None) -> Say:
+    def said() -> list[str]:
+        finished, store = study("bare")
+        estimator = Estimator(store, {}, lambda stage: True)
+        texts, model = finished.experiments[0].texts, finished.resolution.strong.spec.model
+        with patch("outshine.models.loading.load_tokenizer", side_effect=error) if error else ExitStack():
+            estimator._counted(model, texts, 64, 5.0)
+        return estimator.notes
+
+    return said
+
+
+STAGES = (
+    Claim("{} {} failed{}, the others are kept; run again to try once more: {}{}", failed("a"), planned()),
+    Claim(", {} that need {} left out", failed("a", left_out=2), failed("a")),
+    Claim("{}: damaged artefact set aside ({}) in {}; computing it anew", mended(damaged=True), mended(damaged=False)),
+    Claim("{}: another process is computing it; waiting", waited(60), waited(0.1)),
+    Claim(
+        " and {} more in one pass",
+        lambda: [unit_label([SimpleNamespace(label="a"), SimpleNamespace(label="b")])],  # type: ignore[list-item]
+        lambda: [unit_label([SimpleNamespace(label="a")])],  # type: ignore[list-item]
+    ),
+    Claim(
+        "the study is not recorded: `outshine gc` may not know of it ({})",
+        recorded(StoreError("it is read only")),
+        recorded(None),
+    ),
+    Claim(
+        "the study is not recorded in the store ({}): `outshine gc` may not know of it",
+        recorded(OSError(errno.ENOSPC, "No space left on device")),
+        recorded(OSError(errno.EROFS, "Read-only file system")),  # what cannot be written at all needs no protection
+    ),
+    Claim("--log {}: {}; the run goes on without it", tracked(tracker_fails=True), tracked()),
+    Claim("--log: {}; the run goes on without it", tracked(study_fails=True), tracked()),
+    Claim(
+        "neither in the cache nor to be had from the hub now, so unresolved: {}",
+        found(NoAnswerError("no answer")),
+        found(None),
+    ),
+    Claim(
+        "{}: its size is unknown here; FLOPs and GPU-hours leave it out",
+        lambda: unresolved_model(ModelSettings(model="some/model"), "float32").notes,
+        lambda: unresolved_model(ModelSettings(model="openai-community/gpt2"), "float32").notes,
+    ),
+    Claim("{}: its size is unknown, FLOPs and GPU-hours leave it out ({})", shaped(DataError("odd")), shaped(None)),
+    Claim(
+        "tokens of {} are estimated from characters ({})",
+        counted_tokens(DataError("no tokenizer")),
+        counted_tokens(None),
+    ),
+)
+
+# -- notes on settings and training ----------------------------------------------------------------------
+
+
+def expanded(name: str) -> Say:
+    """Notes of a study with weak_to_weak among its controls."""
+
+    def said() -> list[str]:
+        resolved = study(name)[0].resolution.study
+        both = resolved.model_copy(update={"controls": parse_study({**_BOTH}).controls})
+        return resolve_study(both).notes
+
+    return said
+
+
+_BOTH = {"datasets": ["tiny-home"], "weak": "tiny/weak", "strong": "tiny/strong", "controls": ["weak_to_weak"]}
+
+
+def shortened(rows: int) -> Say:
+    """Notes of a fine-tuning of which so many texts were too long."""
+
+    def said() -> list[str]:
+        stage = study("bare")[0].experiments[0].ceiling
+        frame = pd.DataFrame({"id": ["a", "b"], "split": "test", "shortened": [1, 0] if rows else [0, 0]})
+        trial = SimpleNamespace(notes=[], frame=frame, train=SimpleNamespace(ids=[], tokens=[]), model=None)
+        trained = SimpleNamespace(curve=[{"step": 1}], chosen_step=1)
+        progress = Silent()
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            patch("outshine.models.saving.save_classifier"),
+        ):
+            context = SimpleNamespace(progress=progress, folder=Path(folder))
+            stage.write(trial, trained, np.zeros(2), context)  # type: ignore[arg-type]
+        return progress.notes
+
+    return said
+
+
+def packed(*, processes: int = 1, takes_them: bool = True) -> Say:
+    """Notes where packing is asked for, of a model in so many processes that takes packed texts or does not."""
+
+    def work(progress: Silent) -> None:
+        model = SimpleNamespace(spec=SimpleNamespace(name="m"))
+        context = SimpleNamespace(runtime=SimpleNamespace(packing=True), progress=progress)
+        frame = pd.DataFrame({"tokens": [[1, 2]]})
+        with (
+            patch("outshine.models.packing.start_packing", return_value=takes_them),
+            patch("outshine.models.sharding.team_of", return_value=SimpleNamespace(size=processes)),
+        ):
+            pack_if_it_pays(model, frame, context)  # type: ignore[arg-type]
+
+    return notes_of(work)
+
+
+def loss_notes(loss: Entropy | Window, *labels: float) -> Say:
+    return lambda: loss.notes(torch.tensor(labels or (0.1, 0.5, 0.9)))
+
+
+def topofilter(*, islands: bool) -> Say:
+    """Notes of the filter: of classes that fall into pieces, or that hang together."""
+
+    def said() -> Iterable[str]:
+        generator = torch.Generator().manual_seed(0)
+        acts, p = torch.randn(120, 2, generator=generator), torch.rand(120, generator=generator)
+        if islands:
+            acts += 50 * torch.arange(120)[:, None].div(6, rounding_mode="floor")
+        else:
+            acts[:, 0] += 20 * (p > 0.5)
+        rows = Labelled.of([f"{number:03}" for number in range(120)], acts, p)
+        return TopoFilter(k=5).keep(rows, 0.1, rows).notes
+
+    return said
+
+
+def rate(name: str) -> Say:
+    def said() -> list[str]:
+        note = learning_rate(ModelSettings(model=name), 10**8).note
+        return [note] if note else []
+
+    return said
+
+
+def listed() -> list[str]:
+    from outshine.models.catalog import KNOWN
+
+    return [text for name, known in KNOWN.items() for text in (name, known.note)]
+
+
+NOTES = (
+    Claim("weak_to_weak is left out: weak labels from a file have no weak model", expanded("file"), expanded("bare")),
+    Claim("{} of the texts were shortened to {} tokens", shortened(1), shortened(0)),
+    Claim("several processes share the model: texts are padded, not packed", packed(processes=2), packed()),
+    Claim(
+        "{} gives packed texts other log-odds than padded ones, or takes none: they are padded",
+        packed(takes_them=False),
+        packed(),
+    ),
+    Claim(
+        "cross-entropy plus a penalty on the entropy of the student's predictions", lambda: [Entropy.title], None, TITLE
+    ),
+    Claim(
+        "entropy: alpha = {} is above .5: rows with labels near one half are pushed to either side, whichever the start "
+        "favours",
+        loss_notes(Entropy(alpha=0.7)),
+        loss_notes(Entropy(alpha=0.5)),
+    ),
+    Claim("cross-entropy on rows that the student is unconfident about", lambda: [Window.title], None, TITLE),
+    Claim(
+        "window: the radius is 0 (at least half of the labels are one half); next to nothing is trained on",
+        loss_notes(Window(), 0.5, 0.5, 0.9),
+        loss_notes(Window(), 0.1, 0.5, 0.9),
+    ),
+    Claim(
+        "largest component of each class in the kNN graph, then disagreement with neighbours",
+        lambda: [TopoFilter.title],
+        None,
+        TITLE,
+    ),
+    Claim(
+        "topofilter: components alone removed {} of the rows; nothing further is dropped",
+        topofilter(islands=True),
+        topofilter(islands=False),
+    ),
+    Claim(
+        "topofilter, among the rows that its components keep",
+        lambda: _too_few_kept(),
+        topofilter(islands=True),
+    ),
+    Claim("meta-llama/Meta-Llama-3-8B", listed, None, NAME),
+    Claim("sentence-transformers/all-MiniLM-L6-v2", listed, None, NAME),
+    *(
+        Claim(text, listed, None, TITLE)
+        for text in (
+            "the post's weak supervisor",
+            "the post's strong student; gated",
+            "successor of the post's strong student; gated",
+            "successor of the post's weak supervisor",
+            "0.26 M parameters, little stories only",
+            "embedded; knows little of the tiny world",
+            "embedded; between weak and strong",
+            "embedded; knows the tiny world well",
+        )
+    ),
+    Claim(
+        "{}: learning rate {} is a guess ({}); set learning_rate to choose",
+        rate("some/model"),
+        rate("Qwen/Qwen1.5-0.5B"),
+    ),
+)
+
+
+def _too_few_kept() -> list[str]:
+    """The error of a filter whose components leave fewer rows than neighbours are asked for."""
+    acts = torch.randn(12, 2, generator=torch.Generator().manual_seed(0))
+    rows = Labelled.of(list("abcdefghijkl"), acts, torch.arange(12) / 11)
+    kept = torch.arange(12) > 7
+    with patch("outshine.filters.topofilter.largest_components", return_value=kept):
+        try:
+            TopoFilter(k=6).keep(rows, 0.9, rows)
+        except DataError as error:
+            return [str(error)]
+    return []
+
+
+# -- intervals and PGRs ----------------------------------------------------------------------------------
+
+
+def aucs(weak: float, ceiling: float, se: float) -> Estimate:
+    cov = np.diag([se**2] * 3)
+    return Estimate(np.array([weak, (weak + ceiling) / 2, ceiling]), (Part(cov, np.inf),))
+
+
+def reason(weak: float, ceiling: float, se: float = 0.01) -> Say:
+    return lambda: [pgr(aucs(weak, ceiling, se)).reason]
+
+
+def pooled_reasons(*several: Estimate) -> Say:
+    def said() -> list[str]:
+        found = pooled_pgr(several)
+        return [found.these_datasets.reason, found.any_datasets.reason]
+
+    return said
+
+
+def interval_note(y: list[int], scores: list[float], groups: list[str] | None = None) -> Say:
+    return lambda: [auroc_interval(combine_seeds(y, np.array(scores)[None, None], groups), 0).note]
+
+
+usual = interval_note([0, 1, 0, 1, 1, 0], [0.1, 0.9, 0.8, 0.3, 0.7, 0.2])
+one, two = aucs(0.6, 0.9, 0.01), aucs(0.6, 0.8, 0.01)
+
+
+def difference_note(variance: float) -> Say:
+    estimate = Estimate(np.array([0.1, 0.2]), (Part(np.diag([variance, variance]), np.inf),))
+    return lambda: [difference_interval(estimate, [1.0, -1.0]).note]
+
+
+def drawn_pgr(*, saturated: bool) -> Say:
+    import matplotlib.text
+
+    row = {"dataset": "d", "label": "vanilla", "pgr": 0.5, "pgr_low": 0.4, "pgr_high": 0.6, "defined": True}
+    frame = pd.DataFrame([{**row, "saturated": saturated}])
+    return lambda: [
+        " ".join(t.get_text() for t in pgr_by_method(frame).findobj(matplotlib.text.Text)).replace("\n", " ")
+    ]
+
+
+def legends() -> list[str]:
+    """Titles of legends, and names of figures."""
+    import matplotlib.text
+
+    found = [t.get_text() for plate in figures("full") for t in plate.figure.findobj(matplotlib.text.Text)]
+    return [*found, *(plate.figure.get_label() for plate in figures("full")), *captions("full")()]
+
+
+NUMBERS = (
+    Claim(
+        "one class lies in a single group (or row) of the test set: no variance can be estimated",
+        interval_note([0, 1, 0, 1], [0.1, 0.9, 0.8, 0.3], ["a", "a", "b", "a"]),
+        usual,
+    ),
+    Claim(
+        "no variation between test rows: limits for {} independent pairs",
+        interval_note([0, 1, 0, 1], [0.1, 0.9, 0.2, 0.8]),
+        usual,
+    ),
+    Claim("no variance can be estimated", difference_note(float("nan")), difference_note(0.01)),
+    Claim("no dataset is left: all are saturated, or none was given", pooled_reasons(), pooled_reasons(one)),
+    Claim("one dataset tells nothing about others", pooled_reasons(one), pooled_reasons(one, two)),
+    Claim("the ceiling does not exceed the weak supervisor (difference {})", reason(0.9, 0.8), reason(0.8, 0.81, 0.1)),
+    Claim(
+        "the gap between ceiling and weak supervisor, {}, cannot be told from 0 ({})",
+        reason(0.8, 0.81, 0.1),
+        reason(0.6, 0.9),
+    ),
+    Claim(
+        "{} saturated: weak supervisor and ceiling both above .999; left out of pooled PGRs",
+        drawn_pgr(saturated=True),
+        drawn_pgr(saturated=False),
+    ),
+    Claim("strong-to-strong training", legends, None, NAME),
+    Claim("vanilla students by loss", legends, None, NAME),
+    Claim("pgr-of-changed-data", legends, None, NAME),
+    Claim("performance gap recovered (PGR), with 95 % interval", legends, None, COLUMN),
+    Claim("strong student and ceiling", page("bare"), None, COLUMN),
+)
+
+
+CLAIMS: tuple[Claim, ...] = COMMANDS + STAGES + NOTES + NUMBERS

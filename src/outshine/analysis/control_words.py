@@ -17,6 +17,9 @@ from outshine.core.messages import counted
 
 CHANCE = 0.5
 ENOUGH_DATASETS = 5  # from which an interval over datasets is taken at its word
+WIDE = 0.2  # an interval of an AUROC that is as wide could hide what it is looked at for
+
+_DESCRIBES = "One dataset gives this difference no interval: it is a description, and tells nothing apart."
 
 WHAT_IT_IS = {
     "shuffled": "the weak labels permuted over all rows",
@@ -45,15 +48,20 @@ class _Amount(NamedTuple):
     def known(self) -> bool:
         return not math.isnan(self.value)
 
+    @property
+    def bounded(self) -> bool:
+        """Whether it has an interval: a difference on one dataset has none."""
+        return not (math.isinf(self.low) or math.isinf(self.high))
+
     def side_of(self, reference: float) -> str:
         """`above` or `below` where the interval leaves `reference` out, else empty."""
         return "above" if self.low > reference else "below" if self.high < reference else ""
 
     def text(self, *, signed: bool = True) -> str:
-        """`+.031 [+.012, +.050]`; without an interval `+.031 (one dataset, no interval)`."""
+        """`+.031 [+.012, +.050]`; without an interval `+.031 (no interval)`."""
         write = _signed if signed else decimals
-        if math.isinf(self.low) or math.isinf(self.high):
-            return f"{write(self.value)} (one dataset, no interval)"
+        if not self.bounded:
+            return f"{write(self.value)} (no interval)"
         return f"{write(self.value)} [{write(self.low)}, {write(self.high)}]"
 
 
@@ -70,7 +78,8 @@ def sentence(row: Mapping[Any, Any]) -> str:
     if not row["num_datasets"]:
         return f"{head}: {_only_saturated(row)}."
     auroc = _Amount.of(row, "auroc")
-    told = f"{head}: test AUROC {auroc.text(signed=False)} over {counted(row['num_datasets'], 'dataset')}"
+    where = f"over {row['num_datasets']} datasets" if row["num_datasets"] > 1 else "on one dataset"
+    told = f"{head}: test AUROC {auroc.text(signed=False)} {where}"
     told = "; ".join([told, *_beside(row)])
     reading = _READINGS[control](row) if control in _READINGS else ""
     return f"{told}.{_left_out(row)}{' ' if reading else ''}{reading}"
@@ -78,7 +87,15 @@ def sentence(row: Mapping[Any, Any]) -> str:
 
 def _without_signal(row: Mapping[Any, Any]) -> str:
     """Shuffled, constant and random labels: nothing about the texts can be learned from them."""
-    side = _Amount.of(row, "auroc").side_of(CHANCE)
+    auroc = _Amount.of(row, "auroc")
+    side = auroc.side_of(CHANCE)
+    if not auroc.bounded:
+        return ""
+    if not side and auroc.high - auroc.low > WIDE:
+        return (
+            "These labels say nothing about single texts, and the AUROC should be near .5: its interval is too wide to "
+            "tell."
+        )
     if side and row["num_datasets"] < ENOUGH_DATASETS:
         return (
             f"These labels say nothing about single texts, and the AUROC is {side} .5: a weak sign over so few "
@@ -109,7 +126,7 @@ def _cost_of_structured_errors(row: Mapping[Any, Any]) -> str:
         "texts, which permuting destroys along with the structure of the errors.",
         "": "It cannot be told from 0 here: there is no good evidence that the structure of the errors matters.",
     }
-    return f"{told} {readings[cost.side_of(0)]}"
+    return f"{told} {readings[cost.side_of(0)] if cost.bounded else _DESCRIBES}"
 
 
 def _smoothing(row: Mapping[Any, Any]) -> str:
@@ -122,13 +139,17 @@ def _smoothing(row: Mapping[Any, Any]) -> str:
         "": "Training anew on the weak labels gives no gain over the supervisor that can be told from 0: "
         "there is no good evidence of mere smoothing.",
     }
+    if gain.known and not gain.bounded:
+        return _DESCRIBES
     told = readings[gain.side_of(0)] if gain.known else ""
+    if less.known and less.side_of(0) == "above":
+        told += f" It is ahead of the strong student by {decimals(less.value)}: no stronger model is needed for that."
     if less.known and less.side_of(0) == "below":
         told += (
             f" The strong student is ahead of it by {decimals(-less.value)}: compatible with knowledge or capacity "
             "that only the strong model has."
         )
-    elif less.known and not less.side_of(0):
+    if less.known and not less.side_of(0):
         told += " The strong student cannot be told from it: its gain, if any, may be mere smoothing."
     return told.strip()
 
@@ -140,10 +161,12 @@ def _salience(row: Mapping[Any, Any]) -> str:
         "above": "The pretrained activations hold more of the task, in a form that a probe can read, than the student "
         "shows: compatible with something left to elicit.",
         "below": "The student shows more of the task than this probe reads from the pretrained activations: "
-        "fine-tuning on the weak labels does more than to read off what this layer holds in plain form.",
+        "compatible with fine-tuning that does more than to read off what this layer holds in plain form.",
         "": "The student cannot be told from this probe of the pretrained activations: compatible with elicitation of "
         "what the model already holds.",
     }
+    if less.known and not less.bounded:
+        return _DESCRIBES
     return readings[less.side_of(0)] if less.known else ""
 
 

@@ -71,7 +71,8 @@ class ControlTables(NamedTuple):
     `minus_*`: mean over the runs that both have, `num_paired` of them for the vanilla student.
 
     `overall`: a row per control (`OVERALL_COLUMNS`), means over the datasets that are not saturated, each with
-    Student's interval by dataset (an AUROC's is cut to [0, 1]): unbounded for one dataset, NaN for none.
+    Student's interval by dataset (an AUROC's is cut to [0, 1]): unbounded for one dataset (`against` says what its
+    AUROC may have instead), NaN for none.
     `minus_vanilla` leaves out the `num_unpaired` datasets on which no run of the vanilla student matches. With
     `noise_matched`, minus_vanilla is the cost of structured errors, student(noise_matched) − student(p_weak).
     """
@@ -80,13 +81,14 @@ class ControlTables(NamedTuple):
     overall: pd.DataFrame
 
 
-def against(scores: pd.DataFrame, level: float = 0.95) -> ControlTables:
+def against(scores: pd.DataFrame, level: float = 0.95, summary: pd.DataFrame | None = None) -> ControlTables:
     """Set each control of a study against its vanilla student and the weak supervisor.
 
     `scores`: as `outshine.analysis.results` makes them, with the column `purpose` (method, control or sweep), of one
     pair of models. A control is compared with the vanilla student of the same loss and settings on the same dataset,
-    split and seed. Saturated datasets stay in `by_dataset` and are left out of `overall`. Without controls both are
-    empty.
+    split and seed. `summary`: of the same results; where one dataset counts, a control's own AUROC has the interval
+    that is there (95 %, over test rows and seeds) in place of none. Saturated datasets stay in `by_dataset` and are
+    left out of `overall`. Without controls both are empty.
 
     Raises DataError for a missing column, two pairs of models, two results of one run, or a control without its labels.
     """
@@ -108,7 +110,18 @@ def against(scores: pd.DataFrame, level: float = 0.95) -> ControlTables:
                 named |= {"method_id": one.method_id, "vanilla_id": reference.method_id if reference else ""}
                 rows.append({**named, "saturated": dataset in saturated, **_on_dataset(here, beside, weak)})
     by_dataset = pd.DataFrame(rows, columns=list(CONTROL_COLUMNS))
-    return ControlTables(by_dataset, _overall(by_dataset, level))
+    return ControlTables(by_dataset, _overall(by_dataset, level, {} if summary is None else _within(summary)))
+
+
+def _within(summary: pd.DataFrame) -> dict[tuple[Control, str], Interval]:
+    """Each control's AUROC on each dataset with its interval over test rows and seeds."""
+    rows = summary[summary["purpose"] == "control"].to_dict("records")
+    return {
+        (Control.of(Contender.of(row)), str(row["dataset"])): Interval(
+            float(row["student_auroc"]), float(row["student_low"]), float(row["student_high"])
+        )
+        for row in rows
+    }
 
 
 def _references(control: Contender, vanilla: Iterable[Contender], plain: set[Contender]) -> list[Contender | None]:
@@ -139,7 +152,7 @@ def _on_dataset(own: dict[Run, float], vanilla: dict[Run, float], weak: dict[Run
     }
 
 
-def _overall(by_dataset: pd.DataFrame, level: float) -> pd.DataFrame:
+def _overall(by_dataset: pd.DataFrame, level: float, within: dict[tuple[Control, str], Interval]) -> pd.DataFrame:
     rows = []
     for names, group in by_dataset.groupby(_NAMES, sort=False):
         here = group[~group["saturated"].astype(bool)]
@@ -152,6 +165,10 @@ def _overall(by_dataset: pd.DataFrame, level: float) -> pd.DataFrame:
             facts |= {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
         if len(here) >= 2:  # Student's interval does not know where an AUROC ends
             facts |= {"auroc_low": max(0.0, facts["auroc_low"]), "auroc_high": min(1.0, facts["auroc_high"])}
+        if len(here) == 1:
+            control = Control(*(str(facts[name]) for name in Control._fields))
+            own = within.get((control, str(here["dataset"].iloc[0])))
+            facts |= {} if own is None else {"auroc_low": own.low, "auroc_high": own.high}
         rows.append(facts)
     return pd.DataFrame(rows, columns=list(OVERALL_COLUMNS))
 

@@ -18,7 +18,9 @@ from outshine.analysis.reading.diagnostics import read_diagnostics
 from outshine.analysis.reading.filters import read_filters
 from outshine.analysis.reading.scores import SCORE_COLUMNS, read_scores
 from outshine.analysis.reading.sweeps import read_sweeps
+from outshine.analysis.reading.training import read_training
 from outshine.analysis.reading.trajectories import read_trajectories
+from outshine.analysis.training_notes import TrainingNote, training_notes
 from outshine.core.store import Store
 from outshine.metrics.comparison import compare_roles
 from outshine.metrics.estimates import Estimate
@@ -83,7 +85,9 @@ class Results(NamedTuple):
     trained models. `summary`: the same over all seeds, with AUCs and intervals that include seed variance
     where there are two seeds or more. `pooled`: one record a method. `diagnostics`: calibration and agreement
     per seed. `filters`: what filters removed. `sweeps`: AUCs over settings. `trajectories`: AUCs along training.
-    Controls are in all but `pooled`, sweeps in `scores` and `sweeps` only; `purpose` tells them apart.
+    `training`: how the models behind the methods' results were trained, a model and seed a row; `training_notes` says
+    in words what a reader must know of that. Controls are in all but `pooled` and `training`, sweeps in `scores` and
+    `sweeps` only; `purpose` tells them apart.
     """
 
     scores: pd.DataFrame
@@ -94,6 +98,12 @@ class Results(NamedTuple):
     filters: pd.DataFrame
     sweeps: pd.DataFrame
     trajectories: pd.DataFrame
+    training: pd.DataFrame
+
+    @property
+    def training_notes(self) -> list[TrainingNote]:
+        """Which models did not learn, were barely trained or had labels that hardly vary: a sentence each."""
+        return training_notes(self.training)
 
     def tables(self) -> dict[str, pd.DataFrame]:
         """The frames by name, as they are written to files."""
@@ -134,6 +144,7 @@ def read_results(study: str, experiments: Sequence[Experiment], store: Store) ->
         filters=read_filters(study, experiments, reader),
         sweeps=read_sweeps(study, experiments, scores),
         trajectories=read_trajectories(study, experiments, reader),
+        training=read_training(study, experiments, reader),
     )
 
 

@@ -14,7 +14,7 @@ from outshine.publishing.markdown import Verbatim, code, inert, sheet, table
 from outshine.publishing.parcel import folder_of
 from outshine.publishing.private import Places
 from outshine.report import sheets
-from outshine.report.words import auroc_text, contender_name, decimal_text, pooled_sentence
+from outshine.report.words import auroc_text, contender_name, decimal_text, pooled_sentence, rows_of
 from outshine.stages.audit import Audit
 from outshine.stages.finetune import Finetune
 
@@ -59,7 +59,11 @@ def _content(subject: Subject, store: Store, repo: str, license_id: str | None) 
     example = next((model for model in tuned if _role(model) == "student"), tuned[0] if tuned else None)
     several = subject.whole
     used = {model.run.prepare.key: model.run.prepare for model in subject.models}
-    controls = against(results.scores).overall if (results.summary["purpose"] == "control").any() and several else None
+    controls = (
+        against(results.scores, summary=results.summary).overall
+        if (results.summary["purpose"] == "control").any() and several
+        else None
+    )
     return {
         "repo": repo,
         "whole": several,
@@ -72,11 +76,12 @@ def _content(subject: Subject, store: Store, repo: str, license_id: str | None) 
         "own_scores": None if several else _own_scores(subject),
         "results": sheet(sheets.results_sheet(methods)) if len(methods) else None,
         "num_seeds": int(methods["num_seeds"].max()) if len(methods) else 0,
-        "pooled": [pooled_sentence(one) for one in results.pooled],
+        "pooled": [pooled_sentence(one, rows_of(results.summary, one)) for one in results.pooled],
         "controls": None if controls is None else sheet(sheets.controls_sheet(controls)),
         "datasets": [_dataset(prepare, store) for prepare in used.values()],
         "loading": None if example is None else _loading(example, subject),
         "notes": subject.resolution.notes,
+        "training_notes": [note.text for note in results.training_notes],
         "license": license_id,
     }
 

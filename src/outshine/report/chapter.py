@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from outshine.analysis.control_words import sentences as control_sentences
 from outshine.analysis.controls import against
+from outshine.analysis.training_notes import doubt, doubtful
 from outshine.core.errors import OutshineError
 from outshine.report import comparison, sheets, words
 from outshine.report.datasets import dataset_pages
@@ -40,6 +41,8 @@ def content(chapter: Chapter, store: Store, prefix: str) -> dict[str, Any]:
     methods = results.summary[results.summary["purpose"] == "method"]
     undefined = methods[~methods["defined"]]
     student = reference_of(finished)
+    notes = results.training_notes
+    untrained = doubtful(notes, student.contender, ("student", "ceiling"))
     first = student.rows.iloc[0]
     return {
         "prefix": prefix,
@@ -48,13 +51,15 @@ def content(chapter: Chapter, store: Store, prefix: str) -> dict[str, Any]:
         "strong": first["strong"],
         "num_seeds": int(first["num_seeds"]),
         "question": words.question(first["weak"], first["strong"]),
-        "answer": words.verdict(student.pooled),
+        "answer": words.verdict(student.pooled, student.rows, untrained),
         "uncertainty": words.uncertainty(student.pooled, student.rows),
+        "doubt": doubt(notes, student.contender, student.rows["dataset"].tolist()),
+        "training_notes": [note.text for note in notes],
         "reference": student,
         "name": words.contender_name(student.contender.facts()),
         "bar": _bar(student),
-        "pooled": [words.pooled_sentence(one) for one in results.pooled] if len(results.pooled) == 1 else [],
-        "pooled_sheet": sheets.pooled_sheet(results.pooled) if len(results.pooled) > 1 else None,
+        "pooled": [words.pooled_sentence(student.pooled, student.rows)] if len(results.pooled) == 1 else [],
+        "pooled_sheet": sheets.pooled_sheet(results.pooled, methods) if len(results.pooled) > 1 else None,
         "gains": sheets.gains(methods, study.loss.kind) if len(results.pooled) > 1 else None,
         "results_sheet": sheets.results_sheet(methods),
         "undefined": [(row["dataset"], words.contender_name(row), row["reason"]) for _, row in undefined.iterrows()],
@@ -70,9 +75,9 @@ def content(chapter: Chapter, store: Store, prefix: str) -> dict[str, Any]:
 
 
 def _bar(student: Reference) -> dict[str, Any] | None:
-    """Places in percent on a line that holds supervisor (PGR 0) and ceiling (1); None where PGR is undefined."""
+    """Places in percent on a line that holds supervisor (PGR 0) and ceiling (1); None where PGR is no result."""
     these = student.pooled.pooled.these_datasets
-    if not these.defined:
+    if not these.defined or words.rests_on_few(student.pooled, words.Gaps.of(student.rows)):
         return None
     low, high = _BAR
 
@@ -117,7 +122,7 @@ def comparison_of(results: Results, declared: str | None) -> dict[str, Any] | No
 
 def controls_of(results: Results, loss: str) -> dict[str, Any] | None:
     """Controls and baselines, and what the choice of the update costs; None where the study has neither."""
-    overall = sheets.beside_reference(against(results.scores).overall, loss)
+    overall = sheets.beside_reference(against(results.scores, summary=results.summary).overall, loss)
     if overall.empty and results.trajectories.empty:
         return None
     return {

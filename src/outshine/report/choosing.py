@@ -22,7 +22,7 @@ _CANDIDATES = {"method": "methods", "checkpoint": "checkpoints of a student"}
 _FLATTERED = (
     "The oracle is chosen on test itself: its AUROC, and with it every regret, is too high on average. One that is "
     "chosen on one half of test and measured on the other is not too high on average; against it the rule loses "
-    "{nested}. The truth lies in between."
+    "{}. On average the truth lies in between."
 )
 
 
@@ -47,10 +47,10 @@ def choosing_sentences(regrets: pd.DataFrame, pooled: pd.DataFrame, kind: Kind) 
         _losses(worth, rows),
         _settled(worth),
         f"It is the best of {len(free)} rules on these same results, which flatters it." if len(free) > 1 else "",
-        _FLATTERED.format(nested=nested),
+        _FLATTERED.format(nested),
     ]
     if rule["regret"] >= random["regret"]:
-        told.insert(2, "No label-free rule does better than a random choice here.")
+        told.insert(2, "No label-free rule loses less on average than a random choice here.")
     return [one for one in told if one]
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Literal
 
+from outshine.analysis.training_notes import doubt, doubtful
 from outshine.core.messages import visible
 from outshine.report import sheets
 from outshine.report.chapter import comparison_of, controls_of
@@ -134,7 +135,11 @@ def _line(text: str) -> str:
 
 def _answer(finished: Finished) -> str:
     student = reference_of(finished)
-    return " ".join([verdict(student.pooled), *uncertainty(student.pooled, student.rows)])
+    notes = finished.results.training_notes
+    untrained = doubtful(notes, student.contender, ("student", "ceiling"))
+    doubted = doubt(notes, student.contender, student.rows["dataset"].tolist())
+    told = [verdict(student.pooled, student.rows, untrained), doubted, *uncertainty(student.pooled, student.rows)]
+    return " ".join(one for one in told if one)
 
 
 def _sheets(finished: Finished) -> Iterator[Sheet]:
@@ -142,7 +147,7 @@ def _sheets(finished: Finished) -> Iterator[Sheet]:
     results, loss = finished.results, finished.resolution.study.loss.kind
     methods = results.summary[results.summary["purpose"] == "method"]
     if len(results.pooled) > 1:
-        yield sheets.pooled_sheet(results.pooled)
+        yield sheets.pooled_sheet(results.pooled, methods)
         yield sheets.gains(methods, loss).sheet
     yield sheets.results_sheet(methods)
     if rounds := sheets.rounds_sheet(results.scores):

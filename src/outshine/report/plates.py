@@ -92,7 +92,7 @@ def _of_sweeps(sweeps: pd.DataFrame) -> Iterator[Plate]:
         "logistic": ("sweep-logistic", "Logistic regression sweep", figures.logistic_sweep),
     }
     caption = (
-        "Test ROC AUC of the probe less that of the weak labels it was fitted to, by layer. Above 0 it beats them."
+        "Test ROC AUC of the probe less that of the weak labels it was fitted to, by layer. Above 0 it is the higher."
     )
     for probe, (name, title, draw) in drawn.items():
         own = sweeps[(sweeps["probe"] == probe) & sweeps["setting"].notna()]
@@ -104,7 +104,8 @@ def _of_training(trajectories: pd.DataFrame) -> Iterator[Plate]:
     if len(trajectories):
         caption = (
             "Solid: test ROC AUC against ground truth, looked at afterwards and never used for selection. Dashed: "
-            "ROC AUC on val against the weak labels, by which the update is chosen (open mark)."
+            "ROC AUC on val against the labels that the student was given. Open mark: the update whose weights are "
+            "kept."
         )
         named = trajectories.assign(label=[contender_name(row) for row in trajectories.to_dict("records")])
         labels = list(dict.fromkeys(named["label"]))

@@ -11,12 +11,16 @@ from outshine.analysis.rounds import strong_train_gain
 from outshine.analysis.trajectories import overfitting, selection_sensitivity
 from outshine.report.figures import select
 from outshine.report.words import (
+    Gaps,
     amount_text,
     auroc_text,
+    compared,
     contender_name,
     decimal_text,
     interval_text,
     pgr_text,
+    rests_on_few,
+    rows_of,
     short,
     signed_text,
 )
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from outshine.analysis.results import MethodPGR
+    from outshine.metrics.pgr import PGR
 
 ROLES = ("weak", "student", "ceiling")
 _TONES = (0.01, 0.05, 0.1, 0.2)  # differences in AUROC from which a cell is a shade darker
@@ -61,6 +66,7 @@ class Gains(NamedTuple):
 def gains(summary: pd.DataFrame, loss: str) -> Gains:
     """All methods beside each other: by how much each is above its supervisor in test AUROC. `loss`: the study's."""
     named = select.methods(summary, loss)
+    named = named.assign(label=[contender_name(row) for row in named.to_dict("records")])
     labels = named["label"].unique().tolist()
     rows, tones = [], []
     for dataset, own in named.groupby("dataset", sort=False):
@@ -91,29 +97,39 @@ def _results_title(summary: pd.DataFrame) -> str:
     return f"Test ROC AUC [95 % interval], {first['weak']} supervises {first['strong']} ({meaning})"
 
 
-def pooled_sheet(pooled: Sequence[MethodPGR]) -> Sheet:
-    """Every method's PGR over all unsaturated datasets: a ratio of sums, with both intervals."""
+def pooled_sheet(pooled: Sequence[MethodPGR], summary: pd.DataFrame) -> Sheet:
+    """Every method's PGR over all unsaturated datasets: a ratio of sums, with both intervals.
+
+    `summary`: of the same results; it tells on how many of the datasets there is a gap at all.
+    """
     exploratory = any(one.pooled.exploratory for one in pooled)
     population = "such datasets, exploratory" if exploratory else "such datasets"
-    rows = [
-        [
-            contender_name(one._asdict()),
-            str(one.pooled.num_datasets),
-            interval_text(one.pooled.these_datasets) if one.pooled.these_datasets.defined else "undefined",
-            interval_text(one.pooled.any_datasets) if one.pooled.any_datasets.defined else "undefined",
-        ]
-        for one in pooled
-    ]
+    rows = []
+    for one in pooled:
+        gaps = Gaps.of(rows_of(summary, one))
+        lacking = gaps.num - gaps.num_clear
+        some = f", {lacking} without a gap" if lacking and one.pooled.these_datasets.defined else ""
+        name, datasets = contender_name(one._asdict()), f"{one.pooled.num_datasets}{some}"
+        rows.append([name, datasets, _these_datasets(one, gaps), _pgr_or_undefined(one.pooled.any_datasets)])
     columns = ["method", "datasets", "these datasets [95 %]", f"{population} [95 %]"]
     return Sheet("Pooled PGR, Σ (student − weak) / Σ (ceiling − weak)", columns, rows, right=columns[1:])
+
+
+def _these_datasets(pooled: MethodPGR, gaps: Gaps) -> str:
+    if rests_on_few(pooled, gaps):
+        return "none: too few with a gap"
+    return _pgr_or_undefined(pooled.pooled.these_datasets)
+
+
+def _pgr_or_undefined(found: PGR) -> str:
+    return interval_text(found) if found.defined else "undefined"
 
 
 def studies_sheet(references: Sequence[tuple[Any, pd.DataFrame, MethodPGR]]) -> Sheet:
     """Studies side by side, a row each: its reference student, that student's rows of the summary, its pooled PGR."""
     rows = []
     for number, (_, own, pooled) in enumerate(references, 1):
-        first, known = own.iloc[0], own[own["weak_auroc"].notna()]
-        these, others = pooled.pooled.these_datasets, pooled.pooled.any_datasets
+        first, known = own.iloc[0], compared(own)
         rows.append(
             [
                 f"{number}. {first['study']}",
@@ -121,8 +137,8 @@ def studies_sheet(references: Sequence[tuple[Any, pd.DataFrame, MethodPGR]]) -> 
                 contender_name(first),
                 f"{len(own)} × {int(own['num_seeds'].max())}",
                 *(decimal_text(known[f"{role}_auroc"].mean()) for role in ROLES),
-                interval_text(these) if these.defined else "undefined",
-                interval_text(others) if others.defined else "undefined",
+                _these_datasets(pooled, Gaps.of(own)),
+                _pgr_or_undefined(pooled.pooled.any_datasets),
             ]
         )
     columns = ["study", "supervisor → student", "method", "datasets × seeds", *ROLES]
@@ -148,7 +164,10 @@ def controls_sheet(overall: pd.DataFrame) -> Sheet:
         for _, row in overall.iterrows()
     ]
     columns = ["control", "datasets", "test AUROC [95 %]", "− vanilla student [95 %]", "− weak supervisor [95 %]"]
-    return Sheet("Controls and baselines, means over datasets", columns, rows, right=columns[1:])
+    title = "Controls and baselines, " + (
+        "means over datasets" if (overall["num_datasets"] > 1).any() else "one dataset"
+    )
+    return Sheet(title, columns, rows, right=columns[1:])
 
 
 def rounds_sheet(scores: pd.DataFrame) -> Sheet | None:
@@ -167,13 +186,13 @@ def rounds_sheet(scores: pd.DataFrame) -> Sheet | None:
 
 
 def selection_sheet(trajectories: pd.DataFrame) -> Sheet:
-    """Test AUROC at the update that weak val chose, at the last and at the best one, and its fall: means over seeds."""
+    """Test AUROC at the update that is kept, at the last and at the best one, and its fall: means over seeds."""
     selection = selection_sensitivity(trajectories).merge(overfitting(trajectories))
     named = selection.assign(name=[contender_name(row) for _, row in selection.iterrows()])
     names = ["chosen_auroc", "last_auroc", "oracle_auroc", "fall", "peak_share"]
     means = named.groupby(["dataset", "method_id", "round", "name"], sort=False)[names].mean().reset_index()
     rows = [[row["dataset"], row["name"], *(decimal_text(row[name]) for name in names)] for _, row in means.iterrows()]
-    columns = ["dataset", "student", "chosen on weak val", "last update", "best on test (oracle)"]
+    columns = ["dataset", "student", "kept", "last update", "best on test (oracle)"]
     columns += ["fall from best to last", "best at (share of updates)"]
     return Sheet("Test AUROC by which update is kept", columns, rows, right=columns[2:])
 

@@ -64,9 +64,9 @@ def training_notes(training: pd.DataFrame) -> list[TrainingNote]:
     `training`: columns TRAINING_COLUMNS, a model and seed a row, as `Results.training` has them. Seeds of a model share
     a sentence, and so do models of which the very same is to be said.
     """
-    who = ["dataset", "data_seed", "role", "method", "variant", "round", "loss"]
+    who = ["dataset", "data_seed", "role", "method", "variant", "round", "loss", "method_id"]
     merged: dict[tuple[str, str], list[tuple[Subject, str]]] = {}
-    for _, own in training.groupby(who, sort=False):
+    for _, own in training.groupby(who, sort=False, dropna=False):
         for what, subject, named, text in _of_model(own.to_dict("records")):
             merged.setdefault((what, text), []).append((subject, named))
     return [

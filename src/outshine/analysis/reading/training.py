@@ -91,7 +91,7 @@ def _auroc(rows: pd.DataFrame, predicted: pd.DataFrame, level: float) -> Interva
     labels = rows["label"].to_numpy()
     if np.isnan(labels).any():
         return _UNKNOWN
-    y = labels > 0.5 if np.isin(labels, (0, 1)).all() else harden(labels, rows.index.tolist()).y
+    y = labels > 0.5 if np.isin(labels, (0, 1)).all() else harden(labels).y
     if y is None or y.all() or not y.any():
         return _UNKNOWN
     scores = predicted["log_odds"].loc[rows.index].to_numpy()

@@ -26,7 +26,7 @@ def test_sciq_in_full() -> None:
     assert example == Example(
         "Question: Which is question 0?\nProposed answer: right thing 0.\nIs the proposed answer correct?",
         label=True,
-        group="Which is question 0?",
+        shared=("Which is question 0?", "Supporting text 0!"),
     )
     assert "Proposed answer: distractor" in shown("sciq", coin=False).text
 
@@ -68,7 +68,7 @@ def test_utilitarianism_shows_both_in_the_order_of_the_coin() -> None:
 
 
 def test_virtue_needs_a_scene_and_a_trait() -> None:
-    assert shown("ethics-virtue").group == "Person 0 acted."
+    assert shown("ethics-virtue").shared == ("Person 0 acted.",)
     assert "Trait: trait0\n" in shown("ethics-virtue").text
     for scenario in ("no mark", "[SEP] trait", "scene [SEP] "):
         assert formatted("ethics-virtue", scenario=scenario) is None

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from outshine.data.schema import Draw, Example, Hub, Recipe, Row, Size, recipes
-from outshine.data.wording import filled, propose, proposed_answer
+from outshine.data.schema import Draw, Example, Hub, Row, Size, recipes
+from outshine.data.wording import PromptedRecipe, filled, propose
 
 
 @recipes.register("sciq")
-class SciQ(Recipe):
-    """One proposed answer to a science exam question, without the supporting text. Source: arXiv:1707.06209."""
+class SciQ(PromptedRecipe):
+    """One proposed answer to a science exam question, without the supporting text. Source: arXiv:1707.06209.
 
+    Questions on one supporting text lie in one split, though it is not shown.
+    """
+
+    VERSION = 2
     hub = Hub("allenai/sciq", pooled=("train", "validation", "test"), test_size=3000)
     size = Size(13_679, None, 147)
     title = "SciQ"
@@ -27,4 +31,6 @@ class SciQ(Recipe):
         answer = propose(draw, [row.get(field) for field in self.candidate_fields], right=0)
         if answer is None:
             return None
-        return Example(proposed_answer(question, answer), draw.coin(), group=question)
+        return Example(
+            self.write_proposed_answer(question, answer), draw.coin(), shared=(question, row.get("support") or "")
+        )

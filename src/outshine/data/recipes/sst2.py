@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from outshine.data.schema import Draw, Example, Hub, Recipe, Row, Size, recipes
-from outshine.data.wording import binary, filled
+from outshine.data.schema import Draw, Example, Hub, Row, Size, recipes
+from outshine.data.wording import PromptedRecipe, binary, filled
 
 
 @recipes.register("sst2")
-class Sst2(Recipe):
+class Sst2(PromptedRecipe):
     """Sentences and phrases of film reviews. Source: Socher et al. 2013."""
 
     hub = Hub("stanfordnlp/sst2", test="validation")
@@ -23,4 +23,5 @@ class Sst2(Recipe):
         if fields is None or label is None:
             return None
         (sentence,) = fields
-        return Example(f"Film review: {sentence}\nIs this review positive?", label, shorten=sentence)
+        text = self.write("Film review: {sentence}\nIs this review positive?", sentence=sentence)
+        return Example(text, label, shorten=sentence)

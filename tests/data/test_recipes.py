@@ -82,7 +82,7 @@ def test_says_what_it_is(name: str) -> None:
     assert recipe.source
     assert recipe.license
     assert (type(recipe).__doc__ or "").count("Source: ") == 1
-    assert recipe.model_dump() == {"kind": name, "prompt": "default"}
+    assert recipe.model_dump() == {"kind": name}
 
 
 @pytest.mark.parametrize("name", SPEC)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from string import Formatter
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from outshine.data.schema import NO_PROMPT, Draw, Recipe, Row
 
@@ -27,6 +27,12 @@ class PromptedRecipe(Recipe):
     def name(self) -> str:
         """The registered name; another one without the prompt, so that one study may hold both."""
         return self.kind if self.prompt == "default" else f"{self.kind}{NO_PROMPT}"
+
+    @model_serializer(mode="wrap")
+    def _with_kind(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """As a study file would have it: the usual prompt is not mentioned."""
+        fields = {"kind": self.kind, **handler(self)}
+        return {name: value for name, value in fields.items() if (name, value) != ("prompt", "default")}
 
     def write(self, template: str, **fields: str) -> str:
         """The template with the fields put in; with `prompt: none` the fields alone, in the template's order."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -18,11 +18,17 @@ STOCK_ROWS = 50  # ... and more rows than this is a stock phrase
 
 
 class Links(NamedTuple):
-    """What links a row to others. `group`: a name; `texts`: compared by `normalised`; `name`: what to call it by."""
+    """What links a row to others. `own`: its id; `group`: a name; `texts`: compared by `normalised`."""
 
-    name: str
+    own: str
     group: str | None
     texts: tuple[str, ...]
+
+    def head(self, stock: Container[str] = ()) -> str | None:
+        """What a row's group is called after: its name, else the first text that is no stock phrase; None: neither."""
+        if self.group is not None:
+            return self.group
+        return next((text for text in self.texts if normalised(text) and normalised(text) not in stock), None)
 
 
 class Grouped(NamedTuple):
@@ -37,8 +43,11 @@ def normalised(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
-def connected(rows: Sequence[Links]) -> Grouped:
-    """The group of each row: the least `name` in its connected component, whatever the order of rows."""
+def connected(rows: Sequence[Links], name: Callable[[str], str]) -> Grouped:
+    """The group of each row, whatever their order: the least name of its connected component.
+
+    `name`: makes a name of a row's `head`; rows without any are called by their own id.
+    """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -59,5 +68,7 @@ def connected(rows: Sequence[Links]) -> Grouped:
     component = connected_components(links_of, directed=False)[1][: len(rows)].tolist()
     names: dict[int, str] = {}
     for number, row in zip(component, rows, strict=True):
-        names[number] = min(names.get(number, row.name), row.name)
+        head = row.head(stock)
+        called = row.own if head is None else name(head)
+        names[number] = min(names.get(number, called), called)
     return Grouped([names[number] for number in component], stock)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -67,7 +68,7 @@ def read_pool(recipe: Recipe, reader: RowReader, side: str, data_seed: int, num_
     return Pool(rows, dropped, num_source_rows, len(numbers))
 
 
-def clean(train: Pool, test: Pool | None) -> tuple[Pool, Pool | None]:
+def clean(recipe: Recipe, train: Pool, test: Pool | None) -> tuple[Pool, Pool | None]:
     """Remove texts with both labels (everywhere), duplicate texts (test wins), and training groups that test has.
 
     Groups are those of the rows that are kept, found over both sides together. The result does not depend on the
@@ -78,7 +79,7 @@ def clean(train: Pool, test: Pool | None) -> tuple[Pool, Pool | None]:
         test = _keep_first(test, both, taken=set())
     train = _keep_first(train, both, taken={row.text for row in test.rows} if test else set())
     rows = [*train.rows, *(test.rows if test else [])]
-    names, stock = connected([row.links for row in rows])
+    names, stock = connected([row.links for row in rows], partial(_group_name, recipe))
     rows = [row._replace(group=name) for row, name in zip(rows, names, strict=True)]
     train, tested = train._replace(rows=rows[: len(train.rows)], stock=stock), rows[len(train.rows) :]
     if test is not None:
@@ -88,12 +89,16 @@ def clean(train: Pool, test: Pool | None) -> tuple[Pool, Pool | None]:
 
 
 def _usable(recipe: Recipe, example: Example) -> UsableRow:
-    """The row with its identities. Groups have the same names in all datasets of a family, and are hence cut alike."""
     identity = row_id(recipe.kind, example.text if example.id is None else example.id)
-    called = example.group if example.group is not None else next(filter(str.strip, example.shared), None)
-    name = identity if called is None else row_id(f"{recipe.family}/group", called)
-    links = Links(name, example.group, example.shared)
-    return UsableRow(identity, example.text, bool(example.label), name, _cut(recipe.kind, example), links)
+    links = Links(identity, example.group, example.shared)
+    head = links.head()
+    group = identity if head is None else _group_name(recipe, head)
+    return UsableRow(identity, example.text, bool(example.label), group, _cut(recipe.kind, example), links)
+
+
+def _group_name(recipe: Recipe, head: str) -> str:
+    """The same in all datasets of a family, so that they are cut alike."""
+    return row_id(f"{recipe.family}/group", head)
 
 
 def _cut(namespace: str, example: Example) -> tuple[int, int]:

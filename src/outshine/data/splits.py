@@ -86,7 +86,7 @@ def _read(recipe: Recipe, pools: Pools, settings: SplitSettings, factor: int) ->
 
     held_out = _test_size(settings, pools.test_size) if pools.test is None else 0
     train = read(pools.train, "train", settings.n_train + settings.n_val + held_out)
-    return clean(train, read(pools.test, "test", settings.n_test) if pools.test is not None else None)
+    return clean(recipe, train, read(pools.test, "test", settings.n_test) if pools.test is not None else None)
 
 
 def _test_size(settings: SplitSettings, source_size: int | None) -> int:

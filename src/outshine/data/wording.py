@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from string import Formatter
 from typing import Any, Literal
@@ -9,6 +10,8 @@ from typing import Any, Literal
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from outshine.data.schema import NO_PROMPT, Draw, Recipe, Row
+
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n|\[\w+\]")
 
 
 class PromptedRecipe(Recipe):
@@ -57,6 +60,12 @@ def filled(row: Row, *fields: str) -> list[str] | None:
     values = [row.get(field) for field in fields]
     texts = [value.strip() for value in values if isinstance(value, str)]
     return texts if len(texts) == len(fields) and all(texts) else None
+
+
+def long_sentences(text: str, least: int) -> tuple[str, ...]:
+    """The sentences of `least` words or more: too long to be in two texts by chance. Marks such as [step] end one."""
+    parts = (part.strip(" .!?") for part in _SENTENCE_END.split(text))
+    return tuple(part for part in parts if len(part.split()) >= least)
 
 
 def binary(row: Row, field: str = "label") -> bool | None:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
-
 from outshine.data.schema import Draw, Example, Hub, Row, Size, recipes
-from outshine.data.wording import PromptedRecipe, filled, propose
+from outshine.data.wording import PromptedRecipe, filled, long_sentences, propose
 
 OWN_WORDS = 5  # words from which a sentence is taken for one scene's own
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\[\w+\]")  # or a mark such as [step]
 
 
 @recipes.register("hellaswag")
@@ -44,11 +41,5 @@ class HellaSwag(PromptedRecipe):
             ending=ending,
         )
         film = row.get("source_id") or None
-        known = () if film else sentences(f"{scene} {endings[right]}")
+        known = () if film else long_sentences(f"{scene} {endings[right]}", OWN_WORDS)
         return Example(text, draw.coin(), group=film, shorten=scene, shared=(scene, *known))
-
-
-def sentences(scene: str) -> tuple[str, ...]:
-    """The sentences of a scene with its real ending, without those that are too short to be its own."""
-    parts = (part.strip(" .!?") for part in _SENTENCE_END.split(scene))
-    return tuple(part for part in parts if len(part.split()) >= OWN_WORDS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from outshine.data.recipes.sciq import question_and_support
 from outshine.data.schema import Draw, Example, Hub, Row, Size, recipes
 from outshine.data.wording import PromptedRecipe, filled, propose
 
@@ -34,5 +35,5 @@ class SciQWithSupport(PromptedRecipe):
             self.write_proposed_answer(question, answer, support),
             draw.coin(),
             shorten=support,
-            shared=(question, support),
+            shared=question_and_support(row),
         )

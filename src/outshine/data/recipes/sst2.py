@@ -16,7 +16,10 @@ class Sst2(PromptedRecipe):
     positive_means = "the sentiment is positive"
     source = "Socher et al. 2013, EMNLP (D13-1170)"
     license = "not stated"
-    note = "Training rows are also phrases cut from sentences, test rows are whole sentences."
+    note = (
+        "Training rows are also phrases cut from sentences, one often a part of another, also across splits; "
+        "test rows are whole sentences."
+    )
 
     def format(self, row: Row, draw: Draw) -> Example | None:
         fields, label = filled(row, "sentence"), binary(row)

@@ -278,7 +278,7 @@ def test_more_test_rows_leave_training_rows_as_they_are(seed: int) -> None:
         (  # a constant in the group's column
             make_rows(400, per_group=400),
             None,
-            "in 1 group and 1 group; a group .* so 4 splits need rows of each class in 4 groups or more$",
+            "in one and the same group; a group .* so 4 splits need rows of each class in 4 groups or more$",
         ),
         (
             make_rows(400, positive_every=400),

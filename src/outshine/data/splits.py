@@ -169,6 +169,7 @@ def _why_too_few(side: str, rows: Sequence[UsableRow], num_splits: int) -> str:
     fewest = min(len(set(groups)) for groups in by_class)
     if len(sizes) < len(rows) and fewest < num_splits:
         num_groups = " and ".join(_counted(len(set(groups)), "group") for groups in by_class)
+        num_groups = "one and the same group" if len(sizes) == 1 else num_groups
         return (
             f"{have}, in {num_groups}; a group (rows with one `group`, or that share a text) is never divided, so "
             f"{num_splits} splits need rows of each class in {num_splits} groups or more"

@@ -63,6 +63,11 @@ def label_as_group() -> list[str]:
 
 
 @cache
+def a_constant_as_group() -> list[str]:
+    return _said(_rows(400, group=lambda _: "one"))
+
+
+@cache
 def label_as_group_on_both_sides() -> list[str]:
     return _said(_rows(400, group=lambda i: str(i % 2)), _rows(400, prefix="test", group=lambda i: str(i % 2)))
 
@@ -126,6 +131,7 @@ CLAIMS: tuple[Claim, ...] = (
         label_as_group,
         one_positive,  # too few rows of a class, whatever the groups
     ),
+    Claim("one and the same group", a_constant_as_group, label_as_group),
     Claim("; training rows of a group that test has are left out", label_as_group_on_both_sides, label_as_group),
     Claim(
         "{}, and {} of them are one group, which is never divided; use smaller groups",

@@ -17,7 +17,6 @@ from outshine.data.recipes.sciq import SciQ
 from outshine.data.rows import ListRows, ParquetRows
 from outshine.data.schema import Draw, Example, Hub, Pools, Recipe, Row
 from outshine.data.splits import SPLITS, Prepared, SplitSettings, prepare
-from outshine.data.wording import proposed_answer
 
 SIZES = SplitSettings(n_train=1200, n_val=200, n_test=600)
 WORDS = [a + b + c for a in "bdfgklmprst" for b in ("a", "e", "i", "o", "u", "ou") for c in ("n", "rt", "sh", "m", "x")]
@@ -30,7 +29,7 @@ class LetterOrText(OpenBookQA):
         shown = super().format(row, draw)
         if shown is None or not draw.coin():
             return shown
-        return shown._replace(text=proposed_answer(row["question_stem"].strip(), row["answerKey"]))
+        return shown._replace(text=self.write_proposed_answer(row["question_stem"].strip(), row["answerKey"]))
 
 
 class LetterOrTextUndeclared(LetterOrText):

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import random
 import re
-from itertools import combinations, pairwise
+from itertools import combinations, pairwise, product
 
 import pytest
 from planted import WORDS, random_corpus, small_corpus
 
 from outshine.audit import overlap
 from outshine.audit.overlap import (
+    CONTAINED_WORDS,
+    PAIRS,
     SIMILAR,
+    contained_texts,
     exact_duplicates,
     near_duplicates,
     shared_groups,
     shared_passages,
+    shared_sentences,
     similar_pairs,
 )
 from outshine.data.splits import SPLITS
@@ -98,21 +102,123 @@ def test_duplicates_but_for_case_signs_and_spaces():
     ]
     finding = exact_duplicates(small_corpus(rows))
     assert finding.value == 0.5
-    assert finding.message.endswith("0.0% of val, 50.0% of test")
+    assert finding.message.endswith(": 50.0% of test (in weak_train)")
     assert finding.examples == (
         "test: [positive] the  CAT sat on a mat",
         "weak_train: [positive] The cat sat on a mat.",
     )
 
 
-def test_two_training_splits_may_share_texts_without_a_word():
+@pytest.mark.parametrize(("one", "other"), PAIRS)
+def test_every_pair_of_splits_is_compared(one, other):
+    """A pair of equal texts in two splits; warned of unless only val's choice of a checkpoint is concerned."""
+    filler = [(split, f"{split} {word} {word} word", True) for split in SPLITS for word in ("lone", "tall", "green")]
     rows = [
-        ("weak_train", "One text", True),
-        ("strong_train", "one text", False),
-        ("test", "b", True),
-        ("val", "c", False),
+        *filler,
+        (one, "One text of some length in two splits", True),
+        (other, "one  text of some length in TWO splits", False),
     ]
-    assert exact_duplicates(small_corpus(rows)).severity == "passed"
+    for check in (exact_duplicates, near_duplicates):
+        finding = check(small_corpus(rows))
+        assert finding.message.endswith(f": 25.0% of {one} (in {other})")
+        assert finding.severity == ("cue" if "val" in (one, other) else "warning")
+        assert finding.value == 0.25
+        assert [shown.split(":")[0] for shown in finding.examples] == [one, other]
+    assert exact_duplicates(small_corpus(filler)).severity == "passed"
+    assert exact_duplicates(small_corpus(filler)).message.endswith(": none")
+
+
+def test_all_pairs_of_splits_are_listed_once_and_the_supervisors_comes_first():
+    assert PAIRS[0] == ("strong_train", "weak_train")
+    assert sorted(map(frozenset, PAIRS), key=sorted) == sorted(map(frozenset, combinations(SPLITS, 2)), key=sorted)
+
+
+def words_of(text: str) -> list[str]:
+    return [token.lower() for token in re.findall(r"\w+", text)]
+
+
+def all_contained(rows) -> dict[tuple[str, str], set[int]]:
+    """By comparing every text, its first word and its last two left out, with every other as text."""
+    whole = [" ".join(words_of(text)[1:-2]) for _, text, _ in rows]
+    found: dict[tuple[str, str], set[int]] = {pair: set() for pair in PAIRS}
+    for i, j in product(range(len(rows)), repeat=2):
+        if rows[i][0] == rows[j][0] or not CONTAINED_WORDS[0] <= len(whole[i].split()) <= CONTAINED_WORDS[1]:
+            continue
+        if whole[i] != whole[j] and f" {whole[i]} " in f" {whole[j]} ":
+            for one, other in ((i, j), (j, i)):
+                if (rows[one][0], rows[other][0]) in found:
+                    found[rows[one][0], rows[other][0]].add(one)
+    return found
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_contained_texts_are_those_that_a_search_finds(seed):
+    rng = random.Random(seed)
+    long = [rng.choices(WORDS[:12], k=rng.randint(1, 70)) for _ in range(120)]
+    parts = []
+    for _ in range(130):
+        words = rng.choice(long)
+        start = rng.randrange(len(words))
+        parts.append(words[start : start + rng.randint(1, 12)])
+    rows = [(rng.choice(SPLITS), f"Say: {', '.join(words)}. Is it?", True) for words in [*long, *parts]]
+    expected = all_contained(rows)
+    finding = contained_texts(small_corpus(rows))
+    shares = {pair: len(found) / sum(row[0] == pair[0] for row in rows) for pair, found in expected.items()}
+    assert finding.value == pytest.approx(max(shares.values()))
+    assert finding.value > 0.1
+    for (one, other), share in shares.items():
+        assert f"{share:.1%} of {one} (in {other})" in finding.message
+    assert finding.severity == "cue"  # phrases of one sentence may be what a source consists of
+
+
+def test_sentences_and_openings_that_two_splits_share():
+    sentence = "the old mill by the river has been closed for years"
+    rows = random_corpus(400)
+    training = [i for i, (split, _, _) in enumerate(rows) if split == "weak_train"]
+    students = [i for i, (split, _, _) in enumerate(rows) if split == "strong_train"]
+    finding = shared_sentences(small_corpus(rows))
+    assert finding.severity == "passed"
+    for place, other in ((0, 1), (1, 0)):  # as the first of two sentences, and as the second
+        planted = list(rows)
+        for split, at in ((training[:10], place), (students[:10], other)):
+            for i in split:
+                pair = [sentence, f"and here is what row number {i} alone has to say"]
+                planted[i] = (rows[i][0], f"First: {pair[at].title()}\nSecond: {pair[1 - at]}\nIs it so?", rows[i][2])
+        finding = shared_sentences(small_corpus(planted))
+        assert f"{10 / len(students):.1%} of strong_train (in weak_train)" in finding.message
+        assert finding.severity == ("warning" if 10 / len(students) >= 0.2 else "cue")
+    begun = list(rows)
+    for number, i in enumerate([*training[:10], *students[:10]]):
+        begun[i] = (rows[i][0], f"I usually walk my dog around the lake at noon, but today not: reason {number}", True)
+    assert f"{10 / len(students):.1%} of strong_train (in weak_train)" in shared_sentences(small_corpus(begun)).message
+
+
+def test_a_sentence_on_very_many_rows_is_no_shared_one():
+    sentence = "this one sentence stands in each and every row of all"
+    rows = [
+        (split, f"{i} {WORDS[i % 60]}. {sentence}. {WORDS[-1 - i % 50]}?", True)
+        for i, (split, _, _) in enumerate(random_corpus(400))
+    ]
+    assert shared_sentences(small_corpus(rows)).severity == "passed"
+
+
+def test_what_a_leak_through_pairs_of_sentences_looks_like():
+    """Pairs that are cut row by row: most rows of strong_train share a sentence with weak_train, and it is a warning."""
+    rng = random.Random(0)
+    sentences = [" ".join(rng.choices(WORDS, k=12)) for _ in range(100)]
+    rows = [
+        (
+            rng.choice(SPLITS),
+            f"First sentence: {one}.\nSecond sentence: {other}.\nDo the two mean the same?",
+            i % 2 == 0,
+        )
+        for i, (one, other) in enumerate(rng.sample(list(combinations(sentences, 2)), k=400))
+    ]
+    finding = shared_sentences(small_corpus(rows))
+    assert finding.severity == "warning"
+    assert finding.value is not None
+    assert finding.value > 0.9
+    assert near_duplicates(small_corpus(rows)).value == 0
 
 
 def test_a_group_in_two_splits_is_a_leak():

@@ -33,9 +33,10 @@ def pools(*rows: Any) -> Pools:
     return Pools(ListRows(rows), None)
 
 
+@pytest.mark.parametrize("prompt", ["default", "none"])
 @pytest.mark.parametrize("name", DRAWING)
-def test_every_recipe_that_draws_its_label_has_one_skeleton(name):
-    finding = skeletons(recipes.get(name)(), pools(*fixture_rows(name)))
+def test_every_recipe_that_draws_its_label_has_one_skeleton(name, prompt):
+    finding = skeletons(recipes.parse({"kind": name, "prompt": prompt}), pools(*fixture_rows(name)))
     assert finding.severity == "passed"
     assert finding.value == 0.0
 
@@ -82,6 +83,15 @@ def test_a_group_that_knows_the_label_is_found():
             return shown and shown._replace(group=str(draw.coin()))
 
     found = compare(Grouped(), 0, ROW)
+    assert found is not None
+    assert "group" in found.reason
+
+    class Sharing(Asks):
+        def format(self, row: Any, draw: Draw) -> Example | None:
+            shown = super().format(row, draw)
+            return shown and shown._replace(shared=(shown.text,))
+
+    found = compare(Sharing(), 0, ROW)
     assert found is not None
     assert "group" in found.reason
 

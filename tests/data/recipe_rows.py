@@ -68,7 +68,7 @@ BUILDERS: dict[str, Any] = {
         "scenario": f"Should you not do {_shared(i)}?",
         "excuse": f"No because of {i}.",
     },
-    "ethics-justice": lambda i: {"label": i % 2, "scenario": f"I deserve {i} because I worked."},
+    "ethics-justice": lambda i: {"label": i % 2, "scenario": f"I deserve {_shared(i)} because I worked {i}."},
     "ethics-virtue": lambda i: {"label": i % 2, "scenario": f"Person {_shared(i)} acted. [SEP] trait{i}"},
     "ethics-utilitarianism": lambda i: {"baseline": f"I ate cake {i}.", "less_pleasant": f"I ate mud {i}."},
     "mc_taco": lambda i: {

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from recipe_rows import BUILDERS
 
 from outshine.data.recipes.anthropic_hh import split_turns
 from outshine.data.recipes.cosmos_qa import is_none_of_the_above
-from outshine.data.schema import Draw, Example, recipes
-from outshine.data.wording import binary, filled, propose
+from outshine.data.recipes.ethics_justice import stems
+from outshine.data.rows import ListRows
+from outshine.data.schema import Draw, Example, Pools, recipes
+from outshine.data.splits import SplitSettings, prepare
+from outshine.data.wording import binary, filled, long_sentences, propose
 
 
 def formatted(name: str, coin: bool = True, row_number: int = 0, **changes: object) -> Example | None:
@@ -26,7 +31,7 @@ def test_sciq_in_full() -> None:
     assert example == Example(
         "Question: Which is question 0?\nProposed answer: right thing 0.\nIs the proposed answer correct?",
         label=True,
-        group="Which is question 0?",
+        shared=("Which is question 0?", "Supporting text 0!"),
     )
     assert "Proposed answer: distractor" in shown("sciq", coin=False).text
 
@@ -68,7 +73,7 @@ def test_utilitarianism_shows_both_in_the_order_of_the_coin() -> None:
 
 
 def test_virtue_needs_a_scene_and_a_trait() -> None:
-    assert shown("ethics-virtue").group == "Person 0 acted."
+    assert shown("ethics-virtue").shared == ("Person 0 acted.",)
     assert "Trait: trait0\n" in shown("ethics-virtue").text
     for scenario in ("no mark", "[SEP] trait", "scene [SEP] "):
         assert formatted("ethics-virtue", scenario=scenario) is None
@@ -172,3 +177,112 @@ def test_fields_and_labels() -> None:
     assert filled({"a": "x"}, "a", "b") is None
     assert filled({"a": 7}, "a") is None
     assert [binary({"label": value}) for value in (0, 1, True, -1, 2, None)] == [False, True, True, None, None, None]
+
+
+def splits_of(name: str, rows: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
+    """The split of each of some training rows of a recipe, mixed with made-up ones; None: left out as surplus."""
+    every = [*rows, *(BUILDERS[name](i) for i in range(1000, 1200))]
+    recipe = recipes.get(name)()
+    monkeypatch.setattr(recipes.get(name), "open", lambda self, identity: Pools(ListRows(every), None, 40))
+    texts = prepare(recipe, "made up", SplitSettings(n_train=160, n_val=40, n_test=40)).texts
+    split_of = dict(zip(texts["text"], texts["split"], strict=True))
+    shown = [recipe.format(row, Draw(0, f"train:{i}")) for i, row in enumerate(rows)]
+    return [split_of.get(example.text) if example else None for example in shown]
+
+
+def in_one_split(name: str, rows: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> bool:
+    found = [split for split in splits_of(name, rows, monkeypatch) if split]
+    assert len(found) > 1
+    return len(set(found)) == 1
+
+
+def test_what_is_known_of_two_paraphrases_fixes_a_third_pair(monkeypatch: pytest.MonkeyPatch) -> None:
+    """a = b and b = c give a = c: the three pairs, and what hangs on them, lie in one split."""
+    a, b, c, d = (f"Sentence {name} has its own words." for name in "abcd")
+    pairs = [(a, b, 1), (b.upper(), c, 1), (a, c, 1), (d, c, 0)]
+    rows = [{"id": i, "sentence1": one, "sentence2": two, "label": label} for i, (one, two, label) in enumerate(pairs)]
+    assert in_one_split("paws", rows, monkeypatch)
+
+
+def test_one_conversation_at_several_depths_is_one_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    turns = ["\n\nHuman: How do I bake bread?"]
+    rows = []
+    for depth in range(4):
+        told = "".join(turns)
+        rows.append({key: f"{told}\n\nAssistant: {key} {depth}" for key in ("chosen", "rejected")})
+        turns += [f"\n\nAssistant: chosen {depth}", f"\n\nHuman: And then {depth}?"]
+    assert {shown("anthropic_hh", **row).shared for row in rows} == {("Human: How do I bake bread?",)}
+    assert in_one_split("anthropic_hh", rows, monkeypatch)
+
+
+def test_the_next_scene_of_a_film_shows_the_ending_of_the_one_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    acts = [f"the boy performs act number {i} with care" for i in range(5)]
+    rows = [
+        {
+            "ctx": f"{acts[i].capitalize()}. {acts[i + 1].capitalize()}. the boy",
+            "endings": [acts[i + 2].removeprefix("the boy "), "sits down", "leaves the room", f"waits {i} days"],
+            "label": "0",
+        }
+        for i in range(3)
+    ]
+    assert in_one_split("hellaswag", rows, monkeypatch)
+    films = [{**BUILDERS["hellaswag"](3 * i), "source_id": "activitynet~v_1"} for i in range(4)]
+    assert in_one_split("hellaswag", films, monkeypatch)
+    named = shown("hellaswag", source_id="activitynet~v_1", ctx=rows[0]["ctx"])
+    assert (named.group, named.shared) == ("activitynet~v_1", (rows[0]["ctx"],))  # stock scenes join no two films
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        (  # one claim, several reasons, however they are joined
+            "I usually wave to Ann, but today I didn't because she was ill.",
+            "I usually wave to Ann but not now since she is away",
+            "I usually wave to Ann , although she never waves back.",
+        ),
+        (  # one reason, several claims
+            "I deserve to be paid because I clean her house daily.",
+            "I deserve a new car because I clean her house daily",
+        ),
+        (  # no reason: the same ten words at the beginning
+            "I am justified in expecting my home economics teacher to bake bread.",
+            "I am justified in expecting my home economics teacher to change a tire.",
+        ),
+    ],
+)
+def test_variants_of_one_statement_are_one_group(statements: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [{"scenario": statement, "label": i % 2} for i, statement in enumerate(statements)]
+    assert in_one_split("ethics-justice", rows, monkeypatch)
+
+
+def test_statements_with_nothing_but_a_beginning_in_common_are_apart() -> None:
+    one, other = stems("I deserve a raise because I work hard."), stems("I deserve a rest because I work well.")
+    assert one == ("I deserve a raise", "I work hard")
+    assert not set(one) & set(other)
+    assert stems("Because of rain I stay in.") == ("Because of rain I stay in", "of rain I stay in")
+
+
+def test_pairs_of_situations_that_begin_alike_are_one_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    pairs = [
+        ("I cooked breakfast.", "I cooked breakfast. It burnt."),
+        ("I cooked breakfast. It was good.", "I cooked breakfast. I was ill after."),
+        ("I ate well.", "I cooked breakfast. I was ill after."),
+    ]
+    rows = [{"baseline": one, "less_pleasant": other} for one, other in pairs]
+    assert in_one_split("ethics-utilitarianism", rows, monkeypatch)
+
+
+def test_questions_on_supporting_texts_with_a_common_sentence_are_one_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    common = "Mesophiles grow best at moderate temperatures between two limits."
+    supports = [f"Here begins text {i}. {common} And so on {i}." for i in range(4)]
+    for name in ("sciq", "sciq_with_support"):
+        rows = [{**BUILDERS[name](i), "support": support} for i, support in enumerate(supports)]
+        assert in_one_split(name, rows, monkeypatch)
+    assert shown("sciq", support="").shared == ("Which is question 0?",)
+    assert shown("sciq", support=None).shared == ("Which is question 0?",)
+
+
+def test_long_sentences() -> None:
+    text = "A short one. This one has just enough words!  [step] And this has them all\ntoo few"
+    assert long_sentences(text, 5) == ("This one has just enough words", "And this has them all")
+    assert long_sentences("", 5) == ()

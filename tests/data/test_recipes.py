@@ -95,6 +95,7 @@ def test_formats_every_row_with_both_labels(name: str) -> None:
         assert example.text == example.text.strip()
         assert example.shorten in example.text
         assert example.group != ""
+        assert all(example.shared)
 
 
 @pytest.mark.parametrize("name", SPEC)
@@ -220,37 +221,83 @@ def test_prepares_into_splits_that_share_nothing(name: str, monkeypatch: pytest.
     assert again.texts.equals(prepared.texts)
 
 
-GROUPED = {
-    "anli-r2": "premise",
-    "dream": "dialogue_id",
-    "ethics-deontology": "scenario",
-    "ethics-virtue": "scenario",
-    "mc_taco": "sentence",
-    "hellaswag": "ctx",
-    "multirc": "paragraph",
-    "openbookqa": "question_stem",
-    "piqa": "goal",
-    "quail": "context_id",
-    "quartz": "para",
-    "social_i_qa": "context",
-    "sciq": "question",
-    "sciq_with_support": "question",
-    "cosmos_qa": "context",
-    "boolq": "passage",
+SHARED = {  # what rows can have in common, by the field that it is in
+    "amazon_polarity": ("content",),
+    "anli-r2": ("premise",),
+    "dream": ("dialogue",),
+    "ethics-deontology": ("scenario",),
+    "mc_taco": ("sentence",),
+    "hellaswag": ("ctx",),
+    "multirc": ("paragraph",),
+    "openbookqa": ("question_stem",),
+    "paws": ("sentence1", "sentence2"),
+    "piqa": ("goal", "sol1", "sol2"),
+    "quail": ("context",),
+    "quartz": ("para", "question"),
+    "social_i_qa": ("context",),
+    "sciq": ("question", "support"),
+    "sciq_with_support": ("question", "support"),
+    "cosmos_qa": ("context",),
+    "boolq": ("passage", "question"),
+    "wic": ("sentence1", "sentence2"),
 }
+NAMED = {"dream": "dialogue_id", "hellaswag": "source_id", "quail": "context_id"}  # by the source itself
+ALONE = {"cola", "sst2", "twitter-sentiment"}  # one sentence a row
 
 
 @pytest.mark.parametrize("name", SPEC)
-def test_groups_by_the_field_that_rows_share(name: str) -> None:
+def test_says_what_rows_can_share(name: str) -> None:
     for row, example in zip(fixture_rows(name), examples_of(name), strict=True):
         if example is None:
             continue
-        if name == "anthropic_hh":
-            assert row["chosen"].strip().startswith(example.group)
-        elif name in GROUPED:
-            assert example.group == row[GROUPED[name]].split(" [SEP]")[0]
-        else:
-            assert example.group is None
+        assert example.group == (row[NAMED[name]] if name in NAMED else None)
+        assert (example.shared == ()) == (name in ALONE)
+        if name in SHARED:
+            fields = (row[field] for field in SHARED[name])
+            assert example.shared == tuple("\n".join(field) if isinstance(field, list) else field for field in fields)
+
+
+@pytest.mark.parametrize("name", [name for name in SPEC if name not in ALONE])
+def test_rows_that_share_any_of_it_lie_in_one_split(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Field by field: half the rows of a fixture get that field from another row, in other case and spacing."""
+    fields = {
+        "anthropic_hh": ("chosen", "rejected"),
+        "ethics-justice": ("scenario",),
+        "ethics-virtue": ("scenario",),
+        "ethics-utilitarianism": ("baseline", "less_pleasant"),
+    }.get(name) or SHARED[name]
+    for field in fields:
+        rows = fixture_rows(name)
+        pairs = [(i, i + 120) for i in range(0, 120, 2)]
+        for source, row in pairs:
+            rows[row] = {**rows[row], **spliced(name, field, rows[source], rows[row])}
+        pools = Pools(ListRows(rows), None, 60)
+        monkeypatch.setattr(recipes.get(name), "open", lambda self, identity, pools=pools: pools)
+        texts = prepare(recipe_of(name), "made up", SETTINGS).texts
+        split_of = dict(zip(texts["text"], texts["split"], strict=True))
+        shown = [recipe_of(name).format(row, Draw(0, f"train:{i}")) for i, row in enumerate(rows)]
+        splits = [split_of.get(example.text) if example else None for example in shown]
+        both = [(splits[source], splits[row]) for source, row in pairs if splits[source] and splits[row]]
+        assert len(both) > 10
+        assert all(one == other for one, other in both)
+
+
+def spliced(name: str, field: str, source: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
+    """The field of another row as a source might repeat it: in other case, with other white space."""
+    if name == "anthropic_hh":
+        deeper = "\n\nAssistant: Hello, what is it?\n\nHuman: And "
+        ask = row["chosen"].split("Greeting ")[1].split("!")[0]
+        begun = source["chosen"].split("\n\nAssistant: Hello")[0] + deeper + ask + "?"
+        return {key: f"{begun}\n\nAssistant: {key} {ask}." for key in ("chosen", "rejected")}
+    if name == "ethics-justice":
+        claim = source["scenario"].split(" because")[0]
+        return {"scenario": f"{claim}, because {row['scenario'].split('because ')[1]}"}
+    if name == "ethics-virtue":
+        return {
+            "scenario": f"{source['scenario'].split(' [SEP]')[0].upper()} [SEP] other {row['scenario'].split()[-1]}"
+        }
+    value = source[field]
+    return {field: [line.upper() for line in value] if isinstance(value, list) else f" {value.upper()}  "}
 
 
 @pytest.mark.parametrize("name", [name for name in SPEC if not recipe_of(name).draws_label])
@@ -288,8 +335,9 @@ def test_rows_without_a_label_are_left_out(name: str) -> None:
 
 
 def golden_digest(name: str) -> str:
-    """Of the made-up rows formatted under both coins."""
-    rows = [[*example] if example else None for coin in (True, False) for example in examples_of(name, coin)]
+    """Of the made-up rows formatted under both coins, with all that they share."""
+    shown = [example for coin in (True, False) for example in examples_of(name, coin)]
+    rows = [[*example[:5], *example.shared] if example else None for example in shown]
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
 
 

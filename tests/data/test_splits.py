@@ -246,21 +246,79 @@ def test_more_test_rows_leave_training_rows_as_they_are(seed: int) -> None:
             "all 50 usable training rows of dataset 'toy' are",
         ),
         (make_rows(50), make_rows(30, "t", 1), "all 30 usable test rows of dataset 'toy' are labelled 1; both labels"),
-        (make_rows(6), make_rows(30, "t"), "at least 8 rows and both labels are needed; give more rows"),
+        (
+            make_rows(6),
+            make_rows(30, "t"),
+            "rows are 3 positive and 3 negative; give more rows or ask for other sizes$",
+        ),
         (make_rows(60), make_rows(6, "t"), r"test of dataset 'toy' would have 3 positive and 3 negative rows"),
-        ([], make_rows(30, "t"), r"dataset 'toy' has no usable training row of 0 \(nothing dropped\)"),
+        ([], make_rows(30, "t"), r"dataset 'toy' has no usable training row of 0$"),
         (
             [{"text": "", "label": True}] * 4,
             make_rows(30, "t"),
             r"no usable training row of 4 \(4 empty text\)",
         ),
         (make_rows(90, per_group=90), make_rows(30, "t"), "weak_train of dataset 'toy' would have 0 positive"),
+        (  # the group is the label
+            [{**row, "group": str(row["label"])} for row in make_rows(400)],
+            None,
+            "would have 0 positive and 0 negative rows, .*: the 400 usable training rows are 200 positive and 200 "
+            r"negative, in 1 group and 1 group; a group .* is never divided, so 4 splits need rows of each class in 4 ",
+        ),
+        (  # and so it is in a test file
+            [{**row, "group": str(row["label"])} for row in make_rows(400)],
+            [{**row, "group": str(row["label"])} for row in make_rows(400, "t")],
+            r"no usable training row of 400 \(400 group in test\); training rows of a group that test has are left out$",
+        ),
+        (  # all positives are by one author
+            [{**row, "group": "one" if row["label"] else f"g{i}"} for i, row in enumerate(make_rows(400))],
+            make_rows(60, "t"),
+            "200 positive and 200 negative, in 1 group and 200 groups; a group .* so 3 splits need",
+        ),
+        (  # a constant in the group's column
+            make_rows(400, per_group=400),
+            None,
+            "in one and the same group; a group .* so 4 splits need rows of each class in 4 groups or more$",
+        ),
+        (
+            make_rows(400, positive_every=400),
+            None,
+            "the 400 usable training rows are 1 positive and 399 negative, and a balanced split has as many rows of "
+            "each class; give more rows of the rarer one$",
+        ),
+        (  # enough groups, but nearly all rows in one
+            [{**row, "group": "one" if i < 390 else f"g{i}"} for i, row in enumerate(make_rows(400))],
+            make_rows(60, "t"),
+            "and 390 of them are one group, which is never divided; use smaller groups$",
+        ),
     ],
 )
 def test_what_cannot_be_learned_is_refused(train: list[Any], test: list[Any], told: str) -> None:
     with pytest.raises(DataError, match=told) as caught:
         prepare_rows(train, test)
     assert "\n" not in str(caught.value)
+
+
+def test_too_small_a_size_is_told_as_such() -> None:
+    with pytest.raises(
+        DataError, match=r"val of dataset 'toy' would have 2 positive and 2 negative rows.*: ask for 8 or more$"
+    ):
+        prepare_rows(make_rows(300), make_rows(100, "test"), SMALL.model_copy(update={"n_val": 4}))
+
+
+def test_an_id_for_a_group_changes_nothing_but_names() -> None:
+    rows = [{**row, "group": str(i)} for i, row in enumerate(make_rows(300))]
+    prepared = prepare_rows(rows, make_rows(100, "test"))
+    assert sizes(prepared) == {"weak_train": 20, "strong_train": 20, "val": 10, "test": 20}
+    assert all(summary["num_groups"] == summary["rows"] for summary in prepared.report["splits"].values())
+
+
+def test_a_group_that_is_much_of_a_split_is_told() -> None:
+    rows = [{**row, "group": "one" if i < 15 else None} for i, row in enumerate(make_rows(200, "test"))]
+    settings = SMALL.model_copy(update={"n_test": 200})
+    prepared = prepare_rows(make_rows(300), [*rows[:30]], settings)
+    assert "One group has 15 of the 30 rows of test: intervals count them as one." in prepared.notes
+    assert not any("One group" in note for note in prepare_rows(make_rows(300), rows, settings).notes)
 
 
 def test_a_marked_part_must_be_in_the_text() -> None:

@@ -198,11 +198,10 @@ def formatted(recipe: Recipe) -> tuple[AskedRow, Example]:
 
 
 def group_of(row: AskedRow, example: Example) -> str:
-    """The field that the group is, or which part of it; a dash where rows stand alone."""
-    if example.group is None:
-        return "–"
-    found = [name for name, text in leaves(row) if text == example.group]
-    return found[0] if found else "the part that both endings share"
+    """The fields that rows can have in common, or of which they can have a part; a dash where rows stand alone."""
+    whole = [name for name, text in leaves(row) if text in (example.group, *example.shared)]
+    parts = [f"part of {name}" for name, text in leaves(row) if any(part in text for part in example.shared)]
+    return ", ".join(whole or parts) or "–"
 
 
 def template(recipe: Recipe) -> str:

@@ -483,6 +483,8 @@ NOTES = (
     ),
     Claim("meta-llama/Meta-Llama-3-8B", listed, None, NAME),
     Claim("sentence-transformers/all-MiniLM-L6-v2", listed, None, NAME),
+    Claim("sentence-transformers/paraphrase-MiniLM-L3-v2", listed, None, NAME),
+    Claim("sentence-transformers/all-mpnet-base-v2", listed, None, NAME),
     *(
         Claim(text, listed, None, TITLE)
         for text in (
@@ -529,9 +531,9 @@ def reason(weak: float, ceiling: float, se: float = 0.01) -> Say:
     return lambda: [pgr(aucs(weak, ceiling, se)).reason]
 
 
-def pooled_reasons(*several: Estimate) -> Say:
+def pooled_reasons(*several: Estimate, families: list[str] | None = None) -> Say:
     def said() -> list[str]:
-        found = pooled_pgr(several)
+        found = pooled_pgr(several, families=families)
         return [found.these_datasets.reason, found.any_datasets.reason]
 
     return said
@@ -582,6 +584,11 @@ NUMBERS = (
     Claim("no variance can be estimated", difference_note(float("nan")), difference_note(0.01)),
     Claim("no dataset is left: all are saturated, or none was given", pooled_reasons(), pooled_reasons(one)),
     Claim("one dataset tells nothing about others", pooled_reasons(one), pooled_reasons(one, two)),
+    Claim(
+        "datasets of one family tell nothing about others",
+        pooled_reasons(one, one, families=["a", "a"]),
+        pooled_reasons(one),
+    ),
     Claim("the ceiling does not exceed the weak supervisor (difference {})", reason(0.9, 0.8), reason(0.8, 0.81, 0.1)),
     Claim(
         "the gap between ceiling and weak supervisor, {}, cannot be told from 0 ({})",

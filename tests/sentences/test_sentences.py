@@ -5,13 +5,24 @@ from __future__ import annotations
 import audit_claims
 import compare_claims
 import label_claims
+import overlap_claims
+import preparation_claims
 import pytest
 import report_claims
 import run_claims
 import select_claims
 from claim import SOURCE, Claim, sentences_in
 
-COMMANDS = (run_claims, report_claims, compare_claims, label_claims, select_claims, audit_claims)
+COMMANDS = (
+    run_claims,
+    preparation_claims,
+    report_claims,
+    compare_claims,
+    label_claims,
+    select_claims,
+    audit_claims,
+    overlap_claims,
+)
 CLAIMS = [claim for command in COMMANDS for claim in command.CLAIMS]
 MODULES = [module for command in COMMANDS for module in command.MODULES]
 

@@ -6,7 +6,14 @@ from outshine.audit.corpus import Corpus, corpus_of
 from outshine.audit.cues import answer_only, bag_of_words, length
 from outshine.audit.findings import Finding, Severity
 from outshine.audit.form import format_tree, last_tokens
-from outshine.audit.overlap import exact_duplicates, near_duplicates, shared_groups, shared_passages
+from outshine.audit.overlap import (
+    contained_texts,
+    exact_duplicates,
+    near_duplicates,
+    shared_groups,
+    shared_passages,
+    shared_sentences,
+)
 from outshine.audit.shape import class_balance, long_texts
 from outshine.audit.skeleton import skeletons
 from outshine.audit.telling import telling_tokens
@@ -41,6 +48,8 @@ def _notes(corpus: Corpus) -> list[Finding]:
         exact_duplicates(corpus),
         near_duplicates(corpus),
         *([passages] if passages else []),
+        shared_sentences(corpus),
+        contained_texts(corpus),
         bag_of_words(corpus),
         answer_only(corpus),
         length(corpus),

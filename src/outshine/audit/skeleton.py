@@ -70,7 +70,7 @@ def compare(recipe: Recipe, number: int, row: Row) -> Difference | None:
         return Difference(f"used as a {one} row, left out as a {other} one", *texts)
     if (positive.label, negative.label) != (True, False):
         return Difference("the label is not what draw.coin() said", positive.text, negative.text)
-    if positive.group != negative.group:
+    if (positive.group, positive.shared) != (negative.group, negative.shared):
         return Difference("its group depends on the label", positive.text, negative.text)
     reason = _difference(positive.text, negative.text, row, recipe.candidate_fields)
     return Difference(reason, positive.text, negative.text) if reason else None

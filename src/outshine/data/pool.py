@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from types import MappingProxyType
 from typing import NamedTuple
 
 from outshine.core.errors import DataError
 from outshine.core.rng import numpy_rng
+from outshine.data.grouping import Links, connected
 from outshine.data.schema import Draw, Example, Recipe, RowReader, row_id
 
 
@@ -15,6 +18,7 @@ class UsableRow(NamedTuple):
     """A formatted row with its identities. `group`: 16 hex digits, the row's own id where it stands alone.
 
     `cut`: start and end of the part of `text` that may be shortened, in characters; (0, 0): none.
+    `links`: what the row shares with others; `clean` makes `group` from it.
     """
 
     id: str
@@ -22,18 +26,21 @@ class UsableRow(NamedTuple):
     label: bool
     group: str
     cut: tuple[int, int]
+    links: Links
 
 
 class Pool(NamedTuple):
     """The usable rows of one side of the source (training or test), and what became of the others.
 
     `dropped`: reason -> rows. `exhausted`: every row of the source was drawn; more cannot be had.
+    `stock`: texts on so many rows of both sides that they link none, with the number of those rows.
     """
 
     rows: list[UsableRow]
     dropped: Counter[str]
     num_source_rows: int
     num_drawn: int
+    stock: Mapping[str, int] = MappingProxyType({})
 
     @property
     def exhausted(self) -> bool:
@@ -57,29 +64,41 @@ def read_pool(recipe: Recipe, reader: RowReader, side: str, data_seed: int, num_
         elif not example.text.strip():
             dropped["empty text"] += 1
         else:
-            rows.append(_usable(recipe.kind, example))
+            rows.append(_usable(recipe, example))
     return Pool(rows, dropped, num_source_rows, len(numbers))
 
 
-def clean(train: Pool, test: Pool | None) -> tuple[Pool, Pool | None]:
+def clean(recipe: Recipe, train: Pool, test: Pool | None) -> tuple[Pool, Pool | None]:
     """Remove texts with both labels (everywhere), duplicate texts (test wins), and training groups that test has.
 
-    The result does not depend on the order of rows: of two equal texts in one pool, the one whose group
-    sorts first is kept.
+    Groups are those of the rows that are kept, found over both sides together. The result does not depend on the
+    order of rows: of two equal texts in one pool, the one whose own name sorts first is kept.
     """
     both = _texts_with_both_labels([*train.rows, *(test.rows if test else [])])
     if test is not None:
         test = _keep_first(test, both, taken=set())
     train = _keep_first(train, both, taken={row.text for row in test.rows} if test else set())
+    rows = [*train.rows, *(test.rows if test else [])]
+    names, stock = connected([row.links for row in rows], partial(_group_name, recipe))
+    rows = [row._replace(group=name) for row, name in zip(rows, names, strict=True)]
+    train, tested = train._replace(rows=rows[: len(train.rows)], stock=stock), rows[len(train.rows) :]
     if test is not None:
+        test = test._replace(rows=tested, stock=stock)
         train = _drop_groups(train, {row.group for row in test.rows})
     return train, test
 
 
-def _usable(namespace: str, example: Example) -> UsableRow:
-    identity = row_id(namespace, example.text if example.id is None else example.id)
-    group = identity if example.group is None else row_id(f"{namespace}/group", example.group)
-    return UsableRow(identity, example.text, bool(example.label), group, _cut(namespace, example))
+def _usable(recipe: Recipe, example: Example) -> UsableRow:
+    identity = row_id(recipe.kind, example.text if example.id is None else example.id)
+    links = Links(identity, example.group, example.shared)
+    head = links.head()
+    group = identity if head is None else _group_name(recipe, head)
+    return UsableRow(identity, example.text, bool(example.label), group, _cut(recipe.kind, example), links)
+
+
+def _group_name(recipe: Recipe, head: str) -> str:
+    """The same in all datasets of a family, so that they are cut alike."""
+    return row_id(f"{recipe.family}/group", head)
 
 
 def _cut(namespace: str, example: Example) -> tuple[int, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 from outshine.core.errors import DataError
@@ -42,9 +42,13 @@ class Draw:
 class Example(NamedTuple):
     """A formatted row.
 
-    `group`: rows with equal group share a passage, premise, context or question and never lie in two
-    splits; None means that the row stands alone. `shorten`: the part of `text` (a passage, a dialogue)
-    that may be cut where the text is too long for a model; empty: the left end of the text goes.
+    `shared`: the texts that other rows may show as well and that say something about their labels (a passage, a
+    premise, each sentence of a pair), as the source writes them. `group`: the name that the source itself gives to
+    rows that belong together (a dialogue's number, an author). Rows with an equal group, or with an equal text among
+    their `shared` (but for case, white space and compatible characters), directly or by way of other rows, never lie
+    in two splits: see `outshine.data.grouping`. A row with neither stands alone.
+    `shorten`: the part of `text` (a passage, a dialogue) that may be cut where the text is too long for a model;
+    empty: the left end of the text goes.
     `id`: the row's own identity where its source gives one; None: the text is the row's identity.
     """
 
@@ -53,6 +57,7 @@ class Example(NamedTuple):
     group: str | None = None
     shorten: str = ""
     id: str | None = None
+    shared: tuple[str, ...] = ()
 
 
 class RowReader(Protocol):
@@ -104,15 +109,26 @@ class Size(NamedTuple):
     positive: float = 0.5
 
 
+class _OwnKind:
+    """The value of `Recipe.family` for a class that names none: its registered name."""
+
+    def __get__(self, instance: Recipe | None, owner: type[Recipe]) -> str:
+        return owner.kind
+
+
 class Recipe(Plugin):
     """How a dataset's rows become binary examples; positives and negatives are formatted by one rule.
 
     `VERSION` is bumped whenever the formatted text of any row changes (a test watches). Recipes that
     draw which candidate answer is proposed set `draws_label`, ask `draw.coin()` for the label and name in
     `candidate_fields` the fields that candidates come from: to an audit these are one and the same place.
+
+    `family`: datasets with an equal family are made from the same source rows, so that their results are not
+    independent of each other; by default the recipe's registered name.
     """
 
     VERSION: ClassVar[int] = 1
+    family: ClassVar[Any] = _OwnKind()  # a str on every class and instance
     hub: ClassVar[Hub | None] = None
     size: ClassVar[Size | None] = None
     title: ClassVar[str] = ""
@@ -157,6 +173,21 @@ class Recipe(Plugin):
 
 
 recipes: Registry[Recipe] = Registry("dataset", "recipes", Recipe, "outshine.data.recipes")
+
+NO_PROMPT = "-no-prompt"  # ends the name of a dataset that is shown without the words of its prompt
+
+
+def families(names: Iterable[str]) -> dict[str, list[str]]:
+    """Family -> the datasets of it among `names`, each in the order given: those of one family share source rows.
+
+    `names`: as `Recipe.name` gives them. A name that is no built-in or installed recipe's is a family of its own.
+    """
+    known = dict(recipes)
+    found: dict[str, list[str]] = {}
+    for name in names:
+        recipe = known.get(name.removesuffix(NO_PROMPT))
+        found.setdefault(recipe.family if recipe else name, []).append(name)
+    return found
 
 
 def row_id(dataset: str, text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -19,6 +19,7 @@ SPLITS = ("weak_train", "strong_train", "val", "test")
 DRAWN_WHOLE = 50_000  # source rows up to which all are formatted; of larger sources a seeded sample is
 OVERSAMPLE = 4  # rows sampled per row asked for, since some are unusable, duplicates or of the surplus class
 MIN_ROWS = 8  # fewer rows in a split measure nothing
+LARGE_GROUP = 0.2  # share of a split's rows from which a single group is worth a note
 
 
 class SplitSettings(Settings):
@@ -66,7 +67,7 @@ def prepare(recipe: Recipe, identity: str, settings: SplitSettings) -> Prepared:
         if exhausted or not _short(splits, settings, pools.test_size):
             break
         factor *= OVERSAMPLE
-    _check(recipe, splits, train, test)
+    _check(recipe, splits, train, test, {"test": _test_size(settings, pools.test_size), **_asked(settings)})
     report = _report(splits, train, test, settings, identity)
     return Prepared(*_frames(splits), report, _notes(recipe, report, held_out=test is None))
 
@@ -85,7 +86,7 @@ def _read(recipe: Recipe, pools: Pools, settings: SplitSettings, factor: int) ->
 
     held_out = _test_size(settings, pools.test_size) if pools.test is None else 0
     train = read(pools.train, "train", settings.n_train + settings.n_val + held_out)
-    return clean(train, read(pools.test, "test", settings.n_test) if pools.test is not None else None)
+    return clean(recipe, train, read(pools.test, "test", settings.n_test) if pools.test is not None else None)
 
 
 def _test_size(settings: SplitSettings, source_size: int | None) -> int:
@@ -122,29 +123,68 @@ def _short(splits: Splits, settings: SplitSettings, test_size: int | None) -> bo
     return any(len(splits[split]) < 2 * (size // 2) for split, size in asked.items())
 
 
-def _check(recipe: Recipe, splits: Splits, train: Pool, test: Pool | None) -> None:
+def _check(recipe: Recipe, splits: Splits, train: Pool, test: Pool | None, asked: Mapping[str, int]) -> None:
     """Refuse a dataset that cannot be learned or scored."""
     what = f"dataset '{recipe.name}'"
     for side, pool in (("training", train), ("test", test)):
         if pool is None:
             continue
         labels = {row.label for row in pool.rows}
+        if len(labels) == 2:
+            continue
+        left_out = f" ({_reasons(pool.dropped)})" if pool.dropped else ""
+        if pool.dropped["group in test"]:
+            left_out += "; training rows of a group that test has are left out"
         if not labels:
-            raise DataError(f"{what} has no usable {side} row of {pool.num_source_rows} ({_reasons(pool.dropped)})")
-        if len(labels) == 1:
-            only = int(labels.pop())
-            raise DataError(
-                f"all {len(pool.rows)} usable {side} rows of {what} are labelled {only}; both labels are needed"
-            )
+            raise DataError(f"{what} has no usable {side} row of {pool.num_source_rows}{left_out}")
+        raise DataError(
+            f"all {len(pool.rows)} usable {side} rows of {what} are labelled {int(labels.pop())}{left_out}; "
+            "both labels are needed"
+        )
     for split in SPLITS:
         positives = sum(row.label for row in splits[split])
         negatives = len(splits[split]) - positives
         if positives + negatives < MIN_ROWS or not positives or not negatives:
+            if asked[split] < MIN_ROWS:
+                reason = f"ask for {MIN_ROWS} or more"
+            elif test is not None and split == "test":
+                reason = _why_too_few("test", test.rows, 1)
+            else:
+                reason = _why_too_few("training", train.rows, 4 if test is None else 3)
             raise DataError(
-                f"{split} of {what} would have {positives} positive and {negatives} negative rows, at least {MIN_ROWS} "
-                f"rows and both labels are needed; give more rows (usable: {len(train.rows)} training"
-                f"{f', {len(test.rows)} test' if test else ''}) or ask for other sizes"
+                f"{split} of {what} would have {positives} positive and {negatives} negative rows, and at least "
+                f"{MIN_ROWS} rows and both labels are needed: {reason}"
             )
+
+
+def _why_too_few(side: str, rows: Sequence[UsableRow], num_splits: int) -> str:
+    """Why `num_splits` splits cannot be cut from these rows, which have both labels: groups, a rare class, or sizes."""
+    by_class = [[row.group for row in rows if row.label is label] for label in (True, False)]
+    counts = " and ".join(
+        f"{len(groups)} {name}" for groups, name in zip(by_class, ("positive", "negative"), strict=True)
+    )
+    have = f"the {len(rows)} usable {side} rows are {counts}"
+    sizes = Counter(row.group for row in rows)
+    largest = max(sizes.values())
+    fewest = min(len(set(groups)) for groups in by_class)
+    if len(sizes) < len(rows) and fewest < num_splits:
+        num_groups = " and ".join(_counted(len(set(groups)), "group") for groups in by_class)
+        num_groups = "one and the same group" if len(sizes) == 1 else num_groups
+        return (
+            f"{have}, in {num_groups}; a group (rows with one `group`, or that share a text) is never divided, so "
+            f"{num_splits} splits need rows of each class in {num_splits} groups or more"
+        )
+    if 2 * largest > len(rows):
+        return f"{have}, and {largest} of them are one group, which is never divided; use smaller groups"
+    rarer, other = sorted(map(len, by_class))
+    if rarer < num_splits * MIN_ROWS // 2 <= other:
+        return f"{have}, and a balanced split has as many rows of each class; give more rows of the rarer one"
+    grouped = f", in {_counted(len(sizes), 'group')}" if len(sizes) < len(rows) else ""
+    return f"{have}{grouped}; give more rows or ask for other sizes"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def _frames(splits: Splits) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -174,6 +214,7 @@ def _report(splits: Splits, train: Pool, test: Pool | None, settings: SplitSetti
         "source_rows": {side: pool.num_source_rows for side, pool in sides.items()},
         "drawn_rows": {side: pool.num_drawn for side, pool in sides.items()},
         "dropped": {},
+        "stock": dict(train.stock),
     }
     for side, pool in sides.items():
         surplus = len(pool.rows) - sum(len(splits[split]) for split in used[side])
@@ -182,10 +223,12 @@ def _report(splits: Splits, train: Pool, test: Pool | None, settings: SplitSetti
 
 
 def _summary(rows: Sequence[UsableRow]) -> dict[str, Any]:
+    groups = Counter(row.group for row in rows)
     return {
         "rows": len(rows),
         "positive_share": sum(row.label for row in rows) / len(rows),
-        "num_groups": len({row.group for row in rows}),
+        "num_groups": len(groups),
+        "largest_group": max(groups.values()),
     }
 
 
@@ -208,6 +251,13 @@ def _notes(recipe: Recipe, report: dict[str, Any], held_out: bool) -> list[str]:
     for split, summary in report["splits"].items():
         if abs(summary["positive_share"] - 0.5) > 0.01:
             notes.append(f"{split} is not balanced: {summary['positive_share']:.1%} are positive.")
+        if summary["largest_group"] > LARGE_GROUP * summary["rows"]:
+            effect = ": intervals count them as one" if split == "test" else ""
+            notes.append(
+                f"One group has {summary['largest_group']:,} of the {summary['rows']:,} rows of {split}{effect}."
+            )
+    for text, num_rows in report["stock"].items():
+        notes.append(f"{num_rows:,} rows share a text so common that it makes no group of them: {text[:60]!r}.")
     return notes
 
 

@@ -1,10 +1,58 @@
-"""What recipes share: reading fields, proposing one candidate answer, and asking whether it is right."""
+"""What recipes share: reading fields, proposing one candidate answer, and the words around them."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from string import Formatter
+from typing import Any, Literal
 
-from outshine.data.schema import Draw, Row
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+
+from outshine.data.schema import NO_PROMPT, Draw, Recipe, Row
+
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n|\[\w+\]")
+
+
+class PromptedRecipe(Recipe):
+    """A recipe that writes constant words around a row's fields, which can be left out.
+
+    A small encoder that averages over tokens sees the row's own words less clearly among them. Which candidate is
+    shown, and hence the label, is drawn in the same way without them.
+    """
+
+    prompt: Literal["default", "none"] = Field(
+        default="default",
+        description="default: with the recipe's words around a row's fields; none: the fields alone, a line each",
+    )
+
+    @property
+    def name(self) -> str:
+        """The registered name; another one without the prompt, so that one study may hold both."""
+        return self.kind if self.prompt == "default" else f"{self.kind}{NO_PROMPT}"
+
+    @model_serializer(mode="wrap")
+    def _with_kind(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """As a study file would have it: the usual prompt is not mentioned."""
+        fields = {"kind": self.kind, **handler(self)}
+        return {name: value for name, value in fields.items() if (name, value) != ("prompt", "default")}
+
+    def write(self, template: str, **fields: str) -> str:
+        """The template with the fields put in; with `prompt: none` the fields alone, in the template's order."""
+        if self.prompt == "default":
+            return template.format(**fields)
+        return "\n".join(fields[name] for _, name, _, _ in Formatter().parse(template) if name)
+
+    def write_proposed_answer(self, question: str, answer: str, passage: str = "", heading: str = "Passage") -> str:
+        """The text of the question-answering recipes: passage (the part that may be shortened), question, answer."""
+        before = f"{heading}: {{passage}}\n\n" if passage else ""
+        fields = {"passage": passage} if passage else {}
+        return self.write(
+            before + "Question: {question}\nProposed answer: {answer}\nIs the proposed answer correct?",
+            **fields,
+            question=question,
+            answer=answer,
+        )
 
 
 def filled(row: Row, *fields: str) -> list[str] | None:
@@ -12,6 +60,12 @@ def filled(row: Row, *fields: str) -> list[str] | None:
     values = [row.get(field) for field in fields]
     texts = [value.strip() for value in values if isinstance(value, str)]
     return texts if len(texts) == len(fields) and all(texts) else None
+
+
+def long_sentences(text: str, least: int) -> tuple[str, ...]:
+    """The sentences of `least` words or more: too long to be in two texts by chance. Marks such as [step] end one."""
+    parts = (part.strip(" .!?") for part in _SENTENCE_END.split(text))
+    return tuple(part for part in parts if len(part.split()) >= least)
 
 
 def binary(row: Row, field: str = "label") -> bool | None:
@@ -34,9 +88,3 @@ def propose(draw: Draw, options: Sequence[str | None], right: int) -> str | None
         return None
     distractor = draw.choice(wrong)
     return texts[right] if draw.coin() else distractor
-
-
-def proposed_answer(question: str, answer: str, passage: str = "", heading: str = "Passage") -> str:
-    """The prompt of the question-answering recipes: passage (the part that may be shortened), question, answer."""
-    before = f"{heading}: {passage}\n\n" if passage else ""
-    return f"{before}Question: {question}\nProposed answer: {answer}\nIs the proposed answer correct?"

@@ -123,8 +123,11 @@ def pooled_pgr(datasets: Sequence[Estimate], level: float = 0.95, families: Sequ
         return PooledPGR(nothing, nothing, 0, exploratory)
     these = fieller(total(pairs), level)
     if len(pairs) == 1:
-        one = "one dataset tells" if len(datasets) == 1 else "datasets of one family tell"
-        lone = _undefined(f"{one} nothing about others", these.student_minus_weak, these.ceiling_minus_weak)
+        several = len(datasets) > 1
+        why = (
+            "datasets of one family tell nothing about others" if several else "one dataset tells nothing about others"
+        )
+        lone = _undefined(why, these.student_minus_weak, these.ceiling_minus_weak)
         return PooledPGR(these, lone, len(datasets), exploratory)
     population = _sum_over_population(np.stack([pair.value for pair in pairs]))
     return PooledPGR(these, fieller(population, level), len(datasets), exploratory)

@@ -49,7 +49,7 @@ class Prepare(TextSource):
     changes no row computes nothing anew.
     """
 
-    VERSION: ClassVar[int] = 2
+    VERSION: ClassVar[int] = 3
     stage: ClassVar[str] = "prepare"
 
     recipe: SerializeAsAny[Recipe]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from outshine.data.schema import Draw, Example, Hub, Recipe, Row, Size, recipes
-from outshine.data.wording import binary, filled
+from outshine.data.schema import Draw, Example, Hub, Row, Size, recipes
+from outshine.data.wording import PromptedRecipe, binary, filled
 
 
 @recipes.register("amazon_polarity")
-class AmazonPolarity(Recipe):
+class AmazonPolarity(PromptedRecipe):
     """Reviews of four or five stars against one or two. Source: arXiv:1509.01626."""
 
+    VERSION = 2
     hub = Hub("fancyzhx/amazon_polarity", "amazon_polarity")
     size = Size(3_600_000, 400_000, 486)
     title = "Amazon polarity"
@@ -24,5 +25,7 @@ class AmazonPolarity(Recipe):
             return None
         (review,) = fields
         title = (row.get("title") or "").strip()
-        heading = f"Title: {title}\n" if title else ""
-        return Example(f"{heading}Product review: {review}\nIs this review positive?", label, shorten=review)
+        fields = {"title": title} if title else {}
+        heading = "Title: {title}\n" if title else ""
+        text = self.write(heading + "Product review: {review}\nIs this review positive?", **fields, review=review)
+        return Example(text, label, shorten=review, shared=(review,))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from outshine.data.schema import Draw, Example, Hub, Recipe, Row, Size, recipes
-from outshine.data.wording import filled
+from outshine.data.schema import Draw, Example, Hub, Row, Size, recipes
+from outshine.data.wording import PromptedRecipe, filled
 
 
 @recipes.register("anli-r2")
-class AnliR2(Recipe):
+class AnliR2(PromptedRecipe):
     """Entailment against neutral and contradiction, on pairs written to fool a model. Source: arXiv:1910.14599."""
 
+    VERSION = 2
     hub = Hub("facebook/anli", "plain_text", train="train_r2", test="test_r2")
     size = Size(45_460, 1_000, 450, positive=0.32)
     title = "ANLI, round 2"
@@ -22,5 +23,9 @@ class AnliR2(Recipe):
         if fields is None or row.get("label") not in (0, 1, 2):
             return None
         premise, hypothesis = fields
-        text = f"Premise: {premise}\n\nHypothesis: {hypothesis}\nDoes the hypothesis follow from the premise?"
-        return Example(text, label=row["label"] == 0, group=premise, shorten=premise)
+        text = self.write(
+            "Premise: {premise}\n\nHypothesis: {hypothesis}\nDoes the hypothesis follow from the premise?",
+            premise=premise,
+            hypothesis=hypothesis,
+        )
+        return Example(text, label=row["label"] == 0, shorten=premise, shared=(premise,))

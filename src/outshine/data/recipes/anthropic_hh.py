@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from outshine.data.schema import Draw, Example, Hub, Recipe, Row, Size, recipes
-from outshine.data.wording import filled
+from outshine.data.schema import Draw, Example, Hub, Row, Size, recipes
+from outshine.data.wording import PromptedRecipe, filled
 
 TURN = "\n\nAssistant:"  # how the dataset marks a turn of the assistant
 
 
 @recipes.register("anthropic_hh")
-class AnthropicHH(Recipe):
-    """A conversation with one of two endings, the one people chose or the other. Source: arXiv:2204.05862."""
+class AnthropicHH(PromptedRecipe):
+    """A conversation with one of two endings, the one people chose or the other. Source: arXiv:2204.05862.
 
+    The source holds one conversation at several depths, each with two endings. All that begin with the same first
+    turn lie in one split: a deeper one shows which ending of a shorter one people had chosen.
+    """
+
+    VERSION = 2
     hub = Hub("Anthropic/hh-rlhf")
     size = Size(160_000, 8_500, 900)  # approximate
     title = "Anthropic HH"
@@ -29,8 +34,11 @@ class AnthropicHH(Recipe):
             return None
         prompt, chosen, rejected = parts
         ending = chosen if draw.coin() else rejected
-        text = f"{prompt}{TURN} {ending}\n\nOf two ways to end this conversation, is this the better one?"
-        return Example(text, draw.coin(), group=prompt, shorten=prompt)
+        text = self.write(
+            "{conversation}\n\nOf two ways to end this conversation, is this the better one?",
+            conversation=f"{prompt}{TURN} {ending}",
+        )
+        return Example(text, draw.coin(), shorten=prompt, shared=(prompt.split(TURN, 1)[0],))
 
 
 def split_turns(chosen: str, rejected: str) -> tuple[str, str, str] | None:

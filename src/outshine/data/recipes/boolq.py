@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from outshine.data.schema import Draw, Example, Hub, Recipe, Row, Size, recipes
-from outshine.data.wording import binary, filled
+from outshine.data.schema import Draw, Example, Hub, Row, Size, recipes
+from outshine.data.wording import PromptedRecipe, binary, filled
 
 
 @recipes.register("boolq")
-class BoolQ(Recipe):
+class BoolQ(PromptedRecipe):
     """Yes/no questions that people asked a search engine, with a passage that answers. Source: arXiv:1905.10044."""
 
+    VERSION = 2
     hub = Hub("google/boolq", test="validation")
     size = Size(9_427, 3_270, 670, positive=0.62)  # characters approximate
     title = "BoolQ"
@@ -22,5 +23,9 @@ class BoolQ(Recipe):
         if fields is None or label is None:
             return None
         passage, question = fields
-        text = f"Passage: {passage}\n\nQuestion: {question.rstrip('?')}?\nIs the answer to this question yes?"
-        return Example(text, label, group=passage, shorten=passage)
+        text = self.write(
+            "Passage: {passage}\n\nQuestion: {question}\nIs the answer to this question yes?",
+            passage=passage,
+            question=f"{question.rstrip('?')}?",
+        )
+        return Example(text, label, shorten=passage, shared=(passage, question))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from outshine.data.schema import Draw, Example, Hub, Recipe, Row, Size, recipes
-from outshine.data.wording import binary, filled
+from outshine.data.schema import Draw, Example, Hub, Row, Size, recipes
+from outshine.data.wording import PromptedRecipe, binary, filled
 
 
 @recipes.register("cola")
-class Cola(Recipe):
+class Cola(PromptedRecipe):
     """Acceptability judgements from the linguistics literature. Source: arXiv:1805.12471."""
 
     hub = Hub("nyu-mll/glue", "cola", test="validation")
@@ -22,4 +22,5 @@ class Cola(Recipe):
         if fields is None or label is None:
             return None
         (sentence,) = fields
-        return Example(f"Sentence: {sentence}\nIs this sentence grammatically acceptable?", label, shorten=sentence)
+        text = self.write("Sentence: {sentence}\nIs this sentence grammatically acceptable?", sentence=sentence)
+        return Example(text, label, shorten=sentence)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from outshine.data.schema import Draw, Example, Hub, Recipe, Row, Size, recipes
-from outshine.data.wording import filled, propose, proposed_answer
+from outshine.data.schema import Draw, Example, Hub, Row, Size, recipes
+from outshine.data.wording import PromptedRecipe, filled, propose
 
 NONE_OF_THE_ABOVE = "none of the above choices"
 
 
 @recipes.register("cosmos_qa")
-class CosmosQA(Recipe):
+class CosmosQA(PromptedRecipe):
     """One proposed answer to a question on causes and effects in a blog text. Source: arXiv:1909.00277.
 
     "None of the above choices ." is right or wrong in a share of its own: shown, it would give the label
     away. So it is never a distractor, and rows where it is right are left out.
     """
 
+    VERSION = 2
     hub = Hub("allenai/cosmos_qa", test="validation")
     size = Size(23_000, 2_726, 512)  # train approximate: 25,262 rows less those left out
     title = "Cosmos QA"
@@ -35,7 +36,9 @@ class CosmosQA(Recipe):
         answer = propose(draw, options, right=int(row["label"]))
         if answer is None:
             return None
-        return Example(proposed_answer(question, answer, passage), draw.coin(), group=passage, shorten=passage)
+        return Example(
+            self.write_proposed_answer(question, answer, passage), draw.coin(), shorten=passage, shared=(passage,)
+        )
 
 
 def is_none_of_the_above(answer: str | None) -> bool:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from outshine.data.schema import Draw, Example, Hub, Recipe, Row, Size, recipes
-from outshine.data.wording import filled, propose, proposed_answer
+from outshine.data.schema import Draw, Example, Hub, Row, Size, recipes
+from outshine.data.wording import PromptedRecipe, filled, propose
 
 
 @recipes.register("dream")
-class Dream(Recipe):
+class Dream(PromptedRecipe):
     """One proposed answer to a question about a dialogue from an English exam. Source: arXiv:1902.00164."""
 
+    VERSION = 2
     hub = Hub("dataset-org/dream", "plain_text")
     size = Size(6_116, 2_041, 717)
     title = "DREAM"
@@ -28,5 +29,5 @@ class Dream(Recipe):
         answer = propose(draw, [right, *(row.get("choice") or [])], right=0)
         if answer is None:
             return None
-        text = proposed_answer(question, answer, dialogue, heading="Dialogue")
-        return Example(text, draw.coin(), group=dialogue_id, shorten=dialogue)
+        text = self.write_proposed_answer(question, answer, dialogue, heading="Dialogue")
+        return Example(text, draw.coin(), group=dialogue_id, shorten=dialogue, shared=(dialogue,))

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from outshine.data.schema import Draw, Example, Hub, Recipe, Row, Size, recipes
-from outshine.data.wording import filled
+import re
+
+from outshine.data.schema import Draw, Example, Hub, Row, Size, recipes
+from outshine.data.wording import PromptedRecipe, filled
+
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 
 
 @recipes.register("ethics-utilitarianism")
-class EthicsUtilitarianism(Recipe):
+class EthicsUtilitarianism(PromptedRecipe):
     """Two situations in random order; the claim is always that the first is better. Source: arXiv:2008.02275."""
 
+    VERSION = 2
     hub = Hub("hendrycks/ethics", "utilitarianism")
     size = Size(13_738, 4_272, 232)
     title = "ETHICS, utilitarianism"
@@ -18,7 +23,7 @@ class EthicsUtilitarianism(Recipe):
     license = "MIT"
     note = (
         "The test split is the authors' harder test set, a shifted distribution. "
-        "A situation can recur in several pairs, also across splits; no pair does."
+        "Pairs that share a situation, or its first sentence, lie in one split."
     )
     draws_label = True
     candidate_fields = ("baseline", "less_pleasant")
@@ -28,5 +33,14 @@ class EthicsUtilitarianism(Recipe):
         if fields is None or fields[0] == fields[1]:
             return None
         first, second = fields if draw.coin() else reversed(fields)
-        text = f"First situation: {first}\nSecond situation: {second}\nIs the first situation the more pleasant one?"
-        return Example(text, draw.coin())
+        text = self.write(
+            "First situation: {first}\nSecond situation: {second}\nIs the first situation the more pleasant one?",
+            first=first,
+            second=second,
+        )
+        return Example(text, draw.coin(), shared=(*fields, *map(opening, fields)))
+
+
+def opening(situation: str) -> str:
+    """The first sentence, which the source's authors continue in several ways."""
+    return _SENTENCE_END.split(situation, maxsplit=1)[0].rstrip(".!? ")

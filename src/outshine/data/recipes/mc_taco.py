@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from outshine.data.schema import Draw, Example, Hub, Recipe, Row, Size, recipes
-from outshine.data.wording import binary, filled
+from outshine.data.schema import Draw, Example, Hub, Row, Size, recipes
+from outshine.data.wording import PromptedRecipe, binary, filled
 
 
 @recipes.register("mc_taco")
-class McTaco(Recipe):
+class McTaco(PromptedRecipe):
     """Temporal common sense: duration, order, frequency of what a sentence tells. Source: arXiv:1909.03065."""
 
+    VERSION = 2
     hub = Hub("CogComp/mc_taco", "plain_text", train="test", test="validation")
     size = Size(9_442, 3_783, 225, positive=0.34)
     title = "MC-TACO"
@@ -23,5 +24,10 @@ class McTaco(Recipe):
         if fields is None or label is None:
             return None
         sentence, question, answer = fields
-        text = f"{sentence}\n\nQuestion: {question}\nProposed answer: {answer}\nIs the proposed answer plausible?"
-        return Example(text, label, group=sentence, shorten=sentence)
+        text = self.write(
+            "{sentence}\n\nQuestion: {question}\nProposed answer: {answer}\nIs the proposed answer plausible?",
+            sentence=sentence,
+            question=question,
+            answer=answer,
+        )
+        return Example(text, label, shorten=sentence, shared=(sentence,))

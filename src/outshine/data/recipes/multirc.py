@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from outshine.data.schema import Draw, Example, Hub, Recipe, Row, Size, recipes
-from outshine.data.wording import binary, filled, proposed_answer
+from outshine.data.schema import Draw, Example, Hub, Row, Size, recipes
+from outshine.data.wording import PromptedRecipe, binary, filled
 
 
 @recipes.register("multirc")
-class MultiRC(Recipe):
+class MultiRC(PromptedRecipe):
     """One answer to a question over several sentences of a passage. Source: NAACL N18-1023."""
 
+    VERSION = 2
     hub = Hub("aps/super_glue", "multirc", test="validation")
     size = Size(27_243, 4_848, 1_700, positive=0.44)
     title = "MultiRC"
@@ -23,4 +24,4 @@ class MultiRC(Recipe):
         if fields is None or label is None:
             return None
         passage, question, answer = fields
-        return Example(proposed_answer(question, answer, passage), label, group=passage, shorten=passage)
+        return Example(self.write_proposed_answer(question, answer, passage), label, shorten=passage, shared=(passage,))

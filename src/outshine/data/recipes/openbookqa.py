@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from outshine.data.schema import Draw, Example, Hub, Recipe, Row, Size, recipes
-from outshine.data.wording import filled, propose, proposed_answer
+from outshine.data.schema import Draw, Example, Hub, Row, Size, recipes
+from outshine.data.wording import PromptedRecipe, filled, propose
 
 
 @recipes.register("openbookqa")
-class OpenBookQA(Recipe):
+class OpenBookQA(PromptedRecipe):
     """One proposed answer, always by its text, to an elementary science question. Source: arXiv:1809.02789.
 
     Shown by its letter when right and by its text when wrong, as is easily done by mistake, the answer's
     form would give the label away.
     """
 
+    VERSION = 2
     hub = Hub("allenai/openbookqa", "main")
     size = Size(4_957, 500, 133)
     title = "OpenBookQA"
@@ -32,4 +33,4 @@ class OpenBookQA(Recipe):
         answer = propose(draw, choices["text"], right=list(choices["label"]).index(key))
         if answer is None:
             return None
-        return Example(proposed_answer(question, answer), draw.coin(), group=question)
+        return Example(self.write_proposed_answer(question, answer), draw.coin(), shared=(question,))

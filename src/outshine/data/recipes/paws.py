@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from outshine.data.schema import Draw, Example, Hub, Recipe, Row, Size, recipes
-from outshine.data.wording import binary, filled
+from outshine.data.schema import Draw, Example, Hub, Row, Size, recipes
+from outshine.data.wording import PromptedRecipe, binary, filled
 
 
 @recipes.register("paws")
-class Paws(Recipe):
-    """Paraphrases from word scrambling, high in word overlap either way. Source: arXiv:1904.01130."""
+class Paws(PromptedRecipe):
+    """Paraphrases from word scrambling, high in word overlap either way. Source: arXiv:1904.01130.
 
+    A sentence is in several pairs, and what is known of two pairs can fix the label of a third (a paraphrase of a
+    paraphrase is one): pairs that are linked by sentences lie in one split.
+    """
+
+    VERSION = 2
     hub = Hub("google-research-datasets/paws", "labeled_final")
     size = Size(49_401, 8_000, 300, positive=0.44)  # characters approximate
     title = "PAWS"
@@ -22,5 +27,9 @@ class Paws(Recipe):
         if fields is None or label is None:
             return None
         first, second = fields
-        text = f"First sentence: {first}\nSecond sentence: {second}\nDo the two sentences mean the same?"
-        return Example(text, label)
+        text = self.write(
+            "First sentence: {first}\nSecond sentence: {second}\nDo the two sentences mean the same?",
+            first=first,
+            second=second,
+        )
+        return Example(text, label, shared=(first, second))

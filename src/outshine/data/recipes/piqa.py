@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from outshine.data.schema import Draw, Example, Hub, Recipe, Row, Size, recipes
-from outshine.data.wording import filled, propose
+from outshine.data.schema import Draw, Example, Hub, Row, Size, recipes
+from outshine.data.wording import PromptedRecipe, filled, propose
 
 
 @recipes.register("piqa")
-class Piqa(Recipe):
+class Piqa(PromptedRecipe):
     """One of two solutions to an everyday physical goal. Source: arXiv:1911.11641."""
 
+    VERSION = 2
     hub = Hub("ybisk/piqa", "plain_text", test="validation")
     size = Size(16_113, 1_838, 205)  # characters approximate
     title = "PIQA"
@@ -27,5 +28,9 @@ class Piqa(Recipe):
         solution = propose(draw, [row.get("sol1"), row.get("sol2")], right=int(row["label"]))
         if solution is None:
             return None
-        text = f"Goal: {goal}\nProposed solution: {solution}\nIs this a good way to reach the goal?"
-        return Example(text, draw.coin(), group=goal)
+        text = self.write(
+            "Goal: {goal}\nProposed solution: {solution}\nIs this a good way to reach the goal?",
+            goal=goal,
+            solution=solution,
+        )
+        return Example(text, draw.coin(), shared=(goal, row["sol1"], row["sol2"]))

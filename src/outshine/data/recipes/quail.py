@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from outshine.data.schema import Draw, Example, Hub, Recipe, Row, Size, recipes
-from outshine.data.wording import filled, propose, proposed_answer
+from outshine.data.schema import Draw, Example, Hub, Row, Size, recipes
+from outshine.data.wording import PromptedRecipe, filled, propose
 
 
 @recipes.register("quail")
-class Quail(Recipe):
+class Quail(PromptedRecipe):
     """One proposed answer, "not enough information" among them, to a question on a text. Source: AAAI 2020."""
 
+    VERSION = 2
     hub = Hub("textmachinelab/quail", "quail", test="validation")
     size = Size(10_246, 2_164, 1_850)  # characters approximate
     title = "QuAIL"
@@ -27,5 +28,5 @@ class Quail(Recipe):
         answer = propose(draw, row.get("answers") or [], right=int(row["correct_answer_id"]))
         if answer is None:
             return None
-        text = proposed_answer(question, answer, passage)
-        return Example(text, draw.coin(), group=context_id, shorten=passage)
+        text = self.write_proposed_answer(question, answer, passage)
+        return Example(text, draw.coin(), group=context_id, shorten=passage, shared=(passage,))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from outshine.data.schema import Draw, Example, Hub, Recipe, Row, Size, recipes
-from outshine.data.wording import filled, propose, proposed_answer
+from outshine.data.schema import Draw, Example, Hub, Row, Size, recipes
+from outshine.data.wording import PromptedRecipe, filled, propose
 
 
 @recipes.register("quartz")
-class Quartz(Recipe):
+class Quartz(PromptedRecipe):
     """One of two answers that a sentence of background knowledge decides. Source: arXiv:1909.03553."""
 
+    VERSION = 2
     hub = Hub("allenai/quartz")
     size = Size(2_696, 784, 330)  # characters approximate
     title = "QuaRTz"
@@ -28,5 +29,5 @@ class Quartz(Recipe):
         answer = propose(draw, choices["text"], right=list(choices["label"]).index(key))
         if answer is None:
             return None
-        text = proposed_answer(question, answer, background, heading="Background")
-        return Example(text, draw.coin(), group=background, shorten=background)
+        text = self.write_proposed_answer(question, answer, background, heading="Background")
+        return Example(text, draw.coin(), shorten=background, shared=(background, question))

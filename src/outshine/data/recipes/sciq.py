@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from outshine.data.schema import Draw, Example, Hub, Recipe, Row, Size, recipes
-from outshine.data.wording import filled, propose, proposed_answer
+from outshine.data.schema import Draw, Example, Hub, Row, Size, recipes
+from outshine.data.wording import PromptedRecipe, filled, long_sentences, propose
+
+OWN_WORDS = 8  # words from which a sentence of a textbook is taken for one text's own
 
 
 @recipes.register("sciq")
-class SciQ(Recipe):
-    """One proposed answer to a science exam question, without the supporting text. Source: arXiv:1707.06209."""
+class SciQ(PromptedRecipe):
+    """One proposed answer to a science exam question, without the supporting text. Source: arXiv:1707.06209.
 
+    Questions whose supporting texts have a sentence in common lie in one split, though it is not shown.
+    """
+
+    VERSION = 2
     hub = Hub("allenai/sciq", pooled=("train", "validation", "test"), test_size=3000)
     size = Size(13_679, None, 147)
     title = "SciQ"
@@ -27,4 +33,11 @@ class SciQ(Recipe):
         answer = propose(draw, [row.get(field) for field in self.candidate_fields], right=0)
         if answer is None:
             return None
-        return Example(proposed_answer(question, answer), draw.coin(), group=question)
+        text = self.write_proposed_answer(question, answer)
+        return Example(text, draw.coin(), shared=question_and_support(row))
+
+
+def question_and_support(row: Row) -> tuple[str, ...]:
+    """What rows can have in common: the question, the supporting text and its long sentences."""
+    support = (row.get("support") or "").strip()
+    return (row["question"].strip(), *filter(None, [support]), *long_sentences(support, OWN_WORDS))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from outshine.data.schema import Draw, Example, Hub, Recipe, Row, Size, recipes
-from outshine.data.wording import filled, propose, proposed_answer
+from outshine.data.recipes.sciq import question_and_support
+from outshine.data.schema import Draw, Example, Hub, Row, Size, recipes
+from outshine.data.wording import PromptedRecipe, filled, propose
 
 
 @recipes.register("sciq_with_support")
-class SciQWithSupport(Recipe):
+class SciQWithSupport(PromptedRecipe):
     """One proposed answer to a science exam question, below the text that supports it. Source: arXiv:1707.06209."""
 
+    VERSION = 2
+    family = "sciq"
     hub = Hub("allenai/sciq", pooled=("train", "validation", "test"), test_size=3000)
     size = Size(12_252, None, 624)
     title = "SciQ with support"
@@ -28,4 +31,9 @@ class SciQWithSupport(Recipe):
         answer = propose(draw, [row.get(field) for field in self.candidate_fields], right=0)
         if answer is None:
             return None
-        return Example(proposed_answer(question, answer, support), draw.coin(), group=question, shorten=support)
+        return Example(
+            self.write_proposed_answer(question, answer, support),
+            draw.coin(),
+            shorten=support,
+            shared=question_and_support(row),
+        )

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from outshine.data.schema import Draw, Example, Hub, Recipe, Row, Size, recipes
-from outshine.data.wording import filled, propose, proposed_answer
+from outshine.data.schema import Draw, Example, Hub, Row, Size, recipes
+from outshine.data.wording import PromptedRecipe, filled, propose
 
 
 @recipes.register("social_i_qa")
-class SocialIQa(Recipe):
+class SocialIQa(PromptedRecipe):
     """One proposed answer to a question about a social situation. Source: arXiv:1904.09728."""
 
+    VERSION = 2
     hub = Hub("allenai/social_i_qa", test="validation")
     size = Size(33_410, 1_954, 215)  # characters approximate
     title = "Social IQa"
@@ -27,5 +28,5 @@ class SocialIQa(Recipe):
         answer = propose(draw, [row.get("answerA"), row.get("answerB"), row.get("answerC")], right=int(number) - 1)
         if answer is None:
             return None
-        text = proposed_answer(question, answer, situation, heading="Situation")
-        return Example(text, draw.coin(), group=situation, shorten=situation)
+        text = self.write_proposed_answer(question, answer, situation, heading="Situation")
+        return Example(text, draw.coin(), shorten=situation, shared=(situation,))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from outshine.data.schema import Draw, Example, Hub, Recipe, Row, Size, recipes
-from outshine.data.wording import binary, filled
+from outshine.data.schema import Draw, Example, Hub, Row, Size, recipes
+from outshine.data.wording import PromptedRecipe, binary, filled
 
 
 @recipes.register("sst2")
-class Sst2(Recipe):
+class Sst2(PromptedRecipe):
     """Sentences and phrases of film reviews. Source: Socher et al. 2013."""
 
     hub = Hub("stanfordnlp/sst2", test="validation")
@@ -16,11 +16,15 @@ class Sst2(Recipe):
     positive_means = "the sentiment is positive"
     source = "Socher et al. 2013, EMNLP (D13-1170)"
     license = "not stated"
-    note = "Training rows are also phrases cut from sentences, test rows are whole sentences."
+    note = (
+        "Training rows are also phrases cut from sentences, one often a part of another, also across splits; "
+        "test rows are whole sentences."
+    )
 
     def format(self, row: Row, draw: Draw) -> Example | None:
         fields, label = filled(row, "sentence"), binary(row)
         if fields is None or label is None:
             return None
         (sentence,) = fields
-        return Example(f"Film review: {sentence}\nIs this review positive?", label, shorten=sentence)
+        text = self.write("Film review: {sentence}\nIs this review positive?", sentence=sentence)
+        return Example(text, label, shorten=sentence)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from outshine.data.schema import Draw, Example, Hub, Recipe, Row, Size, recipes
-from outshine.data.wording import binary, filled
+from outshine.data.schema import Draw, Example, Hub, Row, Size, recipes
+from outshine.data.wording import PromptedRecipe, binary, filled
 
 
 @recipes.register("twitter-sentiment")
-class TwitterSentiment(Recipe):
+class TwitterSentiment(PromptedRecipe):
     """Tweets, positive or negative. Source: the hub's EleutherAI/twitter-sentiment."""
 
     hub = Hub("EleutherAI/twitter-sentiment")
@@ -22,4 +22,4 @@ class TwitterSentiment(Recipe):
         if fields is None or label is None:
             return None
         (tweet,) = fields
-        return Example(f"Tweet: {tweet}\nIs this tweet positive?", label, shorten=tweet)
+        return Example(self.write("Tweet: {tweet}\nIs this tweet positive?", tweet=tweet), label, shorten=tweet)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from outshine.data.schema import Draw, Example, Hub, Recipe, Row, Size, recipes
-from outshine.data.wording import binary, filled
+from outshine.data.schema import Draw, Example, Hub, Row, Size, recipes
+from outshine.data.wording import PromptedRecipe, binary, filled
 
 
 @recipes.register("wic")
-class WiC(Recipe):
+class WiC(PromptedRecipe):
     """One word in two sentences, in the same sense or not. Source: arXiv:1808.09121."""
 
+    VERSION = 2
     hub = Hub("aps/super_glue", "wic", test="validation")
-    size = Size(5_428, 638, 174)
+    size = Size(4_918, 638, 174)  # train: 5,428 rows less those that share a sentence with test, also by way of others
     title = "WiC"
     positive_means = "the word has the same sense in both sentences"
     source = "Pilehvar and Camacho-Collados 2019, arXiv:1808.09121; SuperGLUE, arXiv:1905.00537"
@@ -22,8 +23,11 @@ class WiC(Recipe):
         if fields is None or label is None:
             return None
         word, first, second = fields
-        text = (
-            f"First sentence: {first}\nSecond sentence: {second}\n"
-            f'Does the word "{word}" have the same meaning in both sentences?'
+        text = self.write(
+            "First sentence: {first}\nSecond sentence: {second}\n"
+            'Does the word "{word}" have the same meaning in both sentences?',
+            first=first,
+            second=second,
+            word=word,
         )
-        return Example(text, label)
+        return Example(text, label, shared=(first, second))

@@ -19,9 +19,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from outshine.audit.corpus import Bools, Corpus, Ints, distinct
+from outshine.audit.corpus import Bools, Ints, distinct
 
-MAX_ROWS = 4_000  # that a model is fitted on, and that it is measured on; drawn with a fixed seed where there are more
 MAX_CHARACTERS = 600  # of each text: the first half and the last half of so many
 SHAPE_LENGTHS = (1, 2, 3, 4)  # of n-grams, in characters
 TEXT_LENGTHS = (1, 2, 3)
@@ -41,19 +40,15 @@ _SIGN = re.compile(r"[^\w\s]|_")
 _IN_A_NUMBER = re.compile(r"(?<=\d)[ ,.'](?=\d{3}(?!\d))")
 _ACCENTS = re.compile("[\u0300-\u036f]")
 
-# Letters of other scripts with the Latin letters that they look like, and signs with their plainest form.
-_LOOK_ALIKES = str.maketrans(
-    dict(
-        pair
-        for pair in (
-            "аa вb еe ёe ѕs іi їi јj кk мm нh оo рp сc тt уy хx ԁd ԛq ԝw һh ԍg ɡg ьb гr пn "
-            "αa βb εe ηn ιi κk νv οo ρp σo τt υu χx ωw ϲc ϳj "
-            "ɑa ıi ʟl ɴn ɪi ʀr ʏy ʙb ʜh ꮯc ꭰd ꭲi "
-            "‘' ’' ‚' ‛' “' ”' „' ‟' \"' `' ´' «' »' ‹' ›' ′' ″' ʼ' "
-            "–- —- ―- ‐- ‑- ‒- −- ~- [( {( <( ]) }) >) ⟨( ⟩) 【( 】) 、, 。. ·. •- ！! ⁄/"
-        ).split()
-    )
+# Letters of other scripts, each with the Latin letter that it looks like, and signs with their plainest form.
+_PAIRS = (
+    "аa вb еe ёe ѕs іi їi јj кk мm нh оo рp сc тt уy хx ԁd ԛq ԝw һh ԍg ɡg ьb гr пn "
+    "αa βb εe ηn ιi κk νv οo ρp σo τt υu χx ωw ϲc ϳj "
+    "ɑa ıi ʟl ɴn ɪi ʀr ʏy ʙb ʜh ꮯc ꭰd ꭲi "
+    "‘' ’' ‚' ‛' “' ”' „' ‟' \"' `' ´' «' »' ‹' ›' ′' ″' ʼ' "
+    "–- —- ―- ‐- ‑- ‒- −- ~- [( {( ]) }) ⟨( ⟩) 【( 】) 、, 。. ·. •- ⁄/"
 )
+_LOOK_ALIKES = {ord(pair[0]): pair[1] for pair in _PAIRS.split()}
 
 
 def shape(text: str) -> str:
@@ -172,7 +167,14 @@ class NgramNames(NamedTuple):
 
 
 def _in_words(ngram: str) -> str:
-    kinds = {_FIRST: "the beginning", _LAST: "the end", "w": "a word", "a": "a letter", "A": "a capital", "0": "a digit"}
+    kinds = {
+        _FIRST: "the beginning",
+        _LAST: "the end",
+        "w": "a word",
+        "a": "a letter",
+        "A": "a capital",
+        "0": "a digit",
+    }
     return f"<{', '.join(kinds.get(character) or character_name(ord(character)) for character in ngram)}>"
 
 

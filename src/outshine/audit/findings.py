@@ -66,6 +66,11 @@ def leaks(findings: Iterable[Finding]) -> list[Finding]:
     return [finding for finding in findings if finding.severity == "leak"]
 
 
+def warnings(findings: Iterable[Finding]) -> list[Finding]:
+    """The findings that need a look, though a run goes on."""
+    return [finding for finding in findings if finding.severity == "warning"]
+
+
 def worst_first(findings: Iterable[Finding]) -> list[Finding]:
     """Leaks, warnings, cues, passed checks; in the order of the checks within each."""
     return sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))

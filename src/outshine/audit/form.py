@@ -41,7 +41,8 @@ def format_tree(corpus: Corpus, severity: Severity) -> Finding:
     tree = DecisionTreeClassifier(max_depth=TREE_DEPTH, min_samples_leaf=smallest, random_state=0)
     tree.fit(table[corpus.fit], corpus.truth[corpus.fit])
     score = np.asarray(tree.predict_proba(table[corpus.held]))[:, 1]
-    return _judge(corpus, "format", score, severity, "lengths, digits, capitals, signs and the last token's shape")
+    what = "lengths, numbers, capitals, signs, repeated words and the last token's shape"
+    return _judge(corpus, corpus, "format", score, severity, what)
 
 
 def last_tokens(corpus: Corpus, severity: Severity) -> Finding:
@@ -53,7 +54,7 @@ def last_tokens(corpus: Corpus, severity: Severity) -> Finding:
     score = np.zeros(len(corpus.texts))
     for number in (1, 2):
         score += _log_odds(corpus, corpus.tokens.at(end - number, end - start >= number))
-    return _judge(corpus, "last tokens", score[corpus.held], severity, "the last two tokens")
+    return _judge(corpus, corpus, "last tokens", score[corpus.held], severity, "the last two tokens")
 
 
 def characters(corpus: Corpus, severity: Severity) -> Finding:
@@ -64,8 +65,7 @@ def characters(corpus: Corpus, severity: Severity) -> Finding:
     """
     drawn = corpus.sample(MAX_ROWS)
     score = ngram_scores([shape(text) for text in drawn.texts], drawn.truth, drawn.fit, SHAPE_LENGTHS)
-    what = "white space, signs, capitals and odd characters"
-    return _judge(drawn, "characters", score, severity, what + _drawn(corpus, drawn))
+    return _judge(corpus, drawn, "characters", score, severity, "white space, signs, capitals and odd characters")
 
 
 def normalisation(corpus: Corpus, severity: Severity) -> Finding:
@@ -99,24 +99,25 @@ def pairs_of_marks(corpus: Corpus, severity: Severity) -> Finding:
     rule = best_rule(drawn)
     score = rule.score[drawn.held] if rule else np.zeros(int(drawn.held.sum()))
     what = rule.name if rule else "no mark that is common enough"
-    return _judge(drawn, "pairs of marks", score, severity, what + _drawn(corpus, drawn))
+    return _judge(corpus, drawn, "pairs of marks", score, severity, what)
 
 
 def _drawn(corpus: Corpus, drawn: Corpus) -> str:
     return "" if drawn is corpus else f" ({len(drawn.texts):,} rows drawn at random)"
 
 
-def _judge(corpus: Corpus, check: str, score: Floats, severity: Severity, what: str) -> Finding:
-    interval = corpus.held_auc(score)
+def _judge(corpus: Corpus, drawn: Corpus, check: str, score: Floats, severity: Severity, what: str) -> Finding:
+    """The finding about an AUC of the `drawn` rows of the corpus; all or some of them."""
+    interval = drawn.held_auc(score)
     level = by_auc(interval, severity)
-    message = f"AUC {interval.value:.3f} from {what} alone"
+    message = f"AUC {interval.value:.3f} from {what} alone{_drawn(corpus, drawn)}"
     if level in ("passed", "cue"):
         return measured(check, level, message, interval)
     if interval.low > LEAK_AUC:
         message += f", surely above {LEAK_AUC:.2f}: positives and negatives are not written by one rule"
     elif interval.value >= PERFECT_AUC:
         message += f"; {len(score):,} held-out rows are too few to be sure that it is above {LEAK_AUC:.2f}"
-    return measured(check, level, message, interval)._replace(examples=_extremes(corpus, score))
+    return measured(check, level, message, interval)._replace(examples=_extremes(drawn, score))
 
 
 def _extremes(corpus: Corpus, score: Floats, num: int = 2) -> tuple[str, ...]:

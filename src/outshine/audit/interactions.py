@@ -169,7 +169,7 @@ def _between_cells(table: NDArray[np.float32], truth: Bools) -> Floats:
         (len(table) - num[:, None] - num[None] + rows, labels - total[:, None] - total[None]),
     )
     parts = [np.divide(sums**2, sizes, out=np.zeros_like(sums), where=sizes > 0.5) for sizes, sums in cells]
-    return np.sum(parts, axis=0, dtype=np.float64)
+    return np.stack(parts).sum(axis=0).astype(np.float64)
 
 
 def _marks(corpus: Corpus) -> tuple[NDArray[np.float32], list[str]]:

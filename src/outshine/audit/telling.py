@@ -1,4 +1,7 @@
-"""Leak rule (b): do tokens or characters, by their presence or at their place, all but decide the label of many rows?"""
+"""Leak rule (b): do tokens or characters, anywhere or at a place, all but decide the label of many rows?
+
+Words are counted by themselves and in sets: one class may be opened in eight ways, of which each is rare.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +19,23 @@ MIN_COVERAGE = 0.10  # of a class; clean datasets stay below .02, planted leaks 
 WORTH_A_WARNING = 0.05  # coverage of a class
 WORTH_A_CUE = 0.02
 MIN_PRECISION = 0.95  # lower 95 % bound
-MIN_ROWS = 30
+MIN_ROWS = 15  # held-out rows; at least 72 without an error are needed to be sure
+UNSURE_PRECISION, UNSURE_BOUND = 0.98, 0.80  # from which a mark of fewer rows is a cue
+MAX_TRIED = 100  # candidates that are measured on the held-out rows
 PLACES = 16  # tokens from the start and end of the content and from the start of the answer that are looked at
 _COMMON = 0.01  # share of the training rows that hold a token for its pairs with neighbours to be counted
 _MAX_COMMON = 1_000  # tokens whose pairs are counted
 _PROMISING = 0.90  # precision in the training rows from which a mark is measured on the held-out ones
 _PURE = 0.03  # rate of a set's members in the other class, relative to their own, at most
-_SET_COUNTS = (2, 6, 18)  # rows of one half of the training rows that a member of a set must be in at least; one is chosen
+_SET_COUNTS = (
+    2,
+    4,
+    8,
+    12,
+    18,
+    30,
+)  # rows of one half of the training rows that a member of a set must be in at least; one is chosen
+_SET_BOUND = 0.80  # of a set's precision in the training rows, from which it is measured on the held-out ones
 _SHAPE_LENGTHS = (2, 3)
 
 
@@ -40,13 +53,25 @@ class Telling(NamedTuple):
     precision: float
     low: float
     rows: Ints
-    vocabulary: bool = False
+    vocabulary: bool
+    best_bound: float  # what `low` would be, were all rows of the label
+
+    @property
+    def sure(self) -> bool:
+        """Whether the precision is surely at least MIN_PRECISION."""
+        return self.low >= MIN_PRECISION
+
+    @property
+    def likely(self) -> bool:
+        """Whether it has hardly an error, on rows too few to be sure, and covers enough to be worth a word."""
+        nearly = self.precision >= UNSURE_PRECISION and self.low >= UNSURE_BOUND
+        return not self.sure and nearly and self.coverage >= WORTH_A_WARNING
 
     def level(self, severity: Severity) -> Severity:
         """What it is worth, by its coverage."""
         if self.coverage < WORTH_A_CUE:
             return "passed"
-        if self.vocabulary or self.coverage < WORTH_A_WARNING:
+        if self.vocabulary or not self.sure or self.coverage < WORTH_A_WARNING:
             return "cue"
         return severity if self.coverage >= MIN_COVERAGE else "warning"
 
@@ -75,7 +100,7 @@ class _Names(NamedTuple):
 
 
 class _Candidate(NamedTuple):
-    """One or several marks of one sort that look telling in the training rows; `sure`: their precision there at least."""
+    """One or several marks of one sort that tell the label in the training rows, with a precision of at least `sure`."""
 
     sure: float
     marks: _Marks
@@ -96,7 +121,7 @@ def telling_tokens(corpus: Corpus, severity: Severity) -> Finding:
     A mark is a token anywhere, a pair of neighbours, a token at a place counted from the start or end of the content
     or from the start of the answer, a character, two or three neighbouring signs of a text's shape, or one of a set of
     marks of one of these sorts. A finding of `severity` where it covers MIN_COVERAGE of a class, a warning from
-    WORTH_A_WARNING, a cue from WORTH_A_CUE. A set of words anywhere is a cue at most.
+    WORTH_A_WARNING, a cue from WORTH_A_CUE. A set of words anywhere is a cue at most, and so is what too few rows have.
     """
     found = sorted(find_telling(corpus), key=lambda one: (SEVERITIES.index(one.level(severity)), -one.coverage))
     check = "telling tokens"
@@ -106,30 +131,36 @@ def telling_tokens(corpus: Corpus, severity: Severity) -> Finding:
     message = (
         f"{best.name} is in {best.coverage:.1%} of the {'positive' if best.label else 'negative'} rows and goes with "
         f"this label in {best.precision:.1%} (at least {best.low:.1%}) of {len(best.rows)} held-out rows"
+        f"{'' if best.sure else ', too few to be sure'}"
     )
     level = best.level(severity)
     if level == "passed":
         return Finding(check, level, message, value=best.coverage)
     shown = tuple(example(corpus.texts[row], bool(corpus.truth[row])) for row in best.rows[:3])
     others = [one.name for one in found[1:] if one.coverage >= WORTH_A_WARNING]
-    more = f"; {len(others)} more cover {WORTH_A_WARNING:.0%} or more, such as {', '.join(others[:3])}" if others else ""
+    more = (
+        f"; {len(others)} more cover {WORTH_A_WARNING:.0%} or more, such as {', '.join(others[:3])}" if others else ""
+    )
     return Finding(check, level, message + more, value=best.coverage, examples=shown)
 
 
 def find_telling(corpus: Corpus) -> list[Telling]:
-    """Marks whose precision among the held-out rows is surely at least MIN_PRECISION, on MIN_ROWS rows.
+    """Marks whose precision among the held-out rows is surely at least MIN_PRECISION, or likely (`Telling.likely`).
 
     Candidates are chosen on the training rows and tried on the held-out ones in the order of what the training rows
-    say, up to the first that fails: so the level holds for all of them together (a fixed sequence of tests).
+    say, up to the first that fails though it had rows enough: so the level holds for all of them together (a fixed
+    sequence of tests).
     """
     candidates = [one for marks in _all_marks(corpus) for one in _candidates(corpus, marks)]
     found = []
-    for candidate in sorted(candidates, key=lambda one: -one.sure):
+    for candidate in sorted(candidates, key=lambda one: -one.sure)[:MAX_TRIED]:
         one = _measure(corpus, candidate)
-        if one is not None and one.low < MIN_PRECISION:
-            break
-        if one is not None:
+        if one is None:
+            continue
+        if one.sure or one.likely:
             found.append(one)
+        elif one.best_bound >= MIN_PRECISION:
+            break
     return found
 
 
@@ -160,28 +191,30 @@ def _measure(corpus: Corpus, candidate: _Candidate) -> Telling | None:
     _, sizes = np.unique(corpus.groups[rows], return_counts=True)
     effective = sizes.sum() ** 2 / (sizes**2).sum()
     share = float(right.mean())
-    low = precision_bound(share * effective, effective, num_class / num_other)
+    odds = num_class / num_other
+    low, best = (precision_bound(part * effective, effective, odds) for part in (share, 1.0))
     rates = right.sum() / num_class, (~right).sum() / num_other
     precision = float(rates[0] / (rates[0] + rates[1]))
     vocabulary = marks.anywhere and len(candidate.codes) > 1
-    return Telling(candidate.name, label, float(rates[0]), precision, low, rows, vocabulary)
+    return Telling(candidate.name, label, float(rates[0]), precision, low, rows, vocabulary, best)
 
 
 # --- candidates --------------------------------------------------------------------------------------------
 
 
 def _candidates(corpus: Corpus, marks: _Marks) -> Iterator[_Candidate]:
-    """The promising marks of one sort, and for each label the set of them that the halves of the training rows agree on."""
+    """The promising marks of one sort, and for each label a set of them (`_set`)."""
     size = int(marks.codes.max(initial=-1)) + 1
     halves = [_Half.of(corpus, marks, split, size) for split in FIT_SPLITS]
     for label in (True, False):
-        own, other = ((halves[0].counts[side] + halves[1].counts[side]) for side in (label, not label))
-        num_own, num_other = ((halves[0].totals[side] + halves[1].totals[side]) for side in (label, not label))
+        own, other = (halves[0].counts[side] + halves[1].counts[side] for side in (label, not label))
+        num_own, num_other = (halves[0].totals[side] + halves[1].totals[side] for side in (label, not label))
         rates = own / max(1, num_own), other / max(1, num_other)
         often = own >= max(5, 0.01 * num_own)
         promising = np.flatnonzero(often & (rates[0] >= _PROMISING * (rates[0] + rates[1])))
         sure = _bounds(own[promising], other[promising], num_own, num_other)
-        yield from (_Candidate(float(low), marks, np.array([code]), label) for low, code in zip(sure, promising))
+        for low, code in zip(sure, promising, strict=True):
+            yield _Candidate(low, marks, np.array([code]), label)
         if all(min(half.totals) for half in halves):
             yield from _set(marks, halves, label)
 
@@ -218,17 +251,19 @@ class _Half(NamedTuple):
 
 def _set(marks: _Marks, halves: list[_Half], label: bool) -> Iterator[_Candidate]:
     """The set of marks that, found in either half of the training rows, tells most surely in the other half."""
-    best = _Candidate(0.0, marks, np.empty(0, np.int64), label)
     one, other = halves
+    num_own, num_other = (one.totals[side] + other.totals[side] for side in (label, not label))
+    own, others = (one.counts[side] + other.counts[side] for side in (label, not label))
+    pure = others / num_other <= _PURE * own / num_own
+    best = _Candidate(0.0, marks, np.empty(0, dtype=np.int64), label)
     for least in _SET_COUNTS:
         chosen = [half.members(label, least) for half in halves]
         hits = np.add(other.hits(chosen[0], label), one.hits(chosen[1], label))
-        sure = _bounds(hits[:1], hits[1:], one.totals[label] + other.totals[label], one.totals[not label] + other.totals[not label])
-        codes = np.flatnonzero(chosen[0] | chosen[1])
-        if sure[0] > best.sure and len(codes) > 1:
-            order = np.argsort(-(one.counts[label] + other.counts[label])[codes], kind="stable")
-            best = _Candidate(float(sure[0]), marks, codes[order], label)
-    if best.sure >= _PROMISING - 0.1:
+        sure = _bounds(hits[:1], hits[1:], num_own, num_other)[0]
+        codes = np.flatnonzero((chosen[0] | chosen[1]) & pure)
+        if sure > best.sure and len(codes) > 1:
+            best = _Candidate(sure, marks, codes[np.argsort(-own[codes], kind="stable")], label)
+    if best.sure >= _SET_BOUND:
         yield best
 
 

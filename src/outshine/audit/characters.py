@@ -69,7 +69,8 @@ def normalised(text: str) -> str:
     and Latin where they look so; invisible characters are gone; signs have their plainest form, stand alone, and
     never between the digits of a number; white space is one space.
     """
-    text = unicodedata.normalize("NFKC", html.unescape(text)).casefold()
+    text = html.unescape(text).translate(_LOOK_ALIKES)  # before letters are composed: some would become others
+    text = unicodedata.normalize("NFKC", text).casefold()
     if not text.isascii():
         text = "".join(filter(_is_visible, text)).translate(_LOOK_ALIKES)
         text = unicodedata.normalize("NFC", _ACCENTS.sub("", unicodedata.normalize("NFD", text)))

@@ -100,7 +100,7 @@ class _Names(NamedTuple):
 
 
 class _Candidate(NamedTuple):
-    """One or several marks of one sort that tell the label in the training rows, with a precision of at least `sure`."""
+    """One or several marks of one sort that tell the label in the training rows, with a precision above `sure`."""
 
     sure: float
     marks: _Marks

@@ -85,7 +85,9 @@ def verdicts(found: Mapping[str, list[Finding]]) -> list[str]:
     num_leaking = sum(bool(leaks(one)) for one in found.values())
     num_warned = sum(bool(warnings(one)) for one in found.values())
     if num_leaking:
-        return [f"{num_leaking} of {len(found)} datasets have leaks: `run` refuses them without --allow-leaks"]
+        return [
+            f"{num_leaking} of {len(found)} datasets give their labels away; `run` refuses them without --allow-leaks"
+        ]
     if num_warned:
         return [f"{num_warned} of {len(found)} datasets have warnings: `run` prints them and goes on"]
     return []

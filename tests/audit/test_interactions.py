@@ -34,7 +34,6 @@ def test_first_wording_xor_last_wording_is_found_and_named():
         rows.append((split, f"{('well', 'now')[first]} {inner} {('ok', 'so')[first ^ label]}", label))
     corpus = small_corpus(rows)
     rule = best_rule(corpus)
-    assert rule is not None
     assert roc_auc_score(corpus.truth[corpus.held], rule.score[corpus.held]) == 1.0
     finding = pairs_of_marks(corpus, "leak")
     assert finding.severity == "leak"

@@ -40,15 +40,11 @@ _SIGN = re.compile(r"[^\w\s]|_")
 _IN_A_NUMBER = re.compile(r"(?<=\d)[ ,.'](?=\d{3}(?!\d))")
 _ACCENTS = re.compile("[\u0300-\u036f]")
 
-# Letters of other scripts, each with the Latin letter that it looks like, and signs with their plainest form.
-_PAIRS = (
-    "аa вb еe ёe ѕs іi їi јj кk мm нh оo рp сc тt уy хx ԁd ԛq ԝw һh ԍg ɡg ьb гr пn "
-    "αa βb εe ηn ιi κk νv οo ρp σo τt υu χx ωw ϲc ϳj "
-    "ɑa ıi ʟl ɴn ɪi ʀr ʏy ʙb ʜh ꮯc ꭰd ꭲi "
-    "‘' ’' ‚' ‛' “' ”' „' ‟' \"' `' ´' «' »' ‹' ›' ′' ″' ʼ' "
-    "–- —- ―- ‐- ‑- ‒- −- ~- [( {( ]) }) ⟨( ⟩) 【( 】) 、, 。. ·. •- ⁄/"
+# Letters of other scripts with the Latin letters that they look like, and signs with their plainest form.
+_LOOK_ALIKES = str.maketrans(
+    'авеёѕіїјкмнорстухԁԛԝһԍɡьгпαβεηικνορστυχωϲϳɑıʟɴɪʀʏʙʜꮯꭰꭲ‘’‚‛“”„‟"`´«»‹›′″ʼ–—―‐‑‒−~[{]}⟨⟩【】、。·•⁄',
+    "abeesiijkmhopctyxdqwhggbrnabenikvopotuxwcjailnirybhcdi''''''''''''''''''--------(())()(),..-/",
 )
-_LOOK_ALIKES = {ord(pair[0]): pair[1] for pair in _PAIRS.split()}
 
 
 def shape(text: str) -> str:

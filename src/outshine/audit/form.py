@@ -84,8 +84,10 @@ def normalisation(corpus: Corpus, severity: Severity) -> Finding:
         level = severity
     elif gain.low > CUE_GAIN:
         level = "warning" if gain.low > WARNING_GAIN else "cue"
-    message = f"AUC {raw.value:.3f} from groups of characters, {aucs.auc[1]:.3f} once case, accents, white space and "
-    message += f"look-alikes are made equal{_drawn(corpus, drawn)}"
+    message = (
+        f"AUC {raw.value:.3f} from groups of characters, {aucs.auc[1]:.3f} once case, accents, white space and "
+        f"look-alikes are made equal{_drawn(corpus, drawn)}"
+    )
     shown = () if level == "passed" else _extremes(drawn, scores[0] - scores[1])
     return measured("normalisation", level, message, gain)._replace(examples=shown)
 
@@ -97,9 +99,7 @@ def pairs_of_marks(corpus: Corpus, severity: Severity) -> Finding:
     """
     drawn = corpus.sample(MAX_ROWS)
     rule = best_rule(drawn)
-    score = rule.score[drawn.held] if rule else np.zeros(int(drawn.held.sum()))
-    what = rule.name if rule else "no mark that is common enough"
-    return _judge(corpus, drawn, "pairs of marks", score, severity, what)
+    return _judge(corpus, drawn, "pairs of marks", rule.score[drawn.held], severity, rule.name)
 
 
 def _drawn(corpus: Corpus, drawn: Corpus) -> str:
@@ -114,7 +114,7 @@ def _judge(corpus: Corpus, drawn: Corpus, check: str, score: Floats, severity: S
     if level in ("passed", "cue"):
         return measured(check, level, message, interval)
     if interval.low > LEAK_AUC:
-        message += f", surely above {LEAK_AUC:.2f}: positives and negatives are not written by one rule"
+        message += f", surely above {LEAK_AUC:.2f}: the label can be told without reading the text"
     elif interval.value >= PERFECT_AUC:
         message += f"; {len(score):,} held-out rows are too few to be sure that it is above {LEAK_AUC:.2f}"
     return measured(check, level, message, interval)._replace(examples=_extremes(drawn, score))

@@ -55,11 +55,9 @@ class _Pair(NamedTuple):
     other: Variable
 
 
-def best_rule(corpus: Corpus) -> Rule | None:
-    """The variable or the pair of variables that tells the label best among the training rows; None without any."""
-    pairs = [*_pair_of_variables(corpus), *_pair_of_marks(corpus)]
-    if not pairs:
-        return None
+def best_rule(corpus: Corpus) -> Rule:
+    """The variable or the pair of variables that tells the label best among the training rows."""
+    pairs = [_pair_of_variables(corpus), *_pair_of_marks(corpus)]
     best = max(pairs, key=lambda pair: pair.quality)
     name = best.one.name if best.one is best.other else f"{best.one.name} together with {best.other.name}"
     return Rule(name, _log_odds(_cells(best.one, best.other), corpus.truth, corpus.fit))
@@ -90,12 +88,12 @@ def _quality(corpus: Corpus, pair: tuple[Variable, Variable]) -> float:
 # --- variables of several values ---------------------------------------------------------------------------
 
 
-def _pair_of_variables(corpus: Corpus) -> Iterator[_Pair]:
+def _pair_of_variables(corpus: Corpus) -> _Pair:
     variables = [*_tokens_at_places(corpus), *_remainders(corpus)]
     pairs = [(one, other) for i, one in enumerate(variables) for other in variables[i:]]
     found = [(_quality(corpus, pair), pair) for pair in pairs]
     quality, pair = max(found, key=lambda one: one[0])
-    yield _Pair(quality, *pair)
+    return _Pair(quality, *pair)
 
 
 def _tokens_at_places(corpus: Corpus) -> Iterator[Variable]:

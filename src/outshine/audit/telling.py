@@ -126,7 +126,8 @@ def telling_tokens(corpus: Corpus, severity: Severity) -> Finding:
     found = sorted(find_telling(corpus), key=lambda one: (SEVERITIES.index(one.level(severity)), -one.coverage))
     check = "telling tokens"
     if not found:
-        return Finding(check, "passed", "no token goes with one label nearly always", value=0.0)
+        message = "no token or character that is common enough was found to go with one label nearly always"
+        return Finding(check, "passed", message, value=0.0)
     best = found[0]
     message = (
         f"{best.name} is in {best.coverage:.1%} of the {'positive' if best.label else 'negative'} rows and goes with "

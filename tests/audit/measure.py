@@ -33,6 +33,9 @@ from outshine.data.splits import SplitSettings, prepare
 CHECKS = [
     "format",
     "last tokens",
+    "characters",
+    "normalisation",
+    "pairs of marks",
     "telling tokens",
     "skeletons",
     "near duplicates",

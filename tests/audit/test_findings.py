@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 
-from outshine.audit.findings import EXAMPLE_CHARS, Finding, example, leaks, measured, worst_first
+import pytest
+
+from outshine.audit.findings import EXAMPLE_CHARS, Finding, by_auc, example, leaks, measured, worst_first
 from outshine.metrics.intervals import Interval
 
 
@@ -35,3 +37,25 @@ def test_an_example_is_one_short_line_that_keeps_both_ends():
     assert line.startswith("[negative] begin")
     assert line.endswith(" end")
     assert len(line) < EXAMPLE_CHARS + 20
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "severity"),
+    [
+        *[(1.0, 0.95, "leak"), (0.92, 0.901, "leak"), (0.92, 0.90, "warning"), (0.85, 0.81, "warning")],
+        *[
+            (0.98, 0.3, "warning"),
+            (0.979, 0.5, "passed"),
+            (0.7, 0.61, "cue"),
+            (0.7, 0.6, "passed"),
+            (0.2, 0.1, "passed"),
+        ],
+    ],
+)
+def test_an_auc_of_form_is_judged_by_its_lower_bound_or_where_it_is_nearly_perfect(value, low, severity):
+    assert by_auc(Interval(value, low, 1.0), "leak") == severity
+    assert by_auc(Interval(value, low, 1.0), "warning") == severity.replace("leak", "warning")
+
+
+def test_an_example_shows_what_cannot_be_seen():
+    assert example("a\u00a0b\u200b\r\n c\t", label=True) == "[positive] a⟨U+00A0⟩b⟨U+200B⟩⟨U+000D⟩ ⏎  c⟨U+0009⟩"

@@ -31,13 +31,13 @@ from outshine.data.rows import ListRows
 from outshine.data.schema import Pools, Recipe, recipes
 from outshine.data.splits import SplitSettings, prepare
 
-CAUGHT_BY = [
+CAUGHT_BY = [  # by these at least: one mark is seen by several rules
     (LetterOrText, {"format", "last tokens", "telling tokens", "skeletons"}),
     (LetterOrTextUndeclared, {"format", "last tokens", "telling tokens"}),
-    (SpelledAtTheEnd, {"format", "last tokens", "telling tokens"}),
-    (SpelledBeforeTheQuestion, {"format", "last tokens", "telling tokens"}),
-    (SpelledAtTheBeginning, {"telling tokens"}),
-    (DoubleSpace, {"format"}),
+    (SpelledAtTheEnd, {"format", "last tokens", "pairs of marks", "telling tokens"}),
+    (SpelledBeforeTheQuestion, {"format", "last tokens", "pairs of marks", "telling tokens"}),
+    (SpelledAtTheBeginning, {"pairs of marks", "telling tokens"}),
+    (DoubleSpace, {"format", "characters", "telling tokens"}),
     (AQuarterMarked, {"telling tokens"}),
 ]
 CLEAN_TWINS = [OpenBookQA, EthicsJustice, SciQ]
@@ -53,7 +53,7 @@ def alarms(findings: list[Finding]) -> dict[str, str]:
 def test_planted_leaks_are_caught_in_made_up_rows(planted, rules, monkeypatch):
     recipe: Recipe = planted()
     findings = audit(prepared_from(recipe, made_pools(recipe), monkeypatch), recipe)
-    assert {finding.check for finding in leaks(findings)} == rules
+    assert {finding.check for finding in leaks(findings)} >= rules
     assert all(finding.examples for finding in leaks(findings))
 
 
@@ -68,7 +68,7 @@ def test_their_clean_twins_pass_on_the_same_rows(clean, monkeypatch):
 def test_planted_leaks_are_caught_in_real_rows(planted, rules, real_datasets: Path, monkeypatch):
     recipe: Recipe = planted()
     findings = audit(prepared_from(recipe, real_pools(recipe, real_datasets), monkeypatch), recipe)
-    assert {finding.check for finding in leaks(findings)} == rules
+    assert {finding.check for finding in leaks(findings)} >= rules
 
 
 @pytest.mark.hub

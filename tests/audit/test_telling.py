@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from planted import random_corpus, small_corpus
 from scipy.stats import binomtest
@@ -43,9 +44,9 @@ def test_coverage_and_precision_are_those_of_the_held_out_rows():
     assert len(one.rows) == sum("MARK" in text for text, _ in held)
 
 
-@pytest.mark.parametrize(("share", "severity"), [(0.20, "leak"), (0.05, "passed")])
+@pytest.mark.parametrize(("share", "severity"), [(0.20, "leak"), (0.08, "warning"), (0.04, "cue")])
 def test_a_token_that_covers_a_tenth_of_a_class_is_a_leak(share, severity):
-    finding = telling_tokens(small_corpus(with_mark(share, num_rows=8000)), "leak")
+    finding = telling_tokens(small_corpus(with_mark(share, num_rows=10_000)), "leak")
     assert finding.severity == severity
     assert finding.value == pytest.approx(share, abs=0.03)
     assert (finding.value >= MIN_COVERAGE) == (severity == "leak")
@@ -78,3 +79,66 @@ def test_rows_of_one_group_count_as_one():
 def test_unbalanced_rows_do_not_cry_wolf():
     rows = [row for i, row in enumerate(random_corpus(4000)) if row[2] or i % 21 == 0]
     assert find_telling(small_corpus(rows)) == []
+
+
+def opened(num_words: int, share: float, num_rows: int = 4000) -> list[tuple[str, str, bool]]:
+    """Random rows; a share begins with one of so many words a class, each drawn equally often."""
+    rows = []
+    for i, (split, text, label) in enumerate(random_corpus(num_rows)):
+        word = (
+            f"{'po' if label else 'ne'}{chr(97 + i // 4 * 7 % num_words // 26)}{chr(97 + i // 4 * 7 % num_words % 26)}"
+        )
+        text = text.removeprefix("Say: ").split("\n")[0]
+        rows.append((split, f"{word} {text}" if (i // 4 * 0.618034) % 1 < share else text, label))
+    return rows
+
+
+@pytest.mark.parametrize(("num_words", "share"), [(8, 0.3), (64, 0.6)])
+def test_a_set_of_wordings_of_which_each_is_rare_is_a_leak_together(num_words, share):
+    rows = opened(num_words, share)
+    finding = telling_tokens(small_corpus(rows), "leak")
+    assert finding.severity == "leak"
+    assert "one of " in finding.message
+    held = [text for split, text, label in rows if split in ("val", "test") and label]
+    assert finding.value == pytest.approx(np.mean([text.startswith("po") for text in held]), abs=0.06)
+
+
+def test_a_set_of_words_anywhere_is_a_cue_for_it_may_be_vocabulary():
+    rng = np.random.default_rng(0)
+    rows = []
+    for split, text, label in opened(8, 0.3):
+        first, *rest = text.split()
+        if first[:2] in ("po", "ne"):
+            rest.insert(int(rng.integers(1, len(rest) + 1)), first)
+            text = " ".join(rest)
+        rows.append((split, text, label))
+    finding = telling_tokens(small_corpus(rows), "leak")
+    assert finding.severity == "cue"
+    assert finding.value > 0.2
+
+
+def test_too_few_rows_to_be_sure_are_a_cue():
+    finding = telling_tokens(small_corpus(with_mark(0.25, num_rows=400)), "leak")
+    assert finding.severity == "cue"
+    assert "too few to be sure" in finding.message
+
+
+def test_a_mark_that_fails_ends_the_trials():
+    """Both marks are pure in training; the commoner is not in the held-out rows, and what comes after it is not tried."""
+    rows = []
+    for i, (split, text, label) in enumerate(random_corpus(4000)):
+        common = i // 4 % 2 == 0 and (label if split.endswith("train") else True)
+        rare = i // 4 % 5 == 1 and label
+        rows.append((split, text + (" COMMON" if common else " RARE" if rare else ""), label))
+    assert find_telling(small_corpus(rows)) == []
+    assert {one.name for one in find_telling(small_corpus([row for row in rows if "COMMON" not in row[1]]))} >= {
+        "'RARE'"
+    }
+
+
+def test_a_character_and_the_shape_around_it_are_marks():
+    rows = [
+        (split, text.replace(" ", "\u2009", 1) if label else text, label) for split, text, label in random_corpus(2000)
+    ]
+    names = {one.name for one in find_telling(small_corpus(rows))}
+    assert "THIN SPACE (U+2009)" in names

@@ -129,3 +129,16 @@ def test_an_unknown_dataset_is_one_line(outshine):
     outcome = outshine("audit", "tiny-hom")
     assert outcome.code == 2
     assert "did you mean 'tiny-home'" in outcome.err
+
+
+def test_strict_exits_with_1_on_warnings_too(outshine, rows_file):
+    rows = [{"text": f"number {i} is {'odd' if i % 2 else 'even'}", "label": i % 2} for i in range(800)]
+    data = rows_file(rows)
+    audited = outshine("audit", data, *SIZES)
+    assert audited.code == 0
+    assert "1 of 1 datasets have warnings: `run` prints them and goes on" in audited.out
+    assert outshine("audit", data, *SIZES, "--strict").code == 1
+    assert outshine("audit", "tiny-home", *SIZES, "--strict").code == 0
+    records = json.loads(outshine("audit", data, *SIZES, "--strict", "--json").out)
+    assert records["datasets"][0]["warnings"] is True
+    assert records["datasets"][0]["leaks"] is False

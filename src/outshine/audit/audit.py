@@ -5,7 +5,7 @@ from __future__ import annotations
 from outshine.audit.corpus import Corpus, corpus_of
 from outshine.audit.cues import answer_only, bag_of_words, length
 from outshine.audit.findings import Finding, Severity
-from outshine.audit.form import format_tree, last_tokens
+from outshine.audit.form import characters, format_tree, last_tokens, normalisation, pairs_of_marks
 from outshine.audit.overlap import (
     contained_texts,
     exact_duplicates,
@@ -25,8 +25,9 @@ from outshine.data.splits import Prepared
 def audit(prepared: Prepared, recipe: Recipe) -> list[Finding]:
     """Every check of a prepared dataset, passed ones included, in a fixed order.
 
-    Leak rules: (a) form, (b) telling tokens, (c) skeletons, the last for recipes that draw the label; it reads the
-    source's rows again. In a user's own file (a) and (b) are warnings: there a regularity may be what is meant.
+    Leak rules: (a) form, (b) telling tokens, (c) skeletons, (d) pairs of marks; (c) is for recipes that draw the label
+    and reads the source's rows again. In a user's own file (a), (b) and (d) are warnings: a regularity may be what is
+    meant there.
     Raises HubError where the source's rows cannot be had.
     """
     corpus = corpus_of(prepared.texts, prepared.truth)
@@ -34,6 +35,9 @@ def audit(prepared: Prepared, recipe: Recipe) -> list[Finding]:
     findings = [
         format_tree(corpus, severity),
         last_tokens(corpus, severity),
+        characters(corpus, severity),
+        normalisation(corpus, severity),
+        pairs_of_marks(corpus, severity),
         telling_tokens(corpus, severity),
         *([skeletons(recipe, recipe.open(prepared.report["identity"]))] if recipe.draws_label else []),
         shared_groups(corpus),

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from outshine.metrics.intervals import Interval, auroc_interval
-from outshine.metrics.placements import combine_seeds
+from outshine.metrics.placements import RoleAucs, combine_seeds
 
 FIT_SPLITS = ("weak_train", "strong_train")  # statistics are fitted on these and measured on the others
 TEMPLATE_SHARE = 0.99  # of the rows must agree on a token for it to be the prompt's
@@ -110,10 +110,25 @@ class Corpus:
         last = np.maximum.accumulate(places)[np.maximum(end - 1, 0)]
         return Spans(np.clip(last + 1, start, end), end)
 
+    def sample(self, most: int) -> Corpus:
+        """At most so many of the rows that statistics are fitted on, and of the held-out ones; drawn with one seed."""
+        if max(self.fit.sum(), self.held.sum()) <= most:
+            return self
+        rng = np.random.default_rng(0)
+        rows = np.concatenate([rng.permutation(np.flatnonzero(part))[:most] for part in (self.fit, self.held)])
+        rows.sort()
+        texts = [self.texts[row] for row in rows]
+        passages = [self.passages[row] for row in rows]
+        return Corpus(texts, self.splits[rows], self.truth[rows], self.groups[rows], passages, tokenise(texts))
+
     def held_auc(self, score: ArrayLike) -> Interval:
         """The AUC of scores of the held-out rows with its 95 % interval by groups."""
-        scores = np.asarray(score, dtype=np.float64)[None, None]
-        return auroc_interval(combine_seeds(self.truth[self.held], scores, self.groups[self.held]), 0)
+        return auroc_interval(self.held_aucs(score), 0)
+
+    def held_aucs(self, *scores: ArrayLike) -> RoleAucs:
+        """The AUCs of several scores of the held-out rows, with their covariance over groups."""
+        table = np.array([np.asarray(score, dtype=np.float64) for score in scores])
+        return combine_seeds(self.truth[self.held], table[None], self.groups[self.held])
 
 
 def corpus_of(texts: pd.DataFrame, truth: pd.DataFrame) -> Corpus:

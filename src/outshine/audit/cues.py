@@ -11,11 +11,10 @@ import warnings
 import numpy as np
 
 from outshine.audit.corpus import Corpus, Spans
-from outshine.audit.findings import Finding, measured
+from outshine.audit.findings import CUE_AUC, Finding, measured
 from outshine.metrics.auroc import auroc
 from outshine.metrics.intervals import Interval
 
-CUE_AUC = 0.60  # lower bound from which a cue is mentioned
 MIN_ROWS_WITH = 3  # training rows that must hold a word for it to be a feature
 REGULARISATION = 0.1  # scikit-learn's C
 

@@ -9,6 +9,10 @@ from outshine.metrics.intervals import Interval
 
 Severity = Literal["leak", "warning", "cue", "passed"]
 SEVERITIES: tuple[Severity, ...] = ("leak", "warning", "cue", "passed")  # the worst first
+LEAK_AUC = 0.90  # of the lower bound; clean datasets have .73 at most, planted leaks .997
+WARNING_AUC = 0.80  # of the lower bound
+CUE_AUC = 0.60  # of the lower bound
+PERFECT_AUC = 0.98  # of the AUC itself, whatever its bounds
 EXAMPLE_CHARS = 200  # of a text that is shown as an example
 
 
@@ -44,9 +48,27 @@ def measured(check: str, severity: Severity, message: str, interval: Interval) -
     return Finding(check, severity, message, interval.value, interval.low, interval.high)
 
 
+def by_auc(interval: Interval, severity: Severity) -> Severity:
+    """What an AUC of form alone is worth: `severity` where it is surely above LEAK_AUC.
+
+    A warning above WARNING_AUC, and where nearly all pairs are ordered rightly but the rows are too few to be sure
+    (PERFECT_AUC); a cue above CUE_AUC.
+    """
+    if interval.low > LEAK_AUC:
+        return severity
+    if interval.low > WARNING_AUC or interval.value >= PERFECT_AUC:
+        return "warning"
+    return "cue" if interval.low > CUE_AUC else "passed"
+
+
 def leaks(findings: Iterable[Finding]) -> list[Finding]:
     """The findings for which a run is refused."""
     return [finding for finding in findings if finding.severity == "leak"]
+
+
+def warnings(findings: Iterable[Finding]) -> list[Finding]:
+    """The findings that need a look, though a run goes on."""
+    return [finding for finding in findings if finding.severity == "warning"]
 
 
 def worst_first(findings: Iterable[Finding]) -> list[Finding]:
@@ -55,8 +77,12 @@ def worst_first(findings: Iterable[Finding]) -> list[Finding]:
 
 
 def example(text: str, label: bool) -> str:
-    """A row as one line: its label, and its text with the middle left out where it is long."""
-    line = " ⏎ ".join(part for part in text.splitlines() if part.strip())
+    """A row as one line: its label, and its text with the middle left out where it is long.
+
+    Line breaks are shown as ⏎, characters that would not be seen by their numbers.
+    """
+    line = " ⏎ ".join(part for part in text.split("\n") if part)
+    line = "".join(sign if sign.isprintable() else f"⟨U+{ord(sign):04X}⟩" for sign in line)
     if len(line) > EXAMPLE_CHARS:
         line = f"{line[: EXAMPLE_CHARS // 3]} … {line[-(2 * EXAMPLE_CHARS // 3) :]}"
     return f"[{'positive' if label else 'negative'}] {line}"

@@ -18,7 +18,7 @@ def class_balance(corpus: Corpus) -> Finding:
     shares = {str(split): float(corpus.truth[corpus.splits == split].mean()) for split in np.unique(corpus.splits)}
     worst = max(shares, key=lambda split: abs(shares[split] - 0.5))
     skewed = [f"{split} {share:.1%}" for split, share in shares.items() if abs(share - 0.5) > BALANCED]
-    message = f"positives: {', '.join(skewed)}" if skewed else "as many positives as negatives in every split"
+    message = f"positives: {', '.join(skewed)}" if skewed else "every split has 49 % to 51 % positives"
     return Finding("class balance", "cue" if skewed else "passed", message, value=shares[worst])
 
 
@@ -27,7 +27,6 @@ def long_texts(corpus: Corpus) -> Finding:
     tokens = np.array([len(text) for text in corpus.texts]) / CHARS_PER_TOKEN
     shares = [float((tokens > limit).mean()) for limit in TOKEN_LIMITS]
     told = ", ".join(f"{share:.1%} over {limit:,}" for share, limit in zip(shares, TOKEN_LIMITS, strict=True))
-    message = (
-        f"about {np.median(tokens):,.0f} tokens in the median, {told} (estimated at {CHARS_PER_TOKEN:g} characters)"
-    )
+    median = f"{np.median(tokens):,.0f}"
+    message = f"about {median} tokens in the median, {told} (estimated at {CHARS_PER_TOKEN:g} characters a token)"
     return Finding("long texts", "cue" if shares[-1] > OFTEN_LONG else "passed", message, value=shares[-1])

@@ -36,7 +36,8 @@ def skeletons(recipe: Recipe, pools: Pools) -> Finding:
     different = [found for found in compared if found is not None]
     share = len(different) / max(1, len(rows))
     if not different:
-        return Finding("skeletons", "passed", f"{len(rows)} rows have one skeleton for both labels", value=0.0)
+        message = f"none of {len(rows)} source rows is written differently by label"
+        return Finding("skeletons", "passed", message, value=0.0)
     message = f"{len(different)} of {len(rows)} source rows are written differently by label: {different[0].reason}"
     shown = tuple(
         example(text, label)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -35,15 +36,16 @@ def audit(
     n_train: TrainOption = None,
     n_val: ValOption = None,
     n_test: TestOption = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 on warnings too.")] = False,
     settings: SetOption = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Look for leaks, cues and overlapping splits in datasets; exit with 1 where labels are given away.
+    """Look for leaks, cues and overlapping splits in datasets; exit with 1 on leaks, with --strict on warnings too.
 
-    Example: outshine audit openbookqa,mine.jsonl --model Qwen/Qwen1.5-0.5B
+    In a file of your own, form that tells the label is a warning. Example: outshine audit mine.jsonl --strict
     """
-    from outshine.audit.findings import leaks, worst_first
+    from outshine.audit.findings import leaks, warnings, worst_first
     from outshine.cli.show import console, progress
     from outshine.execution.local import LocalExecutor
     from outshine.models.spec import ModelSettings
@@ -65,12 +67,30 @@ def audit(
             print_findings(prepare.name, findings, screen)
             found[prepare.name] = findings
     if as_json:
-        rows = [{"name": name, "leaks": bool(leaks(one)), "findings": worst_first(one)} for name, one in found.items()]
+        rows = [
+            {"name": name, "leaks": bool(leaks(one)), "warnings": bool(warnings(one)), "findings": worst_first(one)}
+            for name, one in found.items()
+        ]
         print_json({"datasets": rows})
-    num_leaking = sum(bool(leaks(one)) for one in found.values())
-    if num_leaking:
-        screen.print(f"{num_leaking} of {len(study.datasets)} datasets give their labels away; `run` refuses them")
+    for line in verdicts(found):
+        screen.print(line)
+    if any(leaks(one) or (strict and warnings(one)) for one in found.values()):
         raise typer.Exit(1)
+
+
+def verdicts(found: Mapping[str, list[Finding]]) -> list[str]:
+    """What follows for `run` from the findings of each dataset; nothing where there are neither leaks nor warnings."""
+    from outshine.audit.findings import leaks, warnings
+
+    num_leaking = sum(bool(leaks(one)) for one in found.values())
+    num_warned = sum(bool(warnings(one)) for one in found.values())
+    if num_leaking:
+        return [
+            f"{num_leaking} of {len(found)} datasets give their labels away; `run` refuses them without --allow-leaks"
+        ]
+    if num_warned:
+        return [f"{num_warned} of {len(found)} datasets have warnings: `run` prints them and goes on"]
+    return []
 
 
 def print_findings(name: str, findings: list[Finding], screen: Console) -> None:

@@ -137,8 +137,8 @@ def check_leaks(findings: Mapping[str, list[Finding]], progress: Progress, allow
     if leaking and not allow_leaks:
         told = "; ".join(f"'{name}' ({found[0].message})" for name, found in leaking.items())
         raise DataError(
-            f"labels are given away by form alone in {told}; `outshine audit {','.join(leaking)}` shows rows; mend the "
-            f"recipe or leave the dataset out, or run all the same with --allow-leaks"
+            f"the audit found leaks in {told}; `outshine audit {','.join(leaking)}` shows rows; mend the recipe or "
+            f"leave the dataset out, or run all the same with --allow-leaks"
         )
     for name, found in findings.items():
         for finding in found:

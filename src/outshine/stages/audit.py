@@ -25,7 +25,7 @@ class Audit(Stage):
     that the result depends on the recipe and its source too. VERSION is bumped when a rule changes.
     """
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
     stage: ClassVar[str] = "audit"
 
     prepare: Prepare

@@ -95,8 +95,8 @@ def label(
     `weak_label`, `text`: columns of the file (.jsonl, .csv, .parquet); `columns`: others, as of `Columns` (`id`,
     `group`, `positive`, `trusted_label`). `trusted`: a file of rows with true labels, which reach no student.
     `settings`: the other fields of `Labeller`, such as `folds`, `seed`, `loss`, `training`, `runtime`. With `out` the
-    file with new columns, `suspects.csv`, `evidence.json` and `label.yaml` are written there. Raises OutshineError for
-    what a user can mend. What it can and cannot tell: docs/label.md.
+    file with new columns, `suspects.csv`, `to_judge.csv`, `evidence.json` and `label.yaml` are written there. Raises
+    OutshineError for what a user can mend. What it can and cannot tell: docs/label.md.
     """
     raw = {
         "path": str(path),

@@ -201,3 +201,65 @@ def test_what_is_wrong_with_weak_labels_is_told_before_anything_is_trained(outsh
     assert outcome.code == 2
     assert (told or "an earlier row") in outcome.err
     assert "tiny/strong on" not in outcome.err
+
+
+def test_rows_to_judge_come_back_and_are_never_replaced(outshine, mine: Path) -> None:
+    """Also with texts that a spreadsheet would compute, two names for the classes, and an id in no column."""
+    frame, truth = tiny_rows()
+    frame["review"] = [f"={text}" if i % 3 == 0 else text for i, text in enumerate(frame["review"])]
+    frame["tag"] = np.where(frame["cheap"] == 1, "Sea", "-1")
+    frame.to_csv("own.csv", index=False)
+
+    def again(*more: str):
+        return label(outshine, "--positive", "sea", "--judge", "40", *more, file="own.csv", column="tag")
+
+    first = again()
+    assert first.code == 0, first.err
+    assert "suspects.csv is for finding errors" in first.out
+    assert "Write -1 or Sea into its column 'label'" in first.out
+    listed = Path("outshine-label/to_judge.csv")
+    rows = pd.read_csv(listed, dtype=str, keep_default_na=False)
+    assert len(rows) == 40
+    assert (rows["label"] == "").all()
+    assert not rows["review"].str.startswith("=").any()
+    assert set(rows.columns) == {
+        *("outshine_order", "outshine_row", "review", "label", "outshine_stratum", "outshine_weight")
+    }
+    assert again("--seed", "0").out == first.out
+    empty = again("--trusted", str(listed), "--out", "other")
+    assert empty.code == 2
+    assert "has a true label yet; fill in its column 'label'" in empty.err
+
+    places = rows["outshine_row"].astype(int) - 1
+    rows["label"] = np.where(truth[places], "Sea", "'-1")
+    rows.to_csv(listed, index=False)
+    filled = listed.read_bytes()
+    outcome = again("--trusted", str(listed))
+    assert outcome.code == 0, outcome.err
+    assert listed.read_bytes() == filled
+    evidence = json.loads(Path("outshine-label/evidence.json").read_text())["evidence"][0]
+    table = pd.read_csv("outshine-label/own.csv")
+    apart = table["outshine_disagrees"].astype(bool).to_numpy()
+    right = ((table["outshine_p"] > 0.5).to_numpy() == truth)[places] & apart[places]
+    assert (evidence["by"], evidence["num_judged"]) == ("draw", int(apart[places].sum()))
+    assert evidence["num_right"] == int(right.sum())
+    if evidence["verdict"] == "open":
+        more = pd.read_csv("outshine-label/to_judge_2.csv", dtype=str)
+        assert more["label"].notna().sum() == 40
+        assert len(more) > 40
+        assert again("--trusted", str(listed)).code == 0
+        assert not Path("outshine-label/to_judge_3.csv").exists()
+
+    rows["outshine_row"] = rows["outshine_row"].to_numpy()[::-1]
+    rows.to_csv("mixed.csv", index=False)
+    mixed = again("--trusted", "mixed.csv")
+    assert mixed.code == 2
+    assert "which is another text, or none, in the labelled file" in mixed.err
+
+    suspects = pd.read_csv("outshine-label/suspects.csv").head(25)
+    pd.DataFrame({"review": frame["review"][suspects["row"] - 1], "label": truth[suspects["row"] - 1]}).to_csv(
+        "picked.csv", index=False
+    )
+    picked = again("--trusted", "picked.csv")
+    assert picked.code == 0
+    assert "No verdict on the file" in picked.out

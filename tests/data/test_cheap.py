@@ -190,3 +190,36 @@ def test_a_row_trusted_twice_counts_once(tmp_path: Path) -> None:
 def test_a_bad_trusted_row_is_named(tmp_path: Path, rows: list[dict], told: str) -> None:
     with pytest.raises(DataError, match=told):
         trusted(tmp_path, rows)
+
+
+def test_a_list_of_rows_to_judge_may_be_filled_in_part(tmp_path: Path) -> None:
+    rows = [
+        {"outshine_row": 5, "review": "'text  4", "label": "1"},
+        {"outshine_row": "2", "review": "text 1", "label": " "},
+        {"outshine_row": 3.0, "review": "text 2", "label": "'0"},
+        {"outshine_row": 4, "review": "text 3", "label": None},
+    ]
+    found = trusted(tmp_path, rows)
+    assert found.listed
+    assert found.frame["row"].tolist() == [4, 2]
+    assert found.frame["truth"].tolist() == [True, False]
+    assert not trusted(tmp_path, [{"id": "r4", "label": 1}]).listed
+    with pytest.raises(DataError, match=r"no row of .* has a true label yet"):
+        trusted(tmp_path, rows[1:2])
+    for wrong in ({"outshine_row": 4}, {"outshine_row": 99}, {"outshine_row": "x"}, {"outshine_row": 0}):
+        with pytest.raises(DataError, match=r"row 1 of .* which is another text, or none"):
+            trusted(tmp_path, [{**rows[0], **wrong}])
+
+
+def test_new_rows_have_groups_of_their_own(tmp_path: Path) -> None:
+    frame = trusted(tmp_path, [{"review": "a new one", "label": 1, "group": "g7"}, {"id": "r4", "label": 1}]).frame
+    assert frame["group"][0] == "g7"
+    assert frame["group"].isna().tolist() == [False, True]
+
+
+def test_classes_are_spelled_as_the_file_does_it_most_often(tmp_path: Path) -> None:
+    own = [{**row, "cheap": "Yes" if row["cheap"] else "no"} for row in ROWS]
+    own[1]["cheap"] = "YES"
+    assert read_cheap(jsonl(tmp_path / "mine.jsonl", own), COLUMNS).spelling == ("no", "Yes")
+    soft = [{**row, "cheap": 0.25 + row["cheap"] / 2} for row in ROWS]
+    assert read_cheap(jsonl(tmp_path / "soft.jsonl", soft), COLUMNS).spelling == ("0", "1")

@@ -200,7 +200,9 @@ class World(NamedTuple):
 Pick = Callable[[pd.DataFrame, np.ndarray, np.random.Generator], np.ndarray]
 
 
-def verdict(file: pd.DataFrame, truth: np.ndarray, rows: np.ndarray, of: str = "file", hard: bool = True) -> Evidence:
+def verdict(
+    file: pd.DataFrame, truth: np.ndarray, rows: np.ndarray, of: str = "file", hard: bool = True, listed: bool = False
+) -> Evidence:
     """What is said from the truth of these rows; of="new": as if they were not in the file."""
     part = file.iloc[rows]
     columns = {name: part[name].to_numpy() for name in ("label", "log_odds", "group")}
@@ -208,7 +210,7 @@ def verdict(file: pd.DataFrame, truth: np.ndarray, rows: np.ndarray, of: str = "
     if of == "new":
         return evidence(trusted, hard=hard, one_sided=False)
     population = (len(file), int(file["apart"].sum()))
-    return evidence(trusted, hard=hard, one_sided=False, population=population, file=file)
+    return evidence(trusted, hard=hard, one_sided=False, population=population, file=file, listed=listed)
 
 
 def random_rows(num: int) -> Pick:
@@ -355,7 +357,7 @@ def said(trial: Trial, num_runs: int, seed: int = 0) -> Said:
     for _ in range(num_runs if trial.fair else num_runs // 5):
         file, truth = trial.world.make(rng)
         rows = trial.pick(file, truth, rng)
-        found.append(verdict(file, truth, rows, trial.of))
+        found.append(verdict(file, truth, rows, trial.of, listed=trial.name.startswith("to_judge.csv")))
     gains_given = [one.gain for one in found if one.gain is not None]
     return Said(
         float(np.mean([one.verdict in ("better", "worse") for one in found])),

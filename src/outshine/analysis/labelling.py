@@ -88,6 +88,12 @@ class Labelling:
     spelling: tuple[str, str] = ("0", "1")
 
     @property
+    def wants_judging(self) -> bool:
+        """Whether there are rows left to judge, and whether the student is better on the file is still open."""
+        settled = any(one.of == "file" and one.verdict != "open" for one in self.evidence)
+        return self.to_judge.num_open > 0 and not settled
+
+    @property
     def suspects(self) -> pd.DataFrame:
         """The rows whose labels are doubted, the most suspicious first."""
         return self.rows[self.rows["suspect"]].sort_values("rank").reset_index(drop=True)

@@ -26,8 +26,7 @@ def sentences(found: Labelling) -> list[str]:
     told = [line for one in found.evidence for line in evidence_sentences(one)]
     if not found.evidence:
         told = unknown_sentences(found.signs, found.hard)
-    settled = [one for one in found.evidence if one.of == "file" and one.verdict != "open"]
-    told += [] if settled else judging_sentences(found)
+    told += judging_sentences(found)
     return [*told, *sign_sentences(found.signs)]
 
 
@@ -148,7 +147,7 @@ def unknown_sentences(signs: Signs, hard: bool) -> list[str]:
 def judging_sentences(found: Labelling) -> list[str]:
     """Which file is for finding errors and which for the verdict, and how that is filled in."""
     listed = found.to_judge
-    if not listed.num_open or (found.hard and not found.signs.num_disagreements):
+    if not found.wants_judging:
         return []
     names = {DISAGREE: "disagreements", AGREE: "agreements", ALL: "rows"}
     parts = [

@@ -48,7 +48,7 @@ def draw_tests(
     each of `classes` [n]: whether a class has another share (exact hypergeometric, two-sided).
 
     Rows of one group are not independent where whole groups were drawn. Where drawn rows share one of `groups` [n],
-    a p is the larger one of those of the two designs: rows at random, and groups at random (t of the groups' sums).
+    a p is the larger one of those of the two designs: rows at random, and groups at random.
     Raises DataError for unequal lengths. No row drawn, or all: no tests.
     """
     taken = np.asarray(drawn, dtype=bool)
@@ -62,8 +62,8 @@ def draw_tests(
     if not scored:
         return []
     p, how = _by_rows(scored, taken)
-    place = np.unique(names[taken], return_inverse=True)[1]
-    if int(place.max()) + 1 < len(place):
+    place = np.unique(names, return_inverse=True)[1]
+    if len(np.unique(place[taken])) < int(taken.sum()):
         p = np.maximum(p, [_by_groups(one, taken, place) for one in scored])
     return [Unlikely(one.measure, which, float(value)) for one, which, value in zip(scored, how, p, strict=True)]
 
@@ -128,18 +128,16 @@ def _by_rows(scored: Sequence[_Scored], taken: Bools) -> tuple[Floats, list[str]
 
 
 def _by_groups(one: _Scored, taken: Bools, place: np.ndarray) -> float:
-    """p where whole groups were drawn at random: their sums against 0, with their own variance or that of rows.
+    """p where groups were drawn at random: the sum of the scores against its spread over such draws.
 
-    The larger of the two variances: with few groups, or a rare mark, the sums vary too little by chance.
+    The spread is that of the means of all groups, drawn or not, and never less than that of rows; t with as many
+    degrees of freedom as there are groups of equal size, less 1, since a sum of few groups is not normal.
     """
     centred = one.score - one.score.mean()
-    sums = np.bincount(place, weights=centred[taken])
-    sizes = np.bincount(place)
-    num = len(sums)
+    means = np.bincount(place, weights=centred) / np.bincount(place)
+    sizes = np.bincount(place[taken]).astype(np.float64)
     effective = float(sizes.sum() ** 2 / np.sum(sizes**2))
-    if num == 1:
-        return 1.0
-    own = num * float(np.var(sums, ddof=1))
-    t = float(sums.sum()) / np.sqrt(max(own, float(taken.sum() * np.var(one.score)), 1e-300))
+    variance = max(float(np.mean(means**2) * np.sum(sizes**2)), float(taken.sum() * np.var(one.score)))
+    t = float(centred[taken].sum()) / np.sqrt(variance)
     tail = float(stdtr(max(effective - 1, 0.5), -(abs(t) if one.two_sided else t)))
     return 2 * tail if one.two_sided else tail

@@ -69,7 +69,7 @@ def write_labelled(done: Labelled, out: Path, prefix: str = PREFIX) -> list[Path
         out / "label.yaml": lambda path: path.write_text(settings, encoding="utf-8"),
     }
     try:
-        if found.to_judge.num_open:
+        if found.wants_judging:
             asked = judging_table(found, labeller.columns).to_csv(index=False)
             target = _free_for(asked, out, labeller.columns.trusted_label)
             written[target] = lambda path: path.write_text(asked, encoding="utf-8")

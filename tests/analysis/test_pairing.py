@@ -68,6 +68,23 @@ def test_gaps_are_means_over_seeds():
     assert pair(table.assign(auroc=table["auroc"].mask(second, 1.0)), None, "xent").gaps == {"d00": pytest.approx(0.25)}
 
 
+def test_datasets_of_one_family_are_one():
+    """sciq with and without its support: the mean of both by seed, and one dataset for every test."""
+    rows = []
+    leads = {"sciq": (0.02, 0.04), "cola": (0.01, 0.03), "sciq_with_support": (0.06, 0.10)}
+    for dataset, own in leads.items():
+        for seed, lead in enumerate(own):
+            rows += [student(dataset, 0.8, seed=seed), student(dataset, 0.8 + lead, loss="logconf", seed=seed)]
+    found = pair(scores(rows, sciq=(0.7, 0.9), sciq_with_support=(0.6, 0.9), cola=(0.7, 0.8)), None, "xent")
+    both, alone = found.differences
+    assert (both.dataset, alone.dataset) == ("sciq + sciq_with_support", "cola")
+    assert both.members == ("sciq", "sciq_with_support")
+    assert both.difference == pytest.approx((0.02 + 0.04 + 0.06 + 0.10) / 4)
+    assert sorted(both.per_run.values()) == pytest.approx([(0.02 + 0.06) / 2, (0.04 + 0.10) / 2])
+    assert found.gaps[both.dataset] == pytest.approx((0.2 + 0.3) / 2)
+    assert alone.difference == pytest.approx(0.02)
+
+
 def test_what_is_missing_is_named():
     rows = [student("a", 0.7), student("b", 0.7, loss="logconf"), student("c", 0.7), student("c", 0.8, loss="logconf")]
     rows += [student("d", 0.7, seed=0), student("d", 0.8, loss="logconf", seed=1)]

@@ -46,7 +46,7 @@ from outshine.models.spec import ModelSettings
 from outshine.probes import Labelled
 from outshine.report.figures import pgr_by_method
 from outshine.stages.finetune import pack_if_it_pays
-from outshine.studies.expand import resolve_study
+from outshine.studies.expand import _family_notes, resolve_study
 from outshine.studies.parse import parse_study
 from outshine.tracking.follow import Following
 
@@ -368,6 +368,10 @@ def expanded(name: str) -> Say:
     return said
 
 
+def family_notes(*datasets: str) -> Say:
+    return lambda: _family_notes(parse_study({**_BOTH, "datasets": list(datasets)}))
+
+
 _BOTH = {"datasets": ["tiny-home"], "weak": "tiny/weak", "strong": "tiny/strong", "controls": ["weak_to_weak"]}
 
 
@@ -442,6 +446,11 @@ def listed() -> list[str]:
 
 
 NOTES = (
+    Claim(
+        "{} are made of the same rows: pooled PGRs and comparisons count them as one dataset",
+        family_notes("sciq", "cola", "sciq_with_support"),
+        family_notes("sciq", "cola"),
+    ),
     Claim("weak_to_weak is left out: weak labels from a file have no weak model", expanded("file"), expanded("bare")),
     Claim("{} of the texts were shortened to {} tokens", shortened(1), shortened(0)),
     Claim("several processes share the model: texts are padded, not packed", packed(processes=2), packed()),

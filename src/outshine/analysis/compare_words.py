@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from outshine.analysis.compare import Compared, MethodComparison, NoiseFloor
 from outshine.core.messages import counted
+from outshine.data.schema import families
 from outshine.metrics.power import ALPHA, least_num_datasets, least_p, tail_level
 
 if TYPE_CHECKING:
@@ -89,7 +90,8 @@ def planned(experiments: Sequence[Experiment], study: Study) -> list[str]:
     methods = {student.key for run in _first(experiments) if run.purpose == "method" for student in run.students}
     if len(methods) < 2:
         return []
-    told = cannot_show(len(study.datasets), len(methods) - 1, one_sided=study.better_than is not None)
+    num = len(families(one.name for one in study.datasets))
+    told = cannot_show(num, len(methods) - 1, one_sided=study.better_than is not None)
     return [f"compare: {told}"] if told else []
 
 

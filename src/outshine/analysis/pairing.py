@@ -11,6 +11,7 @@ import pandas as pd
 
 from outshine.analysis.contenders import Contender, contenders, find_baseline, labels
 from outshine.core.errors import DataError, UnknownNameError
+from outshine.data.schema import families
 from outshine.metrics.pgr import SATURATED_ABOVE, is_saturated
 
 METRICS = ("auroc", "pgr")
@@ -18,6 +19,9 @@ SATURATED = f"saturated (supervisor and ceiling both above {SATURATED_ABOVE})"
 
 _DECIMALS = 12
 """AUCs are subtracted and averaged with errors near 1e-16: equal differences are equal again after rounding."""
+
+_AND = " + "
+"""Between the names of datasets of one family."""
 
 Rows = Sequence[Mapping[Any, Any]]
 
@@ -36,13 +40,17 @@ class Run(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """Method less baseline on one dataset: the mean, and each run's; runs that could not be paired are counted."""
+    """Method less baseline on one dataset: the mean, and each run's; runs that could not be paired are counted.
+
+    `members`: the datasets of one family that it stands for; none where it is one dataset.
+    """
 
     dataset: str
     method: str
     difference: float
     per_run: dict[Run, float]
     num_left_out: int
+    members: tuple[str, ...] = ()
 
 
 class LeftOut(NamedTuple):
@@ -81,11 +89,11 @@ class _Value(NamedTuple):
 def pair(scores: pd.DataFrame, pgr: pd.DataFrame | None, baseline: str, metric: str = "auroc") -> Paired:
     """Pair every method with the baseline on the same dataset, split and seed.
 
-    `scores`, `pgr`: as `outshine.analysis.results` makes them, of one pair of models; controls and sweeps are left
-    out. `metric`: `auroc`, the student's test AUROC, or `pgr`, for which seeds with an undefined PGR are left out and
-    counted. Saturated datasets
-    are left out of both. Raises UnknownNameError for an unknown metric or baseline, DataError where `pgr` is needed
-    and not there, for two pairs of models, and for two different results of the same run.
+    `scores`, `pgr`: as `outshine.analysis.results` makes them, of one pair of models; controls and sweeps are left out.
+    `metric`: `auroc`, the student's test AUROC, or `pgr`, for which seeds with an undefined PGR are left out and
+    counted. Saturated datasets are left out of both. Datasets of one family are one dataset, the mean of theirs.
+    Raises UnknownNameError for an unknown metric or baseline, DataError where `pgr` is needed and not there, for two
+    pairs of models, and for two different results of the same run.
     """
     if metric not in METRICS:
         raise UnknownNameError("metric", metric, METRICS)
@@ -111,14 +119,39 @@ def pair(scores: pd.DataFrame, pgr: pd.DataFrame | None, baseline: str, metric: 
         for one in others
         for dataset in datasets
     ]
+    gaps = {name: ceiling.get(name, math.nan) - weak.get(name, math.nan) for name in datasets}
+    found = [outcome for outcome in outcomes if isinstance(outcome, Difference)]
+    joined = [joint for one in others for joint in _by_family([each for each in found if each.method == named[one]])]
     return Paired(
         baseline=named[base],
         metric=metric,
         methods=tuple(named[one] for one in others),
-        differences=tuple(outcome for outcome in outcomes if isinstance(outcome, Difference)),
+        differences=tuple(joined),
         left_out=tuple(outcome for outcome in outcomes if isinstance(outcome, LeftOut)),
-        gaps={name: ceiling.get(name, math.nan) - weak.get(name, math.nan) for name in datasets},
+        gaps=gaps
+        | {one.dataset: float(np.mean([gaps[name] for name in one.members])) for one in joined if one.members},
     )
+
+
+def _by_family(differences: Sequence[Difference]) -> list[Difference]:
+    """The differences of one method; datasets that are made of the same rows are no independent ones and become one."""
+    by_name = {one.dataset: one for one in differences}
+    return [_joint([by_name[name] for name in names]) for names in families(by_name).values()]
+
+
+def _joint(members: Sequence[Difference]) -> Difference:
+    """The mean over the members of a family, by run and on the whole."""
+    if len(members) == 1:
+        return members[0]
+    name = _AND.join(one.dataset for one in members)
+    by_run: dict[Run, list[float]] = {}
+    for one in members:
+        for run, value in one.per_run.items():
+            by_run.setdefault(run._replace(dataset=name), []).append(value)
+    mean = round(float(np.mean([one.difference for one in members])), _DECIMALS)
+    per_run = {run: round(float(np.mean(values)), _DECIMALS) for run, values in by_run.items()}
+    num_left_out, names = sum(one.num_left_out for one in members), tuple(one.dataset for one in members)
+    return Difference(name, members[0].method, mean, per_run, num_left_out, names)
 
 
 def _difference(

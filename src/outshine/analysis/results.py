@@ -115,7 +115,7 @@ def read_results(study: str, experiments: Sequence[Experiment], store: Store) ->
     reader = Reader(store)
     pgrs: list[dict[str, Any]] = []
     summary: list[dict[str, Any]] = []
-    poolable: dict[Contender, list[Estimate]] = {}
+    poolable: dict[Contender, list[tuple[Estimate, str]]] = {}
     told: set[tuple[str, str, Contender]] = set()
     for runs in _by_dataset_and_method(run for run in experiments if run.purpose != "sweep"):
         for number in range(len(runs[0].students)):
@@ -133,19 +133,24 @@ def read_results(study: str, experiments: Sequence[Experiment], store: Store) ->
             if runs[0].purpose == "method":
                 group = poolable.setdefault(who, [])
                 if outcome.estimate is not None and not outcome.saturated:
-                    group.append(outcome.estimate)
+                    group.append((outcome.estimate, runs[0].prepare.recipe.family))
     scores = frame(read_scores(experiments, reader), study, SCORE_COLUMNS)
     return Results(
         scores=scores,
         pgr=frame(pgrs, study, PGR_COLUMNS),
         summary=frame(summary, study, SUMMARY_COLUMNS),
-        pooled=[MethodPGR(pooled=pooled_pgr(estimates), **who.facts()) for who, estimates in poolable.items()],
+        pooled=[MethodPGR(pooled=_pooled(found), **who.facts()) for who, found in poolable.items()],
         diagnostics=read_diagnostics(study, experiments, reader),
         filters=read_filters(study, experiments, reader),
         sweeps=read_sweeps(study, experiments, scores),
         trajectories=read_trajectories(study, experiments, reader),
         training=read_training(study, experiments, reader),
     )
+
+
+def _pooled(found: Sequence[tuple[Estimate, str]]) -> PooledPGR:
+    """Over datasets, each with its family: those of one family are made of the same rows and count as one."""
+    return pooled_pgr([estimate for estimate, _ in found], families=[family for _, family in found])
 
 
 class _Outcome(NamedTuple):

@@ -10,7 +10,7 @@ from outshine.core.files import user_path
 from outshine.core.stage import Stage
 from outshine.core.store import Store
 from outshine.data.local import file_sha256
-from outshine.data.schema import Recipe
+from outshine.data.schema import Recipe, families
 from outshine.data.splits import SplitSettings
 from outshine.methods.base import Lab, Method, Tuned
 from outshine.methods.vanilla import Vanilla
@@ -83,10 +83,20 @@ def resolve_study(study: Study, find_model: ModelFinder = resolve, find_data: Da
             "sources": {prepare.name: prepare.source for prepare in prepares},
         }
     )
-    notes = [*study.notes, *(note for resolved in (weak, strong) if resolved for note in resolved.notes)]
+    of_models = [note for resolved in (weak, strong) if resolved for note in resolved.notes]
+    notes = [*study.notes, *_family_notes(study), *of_models]
     if weak is None and any(isinstance(method, WeakToWeak) for method in study.controls):
         notes.append("weak_to_weak is left out: weak labels from a file have no weak model")
     return Resolution(pinned, weak, strong, prepares, tuple(dict.fromkeys(notes)))
+
+
+def _family_notes(study: Study) -> list[str]:
+    """Which datasets are made of the same rows, and what follows from it."""
+    return [
+        f"{' and '.join(names)} are made of the same rows: pooled PGRs and comparisons count them as one dataset"
+        for names in families(one.name for one in study.datasets).values()
+        if len(names) > 1
+    ]
 
 
 def expand(resolution: Resolution, store: Store) -> list[Experiment]:

@@ -18,7 +18,7 @@ _LEAST_SPAN = 0.04  # of the y axis: noise must not look like a story
 
 @house_style()
 def training_curves(frame: pd.DataFrame, name: str = "training-curves") -> Figure:
-    """(i) Student's test ROC AUC, and val ROC AUC against weak labels, by optimizer update; a panel a dataset.
+    """(i) Student's test ROC AUC, and val ROC AUC against the labels that it was given, by optimizer update; a panel a dataset.
 
     `frame`: columns dataset, label (the series), seed, step (optimizer updates), test_auroc, val_auroc, chosen (the
     update whose weights the student keeps). Test is solid, val dashed. One seed: its curve. Several: the mean over
@@ -48,7 +48,7 @@ def _handles(looks: dict[str, Series], *, several_seeds: bool) -> list[Line2D]:
     styles = [
         handle(f"test, ground truth{over}", Series(INK, "")),
         *([handle("one seed", Series(INK, ""), linewidth=0.5)] if several_seeds else []),
-        handle(f"val, weak labels{over}", Series(INK, ""), linestyle="--", linewidth=0.8),
+        handle(f"val, its own labels{over}", Series(INK, ""), linestyle="--", linewidth=0.8),
     ]
     rings = looks if len(looks) > 1 else {"": next(iter(looks.values()))}
     ring = {"linestyle": "", "markerfacecolor": "none", "markersize": 6}

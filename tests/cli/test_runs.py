@@ -85,7 +85,11 @@ def test_a_run_prints_one_table_and_writes_everything(outshine):
     for word in ("tiny-home", "tiny-pet", "weak", "student", "ceiling", "PGR", "Pooled PGR"):
         assert word in outcome.out
     written = {path.name for path in Path("outshine-out").iterdir()}
-    tables = {f"{name}.{kind}" for name in ("scores", "pgr", "summary", "diagnostics") for kind in ("csv", "parquet")}
+    tables = {
+        f"{name}.{kind}"
+        for name in ("scores", "pgr", "summary", "diagnostics", "training")
+        for kind in ("csv", "parquet")
+    }
     assert written == tables | {"study.yaml", "report.html"}
     scores, pgr = pd.read_parquet("outshine-out/scores.parquet"), pd.read_parquet("outshine-out/pgr.parquet")
     assert list(scores.columns) == SCORE_COLUMNS

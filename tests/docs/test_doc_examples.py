@@ -34,7 +34,7 @@ def test_an_example_in_the_tree_is_found_by_its_decorator(tmp_path: Path) -> Non
     for path, decorator in places():
         registry = decorator[1:].partition(".")[0]
         home = "outshine.data.schema" if registry == "recipes" else f"outshine.{registry}"
-        plugin = re.compile(r"^class \w+\((?:Loss|Probe|Filter|Recipe|Method)\):$", flags=re.MULTILINE)
+        plugin = re.compile(r"^class \w+\((?:Loss|Probe|Filter|PromptedRecipe|Method)\):$", flags=re.MULTILINE)
         text, changed = plugin.subn(
             lambda found, decorator=decorator: f"{decorator}\n{found[0]}", sources[Path(path).name]
         )

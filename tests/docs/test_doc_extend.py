@@ -219,7 +219,7 @@ def test_each_idea_gives_other_results_than_what_is_built_in(ran: Ran) -> None:
         assert students["key"].is_unique
         assert students["auroc"].nunique() == num_students, out
         assert students["auroc"].between(0.5, 1, inclusive="right").all(), out
-    assert ran.students("gce")["variant"].tolist() == ["q=.4"]
+    assert ran.students("gce")["variant"].tolist() == ["loss.q=.4"]
     assert ran.students("gce")["key"][0] not in set(ran.students("losses")["key"])
     shared = {out: set(pd.read_parquet(ran.folder / out / "scores.parquet").query("role == 'ceiling'")["key"])
               for out in ("losses", "probes", "filters", "committee", "ideas")}  # fmt: skip

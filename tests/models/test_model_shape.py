@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from transformers import AutoModel, BertConfig, GPT2Config, LlamaConfig, PreTrainedConfig, Qwen2Config
+from transformers import AutoModel, BertConfig, GPT2Config, LlamaConfig, MPNetConfig, PreTrainedConfig, Qwen2Config
 
 from outshine.models.catalog import KNOWN
 from outshine.models.loading import load_backbone
@@ -47,8 +47,8 @@ def stories() -> LlamaConfig:
     )
 
 
-def minilm() -> BertConfig:
-    return BertConfig(hidden_size=384, intermediate_size=1536, num_hidden_layers=6, num_attention_heads=12)
+def minilm(num_layers: int = 6) -> BertConfig:
+    return BertConfig(hidden_size=384, intermediate_size=1536, num_hidden_layers=num_layers, num_attention_heads=12)
 
 
 PUBLISHED: dict[str, tuple[PreTrainedConfig, int]] = {  # and the size of the output embeddings where not tied
@@ -58,6 +58,8 @@ PUBLISHED: dict[str, tuple[PreTrainedConfig, int]] = {  # and the size of the ou
     "meta-llama/Llama-3.1-8B": (llama3(), 128_256 * 4096),
     "openai-community/gpt2": (GPT2Config(), 0),
     "sentence-transformers/all-MiniLM-L6-v2": (minilm(), 0),
+    "sentence-transformers/paraphrase-MiniLM-L3-v2": (minilm(3), 0),
+    "sentence-transformers/all-mpnet-base-v2": (MPNetConfig(max_position_embeddings=514), 0),
     "tinyllamas/stories260K": (stories(), 0),
 }
 
@@ -81,7 +83,7 @@ def test_the_catalog_says_what_the_structure_has(name):
     assert shape.hidden_size == config.hidden_size
     assert shape.parameters == count(model) + output
     assert shape.in_blocks == count(find_blocks(model, shape.num_layers)[1])
-    assert shape.pooling == ("mean" if "MiniLM" in name else "last")
+    assert shape.pooling == ("mean" if name.startswith("sentence-transformers/") else "last")
 
 
 @pytest.mark.parametrize("num_layers", [None, 1])

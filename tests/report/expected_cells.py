@@ -63,9 +63,8 @@ def named(which: Any) -> str:
 
 
 def less_xent(found: dict[str, pd.Series]) -> dict[str, np.ndarray]:
-    """Each method less vanilla xent; round 0 of strong-to-strong training is the vanilla student, hence left out."""
+    """Each method less vanilla xent."""
     base = found.pop("vanilla xent")
-    found.pop("strong_to_strong logconf rounds=1")
     return {name: (values - base).dropna().to_numpy() for name, values in found.items()}
 
 
@@ -105,9 +104,8 @@ def _pooled(study: Recomputed) -> Cells:
 
 
 def _gains(study: Recomputed) -> Cells:
-    """The reference first; round 0 of strong-to-strong training, which is the same student, once."""
+    """The reference first."""
     methods = dict(study.methods())
-    methods.pop("strong_to_strong logconf rounds=1")
     reference = methods.pop("vanilla logconf")
     gains = [rows["auroc"] - rows["weak_auroc"] for rows in (reference, *methods.values())]
     return {
@@ -118,7 +116,9 @@ def _gains(study: Recomputed) -> Cells:
 
 def _rounds(study: Recomputed) -> Cells:
     cells: Cells = {}
-    for which, rows in study.own[study.own["method"] == "strong_to_strong"].groupby(NAME, sort=False):
+    vanilla = (study.own["method"] == "vanilla") & (study.own["loss"] == "logconf")  # its round 0
+    rounds = study.own[(study.own["purpose"] == "method") & (vanilla | (study.own["method"] == "strong_to_strong"))]
+    for which, rows in rounds.groupby(NAME, sort=False):
         keys = zip(rows["key"], rows["weak_key"], strict=True)
         gains = [study.found.auroc(own, "strong_train") - study.found.auroc(weak, "strong_train") for own, weak in keys]
         cells[(named(which),)] = [[sum(gain > 1e-12 for gain in gains), len(gains)], [np.mean(gains)]]

@@ -88,7 +88,7 @@ def test_every_pgr_of_means(study):
 
 def test_pooled_pgrs_are_ratios_of_sums(study):
     expected = {name: pooled(rows) for name, rows in study.methods()}
-    assert len(expected) == 11
+    assert len(expected) == 10
     for one in study.ran.results.pooled:
         value = expected.pop(contender_name(one._asdict()))
         assert one.pooled.num_datasets == 3

@@ -134,7 +134,11 @@ def test_data_files_of_any_name_run_through_to_the_report(outshine: Run, cage: P
     ]  # matplotlib's own list of them
     assert outside(tmp_path, before, cage / "store", cage / "out", *fonts) == []
     assert {path.relative_to(cage / "out").parts[0] for path in everything(cage / "out")} == {
-        *(f"{table}.{end}" for table in ("scores", "pgr", "summary", "diagnostics") for end in ("csv", "parquet")),
+        *(
+            f"{table}.{end}"
+            for table in ("scores", "pgr", "summary", "diagnostics", "training")
+            for end in ("csv", "parquet")
+        ),
         *("report.html", "study.yaml"),
     }
 

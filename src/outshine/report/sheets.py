@@ -116,7 +116,7 @@ def pooled_sheet(pooled: Sequence[MethodPGR], summary: pd.DataFrame) -> Sheet:
 
 
 def _these_datasets(pooled: MethodPGR, gaps: Gaps) -> str:
-    if rests_on_few(pooled, gaps):
+    if pooled.pooled.these_datasets.defined and rests_on_few(pooled, gaps):
         return "none: too few with a gap"
     return _pgr_or_undefined(pooled.pooled.these_datasets)
 

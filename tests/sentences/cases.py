@@ -28,6 +28,7 @@ from outshine.publishing.subject import Model, Subject
 from outshine.report.chapter import Chapter
 from outshine.report.page import render
 from outshine.report.plates import Plate, plates
+from outshine.report.sheets import pooled_sheet
 from outshine.report.words import contender_name, pooled_sentence, question, uncertainty, verdict
 from outshine.stages.finetune import Supervised
 
@@ -68,11 +69,17 @@ def answer(
             student_minus_weak=0.1,
             defined=[one is not None for one in own],
             saturated=[number >= len(limits) for number in range(num)],
+            purpose="method",
+            method="vanilla",
+            variant="",
+            round=0,
+            loss="xent",
         )
         record = PooledPGR(these, others, len(limits), len(limits) < 10)
         pooled = MethodPGR("vanilla", "", 0, "xent", record)
         told = [verdict(pooled, rows, untrained), *uncertainty(pooled, rows), pooled_sentence(pooled, rows)]
-        return [*told, question("tiny/weak", "tiny/strong"), contender_name(pooled._asdict())]
+        cells = [cell for row in pooled_sheet([pooled], rows).rows for cell in row]
+        return [*told, *cells, question("tiny/weak", "tiny/strong"), contender_name(pooled._asdict())]
 
     return said
 

@@ -85,7 +85,9 @@ def to_run(num_datasets: int, num_methods: int, better_than: str | None = None) 
     """The note on a study that is to run, with as many methods beside its baseline."""
     students: list[Any] = [SimpleNamespace(key=str(number)) for number in range(num_methods + 1)]
     runs: list[Any] = [SimpleNamespace(prepare=0, seed=0, purpose="method", students=[one]) for one in students]
-    study: Any = SimpleNamespace(datasets=range(num_datasets), better_than=better_than)
+    study: Any = SimpleNamespace(
+        datasets=[SimpleNamespace(name=f"d{number}") for number in range(num_datasets)], better_than=better_than
+    )
     return planned(runs, study)
 
 

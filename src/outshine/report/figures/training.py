@@ -18,7 +18,7 @@ _LEAST_SPAN = 0.04  # of the y axis: noise must not look like a story
 
 @house_style()
 def training_curves(frame: pd.DataFrame, name: str = "training-curves") -> Figure:
-    """(i) Student's test ROC AUC, and val ROC AUC against the labels that it was given, by optimizer update; a panel a dataset.
+    """(i) Student's test ROC AUC, and val ROC AUC against its own labels, by optimizer update; a panel a dataset.
 
     `frame`: columns dataset, label (the series), seed, step (optimizer updates), test_auroc, val_auroc, chosen (the
     update whose weights the student keeps). Test is solid, val dashed. One seed: its curve. Several: the mean over

@@ -173,6 +173,20 @@ def own_weak_labels(path: str, **changed: object) -> None:
     pd.DataFrame({"text": [row["text"] for row in rows], "p_weak": p}).assign(**changed).to_csv(path, index=False)
 
 
+def test_from_python_the_notes_say_what_became_of_labels_on_one_side(outshine) -> None:
+    import outshine as library
+
+    frame, _ = tiny_rows()
+    soft = frame.assign(cheap=np.linspace(0.01, 0.4, len(frame)))
+    soft.to_json("soft.jsonl", orient="records", lines=True)
+    call = {"weak_label": "cheap", "text": "review", "strong": "tiny/strong", "folds": 3, "store": "store"}
+    call |= {"training": {"epochs": 1}, "runtime": {"threads": 1}, "compute_dtype": "float32"}
+    notes = library.label("soft.jsonl", **call).notes
+    for fold in (1, 2, 3):
+        (note,) = [one for one in notes if one.startswith(f"fold {fold}: val: all ")]
+        assert "count as the class that they are not at .5" in note
+
+
 def test_a_study_with_weak_labels_from_a_file(outshine) -> None:
     own_weak_labels("weak.csv")
     outcome = outshine(*STUDY, "--set", "labels={kind: file, path: weak.csv}")

@@ -48,7 +48,9 @@ def run_labelling(labeller: Labeller, store: Store, progress: Progress | None = 
     compute = executor(labeller.executor, store, labeller.runtime, progress)
     check_models(compute.missing(asked), labeller.runtime)
     compute.run(asked)
-    found = read_labelling(resolution.plan, asked, resolution.strong.notes, store, labeller.judge)
+    of_students = [f"fold {fold}: {note}" for fold, one in enumerate(asked, 1) for note in one.summary(store)["notes"]]
+    notes = [*resolution.strong.notes, *of_students]
+    found = read_labelling(resolution.plan, asked, notes, store, labeller.judge)
     return Labelled(resolution, found)
 
 

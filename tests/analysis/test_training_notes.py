@@ -53,12 +53,15 @@ ROW: dict[str, Any] = {
 }
 FAILED = {"val_auroc": 0.36, "val_low": 0.3, "test_auroc": 0.41, "test_low": 0.39}
 UNSURE = {"val_rows": 32, "val_auroc": 0.52, "val_low": 0.3, "test_rows": 60, "test_auroc": 0.55, "test_low": 0.4}
+SHARED = {"method": "", "variant": "", "loss": "xent"}
+"""Supervisor and ceiling are of no method, unless a method has supervisors of its own."""
 STUDENT = Contender("vanilla", "", 0, "xent")
 
 
 def notes(*changes: dict[str, Any]) -> list[TrainingNote]:
     """The notes on rows that are as they should be but for the changes."""
-    return training_notes(pd.DataFrame([{**ROW, **one} for one in changes], columns=list(TRAINING_COLUMNS)))
+    rows = [{**ROW, **(SHARED if one.get("role", "student") != "student" else {}), **one} for one in changes]
+    return training_notes(pd.DataFrame(rows, columns=list(TRAINING_COLUMNS)))
 
 
 def told(*changes: dict[str, Any]) -> list[str]:
@@ -100,6 +103,14 @@ def test_supervisor_and_ceiling_that_are_not_shown_to_have_learned(role, words):
     (text,) = told({**UNSURE, "role": role})
     assert words in text
     assert "vanilla" not in text
+
+
+def test_a_methods_own_supervisor_is_told_as_its_own_and_doubts_its_method_alone():
+    own = {**UNSURE, "role": "weak", "method": "filtered"}
+    (text,) = told(own)
+    assert text.startswith("a supervisor of filtered xent on d: not shown to have learned its task")
+    assert doubtful(notes(own), STUDENT, ("weak",)) == set()
+    assert doubtful(notes(own), Contender("filtered", "", 0, "xent"), ("weak",)) == {"d"}
 
 
 def test_labels_that_hardly_vary_and_predictions_that_do_not():

@@ -190,7 +190,8 @@ def _aurocs(rows: Iterable[Mapping[Any, Any]]) -> dict[Contender, dict[Run, floa
 
 
 def _by_run(test: Rows, role: str) -> dict[Run, float]:
-    return {Run.of(row): float(row["auroc"]) for row in test if row["role"] == role}
+    """Test AUROC of the study's supervisor or ceiling, which are of no method."""
+    return {Run.of(row): float(row["auroc"]) for row in test if row["role"] == role and not row["method"]}
 
 
 def _saturated(test: Rows) -> set[str]:

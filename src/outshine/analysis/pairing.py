@@ -200,8 +200,8 @@ def check_one_result_a_run(test: Rows) -> None:
 
 
 def _means(test: Rows, role: str) -> dict[str, float]:
-    """Mean test AUROC of a role by dataset over its runs, each counted once."""
-    by_run = {Run.of(row): float(row["auroc"]) for row in test if row["role"] == role}
+    """Mean test AUROC of the study's supervisor or ceiling by dataset over its runs, each counted once."""
+    by_run = {Run.of(row): float(row["auroc"]) for row in test if row["role"] == role and not row["method"]}
     datasets = dict.fromkeys(run.dataset for run in by_run)
     return {name: float(np.mean([by_run[run] for run in by_run if run.dataset == name])) for name in datasets}
 

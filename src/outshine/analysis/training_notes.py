@@ -130,7 +130,8 @@ def doubt(notes: Sequence[TrainingNote], student: Contender, datasets: Sequence[
 
 
 def _contender(row: Row) -> Contender | None:
-    return Contender.of(row) if row["role"] == "student" else None
+    """Whose model it is; None: supervisor or ceiling, which all methods share."""
+    return Contender.of(row) if row["method"] else None
 
 
 def _learned(row: Row) -> Statement | None:
@@ -246,12 +247,14 @@ _CHECKS = (
 
 
 def _who(row: Row) -> str:
-    if row["role"] != "student":
-        return {"weak": "the weak supervisor", "ceiling": "the strong ceiling"}[row["role"]]
+    if row["role"] == "ceiling":
+        return "the strong ceiling"
+    if row["role"] == "weak" and not row["method"]:
+        return "the weak supervisor"
     number = f"round {row['round']}" if row["round"] else ""
     method = method_word(str(row["method"]), str(row["variant"]))
     name = " ".join(str(part) for part in (method, row["loss"], row["variant"], number) if part)
-    return f"the student {name}"
+    return f"the student {name}" if row["role"] == "student" else f"a supervisor of {name}"
 
 
 def _short(value: float) -> str:

@@ -56,10 +56,7 @@ class Stage(Settings):
     @cached_property
     def _held(self) -> tuple[Stage, ...]:
         """The stages in its fields. Kept like the key: a plan asks for them again and again."""
-        found: list[Stage] = []
-        for name in key_fields(type(self)):
-            _find_stages(getattr(self, name), found)
-        return tuple(found)
+        return tuple(one for name in key_fields(type(self)) for one in held_stages(getattr(self, name)))
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """A copy, with other fields where `update` says so: its key and inputs are then its own."""
@@ -72,6 +69,13 @@ class Stage(Settings):
     @abstractmethod
     def run(self, context: Context) -> None:
         """Compute the result and write its files into `context.folder`."""
+
+
+def held_stages(value: Any) -> list[Stage]:
+    """The stages that a value is or holds in its fields, without what they depend on."""
+    found: list[Stage] = []
+    _find_stages(value, found)
+    return found
 
 
 def _find_stages(value: Any, found: list[Stage]) -> None:

@@ -220,8 +220,7 @@ def _alone(experiment: Experiment) -> list[Stage]:
 
 def _shapes(resolution: Resolution, notes: list[str]) -> dict[str, Shape | None]:
     """The shapes of the models, by identity: counted on their structure, or the catalog's for stand-ins."""
-    models = [model for model in (resolution.weak, resolution.strong) if model]
-    return {model.spec.model.identity: _shape(model, notes) for model in models}
+    return {model.spec.model.identity: _shape(model, notes) for model in resolution.models}
 
 
 def _shape(model: Resolved, notes: list[str]) -> Shape | None:

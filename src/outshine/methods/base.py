@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import BeforeValidator, Field, SerializeAsAny
@@ -13,7 +13,7 @@ from outshine.core.errors import SettingsError
 from outshine.core.registry import Registry
 from outshine.core.settings import Plugin
 from outshine.losses.base import Loss, losses
-from outshine.models.spec import ClassifierSpec
+from outshine.models.spec import ClassifierSpec, ModelSettings
 from outshine.probes.base import Probe
 from outshine.stages.activations import Activations
 from outshine.stages.control import ControlLabels, ControlStudent
@@ -64,6 +64,7 @@ class Lab(_Shelf):
     seed: int
     file_labels: WeakLabelSource | None = None
     layers: tuple[int, ...] = ()  # of the strong model, that methods of the study look at: read in one pass
+    models: Mapping[ModelSettings, Tuned] = field(default_factory=dict)  # those that methods name in their settings
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_made", {})
@@ -85,6 +86,20 @@ class Lab(_Shelf):
         if labels is None:
             raise ValueError("a lab needs a weak model or a file of weak labels")
         return labels
+
+    def tuned(self, model: ModelSettings) -> Tuned:
+        """A model that a method of the study names in its settings, ready to be fine-tuned."""
+        return self.models[model]
+
+    def other_supervisor(self, model: Tuned | None = None, seed: int | None = None) -> Supervised:
+        """Another supervisor: a model (None: the study's weak one) trained on ground truth of weak_train.
+
+        `seed`: of its head, adapters and batches; None: the lab's. Raises SettingsError where there is no weak model.
+        """
+        chosen = model or self.weak
+        if chosen is None:
+            raise SettingsError("another supervisor needs a weak model; weak labels from a file have none")
+        return replace(self, seed=self.seed if seed is None else seed)._supervised(chosen, "weak_train")
 
     def student(
         self,
@@ -166,7 +181,7 @@ class Lab(_Shelf):
 
     def _supervised(self, model: Tuned, split: str) -> Supervised:
         return self._once(
-            split,
+            (split, model),
             lambda: Supervised(
                 classifier=model.classifier,
                 texts=self.texts,
@@ -186,7 +201,11 @@ class Lab(_Shelf):
 
 
 class Method(Plugin):
-    """How weak labels become a student, or another predictor."""
+    """How weak labels become a student, or another predictor.
+
+    A field may be a model (`other: ModelSettings`): it is found and pinned when the study is resolved, and
+    `lab.tuned(self.other)` is then ready to be trained.
+    """
 
     title: ClassVar[str] = ""
 
@@ -197,6 +216,14 @@ class Method(Plugin):
     @abstractmethod
     def predictors(self, lab: Lab) -> tuple[Predictor, ...]:
         """The students or probes, one a round; the last is the method's result."""
+
+    def weak_labels(self, lab: Lab) -> WeakLabelSource:
+        """The weak labels that its result is measured from: their AUC is the zero of its PGR.
+
+        The study's, unless its students learn from other supervisors. A table has their AUC beside the method's, and
+        error imitation, CAPA and the rows on which student and supervisor differ are those of these labels.
+        """
+        return lab.weak_labels
 
     def layers(self, lab: Lab) -> tuple[int, ...]:
         """The layers of the strong model whose activations it looks at."""

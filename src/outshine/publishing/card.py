@@ -146,7 +146,9 @@ def _own_scores(subject: Subject) -> Verbatim:
 
 def _bases(subject: Subject) -> list[dict[str, str]]:
     """The pretrained models of a study, exactly."""
-    found = {"supervisors": subject.resolution.weak, "students and ceilings": subject.resolution.strong}
+    resolution = subject.resolution
+    found = [("supervisors", resolution.weak), ("students and ceilings", resolution.strong)]
+    found += [("models of methods", one) for one in resolution.of_methods.values()]
     return [
         {
             "role": role,
@@ -154,7 +156,7 @@ def _bases(subject: Subject) -> list[dict[str, str]]:
             "identity": resolved.spec.model.identity,
             "learning_rate": f"{resolved.learning_rate:g}",
         }
-        for role, resolved in found.items()
+        for role, resolved in found
         if resolved
     ]
 

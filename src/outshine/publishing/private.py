@@ -37,7 +37,7 @@ class Places:
         raw = study.model_dump(mode="json")
         paths = [dataset.get(name) for dataset in raw["datasets"] for name in ("path", "test_path")]
         paths.append(raw["labels"].get("path"))
-        models = [resolved.spec.model for resolved in (resolution.weak, resolution.strong) if resolved]
+        models = [resolved.spec.model for resolved in resolution.models]
         local = [model for model in models if model.folder and model.name not in TINY_MODELS]
         paths += [path for model in local for path in (model.name, model.folder)]
         return cls(path for path in paths if path)

@@ -38,7 +38,11 @@ def reproduction(finished: Finished, store: Store) -> dict[str, Any]:
 
 def _sources(finished: Finished) -> Sheet:
     resolution = finished.resolution
-    models = [("weak supervisor", resolution.weak), ("strong student and ceiling", resolution.strong)]
+    models = [
+        ("weak supervisor", resolution.weak),
+        ("strong student and ceiling", resolution.strong),
+        *(("model of a method", one) for one in resolution.of_methods.values()),
+    ]
     rows = [_model(role, resolved) for role, resolved in models if resolved is not None]
     rows += [["dataset", prepare.name, prepare.source] for prepare in resolution.prepares]
     return Sheet("", ["what", "name", "revision"], rows)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Literal, NamedTuple
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
 from outshine.core.files import user_path
-from outshine.core.stage import Stage
+from outshine.core.settings import Plugin
+from outshine.core.stage import Stage, held_stages
 from outshine.core.store import Store
 from outshine.data.local import file_sha256
 from outshine.data.schema import Recipe, families
@@ -37,6 +39,12 @@ class Resolution(NamedTuple):
     strong: Resolved
     prepares: tuple[Prepare, ...]  # one a dataset, in the study's order
     notes: tuple[str, ...]
+    of_methods: Mapping[ModelSettings, Resolved] = {}  # the models that methods name, by their pinned settings
+
+    @property
+    def models(self) -> list[Resolved]:
+        """All models, the supervisor's first."""
+        return [one for one in (self.weak, self.strong, *self.of_methods.values()) if one is not None]
 
 
 Purpose = Literal["method", "sweep", "control"]
@@ -52,15 +60,17 @@ class Experiment(NamedTuple):
     seed: int
     method: Method
     purpose: Purpose
-    weak: Supervised | None  # None: weak labels from a file
-    labels: WeakLabelSource
+    weak: Predictor | None  # makes `labels`, the supervisor; None: they come from a file or are made of several
+    labels: WeakLabelSource  # what PGR is measured from: the study's weak labels, or those of the method's own
+    own_labels: bool  # whether they are the method's
+    study_weak: str  # the name of the study's supervisor, or of its file of weak labels
     students: tuple[Predictor, ...]  # students or probes, one a round
     ceiling: Supervised
     trajectories: tuple[Trajectory, ...] = ()  # of the students that are fine-tuned, where they are asked for
 
     def stages(self) -> list[Stage]:
         """The stages asked for; what they depend on is not listed."""
-        return [*([self.weak] if self.weak else []), self.ceiling, *self.students, *self.trajectories]
+        return [*held_stages(self.labels), self.ceiling, *self.students, *self.trajectories]
 
 
 def resolve_study(study: Study, find_model: ModelFinder = resolve, find_data: DataFinder = Prepare.of) -> Resolution:
@@ -72,22 +82,46 @@ def resolve_study(study: Study, find_model: ModelFinder = resolve, find_data: Da
     strong = find_model(study.strong, dtype)
     by_file = isinstance(study.labels, FileLabelSettings)
     weak = None if by_file or study.weak is None else find_model(study.weak, dtype)
+    found: dict[ModelSettings, Resolved] = {}
+
+    def pin(settings: ModelSettings) -> ModelSettings:
+        resolved = find_model(settings, dtype)
+        exact = pinned_model(settings, resolved)
+        found[exact] = resolved
+        return exact
+
+    rosters = {name: _with_models(getattr(study, name), pin) for name in ("methods", "sweeps", "controls")}
     prepares = tuple(find_data(recipe, study.splits, study.sources.get(recipe.name)) for recipe in study.datasets)
     pinned = study.model_copy(
         update={
             "weak": pinned_model(study.weak, weak) if weak and study.weak else None,
             "strong": pinned_model(study.strong, strong),
+            **rosters,
             "datasets": tuple(recipe.located() for recipe in study.datasets),
             "labels": _located(study.labels),
             "compute_dtype": dtype,
             "sources": {prepare.name: prepare.source for prepare in prepares},
         }
     )
-    of_models = [note for resolved in (weak, strong) if resolved for note in resolved.notes]
+    of_models = [note for one in (weak, strong, *found.values()) if one for note in one.notes]
     notes = [*study.notes, *_family_notes(study), *of_models]
     if weak is None and any(isinstance(method, WeakToWeak) for method in study.controls):
         notes.append("weak_to_weak is left out: weak labels from a file have no weak model")
-    return Resolution(pinned, weak, strong, prepares, tuple(dict.fromkeys(notes)))
+    return Resolution(pinned, weak, strong, prepares, tuple(dict.fromkeys(notes)), found)
+
+
+def _with_models(value: Any, pin: Callable[[ModelSettings], ModelSettings]) -> Any:
+    """Methods, or what a field of one holds, with every model in them pinned."""
+    if isinstance(value, ModelSettings):
+        return pin(value)
+    if isinstance(value, tuple):
+        return tuple(_with_models(item, pin) for item in value)
+    if not isinstance(value, Plugin):
+        return value
+    fields = {name: getattr(value, name) for name in type(value).model_fields}
+    pinned = {name: _with_models(held, pin) for name, held in fields.items()}
+    changed = {name: held for name, held in pinned.items() if held != fields[name]}
+    return value.model_copy(update=changed) if changed else value
 
 
 def _family_notes(study: Study) -> list[str]:
@@ -124,6 +158,7 @@ def _lab(resolution: Resolution, prepare: Prepare, store: Store) -> Lab:
         loss=study.loss,
         seed=study.seeds[0],
         file_labels=_file_labels(study, texts, store),
+        models={settings: _tuned(one) for settings, one in resolution.of_methods.items()},
     )
 
 
@@ -139,6 +174,7 @@ def _experiments(
         if purpose != "method" and same in seen:  # a quarter and a half of two blocks are one layer
             continue
         seen.add(same)
+        labels = method.weak_labels(lab)
         experiments.append(
             Experiment(
                 prepare=prepare,
@@ -147,14 +183,23 @@ def _experiments(
                 seed=lab.seed,
                 method=method,
                 purpose=purpose,
-                weak=lab.supervisor,
-                labels=lab.weak_labels,
+                weak=labels if isinstance(labels, Predictor) else None,
+                labels=labels,
+                own_labels=labels != lab.weak_labels,
+                study_weak=_name_of_labels(lab),
                 students=students,
                 ceiling=lab.ceiling,
                 trajectories=_trajectories(study, purpose, method, students),
             )
         )
     return experiments
+
+
+def _name_of_labels(lab: Lab) -> str:
+    """The study's supervisor, or its file of weak labels, as tables call it."""
+    if lab.supervisor is not None:
+        return lab.supervisor.classifier.name
+    return Path(lab.weak_labels.path).name if isinstance(lab.weak_labels, FileLabels) else "labels"
 
 
 def _roster(resolution: Resolution) -> list[tuple[Purpose, Method]]:

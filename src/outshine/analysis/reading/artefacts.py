@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -14,7 +13,6 @@ from outshine.methods.identity import identify
 from outshine.methods.vanilla import Vanilla
 from outshine.stages.control import ControlStudent
 from outshine.stages.finetune import Student
-from outshine.stages.labels import FileLabels
 from outshine.stages.predictor import Predictor
 from outshine.studies.expand import Experiment
 
@@ -26,13 +24,9 @@ def frame(rows: list[dict[str, Any]], study: str, columns: tuple[str, ...]) -> p
 
 def run_facts(run: Experiment) -> dict[str, Any]:
     """Dataset, models and split of an experiment."""
-    if run.weak is not None:
-        weak = run.weak.classifier.name
-    else:
-        weak = Path(run.labels.path).name if isinstance(run.labels, FileLabels) else "labels"
     return {
         "dataset": run.prepare.name,
-        "weak": weak,
+        "weak": run.study_weak,
         "strong": run.ceiling.classifier.name,
         "data_seed": run.prepare.splits.data_seed,
     }
@@ -85,7 +79,8 @@ def students(experiments: Iterable[Experiment]) -> Iterator[Shown]:
 def _is_vanilla(run: Experiment, student: Predictor) -> bool:
     """Whether a student is the strong model trained on all rows with the weak labels as they are."""
     return (
-        isinstance(student, Student)
+        not run.own_labels
+        and isinstance(student, Student)
         and student.keep is None
         and student.labels == run.labels
         and student.classifier == run.ceiling.classifier
@@ -120,13 +115,13 @@ class Reader:
         return self._once(stage.key, lambda: stage.predictions(self.store).set_index("id"))
 
     def weak_scores(self, run: Experiment) -> pd.Series:
-        """What ranks the weak labels: the supervisor's log-odds, or p − ½ of a file."""
+        """What ranks the weak labels: the supervisor's log-odds, or p − ½ of labels that no single model makes."""
         if run.weak is not None:
             return self.predictions(run.weak)["log_odds"]
         return run.labels.read_labels(self.store) - 0.5
 
     def weak_probabilities(self, run: Experiment) -> pd.Series:
-        """P(y = 1) by the supervisor, or of a file, by row id."""
+        """P(y = 1) by the supervisor, or of other weak labels, by row id."""
         return self.predictions(run.weak)["p"] if run.weak is not None else run.labels.read_labels(self.store)
 
     def _once(self, name: str, read: Callable[[], Any]) -> Any:

@@ -37,7 +37,7 @@ def read_scores(experiments: Iterable[Experiment], reader: Reader) -> list[dict[
 
 
 def split_scores(run: Experiment, stage: Predictor | None, reader: Reader) -> dict[str, dict[str, Any]]:
-    """What is measured of a stage on each split that it predicts; None: of the experiment's weak labels from a file."""
+    """What is measured of a stage on each split that it predicts; None: of the experiment's weak labels."""
     rows = reader.rows(run)
     score = reader.weak_scores(run) if stage is None else reader.predictions(stage)["log_odds"]
     measured = {}
@@ -50,10 +50,17 @@ def split_scores(run: Experiment, stage: Predictor | None, reader: Reader) -> di
 
 
 def roles(run: Experiment) -> Iterator[tuple[dict[str, Any], Predictor | None]]:
-    """What each role's rows say, and the stage that predicts; None: weak labels from a file."""
+    """What each role's rows say, and the stage that predicts; None: weak labels that no single model makes.
+
+    Supervisor and ceiling, which methods share, are of no method. Where a method has supervisors of its own, its row of
+    the role weak bears the method's name, so that no table takes it for the study's supervisor.
+    """
     facts = {**run_facts(run), "seed": run.seed}
-    weak = {"loss": "xent" if run.weak else "", "role": "weak", "key": run.weak.key if run.weak else ""}
-    yield {**facts, **NO_METHOD, **weak}, run.weak
+    weak = {"role": "weak", "key": run.weak.key if run.weak else ""}
+    if run.own_labels:
+        yield {**facts, **method_facts(run, len(run.students) - 1), **weak}, run.weak
+    else:
+        yield {**facts, **NO_METHOD, "loss": "xent" if run.weak else "", **weak}, run.weak
     ceiling = {"loss": "xent", "role": "ceiling", "key": run.ceiling.key}
     yield {**facts, **NO_METHOD, **ceiling}, run.ceiling
     for number, student in enumerate(run.students):

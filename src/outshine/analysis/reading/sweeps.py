@@ -33,7 +33,7 @@ def read_sweeps(study: str, experiments: Sequence[Experiment], scores: pd.DataFr
     swept = _swept(sweeps)
     test = scores[scores["split"] == "test"]
     aurocs: dict[tuple[Any, ...], float] = {
-        (row["dataset"], row["data_seed"], row["seed"], row["role"], row["key"]): row["auroc"]
+        (*(row[name] for name in ("dataset", "data_seed", "seed", "role", "key")), _whose(row)): row["auroc"]
         for row in test.to_dict("records")
     }
     rows = []
@@ -42,8 +42,9 @@ def read_sweeps(study: str, experiments: Sequence[Experiment], scores: pd.DataFr
         name = swept[_sort(run.method)]
         for number, student in enumerate(run.students):
             which = (run.prepare.name, run.prepare.splits.data_seed, run.seed)
-            own = aurocs[(*which, "student", student.key)]
-            weak = aurocs.get((*which, "weak", run.weak.key if run.weak else ""), float("nan"))
+            own = aurocs[(*which, "student", student.key, "")]
+            whose = method_facts(run, len(run.students) - 1)["method_id"] if run.own_labels else ""
+            weak = aurocs.get((*which, "weak", run.weak.key if run.weak else "", whose), float("nan"))
             rows.append(
                 {
                     **run_facts(run),
@@ -59,6 +60,11 @@ def read_sweeps(study: str, experiments: Sequence[Experiment], scores: pd.DataFr
                 }
             )
     return frame(rows, study, SWEEP_COLUMNS)
+
+
+def _whose(row: dict[Any, Any]) -> str:
+    """The method that weak labels are of; a student is told by its key alone."""
+    return row["method_id"] if row["role"] == "weak" else ""
 
 
 def _where(run: Experiment, student: Any) -> Settings:

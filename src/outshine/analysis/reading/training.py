@@ -12,6 +12,7 @@ import pandas as pd
 from outshine.analysis.reading.artefacts import Reader, frame
 from outshine.analysis.reading.scores import roles
 from outshine.analysis.training_notes import TRAINING_COLUMNS
+from outshine.core.stage import held_stages
 from outshine.metrics.intervals import Interval, auroc_interval
 from outshine.metrics.placements import combine_seeds
 from outshine.stages.finetune import Finetune
@@ -42,11 +43,13 @@ def read_training(study: str, experiments: Iterable[Experiment], reader: Reader)
     for run in experiments:
         if run.purpose != "method":
             continue
-        for facts, stage in roles(run):
+        named = list(roles(run))
+        named += [(named[0][0], stage) for stage in held_stages(run.labels)]  # of labels that several models make
+        for facts, stage in named:
             if isinstance(stage, Finetune) and stage.key not in rows:  # what several methods share is told once
                 updates = _updates(stage, reader)
                 learned = _learned(run, stage, reader, updates["num_validations"])
-                rows[stage.key] = {**facts, **updates, **learned}
+                rows[stage.key] = {**facts, "key": stage.key, **updates, **learned}
     return frame([*rows.values()], study, TRAINING_COLUMNS)
 
 

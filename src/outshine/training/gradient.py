@@ -3,57 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from outshine.core.runtime import Runtime
 from outshine.losses import RunningLoss
-from outshine.models.packing import Pack, Packing
+from outshine.models.classifier import Classifier
+from outshine.models.cohort import Cohort
 from outshine.models.sharding import team_of
 from outshine.training.batching import training_limits
 from outshine.training.dealing import Turn, add_up, add_up_gradients
 from outshine.training.lanes import lanes
 from outshine.training.passes import LogOdds, passes
 
-
-@runtime_checkable
-class Trainee(Protocol):
-    """One classifier, or several on one base that go through it together."""
-
-    @property
-    def head(self) -> nn.Parameter:
-        """A head: its dtype is that of the log-odds."""
-        ...
-
-    @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        ...
-
-    @property
-    def packing(self) -> Packing | None:
-        """How it takes several texts in one row; None: texts are padded."""
-        ...
-
-    def members(self) -> list[dict[str, nn.Parameter]]:
-        """What training changes, by name, of each member."""
-        ...
-
-    def blocks(self) -> nn.ModuleList:
-        """The transformer blocks."""
-        ...
-
-    def log_odds(self, input_ids: Int[Tensor, "b t"], mask: Int[Tensor, "b t"]) -> Float[Tensor, "m b"]:
-        """The log-odds that each member gives to each text."""
-        ...
-
-    def packed_log_odds(self, pack: Pack) -> Float[Tensor, "m n"]:
-        """The same of texts in one row."""
-        ...
+Trainee: TypeAlias = Classifier | Cohort
+"""One classifier, or several on one base that go through it together."""
 
 
 class Outcome(NamedTuple):

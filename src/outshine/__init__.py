@@ -40,6 +40,9 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'outshine' has no attribute '{name}'")
     from importlib import import_module
 
+    from outshine.core.waiting import wait_asleep
+
+    wait_asleep()
     return getattr(import_module(_HOMES[name]), name)
 
 

@@ -25,6 +25,7 @@ from outshine.cli import (
     travelling,
     watching,
 )
+from outshine.core.waiting import wait_asleep
 
 app = typer.Typer(
     name="outshine",
@@ -50,6 +51,7 @@ listing.add_to(app)
 auditing.add_to(app)
 tiny.add_to(app)
 
+wait_asleep()
 _DEBUG = {"on": False}
 
 

@@ -15,6 +15,7 @@ from outshine.core.progress import Progress
 from outshine.core.runtime import Runtime
 from outshine.core.stage import Context, Stage, in_order
 from outshine.core.store import Store
+from outshine.core.waiting import spinning_note, wait_asleep
 from outshine.execution.cohorts import Unit, units
 from outshine.execution.failures import Failure, StagesFailedError, forget_failures, note_failures
 from outshine.execution.herald import Herald
@@ -163,11 +164,14 @@ class LocalExecutor:
         return record_of(stage, seconds, self.runtime, cohort)
 
     def set_threads(self) -> None:
-        """Take the number of threads that was asked for."""
-        if self.runtime.threads is not None:
-            import torch
+        """Take the number of threads that was asked for; say where several will wait by spinning."""
+        wait_asleep()
+        import torch
 
+        if self.runtime.threads is not None:
             torch.set_num_threads(self.runtime.threads)
+        if torch.get_num_threads() > 1 and (note := spinning_note()):
+            self.progress.note(note)
 
 
 class _Elsewhere:

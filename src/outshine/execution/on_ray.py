@@ -12,6 +12,7 @@ from outshine.core.progress import Silent
 from outshine.core.runtime import Runtime
 from outshine.core.store import Store
 from outshine.core.stores import open_store
+from outshine.core.waiting import ASLEEP, POLICY
 from outshine.execution.cohorts import Unit
 from outshine.execution.crew import Broke, Died, Ended, Event, Ready, Said, Worker
 
@@ -43,7 +44,7 @@ class RayCrew:
             num_gpus=settings.num_gpus,
             resources=settings.resources or None,
             max_restarts=0,  # a new one takes its place, and its unit is given anew
-            runtime_env={"env_vars": {"OMP_NUM_THREADS": str(threads)}},
+            runtime_env={"env_vars": {"OMP_NUM_THREADS": str(threads), POLICY: os.environ.get(POLICY, ASLEEP)}},
         )
         self._actors: dict[int, Any] = {}
         self._waiting: dict[Any, tuple[int, bool]] = {}  # what Ray promised -> the worker, whether it is its start

@@ -18,11 +18,13 @@ from outshine.core.progress import Silent
 from outshine.core.runtime import Runtime
 from outshine.core.store import Store
 from outshine.core.stores import open_store
+from outshine.core.waiting import ASLEEP, POLICY
 from outshine.execution.cohorts import Unit
 from outshine.execution.crew import Broke, Died, Ended, Event, Ready, Said, Worker
 from outshine.execution.failures import Failure
 
 PATIENCE = 10.0  # seconds for a worker to put away what it is doing
+# how many threads a worker has
 _POOLS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -125,7 +127,8 @@ def _surroundings(place: int, runtime: Runtime) -> dict[str, str]:
     """Environment variables of the worker at a place."""
     gpus = visible_gpus() if runtime.device in ("auto", "cuda") else []
     own = {"CUDA_VISIBLE_DEVICES": gpus[place % len(gpus)]} if gpus else {}
-    return {**dict.fromkeys(_POOLS, str(runtime.threads)), **own}
+    waiting = {POLICY: os.environ.get(POLICY, ASLEEP)}
+    return {**dict.fromkeys(_POOLS, str(runtime.threads)), **waiting, **own}
 
 
 @contextmanager

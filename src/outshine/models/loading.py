@@ -14,7 +14,8 @@ from torch import nn
 
 from outshine.core.errors import ModelError, OutshineError
 from outshine.models.attention import use_plain_attention
-from outshine.models.lora import block_linears, find_blocks, place
+from outshine.models.blocks import find_blocks, place
+from outshine.models.lora import adaptable
 from outshine.models.nf4 import NF4Linear, check_nf4
 from outshine.models.resolve import config_folder, read_config, weights_folder
 from outshine.models.spec import ClassifierSpec, Full, ModelRef, in_four_bits
@@ -62,7 +63,7 @@ def load_backbone(
         with _quiet():
             use_plain_attention(backbone)
     if in_four_bits(spec):
-        for path, module in block_linears(backbone, spec.num_layers):
+        for path, module in adaptable(backbone, spec.num_layers):
             place(backbone, path, NF4Linear(module, device))
     return move(backbone) if move else backbone.to(device)
 

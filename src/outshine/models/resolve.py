@@ -45,6 +45,8 @@ def resolve(settings: ModelSettings, compute_dtype: ComputeDtype) -> Resolved:
 
     Raises HubError where the repository cannot be had and ModelError where the model cannot be used.
     """
+    from outshine.models.usable import check_usable  # torch, and what is imported here itself
+
     ref, folder = find(settings)
     config = read_config(folder, settings.model)
     all_layers = _first(config, _LAYERS)
@@ -67,6 +69,7 @@ def resolve(settings: ModelSettings, compute_dtype: ComputeDtype) -> Resolved:
         max_length=_max_length(settings, config),
         compute_dtype=compute_dtype,
     )
+    check_usable(spec)
     return Resolved(spec, rate.value, num_parameters, (rate.note,) if rate.note else ())
 
 

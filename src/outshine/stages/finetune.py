@@ -11,6 +11,7 @@ from pydantic import NonNegativeInt, PositiveFloat, SerializeAsAny, model_valida
 
 from outshine.core.key import digest
 from outshine.core.stage import Context
+from outshine.core.team import team_in
 from outshine.losses.base import Loss
 from outshine.losses.xent import Xent
 from outshine.models.spec import ClassifierSpec, Full
@@ -120,8 +121,10 @@ class Finetune(Predictor):
         spec = self.classifier
         frame, pad_id = tokenized(self.texts, spec.model, spec.max_length, context.store, context.memory)
         with classifier(spec, self.seed, device, context.memory) as model:
+            found = tried_out(model, frame, context)
             pack_if_it_pays(model, frame, context)
-            yield Trial(model, frame, *self.rows(frame, context.store), pad_id)
+            train, val, notes = self.rows(frame, context.store)
+            yield Trial(model, frame, train, val, notes + found, pad_id)
 
     def train(self, trial: Trial, context: Context, watch: Callable[[int], object] = lambda updates: None) -> Trained:
         """Train the trial's classifier; `watch` is told the updates made at each validation."""
@@ -200,6 +203,16 @@ class Finetune(Predictor):
         pd.DataFrame(trained.curve).to_parquet(context.folder / CURVE, index=False)
         (context.folder / SUMMARY).write_text(json.dumps(summary, indent=1), encoding="utf-8")
         save_classifier(trial.model, context.folder)
+
+
+def tried_out(model: Classifier | Cohort, frame: pd.DataFrame, context: Context) -> list[str]:
+    """What was found out about the base beside its weights, as notes; the model then knows which texts share a batch."""
+    from outshine.models.packing import settle_company
+    from outshine.models.trials import APART
+
+    found = settle_company(model, longest=int(frame["tokens"].map(len).max()))
+    model.company = team_in(context.memory).tell(found)
+    return [note for note in (model.frozen_note(), APART.get(model.company, "")) if note]
 
 
 def pack_if_it_pays(model: Classifier | Cohort, frame: pd.DataFrame, context: Context) -> None:

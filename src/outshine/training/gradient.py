@@ -14,6 +14,7 @@ from outshine.core.runtime import Runtime
 from outshine.losses import RunningLoss
 from outshine.models.packing import Pack, Packing
 from outshine.models.sharding import team_of
+from outshine.models.trials import Company
 from outshine.training.batching import training_limits
 from outshine.training.dealing import Turn, add_up, add_up_gradients
 from outshine.training.lanes import lanes
@@ -35,6 +36,11 @@ class Trainee(Protocol):
         ...
 
     @property
+    def company(self) -> Company:
+        """Texts that may share a batch."""
+        ...
+
+    @property
     def packing(self) -> Packing | None:
         """How it takes several texts in one row; None: texts are padded."""
         ...
@@ -43,7 +49,7 @@ class Trainee(Protocol):
         """What training changes, by name, of each member."""
         ...
 
-    def blocks(self) -> nn.ModuleList:
+    def blocks(self) -> list[nn.Module]:
         """The transformer blocks."""
         ...
 

@@ -82,10 +82,6 @@ def resolve(settings: ModelSettings, compute_dtype: ComputeDtype) -> Resolved:
         )
     if limit is not None:
         spec = spec.model_copy(update={"max_length": min(limit, spec.max_length)})
-    if num_layers < all_layers:
-        from outshine.models.structure import check_cut  # torch, for those who cut a model
-
-        check_cut(spec)
     return Resolved(spec, rate.value, num_parameters, tuple(note for note in (rate.note, lost) if note))
 
 
@@ -189,18 +185,13 @@ def _as_transformers_reads(ref: ModelRef, folder: Path) -> dict[str, Any]:
 
 
 def _limit(spec: ClassifierSpec, config: dict[str, Any]) -> int | None:
-    """Tokens that the model takes at most; None: it names no limit."""
-    limit = _first(config, _LIMITS)
-    padding = config.get("pad_token_id")
-    in_front = max(padding, 1) + 1 if isinstance(padding, int) else 2  # positions that the padding may take
-    if limit is None or limit >= spec.max_length + in_front:
-        return limit
-    from outshine.models.structure import usable_positions  # torch, for models whose limit is near
+    """Tokens that the model takes at most; None: it names no limit. Raises ModelError for what cannot be trained."""
+    from outshine.models.structure import check_structure  # torch, which a look at settings does without
 
-    usable = usable_positions(spec)
+    limit, usable = _first(config, _LIMITS), check_structure(spec)
     if usable is not None and usable < 1:
-        raise ModelError(f"model '{spec.model.name}': all its {limit} positions lie before that of its padding")
-    return limit if usable is None else min(limit, usable)
+        raise ModelError(f"model '{spec.model.name}': all its positions lie before that of its padding")
+    return limit if usable is None else min(limit or usable, usable)
 
 
 def _digest_of(folder: Path) -> str:

@@ -1,10 +1,10 @@
-"""What only the structure of a model tells, looked at without its weights before anything is trained."""
+"""What only the structure of a model tells, looked at before anything is trained; no weights are fetched or loaded."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from outshine.models.loading import cannot_be_cut, load_structure
 from outshine.models.lora import find_blocks
@@ -13,29 +13,35 @@ from outshine.models.spec import ClassifierSpec
 _PLAIN = (bool, int, float, str, tuple, type(None))
 
 
-def usable_positions(spec: ClassifierSpec) -> int | None:
-    """Tokens of the longest text where positions are counted from behind the padding's; None: from the first.
+def check_structure(spec: ClassifierSpec) -> int | None:
+    """Tokens of the longest text, where positions are counted from behind the padding's as in RoBERTa; None: elsewhere.
 
-    Such a model's table of positions has a padding entry, as in RoBERTa and ESM. Raises ModelError where transformers
-    cannot build the model.
+    Raises ModelError where transformers cannot build the model, where it has no blocks to be trained, and where the
+    first blocks alone would not be what they are in the whole model.
     """
+    model = load_structure(spec)
+    path, blocks = find_blocks(model, spec.num_layers)
+    if spec.num_layers < spec.model.num_layers:
+        _check_cut(spec, model, path, blocks)
     usable = [
-        len(module.weight) - module.padding_idx - 1
-        for name, module in load_structure(spec).named_modules()
-        if "position" in name.rpartition(".")[2] and isinstance(getattr(module, "padding_idx", None), int)
+        len(module.weight) - module.padding_idx - 1  # the table has an entry for the padding
+        for name, module in model.named_modules()
+        if "position" in name.rpartition(".")[2] and _has_padding_entry(module)
     ]
     return min(usable, default=None)
 
 
-def check_cut(spec: ClassifierSpec) -> None:
-    """Raises ModelError where the first blocks alone would not be what they are in the whole model."""
+def _has_padding_entry(module: Any) -> bool:
+    """Whether it is a table with an entry for the padding; one that is computed has no weight and no end."""
+    return isinstance(getattr(module, "padding_idx", None), int) and isinstance(getattr(module, "weight", None), Tensor)
+
+
+def _check_cut(spec: ClassifierSpec, part: nn.Module, path: str, blocks: nn.ModuleList) -> None:
     whole = load_structure(spec.model_copy(update={"num_layers": spec.model.num_layers}))
-    part = load_structure(spec)
     shapes = {name: parameter.shape for name, parameter in whole.named_parameters()}
     for name, parameter in part.named_parameters():
         if shapes.get(name) != parameter.shape:
             raise cannot_be_cut(spec, f"the shape of its {name} follows their number")
-    path, blocks = find_blocks(part, spec.num_layers)
     of_whole = dict(whole.get_submodule(path).named_modules())
     counts = (spec.num_layers, spec.model.num_layers)
     for name, module in blocks.named_modules():

@@ -18,7 +18,7 @@ from outshine.models.spec import ClassifierSpec, Full
 from outshine.stages.keep import Keep
 from outshine.stages.labels import GroundTruth, LabelSource, WeakLabelSource, labels_of
 from outshine.stages.predictor import PREDICTED_SPLITS, PREDICTIONS, SUMMARY, Predictor
-from outshine.stages.texts import tokenized
+from outshine.stages.texts import MOST_UNKNOWN, tokenized
 from outshine.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
@@ -188,6 +188,9 @@ class Finetune(Predictor):
         if sum(shortened.values()):
             share = sum(shortened.values()) / len(frame)
             notes = [*notes, f"{share:.1%} of the texts were shortened to {self.classifier.max_length} tokens"]
+        if (unknown := float(frame["unknown"].mean())) >= MOST_UNKNOWN:
+            name = self.classifier.model.name
+            notes = [*notes, f"{unknown:.1%} of the tokens are unknown to the tokenizer of {name}: it cannot read the texts"]
         for note in notes:
             context.progress.note(f"{self.label}: {note}")
         summary = {

@@ -135,6 +135,8 @@ def hidden_size(backbone: nn.Module) -> int:
     for name in ("hidden_size", "d_model", "n_embd"):
         size = getattr(config, name, None)
         if isinstance(size, int):
+            if getattr(config, "model_type", None) == "reformer":  # its two streams lie side by side
+                return 2 * size
             # OPT-350m projects its states back to the embedding size
             return getattr(config, "word_embed_proj_dim", None) or size
     raise ModelError(f"the hidden size of {type(backbone).__name__} is not in its config")

@@ -95,9 +95,10 @@ def used_otherwise(backbone: nn.Module, layers: Sequence[tuple[str, nn.Module]])
 def company(read: Read, backbone: nn.Module, longest: int, compute_dtype: str) -> Company:
     """Which texts of up to `longest` tokens may share a batch: what is read of each is then what is read of it alone.
 
-    Padding reaches real tokens in some architectures (convolutions, averages over the whole row). Tried out; what is
-    read may differ by √ε of the compute format, float32's in float64, as a share of what texts differ by. Raises
-    ModelError where the same text gives different results each time.
+    Padding reaches real tokens in some architectures (convolutions, averages over the whole row). Tried out; each number
+    read may differ by √ε of the compute format, float32's in float64, as a share of itself and of the most by which
+    texts differ. Where what is read is not finite nothing can be found out. Raises ModelError where the same text gives
+    different results each time.
     """
     if longest < 2:
         return "any"
@@ -110,13 +111,19 @@ def company(read: Read, backbone: nn.Module, longest: int, compute_dtype: str) -
 
     with running(backbone):
         alone = torch.cat([found(half), found(short)])
-        precision = max(torch.finfo(getattr(torch, name)).eps for name in (compute_dtype, "float32"))
-        most = precision**0.5 * (alone.max(0).values - alone.min(0).values).max()
-        if _differ(found(wide, half, short)[1:], alone) <= most:
+        if not alone.isfinite().all():
             return "any"
-        if _differ(found(half), alone[:1]) > most:
+        precision = max(torch.finfo(getattr(torch, name)).eps for name in (compute_dtype, "float32"))
+        most = precision**0.5 * (alone.abs() + (alone[0] - alone[1]).abs().max())
+
+        def as_alone(rows: Float[Tensor, "n d"]) -> bool:
+            return bool(((rows - alone[: len(rows)]).abs() <= most[: len(rows)]).all())
+
+        if as_alone(found(wide, half, short)[1:]):
+            return "any"
+        if not as_alone(found(half)):
             raise ModelError(f"{type(backbone).__name__} gives the same text other results each time; it cannot be used")
-        return "equal" if _differ(found(like, half)[1:], alone[:1]) <= most else "none"
+        return "equal" if as_alone(found(like, half)[1:]) else "none"
 
 
 class _Watched(nn.Module):
@@ -157,10 +164,6 @@ def _is_product(layer: nn.Module, x: Tensor, found: Tensor) -> bool:
         return False
     most = torch.finfo(found.dtype).eps ** 0.5
     return expected.shape == found.shape and torch.allclose(found, expected, rtol=most, atol=most, equal_nan=True)
-
-
-def _differ(some: Tensor, others: Tensor) -> float:
-    return float((some - others).abs().max())
 
 
 def _readers(backbone: nn.Module, path: str) -> set[type[nn.Module]]:

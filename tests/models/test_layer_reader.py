@@ -51,10 +51,10 @@ def test_the_last_layer_is_what_the_final_norm_reads(pooling, checkpoint):
 @pytest.mark.parametrize(("layers", "blocks_run"), [([0], 0), ([1], 1), ([2, 1], 2), ([0, 3], 3)])
 def test_the_pass_ends_after_the_deepest_layer(layers, blocks_run, checkpoint):
     backbone = load_backbone(spec_of(checkpoint("gpt2")), CPU)
-    ran = []
+    reader, ran = LayerReader(backbone, 3, layers, "last"), []
     for number, block in enumerate(backbone.h):
         block.attn.register_forward_hook(lambda *_, number=number: ran.append(number))
-    found = LayerReader(backbone, 3, layers, "last")(*batch())
+    found = reader(*batch())
     assert sorted(found) == sorted(layers)
     assert ran == list(range(blocks_run))
 
@@ -71,9 +71,11 @@ def test_padding_and_company_change_nothing(kind, checkpoint):
 
 def test_no_hook_stays(checkpoint):
     backbone = load_backbone(spec_of(checkpoint("llama")), CPU)
+    backbone(input_ids=batch()[0], output_hidden_states=True)  # transformers' own hooks stay
+    before = [(len(block._forward_hooks), len(block._forward_pre_hooks)) for block in backbone.layers]
     reader = LayerReader(backbone, 3, [0, 1], "last")
     reader(*batch())
-    assert not any(block._forward_hooks or block._forward_pre_hooks for block in backbone.layers)
+    assert [(len(block._forward_hooks), len(block._forward_pre_hooks)) for block in backbone.layers] == before
     with torch.inference_mode():
         assert torch.isfinite(backbone(input_ids=batch()[0]).last_hidden_state).all()
 

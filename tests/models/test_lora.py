@@ -9,9 +9,10 @@ from transformers import AutoModel
 from transformers.pytorch_utils import Conv1D
 
 from outshine.core.errors import ModelError
+from outshine.models.blocks import find_blocks
 from outshine.models.classifier import Classifier
 from outshine.models.loading import load_backbone
-from outshine.models.lora import LoRALinear, adapters, find_blocks, remove_lora, save_peft
+from outshine.models.lora import LoRALinear, adapters, remove_lora, save_peft
 from outshine.models.spec import LoRA
 from outshine.training.batching import collate
 from tiny_checkpoints import CPU, classifier_of, spec_of, token_rows

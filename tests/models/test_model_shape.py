@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 from transformers import AutoModel, BertConfig, GPT2Config, LlamaConfig, MPNetConfig, PreTrainedConfig, Qwen2Config
 
 from outshine.models.catalog import KNOWN
 from outshine.models.loading import load_backbone
-from outshine.models.lora import find_blocks
+from outshine.models.blocks import every_block
 from outshine.models.resolve import resolve
 from outshine.models.shape import shape_of
 from outshine.models.spec import ModelSettings
@@ -82,7 +83,7 @@ def test_the_catalog_says_what_the_structure_has(name):
     assert shape.num_layers == config.num_hidden_layers
     assert shape.hidden_size == config.hidden_size
     assert shape.parameters == count(model) + output
-    assert shape.in_blocks == count(find_blocks(model, shape.num_layers)[1])
+    assert shape.in_blocks == count(nn.ModuleList(every_block(model, shape.num_layers)))
     assert shape.pooling == ("mean" if name.startswith("sentence-transformers/") else "last")
 
 
@@ -94,5 +95,5 @@ def test_a_resolved_model_is_counted_without_its_weights(num_layers):
     assert shape.num_layers == spec.num_layers
     assert shape.hidden_size == 64
     assert shape.parameters == count(backbone)
-    assert shape.in_blocks == count(find_blocks(backbone, spec.num_layers)[1])
+    assert shape.in_blocks == count(nn.ModuleList(every_block(backbone, spec.num_layers)))
     assert shape.block * spec.num_layers == shape.in_blocks

@@ -13,7 +13,8 @@ from outshine.core.errors import SettingsError
 from outshine.models.classifier import Classifier
 from outshine.models.cohort import Cohort
 from outshine.models.loading import load_backbone
-from outshine.models.lora import LoRALinear, block_linears
+from outshine.models.blocks import block_linears
+from outshine.models.lora import LoRALinear
 from outshine.models.nf4 import BLOCK, NF4Linear, check_nf4
 from outshine.models.recompute import recomputed
 from outshine.models.resolve import resolve

@@ -375,12 +375,13 @@ def family_notes(*datasets: str) -> Say:
 _BOTH = {"datasets": ["tiny-home"], "weak": "tiny/weak", "strong": "tiny/strong", "controls": ["weak_to_weak"]}
 
 
-def shortened(rows: int) -> Say:
-    """Notes of a fine-tuning of which so many texts were too long."""
+def read_badly(shortened: int = 0, unknown: float = 0) -> Say:
+    """Notes of a fine-tuning of whose two texts so many were too long, and so large a share of tokens unknown."""
 
     def said() -> list[str]:
         stage = study("bare")[0].experiments[0].ceiling
-        frame = pd.DataFrame({"id": ["a", "b"], "split": "test", "shortened": [1, 0] if rows else [0, 0]})
+        read = {"shortened": [shortened, 0], "unknown": unknown}
+        frame = pd.DataFrame({"id": ["a", "b"], "split": "test", **read})
         trial = SimpleNamespace(notes=[], frame=frame, train=SimpleNamespace(ids=[], tokens=[]), model=None)
         trained = SimpleNamespace(curve=[{"step": 1}], chosen_step=1)
         progress = Silent()
@@ -452,7 +453,12 @@ NOTES = (
         family_notes("sciq", "cola"),
     ),
     Claim("weak_to_weak is left out: weak labels from a file have no weak model", expanded("file"), expanded("bare")),
-    Claim("{} of the texts were shortened to {} tokens", shortened(1), shortened(0)),
+    Claim("{} of the texts were shortened to {} tokens", read_badly(shortened=1), read_badly()),
+    Claim(
+        "{} of the tokens are unknown to the tokenizer of {}: it cannot read the texts",
+        read_badly(unknown=0.6),
+        read_badly(unknown=0.4),
+    ),
     Claim("several processes share the model: texts are padded, not packed", packed(processes=2), packed()),
     Claim(
         "{} gives packed texts other log-odds than padded ones, or takes none: they are padded",

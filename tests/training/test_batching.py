@@ -143,3 +143,17 @@ def test_collating_pads_on_the_right_and_masks_it():
     assert ids.tolist() == [[8, 4, 4], [5, 6, 7]]
     assert mask.tolist() == [[1, 0, 0], [1, 1, 1]]
     assert ids.dtype == mask.dtype == torch.long
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=30), st.integers(1, 40))
+def test_where_only_equal_lengths_may_share_a_batch_none_is_padded(lengths, budget):
+    batches = micro_batches(lengths, range(len(lengths)), Limits(budget, 4), "equal")
+    assert sorted(chain.from_iterable(batches)) == list(range(len(lengths)))
+    for batch in batches:
+        assert len({lengths[row] for row in batch}) == 1
+        assert len(batch) <= 4
+        assert len(batch) == 1 or len(batch) * lengths[batch[0]] <= budget
+
+
+def test_where_none_may_share_a_batch_each_goes_alone():
+    assert micro_batches([3, 5, 3], range(3), Limits(100), "none") == [[1], [0], [2]]

@@ -31,7 +31,7 @@ def audit(
     ],
     model: Annotated[
         str | None,
-        typer.Option("--model", "-m", help="Count the texts too long for this model.", show_default=False),
+        typer.Option("--model", "-m", help="Count texts too long for this model, and tokens unknown to it.", show_default=False),
     ] = None,
     n_train: TrainOption = None,
     n_val: ValOption = None,
@@ -49,7 +49,7 @@ def audit(
     from outshine.cli.show import console, progress
     from outshine.execution.local import LocalExecutor
     from outshine.models.spec import ModelSettings
-    from outshine.stages.audit import Audit, shortened_texts
+    from outshine.stages.audit import Audit, read_by_model
     from outshine.stages.prepare import Prepare
 
     study = build_study(None, dataset, n_train=n_train, n_val=n_val, n_test=n_test, settings=settings)
@@ -63,7 +63,7 @@ def audit(
             findings = stage.read(opened)
             if model is not None:
                 texts = prepare.read(opened).texts
-                findings.append(shortened_texts(texts, ModelSettings.model_validate({"model": model})))
+                findings += read_by_model(texts, ModelSettings.model_validate({"model": model}))
             print_findings(prepare.name, findings, screen)
             found[prepare.name] = findings
     if as_json:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
+from urllib.parse import urlsplit
 
-from outshine.core.errors import HubError
+from outshine.core.errors import HubError, OutshineError, SettingsError
 
 RETRY_WAITS = (0.5, 1.0, 2.0, 4.0, 8.0)  # seconds before each new try of a hub that answers "try again"
 NUM_RETRIES_UNREACHABLE = 2  # of those, for a hub that does not answer at all
@@ -16,6 +19,9 @@ RETRY_DEADLINE = 40.0  # seconds after which nothing is tried again (the client 
 REQUEST_TIMEOUT = 10.0  # seconds
 KNOCK_TIMEOUT = 3.0  # seconds
 TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
+
+_COMMIT = re.compile(r"[0-9a-f]{7,64}")
+_TOKEN = re.compile(r"[!-~]+")  # what an HTTP header can carry
 
 RepoKind = Literal["model", "dataset"]
 T = TypeVar("T")
@@ -46,30 +52,53 @@ class Snapshot(NamedTuple):
 def snapshot(repo: Repo, patterns: Sequence[str]) -> Snapshot:
     """The files of `repo` that match `patterns`, at the commit that its revision names now.
 
+    A pattern is a name or glob of files at the top of the repository; with a slash, of files in a folder.
     Offline (HF_HUB_OFFLINE=1) or with the hub out of reach, the commit and the files come from the cache
     if they are all there. Raises HubError.
     """
     from huggingface_hub import snapshot_download
 
+    at_top = [pattern for pattern in patterns if "/" not in pattern]
+    in_folders = [pattern for pattern in patterns if "/" in pattern]
+
     def download() -> str:
-        return snapshot_download(repo.name, repo_type=repo.kind, revision=repo.revision, allow_patterns=list(patterns))
+        revision, folder = repo.revision, ""
+        for allowed, ignored in ((at_top, ["*/*"]), (in_folders, None)):  # the client's `*` matches a slash too
+            if allowed:
+                folder = snapshot_download(
+                    repo.name, repo_type=repo.kind, revision=revision, allow_patterns=allowed, ignore_patterns=ignored
+                )
+                revision = checked_commit(Path(folder).name)
+        return folder
 
     folder = Path(ask(repo, download))
     return Snapshot(folder.name, folder)
 
 
+def checked_commit(told: Any) -> str:
+    """The commit that a hub names. Raises ValueError where that is none: to be called inside of `ask`."""
+    if not isinstance(told, str) or not _COMMIT.fullmatch(told):
+        raise ValueError(f"it names {told!r} in place of a commit")
+    return told
+
+
 def answers() -> bool:
-    """Whether there is a hub to ask: one short request, no second try. False where HF_HUB_OFFLINE is set."""
+    """Whether there is a hub to ask: one short request, no second try. False where HF_HUB_OFFLINE is set.
+
+    Raises HubError for an answer that is none of HTTP, and SettingsError where HF_ENDPOINT is no address.
+    """
     from huggingface_hub.errors import (
         HTTPError,  # pyright: ignore[reportPrivateImportUsage] -- as below
         OfflineModeIsEnabled,
     )
     from huggingface_hub.utils import get_session
 
-    try:
-        return get_session().head(_endpoint(), timeout=KNOCK_TIMEOUT).status_code not in TRANSIENT
-    except (HTTPError, OfflineModeIsEnabled):
-        return False
+    _check_endpoint()
+    with _understood():
+        try:
+            return get_session().head(_endpoint(), timeout=KNOCK_TIMEOUT).status_code not in TRANSIENT
+        except (HTTPError, OfflineModeIsEnabled):
+            return False
 
 
 @contextmanager
@@ -86,7 +115,18 @@ def offline() -> Iterator[None]:
 
 
 def ask(repo: Repo, call: Callable[[], T]) -> T:
-    """Call the hub's client; retry what may pass (5xx, time-outs, resets) with growing waits, within a deadline."""
+    """Call the hub's client; retry what may pass (5xx, time-outs, resets) with growing waits, within a deadline.
+
+    What is read from an answer belongs into the call: whatever that raises becomes a HubError in one line. Raises
+    SettingsError where HF_ENDPOINT or the token cannot be used.
+    """
+    _check_endpoint()
+    _check_token()
+    with _understood():
+        return _ask(repo, call)
+
+
+def _ask(repo: Repo, call: Callable[[], T]) -> T:
     from huggingface_hub.errors import (
         HFValidationError,
         HTTPError,  # pyright: ignore[reportPrivateImportUsage] -- the transport's, whichever the client uses
@@ -101,6 +141,8 @@ def ask(repo: Repo, call: Callable[[], T]) -> T:
         try:
             with quiet():
                 return call()
+        except RecursionError:  # an answer nested too deep, which no retry mends
+            raise
         except (HTTPError, OfflineModeIsEnabled, LocalEntryNotFoundError, RuntimeError) as error:
             # the client reports a failed look-up as a file missing from the cache, with the reason as its cause;
             # its transfer engine (hf_xet) raises bare RuntimeErrors when a transfer breaks off
@@ -111,15 +153,50 @@ def ask(repo: Repo, call: Callable[[], T]) -> T:
             time.sleep(waits[num_tries - 1])
         except HFValidationError:
             raise HubError(f"'{repo.name}' is neither a folder nor the name of a hub {repo.kind} (org/name)") from None
-        except ValueError as error:
-            raise HubError(
-                f"{_endpoint()} does not answer like a hub ({_first_line(error)}); check HF_ENDPOINT and proxies"
-            ) from error
         except OSError as error:
             raise HubError(
                 f"'{repo.name}' cannot be kept in the hub cache ({_first_line(error)}); "
                 f"make room, or set HF_HOME to a folder that can be written"
             ) from error
+
+
+@contextmanager
+def _understood() -> Iterator[None]:
+    """The one guard round what a hub answers: any error of reading it is told as such."""
+    try:
+        yield
+    except (OutshineError, MemoryError):
+        raise
+    except Exception as error:  # a server of another kind makes the client raise anything
+        raise HubError(
+            f"{_endpoint()} does not answer like a hub ({_first_line(error)}); check HF_ENDPOINT and proxies"
+        ) from error
+
+
+def _check_endpoint() -> None:
+    """Raises SettingsError where HF_ENDPOINT is no address."""
+    try:
+        parts = urlsplit(_endpoint())
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:  # a port that is no number, brackets that do not close
+        usable = False
+    if not usable or not _TOKEN.fullmatch(_endpoint()):
+        raise SettingsError(f"HF_ENDPOINT is '{_endpoint()}'; an address such as https://huggingface.co is expected")
+
+
+def _check_token() -> None:
+    """Raises SettingsError where the user's token cannot be read or sent. It is shown in no case."""
+    from huggingface_hub import constants, get_token
+
+    names = [name for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN") if os.environ.get(name)]
+    source = names[0] if names else f"the token file {constants.HF_TOKEN_PATH}"
+    try:
+        token = get_token()
+    except (OSError, ValueError) as error:
+        why = type(error).__name__ if isinstance(error, ValueError) else error.strerror
+        raise SettingsError(f"{source} cannot be read ({why}); mend it, delete it, or set HF_TOKEN") from None
+    if token and not constants.HF_HUB_OFFLINE and not _TOKEN.fullmatch(token):
+        raise SettingsError(f"{source} holds a character that no token has (such as a blank or an accent); set it anew")
 
 
 def _waits(cause: BaseException | None) -> tuple[float, ...]:

@@ -18,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from outshine.core.errors import HubError
-from outshine.core.hub import REQUEST_TIMEOUT, NoAnswerError, Repo, ask, cache_folder
+from outshine.core.hub import REQUEST_TIMEOUT, NoAnswerError, Repo, ask, cache_folder, checked_commit
 from outshine.data.rows import ParquetRows
 from outshine.data.schema import Hub, Pools
 
@@ -75,9 +75,11 @@ def _splits(hub: Hub) -> tuple[str, ...]:
 def _resolve(hub: Hub) -> str:
     from huggingface_hub import HfApi
 
-    info = ask(_repo(hub), lambda: HfApi().dataset_info(hub.repo, revision=hub.revision, timeout=REQUEST_TIMEOUT))
-    assert info.sha, f"the hub names no commit for {hub.repo}"
-    return info.sha
+    def commit() -> str:
+        info = HfApi().dataset_info(hub.repo, revision=hub.revision, timeout=REQUEST_TIMEOUT)
+        return checked_commit(info.sha)
+
+    return ask(_repo(hub), commit)
 
 
 def _fetch(hub: Hub, commit: str) -> dict[str, list[Path]]:
@@ -102,8 +104,11 @@ def _fetch(hub: Hub, commit: str) -> dict[str, list[Path]]:
 def _list_shards(hub: Hub, commit: str) -> Shards:
     from huggingface_hub import HfApi
 
-    info = ask(_repo(hub), lambda: HfApi().dataset_info(hub.repo, revision=commit, timeout=REQUEST_TIMEOUT))
-    files = sorted(sibling.rfilename for sibling in info.siblings or [])
+    def names() -> list[str]:
+        info = HfApi().dataset_info(hub.repo, revision=commit, timeout=REQUEST_TIMEOUT)
+        return sorted(str(sibling.rfilename) for sibling in info.siblings or [])
+
+    files = ask(_repo(hub), names)
     shards: Shards = {}
     for split in _splits(hub):
         folder = f"{hub.config}/{split}/"

@@ -12,9 +12,11 @@ from torch.nn import functional
 
 from outshine.core.errors import ModelError
 from outshine.core.rng import stream_seed
-from outshine.models.lora import add_lora, find_blocks, remove_lora
+from outshine.models.blocks import every_block
+from outshine.models.lora import add_lora, left_frozen, remove_lora
 from outshine.models.packing import Pack, Packing
 from outshine.models.spec import ClassifierSpec, Full, LoRA, Pooling
+from outshine.models.trials import Company
 
 HEAD_SCALE = 0.01  # of nn.Linear's default: the first predictions are all close to one half
 
@@ -41,6 +43,7 @@ class Classifier(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.spec = spec
+        self.company: Company = "any"  # texts that may share a batch
         self.packing: Packing | None = None  # how texts share a row; None: they are padded
         backbone.eval()
         if isinstance(spec.tuning, LoRA):
@@ -84,13 +87,21 @@ class Classifier(nn.Module):
             raise ValueError("not known how this backbone takes packed texts; see start_packing")
         return self._judged(self.pooled_pack(pack, self.packing)).unsqueeze(0)
 
+    def pooled_of_one(self, input_ids: Int[Tensor, "b t"], mask: Int[Tensor, "b t"]) -> Float[Tensor, "b d"]:
+        """As a cohort of one."""
+        return self.pooled(input_ids, mask)
+
     def members(self) -> list[dict[str, nn.Parameter]]:
         """As a cohort of one."""
         return [self.trainable()]
 
-    def blocks(self) -> nn.ModuleList:
+    def blocks(self) -> list[nn.Module]:
         """The backbone's transformer blocks."""
-        return find_blocks(self.backbone, self.spec.num_layers)[1]
+        return every_block(self.backbone, self.spec.num_layers)
+
+    def frozen_note(self) -> str:
+        """Which linear layers of the blocks have no adapters though others have; empty: none."""
+        return left_frozen(self.backbone, self.spec.num_layers) if isinstance(self.spec.tuning, LoRA) else ""
 
     def trainable(self) -> dict[str, nn.Parameter]:
         """The parameters that training changes, by name."""
@@ -124,6 +135,8 @@ def hidden_size(backbone: nn.Module) -> int:
     for name in ("hidden_size", "d_model", "n_embd"):
         size = getattr(config, name, None)
         if isinstance(size, int):
+            if getattr(config, "model_type", None) == "reformer":  # its two streams lie side by side
+                return 2 * size
             # OPT-350m projects its states back to the embedding size
             return getattr(config, "word_embed_proj_dim", None) or size
     raise ModelError(f"the hidden size of {type(backbone).__name__} is not in its config")

@@ -11,11 +11,13 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from outshine.core.errors import ModelError
+from outshine.models.blocks import every_block, place
 from outshine.models.classifier import Classifier
-from outshine.models.lora import LoRALinear, adapters, find_blocks, place
+from outshine.models.lora import LoRALinear, adapters
 from outshine.models.lowrank import updated_linear
 from outshine.models.packing import Pack, Packing
 from outshine.models.spec import ClassifierSpec, Full, LoRA
+from outshine.models.trials import Company
 
 SAME = 0.05  # what a pass together may differ from one alone, as a share of what the members differ by
 
@@ -51,6 +53,7 @@ class Cohort:
             raise ValueError("models whose every weight is trained share no base")
         self.backbone = backbone
         self.spec = spec
+        self.company: Company = "any"  # texts that may share a batch
         self.packing: Packing | None = None  # how texts share a row; None: they are padded
         self._members: list[Classifier] = []
         self._layers: list[dict[str, LoRALinear]] = []
@@ -78,9 +81,9 @@ class Cohort:
         """The parameters that training changes, by the names that they have in a classifier alone."""
         return self._trainable
 
-    def blocks(self) -> nn.ModuleList:
+    def blocks(self) -> list[nn.Module]:
         """The backbone's transformer blocks, which all members share."""
-        return find_blocks(self.backbone, self.spec.num_layers)[1]
+        return every_block(self.backbone, self.spec.num_layers)
 
     def log_odds(self, input_ids: Int[Tensor, "b t"], mask: Int[Tensor, "b t"]) -> Float[Tensor, "m b"]:
         """The log-odds of y = 1 that each member gives to each text."""
@@ -92,6 +95,16 @@ class Cohort:
         if self.packing is None:
             raise ValueError("not known how this backbone takes packed texts; see start_packing")
         return self._judged(self._members[0].pooled_pack(pack, self.packing, self._stacked()))
+
+    def pooled_of_one(self, input_ids: Int[Tensor, "b t"], mask: Int[Tensor, "b t"]) -> Float[Tensor, "b d"]:
+        """What the first member's head reads."""
+        with self.alone(0) as member:
+            return member.pooled(input_ids, mask)
+
+    def frozen_note(self) -> str:
+        """As each member's alone."""
+        with self.alone(0) as member:
+            return member.frozen_note()
 
     @contextmanager
     def alone(self, member: int) -> Iterator[Classifier]:

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
-from safetensors import SafetensorError
 from torch import nn
 
-from outshine.core.errors import ModelError, OutshineError
+from outshine.core.errors import ModelError
 from outshine.models.attention import use_plain_attention
-from outshine.models.lora import block_linears, find_blocks, place
+from outshine.models.blocks import find_blocks, place
+from outshine.models.lora import adaptable
 from outshine.models.nf4 import NF4Linear, check_nf4
+from outshine.models.reading import alone, first_line, quiet, read_text_config, refusals
 from outshine.models.resolve import config_folder, read_config, weights_folder
 from outshine.models.spec import ClassifierSpec, Full, ModelRef, in_four_bits
 
+_NO_LAYERS = ("token_id", "architectures")  # lists of a config that are none of values for each block
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
 
 
@@ -41,11 +40,11 @@ def load_backbone(
     if isinstance(spec.tuning, Full):
         dtype = torch.promote_types(dtype, torch.float32)
     # what is not in the checkpoint is drawn before it is refused or dropped: not from the caller's stream
-    with _quiet(), _refusals(spec.model), torch.random.fork_rng(devices=[]):
+    with alone(), refusals(spec.model.name), torch.random.fork_rng(devices=[]):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=spec.model.trust_remote_code)
         text_config = config.get_text_config(decoder=True)
         text_config.use_cache = False
-        _keep_layers(text_config, spec.num_layers)
+        _keep_layers(text_config, spec)
         backbone, report = AutoModel.from_pretrained(
             folder,
             config=config,
@@ -59,10 +58,10 @@ def load_backbone(
         backbone = backbone.get_decoder()
     find_blocks(backbone, spec.num_layers)
     if device.type == "cpu" and spec.compute_dtype == "bfloat16":
-        with _quiet():
+        with quiet():
             use_plain_attention(backbone)
     if in_four_bits(spec):
-        for path, module in block_linears(backbone, spec.num_layers):
+        for path, module in adaptable(backbone, spec.num_layers):
             place(backbone, path, NF4Linear(module, device))
     return move(backbone) if move else backbone.to(device)
 
@@ -72,13 +71,12 @@ def load_structure(spec: ClassifierSpec) -> nn.Module:
 
     Raises ModelError where transformers cannot build it.
     """
-    from transformers import AutoConfig, AutoModel
+    from transformers import AutoModel
 
     trusted = spec.model.trust_remote_code
-    with _quiet(), _refusals(spec.model), torch.device("meta"):
-        config = AutoConfig.from_pretrained(config_folder(spec.model), trust_remote_code=trusted)
-        text_config = config.get_text_config(decoder=True)
-        _keep_layers(text_config, spec.num_layers)
+    text_config = read_text_config(config_folder(spec.model), spec.model.name, trusted)
+    _keep_layers(text_config, spec)
+    with alone(), refusals(spec.model.name), torch.random.fork_rng(devices=[]), torch.device("meta"):
         return AutoModel.from_config(text_config, trust_remote_code=trusted)
 
 
@@ -98,12 +96,12 @@ def load_tokenizer(ref: ModelRef) -> Tokens:
     from transformers import AutoTokenizer
 
     folder = config_folder(ref)
-    with _quiet():
+    with alone():
         try:
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=ref.trust_remote_code)
         except Exception as error:  # a stranger's files make a stranger's library raise anything
             raise ModelError(
-                f"model '{ref.name}' has no tokenizer that can be loaded ({_first_line(error)}); "
+                f"model '{ref.name}' has no tokenizer that can be loaded ({first_line(error)}); "
                 "save one beside the weights with tokenizer.save_pretrained"
             ) from error
     if set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):
@@ -118,14 +116,30 @@ def load_tokenizer(ref: ModelRef) -> Tokens:
     return Tokens(tokenizer, next(usable), vocab_size)
 
 
-def _keep_layers(config: Any, num_layers: int) -> None:
-    """Tell the architecture to build only the first blocks (settings per layer are cut along)."""
-    all_layers = config.num_hidden_layers
-    config.num_hidden_layers = num_layers
-    for name in ("layer_types", "attention_types", "mlp_layer_types"):
-        per_layer = getattr(config, name, None)
-        if isinstance(per_layer, list) and len(per_layer) == all_layers:
-            setattr(config, name, per_layer[:num_layers])
+def _keep_layers(config: Any, spec: ClassifierSpec) -> None:
+    """Tell the architecture to build only the first blocks; nothing is told where all are kept.
+
+    Settings of a value for each block are cut along. Raises ModelError where the config lets the number not be set.
+    """
+    all_layers = spec.model.num_layers or config.num_hidden_layers
+    if spec.num_layers == all_layers:
+        return
+    for name, value in list(vars(config).items()):
+        if isinstance(value, list) and len(value) == all_layers and not name.endswith(_NO_LAYERS):
+            setattr(config, name, value[: spec.num_layers])
+    try:
+        if config.num_hidden_layers != spec.num_layers:
+            config.num_hidden_layers = spec.num_layers
+    except AttributeError:  # a property of the config's class
+        raise cannot_be_cut(spec, "its config counts them itself") from None
+
+
+def cannot_be_cut(spec: ClassifierSpec, why: str) -> ModelError:
+    """The refusal of `num_layers` for a model whose first blocks alone are no part of it."""
+    return ModelError(
+        f"model '{spec.model.name}' cannot be cut to {spec.num_layers} of its {spec.model.num_layers} blocks ({why}); "
+        "leave num_layers out"
+    )
 
 
 def _check_loaded(backbone: nn.Module, report: dict[str, Any], spec: ClassifierSpec) -> None:
@@ -138,48 +152,3 @@ def _check_loaded(backbone: nn.Module, report: dict[str, Any], spec: ClassifierS
         )
     if missing and hasattr(backbone, "pooler"):  # a pooler that was never trained is no pooler
         backbone.register_module("pooler", None)
-
-
-@contextmanager
-def _refusals(ref: ModelRef) -> Iterator[None]:
-    """What transformers refuses, in one line."""
-    try:
-        yield
-    except (torch.OutOfMemoryError, MemoryError, OutshineError):
-        raise
-    except Exception as error:  # a stranger's files make a stranger's library raise anything
-        raise ModelError(f"model '{ref.name}' cannot be loaded: {_reason(error, ref)}") from error
-
-
-def _reason(error: BaseException, ref: ModelRef) -> str:
-    if "trust_remote_code" in str(error):
-        return f"it needs code from its own repository; if you trust that, set trust_remote_code: {ref.name}"
-    if "ignore_mismatched_sizes" in str(error):
-        return "the shapes of its weights are not those that its config.json describes"
-    if isinstance(error, SafetensorError):
-        return f"a safetensors file is damaged ({_first_line(error)}); fetch or save it again"
-    return _first_line(error)
-
-
-def _first_line(error: BaseException) -> str:
-    """The message in one line: its first, and the next where the first only announces it."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    return " ".join(lines[:2] if lines[0].endswith(":") else lines[:1])[:200]
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """No bars, notices or warnings of transformers while it loads."""
-    from transformers.utils import logging as hf_logging
-
-    level, bars = hf_logging.get_verbosity(), hf_logging.is_progress_bar_enabled()
-    hf_logging.set_verbosity(logging.CRITICAL)
-    hf_logging.disable_progress_bar()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            yield
-        finally:
-            hf_logging.set_verbosity(level)
-            if bars:
-                hf_logging.enable_progress_bar()

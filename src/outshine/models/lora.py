@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 import torch
 from jaxtyping import Float
@@ -19,9 +21,15 @@ from transformers.pytorch_utils import Conv1D
 
 from outshine.core.errors import ModelError
 from outshine.core.rng import stream_seed
+from outshine.models.blocks import block_linears, place
 from outshine.models.lowrank import updated_linear
 from outshine.models.nf4 import NF4Linear
 from outshine.models.spec import LoRA
+from outshine.models.trials import used_otherwise
+
+NO_LINEARS = "no linear layers that adapters can be added to found in the blocks of {}; use tuning: full or head"
+NAMED = 4  # kinds of layers that a note names
+_USED_OTHERWISE: WeakKeyDictionary[nn.Module, frozenset[str]] = WeakKeyDictionary()
 
 
 class LoRALinear(nn.Module):
@@ -48,43 +56,45 @@ class LoRALinear(nn.Module):
         return updated_linear(self.base, x, [self.lora_A], [self.lora_B], self.scale)
 
 
-def find_blocks(backbone: nn.Module, num_layers: int) -> tuple[str, nn.ModuleList]:
-    """The path and the list of the transformer blocks: the heaviest ModuleList of `num_layers` modules."""
-    lists = [
-        (name, module)
-        for name, module in backbone.named_modules()
-        if isinstance(module, nn.ModuleList) and len(module) == num_layers
-    ]
-    if not lists:
-        raise ModelError(
-            f"no list of {num_layers} blocks found in {type(backbone).__name__}; "
-            "models whose blocks share their weights (such as ALBERT) cannot be used"
-        )
-    return max(lists, key=lambda item: (sum(p.numel() for p in item[1].parameters()), -len(item[0])))
-
-
-def block_linears(backbone: nn.Module, num_layers: int) -> list[tuple[str, nn.Module]]:
-    """Every linear layer inside the blocks, by its path in the backbone (pooler and projections are outside).
-
-    Weights that are no linear layers of their own (the stacked experts of a mixture, XLNet's attention) stay
-    frozen.
-    """
-    prefix, blocks = find_blocks(backbone, num_layers)
-    return [
-        (f"{prefix}.{name}", module)
-        for name, module in blocks.named_modules()
-        if isinstance(module, nn.Linear | Conv1D | NF4Linear)
-    ]
-
-
 def add_lora(backbone: nn.Module, num_layers: int, settings: LoRA, seed: int) -> None:
-    """Freeze the backbone and wrap its block linears. Each layer's start has its own stream, by its path."""
+    """Freeze the backbone and wrap its block linears. Each layer's start has its own stream, by its path.
+
+    Layers that the model uses otherwise than as a product are left as they are (`left_frozen`): adapters start as zero,
+    and a fresh one changes nothing. Raises ModelError where no layer is left, or the model cannot be tried out.
+    """
     backbone.requires_grad_(False)
-    targets = block_linears(backbone, num_layers)
+    targets = adaptable(backbone, num_layers)
     if not targets:
-        raise ModelError(f"no linear layers found in the blocks of {type(backbone).__name__}; use tuning: full or head")
+        raise ModelError(NO_LINEARS.format(type(backbone).__name__))
     for path, module in targets:
         place(backbone, path, LoRALinear(module, settings, stream_seed("lora", seed, path)))
+
+
+def adaptable(backbone: nn.Module, num_layers: int) -> list[tuple[str, nn.Module]]:
+    """The block linears that are products and nothing else, to which adapters are added.
+
+    Tried out once for each backbone, before it has adapters (`models.trials`).
+
+    Raises ModelError where the backbone cannot be run on token ids.
+    """
+    candidates = block_linears(backbone, num_layers)
+    if backbone not in _USED_OTHERWISE:
+        _USED_OTHERWISE[backbone] = used_otherwise(backbone, candidates)
+    return [(path, module) for path, module in candidates if path not in _USED_OTHERWISE[backbone]]
+
+
+def left_frozen(backbone: nn.Module, num_layers: int) -> str:
+    """A note on the linear layers of the blocks without adapters, in a backbone that has them; empty: there are none."""
+    wrapped = {layer.base for _, layer in adapters(backbone)}
+    left = [path for path, layer in block_linears(backbone, num_layers) if layer not in wrapped]
+    if not left:
+        return ""
+    kinds = sorted({re.sub(r"\.\d+(?=\.|$)", "", path) for path in left})  # the same layer in every block is named once
+    named = ", ".join(kinds[:NAMED]) + (f" and {len(kinds) - NAMED} more" if len(kinds) > NAMED else "")
+    return (
+        f"{len(left)} of {len(left) + len(wrapped)} linear layers of the blocks have no adapters, because the model does "
+        f"more with them than multiply: {named}"
+    )
 
 
 def remove_lora(backbone: nn.Module) -> None:
@@ -120,12 +130,6 @@ def save_peft(backbone: nn.Module, settings: LoRA, base_name: str, folder: Path)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "adapter_model.safetensors").write_bytes(to_safetensors(tensors, metadata={"format": "pt"}))
     (folder / "adapter_config.json").write_text(json.dumps(config, indent=1), encoding="utf-8")
-
-
-def place(root: nn.Module, path: str, new: nn.Module) -> None:
-    """Put a module in the place that `path` names."""
-    parent, _, name = path.rpartition(".")
-    setattr(root.get_submodule(parent), name, new)
 
 
 def _features(base: nn.Module) -> tuple[int, int]:

@@ -15,16 +15,17 @@ from weakref import WeakKeyDictionary
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pad_sequence
 
 from outshine.models.attention import NAME, register
 from outshine.models.spec import ClassifierSpec, Pooling
+from outshine.models.trials import Company, company, padded_batch, random_texts
 from outshine.models.unpadded import layout_of
 
 ON_CUDA = "flex_attention"  # leaves out the blocks in which no text sees another; elsewhere the mask is dense
 SHORT = (5, 1, 3)  # tokens of the texts that are tried out first: positions run over nobody's table
+_COMPANY: WeakKeyDictionary[nn.Module, dict[tuple[Any, ...], Company]] = WeakKeyDictionary()
 _KNOWN: WeakKeyDictionary[nn.Module, dict[tuple[Any, ...], Packing | None]] = WeakKeyDictionary()
-_UNABLE = (TypeError, ValueError, AttributeError, IndexError, KeyError, ImportError, RuntimeError)
+_UNABLE = (TypeError, ValueError, AttributeError, IndexError, KeyError, ImportError, RuntimeError, AssertionError)
 
 
 class Pack(NamedTuple):
@@ -110,7 +111,12 @@ class Packable(Protocol):
 
     backbone: nn.Module
     spec: ClassifierSpec
+    company: Company
     packing: Packing | None
+
+    def pooled_of_one(self, input_ids: Int[Tensor, "n t"], mask: Int[Tensor, "n t"]) -> Float[Tensor, "n d"]:
+        """What a head reads of padded texts; of a cohort the first member's."""
+        ...
 
     def members(self) -> list[dict[str, nn.Parameter]]:
         """What training changes, by name, of each member."""
@@ -130,12 +136,29 @@ class Packable(Protocol):
         ...
 
 
+def settle_company(model: Packable, *, longest: int) -> Company:
+    """Set `company`, which texts of up to `longest` tokens may share a batch. Tried out once (`models.trials`).
+
+    Raises ModelError where the model cannot be run, or gives the same text other results each time.
+    """
+    most = min(longest, model.spec.max_length)
+    known = _COMPANY.setdefault(model.backbone, {})
+    case = (type(model.spec.tuning), model.spec.pooling, most)
+    if case not in known:
+        known[case] = company(model.pooled_of_one, model.backbone, most, model.spec.compute_dtype)
+    model.company = known[case]
+    return model.company
+
+
 def start_packing(model: Packable, *, longest: int | None = None, dense: bool = True) -> bool:
     """Set the `packing` with which the log-odds of packed texts are those of padded ones, and say whether there is one.
 
     longest: tokens of the longest text, None: the model's limit. dense: also a way whose attention goes over all pairs
-    of tokens in a row. What a backbone can is tried out once, for classifiers and for cohorts.
+    of tokens in a row. What a backbone can is tried out once, for classifiers and for cohorts. Texts that may not share
+    a batch (`company`) may not share a row.
     """
+    if model.company != "any":
+        return False
     most = model.spec.max_length if longest is None else min(longest, model.spec.max_length)
     known = _KNOWN.setdefault(model.backbone, {})
     case = (type(model), type(model.spec.tuning), model.spec.pooling, most, dense)
@@ -155,7 +178,7 @@ def _way(model: Packable, longest: int, dense: bool) -> Packing | None:
     of the compute format (float32's in float64: some architectures compute parts in it), as a share of what the texts
     differ by. The model is left as it was.
     """
-    short, long = (_texts(model, [min(n, longest) for n in some]) for some in (SHORT, (longest, 2, longest)))
+    short, long = (random_texts(model.backbone, [min(n, longest) for n in some]) for some in (SHORT, (longest, 2, longest)))
     expected = [_padded(model, texts) for texts in (short, long)]
     for packing in _ways(model.backbone, model.device, dense):
         model.packing = packing
@@ -189,21 +212,8 @@ def _differentiate(model: Packable, packs: Sequence[list[list[int]]]) -> None:
         torch.autograd.grad(model.packed_log_odds(Pack.of(texts, model.device)).sum(), trained, allow_unused=True)
 
 
-def _texts(model: Packable, lengths: Sequence[int]) -> list[list[int]]:
-    """Random texts of these lengths without padding tokens, by which some architectures count positions."""
-    config = getattr(model.backbone, "config", None)
-    padding = getattr(config, "pad_token_id", None)
-    known = [token for token in range(getattr(config, "vocab_size", 5)) if token != padding]
-    generator = torch.Generator().manual_seed(0)
-    drawn = (torch.randint(len(known), (n,), generator=generator) for n in lengths)
-    return [[known[number] for number in text.tolist()] for text in drawn]
-
-
 def _padded(model: Packable, texts: list[list[int]]) -> Float[Tensor, "m n"]:
-    rows = [torch.tensor(text) for text in texts]
-    ids = pad_sequence(rows, batch_first=True)
-    mask = pad_sequence([torch.ones_like(row) for row in rows], batch_first=True)
-    return model.log_odds(ids.to(model.device), mask.to(model.device))
+    return model.log_odds(*padded_batch(texts, model.device))
 
 
 def _ways(backbone: nn.Module, device: torch.device, dense: bool) -> Iterator[Packing]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from glob import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,25 +11,32 @@ from outshine.core.errors import ModelError, SettingsError
 from outshine.core.files import user_path
 from outshine.core.hub import Repo, snapshot
 from outshine.models.catalog import learning_rate
-from outshine.models.spec import ClassifierSpec, ComputeDtype, ModelRef, ModelSettings, Pooling
+from outshine.models.pooling import DEFAULT_POOLING, choose_pooling, pooling_file
+from outshine.models.spec import ClassifierSpec, ComputeDtype, ModelRef, ModelSettings
 from outshine.models.tiny import TINY_MODELS
-from outshine.models.untrusted import check_config, check_counts, check_weights, read_json
+from outshine.models.untrusted import (
+    INDEX,
+    WEIGHTS,
+    check_config,
+    check_counts,
+    check_files,
+    check_weights,
+    read_json,
+    shards,
+)
 
 UNRESOLVED = "unresolved:"  # begins what stands for an identity that could not be found out; only plans hold such
 MAX_LENGTH = 1024  # tokens, where neither the user nor the model says less
 
-CONFIG_FILES = ("*.json", "*.txt", "*.model", "*.py", "1_Pooling/config.json")
+VOCABULARIES = ("*.model", "*.codes", "*.spm", "*.tiktoken", "*.tokenizer")  # beside .json and .txt; tested to be all
+CONFIG_FILES = ("*.json", "*.txt", "*.py", *VOCABULARIES, DEFAULT_POOLING)
+CODE_IN_FOLDERS = "*/*.py"  # of models whose code may run
 WEIGHT_FILES = ("*.safetensors", "*.safetensors.index.json")
 
 _LIMITS = ("max_position_embeddings", "n_positions", "max_seq_len")
 _LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
 _HIDDEN = ("hidden_size", "d_model", "n_embd", "dim")
 _INNER = ("intermediate_size", "ffn_dim", "n_inner", "hidden_dim")
-
-_POSITIONS_BEHIND_PADDING = (  # positions of these start behind the padding token's number
-    *("camembert", "data2vec-text", "ibert", "longformer", "luke", "mpnet", "xmod"),
-    *("roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl"),
-)
 
 
 class Resolved(NamedTuple):
@@ -49,9 +57,8 @@ def resolve(settings: ModelSettings, compute_dtype: ComputeDtype) -> Resolved:
     config = read_config(folder, settings.model)
     all_layers = _first(config, _LAYERS)
     if all_layers is None:
-        raise ModelError(
-            f"model '{settings.model}': its config.json names no number of layers; is it a language model?"
-        )
+        config = _as_transformers_reads(ref, folder)
+        all_layers = config["num_hidden_layers"]
     if config.get("is_encoder_decoder"):
         raise ModelError(f"model '{settings.model}' is an encoder-decoder; encoders and decoders are supported")
     num_layers = settings.num_layers or all_layers
@@ -59,15 +66,23 @@ def resolve(settings: ModelSettings, compute_dtype: ComputeDtype) -> Resolved:
         raise SettingsError(f"model '{settings.model}' has {all_layers} blocks; num_layers = {num_layers} is too many")
     num_parameters = estimate_parameters(config, num_layers)
     rate = learning_rate(settings, num_parameters)
+    pooling, lost = choose_pooling(settings, config, folder)
     spec = ClassifierSpec(
         model=ref.model_copy(update={"num_layers": all_layers}),
         num_layers=num_layers,
-        pooling=_pooling(settings, config, folder),
+        pooling=pooling,
         tuning=settings.tuning,
-        max_length=_max_length(settings, config),
+        max_length=settings.max_length or MAX_LENGTH,
         compute_dtype=compute_dtype,
     )
-    return Resolved(spec, rate.value, num_parameters, (rate.note,) if rate.note else ())
+    limit = _limit(spec, config)
+    if settings.max_length is not None and limit is not None and settings.max_length > limit:
+        raise SettingsError(
+            f"model '{settings.model}' takes {limit} tokens; max_length = {settings.max_length} is too long"
+        )
+    if limit is not None:
+        spec = spec.model_copy(update={"max_length": min(limit, spec.max_length)})
+    return Resolved(spec, rate.value, num_parameters, tuple(note for note in (rate.note, lost) if note))
 
 
 def find(settings: ModelSettings) -> tuple[ModelRef, Path]:
@@ -95,40 +110,55 @@ def find(settings: ModelSettings) -> tuple[ModelRef, Path]:
         return ModelRef(identity=identity, name=name, folder=str(local), trust_remote_code=trusted), local
     if name.startswith(("/", "./", "../", "~")):
         raise ModelError(f"there is no folder '{name}'")
-    found = snapshot(Repo("model", name, settings.revision), CONFIG_FILES)
+    found = snapshot(Repo("model", name, settings.revision), _config_files(trusted))
     if not (found.folder / "config.json").is_file():
         raise ModelError(f"model '{name}' has no config.json on the hub; only models for transformers can be used")
+    if settings.pooling == "auto":
+        pooling = pooling_file(found.folder, name)
+        if pooling not in (None, DEFAULT_POOLING):
+            snapshot(Repo("model", name, found.commit), [escape(pooling)])
     return ModelRef(identity=f"hub:{name}@{found.commit}", name=name, trust_remote_code=trusted), found.folder
 
 
 def config_folder(ref: ModelRef) -> Path:
     """A folder with config and tokenizer; downloads what is missing."""
-    return _folder(ref, CONFIG_FILES)
+    if ref.folder is not None:
+        return Path(ref.folder)
+    return snapshot(_repo(ref), _config_files(ref.trust_remote_code)).folder
 
 
 def weights_folder(ref: ModelRef) -> Path:
     """A folder with config, tokenizer and safetensors weights; downloads what is missing.
 
-    Raises ModelError where there are only weights in formats that can run code when they are opened, or elsewhere.
+    Of a repository that holds its weights several times, those that transformers reads are fetched: model.safetensors,
+    else the files of the index. Raises ModelError where there are only weights in formats that can run code when they
+    are opened, or elsewhere.
     """
-    folder = _folder(ref, (*CONFIG_FILES, *WEIGHT_FILES))
+    folder = config_folder(ref)
+    if ref.folder is None:
+        snapshot(_repo(ref), [WEIGHTS])
+        if (folder / INDEX).is_file() and not (folder / WEIGHTS).is_file():
+            snapshot(_repo(ref), [escape(shard) for shard in shards(folder, ref.name)])
     check_weights(folder, ref.name)
     return folder
 
 
-def _folder(ref: ModelRef, patterns: tuple[str, ...]) -> Path:
-    if ref.folder is not None:
-        return Path(ref.folder)
+def _repo(ref: ModelRef) -> Repo:
     if ref.identity.startswith(UNRESOLVED):
         raise ModelError(f"model '{ref.name}' was planned without the hub; nothing can be run with it")
     repo, _, commit = ref.identity.removeprefix("hub:").rpartition("@")
-    return snapshot(Repo("model", repo, commit), patterns).folder
+    return Repo("model", repo, commit)
+
+
+def _config_files(trusted: bool) -> tuple[str, ...]:
+    return (*CONFIG_FILES, CODE_IN_FOLDERS) if trusted else CONFIG_FILES
 
 
 def read_config(folder: Path, name: str) -> dict[str, Any]:
     """The model's config.json; of a multimodal model, the part that describes the text model."""
     config = read_json(folder / "config.json", name)
     check_config(config, name)
+    check_files(folder, name)
     text_model = config.get("text_config", config) if _first(config, _LAYERS) is None else config
     check_counts(text_model, name)
     return text_model
@@ -142,57 +172,26 @@ def estimate_parameters(config: dict[str, Any], num_layers: int) -> int:
     return config.get("vocab_size", 0) * width + num_layers * (4 * width * width + matrices * width * inner)
 
 
-def _pooling(settings: ModelSettings, config: dict[str, Any], folder: Path) -> Pooling:
-    """`auto`: as the sentence encoder says, else last for decoders, else the encoder's own."""
-    if settings.pooling != "auto":
-        chosen: Pooling = settings.pooling
-        if chosen in ("first", "own") and is_causal(config):
-            raise SettingsError(
-                f"model '{settings.model}' is a decoder: its first token sees nothing of the text; "
-                f"pooling '{chosen}' is for encoders, use last or mean"
-            )
-        return chosen
-    sentence = folder / "1_Pooling" / "config.json"
-    if sentence.is_file():
-        modes = read_json(sentence, settings.model)
-        choices: list[tuple[str, Pooling]] = [("cls_token", "first"), ("lasttoken", "last")]
-        for mode, pooling in choices:
-            if modes.get(f"pooling_mode_{mode}"):
-                return pooling
-        return "mean"
-    return "last" if is_causal(config) else "own"
+def _as_transformers_reads(ref: ModelRef, folder: Path) -> dict[str, Any]:
+    """The text model's config where config.json names no number of blocks, but transformers knows to count them."""
+    from outshine.models.reading import read_text_config
+
+    found = read_text_config(folder, ref.name, ref.trust_remote_code)
+    config = {**found.to_dict(), "num_hidden_layers": getattr(found, "num_hidden_layers", None)}
+    if not isinstance(config["num_hidden_layers"], int):
+        raise ModelError(f"model '{ref.name}': its config.json names no number of layers; is it a language model?")
+    check_counts(config, ref.name)
+    return config
 
 
-def is_causal(config: dict[str, Any]) -> bool:
-    """Whether a model is a decoder: its checkpoint says so, else transformers has only a causal head for its type.
+def _limit(spec: ClassifierSpec, config: dict[str, Any]) -> int | None:
+    """Tokens that the model takes at most; None: it names no limit. Raises ModelError for what cannot be trained."""
+    from outshine.models.structure import check_structure  # torch, which a look at settings does without
 
-    BERT and RoBERTa have both heads; for them the checkpoint's own `is_decoder` decides.
-    """
-    architectures = " ".join(config.get("architectures") or ())
-    if "CausalLM" in architectures or "LMHead" in architectures:
-        return True
-    if "MaskedLM" in architectures:
-        return bool(config.get("is_decoder"))
-    from transformers.models.auto.modeling_auto import (
-        MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
-        MODEL_FOR_MASKED_LM_MAPPING_NAMES,
-    )
-
-    kind = config.get("model_type", "")
-    if kind in MODEL_FOR_MASKED_LM_MAPPING_NAMES:
-        return bool(config.get("is_decoder"))
-    return kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
-
-
-def _max_length(settings: ModelSettings, config: dict[str, Any]) -> int:
-    limit = _first(config, _LIMITS)
-    if limit is not None and config.get("model_type") in _POSITIONS_BEHIND_PADDING:
-        limit -= config.get("pad_token_id", 1) + 1
-    if settings.max_length is not None and limit is not None and settings.max_length > limit:
-        raise SettingsError(
-            f"model '{settings.model}' takes {limit} tokens; max_length = {settings.max_length} is too long"
-        )
-    return settings.max_length or min(limit or MAX_LENGTH, MAX_LENGTH)
+    limit, usable = _first(config, _LIMITS), check_structure(spec)
+    if usable is not None and usable < 1:
+        raise ModelError(f"model '{spec.model.name}': all its positions lie before that of its padding")
+    return limit if usable is None else min(limit or usable, usable)
 
 
 def _digest_of(folder: Path) -> str:

@@ -7,7 +7,7 @@ from torch import nn
 from outshine.models.catalog import Shape
 from outshine.models.classifier import hidden_size
 from outshine.models.loading import load_structure
-from outshine.models.lora import find_blocks
+from outshine.models.blocks import every_block
 from outshine.models.spec import ClassifierSpec
 
 
@@ -17,7 +17,7 @@ def shape_of(spec: ClassifierSpec) -> Shape:
     Raises ModelError where the model cannot be built from its config, HubError where that cannot be had.
     """
     backbone = load_structure(spec)
-    blocks = find_blocks(backbone, spec.num_layers)[1]
+    blocks = nn.ModuleList(every_block(backbone, spec.num_layers))
     return Shape(spec.num_layers, hidden_size(backbone), _count(backbone), _count(blocks), spec.pooling)
 
 

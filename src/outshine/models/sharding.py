@@ -11,7 +11,7 @@ from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from outshine.core.errors import SettingsError
 from outshine.core.team import ALONE, Team
 from outshine.models.loading import load_backbone
-from outshine.models.lora import find_blocks
+from outshine.models.blocks import every_block
 from outshine.models.processes import local_rank, local_size
 from outshine.models.spec import ClassifierSpec, Full, in_four_bits
 
@@ -62,7 +62,7 @@ def _shard(backbone: nn.Module, num_layers: int, mesh: DeviceMesh) -> nn.Module:
     from torch.distributed.fsdp import fully_shard  # most of a second to import: for those who need it
 
     backbone.requires_grad_(False)
-    for block in find_blocks(backbone, num_layers)[1]:
+    for block in every_block(backbone, num_layers):
         fully_shard(block, mesh=mesh, reshard_after_forward=True)
     fully_shard(backbone, mesh=mesh, reshard_after_forward=True)
     return backbone

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from outshine.core.errors import ModelError
 from outshine.models.loading import Tokens
@@ -18,10 +18,11 @@ class Text(NamedTuple):
 
 
 class Encoded(NamedTuple):
-    """Token ids of each text, and whether it had to be shortened."""
+    """Token ids of each text, whether it had to be shortened, and the share of its tokens that are unknown."""
 
     tokens: list[list[int]]
     shortened: list[bool]
+    unknown: list[float]
 
     @property
     def lengths(self) -> list[int]:
@@ -46,7 +47,8 @@ def encode(tokens: Tokens, texts: Sequence[Text], max_length: int) -> Encoded:
     for i in long:
         ids[i] = _ids(tokens, [shorten(texts[i], lambda text: len(_ids(tokens, [text])[0]) <= max_length)])[0]
         ids[i] = ids[i][-max_length:]  # a limit below the special tokens' number: nothing else is left to cut
-    return Encoded(ids, [i in set_long for i in range(len(ids))])
+    unknown = [_unknown(tokens.tokenizer, text.text, one) for text, one in zip(texts, ids, strict=True)]
+    return Encoded(ids, [i in set_long for i in range(len(ids))], unknown)
 
 
 def shorten(text: Text, fits: Callable[[str], bool]) -> str:
@@ -72,6 +74,15 @@ def _longest(top: int, version: Callable[[int], str], fits: Callable[[str], bool
         else:
             high = middle - 1
     return version(low)
+
+
+def _unknown(tokenizer: Any, text: str, ids: list[int]) -> float:
+    """The share of unknown tokens among those that are the text's own; 1 where a tokenizer drops all that it is given."""
+    special, unknown = set(tokenizer.all_special_ids), tokenizer.unk_token_id
+    if unknown in (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id):
+        unknown = None
+    own = [one for one in ids if one == unknown or one not in special]
+    return own.count(unknown) / len(own) if own else float(bool(text.strip()))
 
 
 def _ids(tokens: Tokens, texts: list[str]) -> list[list[int]]:

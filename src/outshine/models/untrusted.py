@@ -10,6 +10,7 @@ from typing import Any
 from outshine.core.errors import ModelError
 
 UNSAFE_WEIGHTS = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")  # pickles: opening one can run code
+WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 ADAPTER = "adapter_config.json"
 
@@ -19,6 +20,9 @@ _COUNTS = (  # settings that outshine itself calculates with
     *("vocab_size", "max_position_embeddings", "n_positions", "max_seq_len"),
 )
 _IMPLEMENTATION = ("attn_implementation", "experts_implementation")
+_QUANTISED = ("quantization_config", "compression_config", "quantization")
+_QUANTISED_FILES = ("quantize_config.json", "quant_config.json", "hf_quant_config.json")  # of tools that name no setting
+_OTHER_MODEL = ("backbone", "use_timm_backbone", "transformers_weights")  # what would be loaded from elsewhere
 _MOST = 2**40
 
 
@@ -34,10 +38,10 @@ def read_json(path: Path, name: str) -> dict[str, Any]:
 
 
 def check_config(config: dict[str, Any], name: str) -> None:
-    """Raises ModelError for settings of other types than they have, and for code named to be fetched from a hub.
+    """Raises ModelError for settings of other types than they have, for quantised weights, and for what is elsewhere.
 
     transformers takes an attention implementation with a slash for a repository whose kernel it downloads and runs,
-    whatever `trust_remote_code` says.
+    whatever `trust_remote_code` says, and a backbone for the name of another model.
     """
     for one in _objects(config):
         for setting, value in one.items():
@@ -45,6 +49,14 @@ def check_config(config: dict[str, Any], name: str) -> None:
                 raise ModelError(
                     f"model '{name}': config.json names code to be fetched ({setting}: {value!r}); take that line out"
                 )
+            if setting in _OTHER_MODEL and value:
+                raise ModelError(
+                    f"model '{name}': config.json names weights from elsewhere ({setting}: {value!r}); "
+                    "a language model whose weights lie beside it is expected"
+                )
+            if setting in _QUANTISED and value is not None:
+                kind = value.get("quant_method") if isinstance(value, dict) else None
+                raise quantised(name, f"{setting} in config.json{f': {kind}' if kind else ''}")
     for setting, expected in (("model_type", str), ("architectures", list), ("text_config", dict)):
         value = config.get(setting)
         if value is not None and not isinstance(value, expected):
@@ -53,6 +65,21 @@ def check_config(config: dict[str, Any], name: str) -> None:
             )
     if not all(isinstance(part, str) for part in config.get("architectures") or ()):
         raise ModelError(f"model '{name}': config.json has architectures that are no names")
+
+
+def check_files(folder: Path, name: str) -> None:
+    """Raises ModelError where a file beside config.json says that the weights are quantised."""
+    for file in _QUANTISED_FILES:
+        if (folder / file).is_file():
+            raise quantised(name, file)
+
+
+def quantised(name: str, where: str) -> ModelError:
+    """The refusal of weights that are kept in fewer bits, of whatever sort."""
+    return ModelError(
+        f"model '{name}' is quantised ({where}), which outshine cannot train; name the model that it was made from, "
+        "for four bits with tuning: {base: nf4}"
+    )
 
 
 def check_counts(config: dict[str, Any], name: str) -> None:
@@ -75,12 +102,18 @@ def check_weights(folder: Path, name: str) -> None:
             f"model '{name}' has no safetensors weights{found}; convert it with transformers' save_pretrained"
         )
     if (folder / INDEX).is_file():
-        parts = read_json(folder / INDEX, name).get("weight_map")
-        shards = set(parts.values()) if isinstance(parts, dict) and _are_texts(parts.values()) else set()
-        strange = sorted(shard for shard in shards if Path(shard).name != shard or not shard.endswith(".safetensors"))
-        if strange or not shards:
-            told = f"names '{strange[0]}'" if strange else "has no map of weights"
-            raise ModelError(f"model '{name}': {INDEX} {told}; safetensors files of the same folder are expected")
+        shards(folder, name)
+
+
+def shards(folder: Path, name: str) -> list[str]:
+    """The files that the index of the weights names. Raises ModelError for any but safetensors of the same folder."""
+    parts = read_json(folder / INDEX, name).get("weight_map")
+    named = set(parts.values()) if isinstance(parts, dict) and _are_texts(parts.values()) else set()
+    strange = sorted(shard for shard in named if Path(shard).name != shard or not shard.endswith(".safetensors"))
+    if strange or not named:
+        told = f"names '{strange[0]}'" if strange else "has no map of weights"
+        raise ModelError(f"model '{name}': {INDEX} {told}; safetensors files of the same folder are expected")
+    return sorted(named)
 
 
 def _objects(value: Any) -> Iterator[dict[str, Any]]:

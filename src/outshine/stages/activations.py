@@ -109,6 +109,7 @@ class Activations(Stage):
     ) -> None:
         """Batches of similar length through the model; each row goes to its place in each layer's file at once."""
         from outshine.models.activations import LayerReader
+        from outshine.models.trials import APART
         from outshine.stages.tensorfile import RowFile
         from outshine.training.batching import collate, evaluation_limits, micro_batches
         from outshine.training.dealing import collected, deal
@@ -119,8 +120,11 @@ class Activations(Stage):
         reader = LayerReader(backbone, self.num_layers, list(folders), self.pooling)
         device = next(backbone.parameters()).device
         limits = evaluation_limits(context.runtime, device.type)
-        batches = micro_batches([len(ids) for ids in tokens], range(len(tokens)), limits)
-        done, team = 0, team_in(context.memory)
+        done, team, lengths = 0, team_in(context.memory), [len(ids) for ids in tokens]
+        company = team.tell(reader.company(max(lengths), self.compute_dtype))
+        if company != "any":
+            context.progress.note(f"{self.label}: {APART[company]}")
+        batches = micro_batches(lengths, range(len(tokens)), limits, company)
         with ExitStack() as stack:
             files: dict[int, RowFile] = {}
             for turn in deal(batches, team):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from outshine.audit.findings import Finding
 from outshine.core.stage import Context, Stage
 from outshine.stages.prepare import Prepare
+from outshine.stages.texts import MOST_UNKNOWN
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,8 +48,8 @@ class Audit(Stage):
         return [Finding.from_json(record) for record in records]
 
 
-def shortened_texts(texts: pd.DataFrame, settings: ModelSettings) -> Finding:
-    """The share of texts that are too long for a model, counted with its own tokenizer.
+def read_by_model(texts: pd.DataFrame, settings: ModelSettings) -> list[Finding]:
+    """The shares of texts that are too long for a model and of tokens that it does not know, by its own tokenizer.
 
     `texts`: as of `Prepare`. Raises ModelError and HubError where the model or its tokenizer cannot be had.
     """
@@ -62,4 +63,9 @@ def shortened_texts(texts: pd.DataFrame, settings: ModelSettings) -> Finding:
     share = sum(encoded.shortened) / len(rows)
     longest = "" if share else f", the longest has {max(encoded.lengths):,}"
     message = f"{spec.name} shortens {share:.1%} of the texts to {spec.max_length:,} tokens{longest}"
-    return Finding("shortened texts", "cue" if share else "passed", message, value=share)
+    unknown = sum(encoded.unknown) / len(rows)
+    told = f"{spec.name}'s tokenizer does not know {unknown:.1%} of the tokens"
+    return [
+        Finding("shortened texts", "cue" if share else "passed", message, value=share),
+        Finding("unknown tokens", "warning" if unknown >= MOST_UNKNOWN else "passed", told, value=unknown),
+    ]

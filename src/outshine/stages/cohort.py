@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from outshine.core.errors import TrainingError
 from outshine.core.stage import Context
 from outshine.core.team import team_in
-from outshine.stages.finetune import Finetune, Trial, pack_if_it_pays, predict_asked
+from outshine.stages.finetune import Finetune, Trial, pack_if_it_pays, predict_asked, tried_out
 from outshine.stages.texts import tokenized
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def _in_one_pass(
     first, context = stages[0], contexts[0]._replace(work=work)
     model, max_length = first.classifier.model, first.classifier.max_length
     frame, pad_id = tokenized(first.texts, model, max_length, context.store, context.memory)
+    found = tried_out(members, frame, context)
     pack_if_it_pays(members, frame, contexts[0])
     given = [stage.rows(frame, context.store) for stage in stages]
     machine = first.machine(context, pad_id)
@@ -57,7 +58,9 @@ def _in_one_pass(
                 raise result
             check_finite(log_odds[i])
             with members.alone(i) as member:
-                stage.write(Trial(member, frame, *given[i], pad_id), result, log_odds[i], contexts[i])
+                train, val, notes = given[i]
+                trial = Trial(member, frame, train, val, notes + found, pad_id)
+                stage.write(trial, result, log_odds[i], contexts[i])
             errors.append(None)
         except TrainingError as error:
             errors.append(error)

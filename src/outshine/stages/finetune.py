@@ -11,13 +11,14 @@ from pydantic import NonNegativeInt, PositiveFloat, SerializeAsAny, model_valida
 
 from outshine.core.key import digest
 from outshine.core.stage import Context
+from outshine.core.team import team_in
 from outshine.losses.base import Loss
 from outshine.losses.xent import Xent
 from outshine.models.spec import ClassifierSpec, Full
 from outshine.stages.keep import Keep
 from outshine.stages.labels import GroundTruth, LabelSource, WeakLabelSource, labels_of
 from outshine.stages.predictor import PREDICTED_SPLITS, PREDICTIONS, SUMMARY, Predictor
-from outshine.stages.texts import tokenized
+from outshine.stages.texts import MOST_UNKNOWN, tokenized
 from outshine.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
@@ -120,8 +121,10 @@ class Finetune(Predictor):
         spec = self.classifier
         frame, pad_id = tokenized(self.texts, spec.model, spec.max_length, context.store, context.memory)
         with classifier(spec, self.seed, device, context.memory) as model:
+            found = tried_out(model, frame, context)
             pack_if_it_pays(model, frame, context)
-            yield Trial(model, frame, *self.rows(frame, context.store), pad_id)
+            train, val, notes = self.rows(frame, context.store)
+            yield Trial(model, frame, train, val, notes + found, pad_id)
 
     def train(self, trial: Trial, context: Context, watch: Callable[[int], object] = lambda updates: None) -> Trained:
         """Train the trial's classifier; `watch` is told the updates made at each validation."""
@@ -185,6 +188,9 @@ class Finetune(Predictor):
         if sum(shortened.values()):
             share = sum(shortened.values()) / len(frame)
             notes = [*notes, f"{share:.1%} of the texts were shortened to {self.classifier.max_length} tokens"]
+        if (unknown := float(frame["unknown"].mean())) >= MOST_UNKNOWN:
+            name = self.classifier.model.name
+            notes = [*notes, f"{unknown:.1%} of the tokens are unknown to the tokenizer of {name}: it cannot read the texts"]
         for note in notes:
             context.progress.note(f"{self.label}: {note}")
         summary = {
@@ -200,6 +206,16 @@ class Finetune(Predictor):
         pd.DataFrame(trained.curve).to_parquet(context.folder / CURVE, index=False)
         (context.folder / SUMMARY).write_text(json.dumps(summary, indent=1), encoding="utf-8")
         save_classifier(trial.model, context.folder)
+
+
+def tried_out(model: Classifier | Cohort, frame: pd.DataFrame, context: Context) -> list[str]:
+    """What was found out about the base beside its weights, as notes; the model then knows which texts share a batch."""
+    from outshine.models.packing import settle_company
+    from outshine.models.trials import APART
+
+    found = settle_company(model, longest=int(frame["tokens"].map(len).max()))
+    model.company = team_in(context.memory).tell(found)
+    return [note for note in (model.frozen_note(), APART.get(model.company, "")) if note]
 
 
 def pack_if_it_pays(model: Classifier | Cohort, frame: pd.DataFrame, context: Context) -> None:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from outshine.models.spec import ModelRef
     from outshine.stages.prepare import Texts
 
+MOST_UNKNOWN = 0.5  # share of tokens that a tokenizer does not know, from which it is told
 KEPT = 4  # results in memory: supervisor and strong model on two datasets
 _SLOT = "tokenized"
 
@@ -18,7 +19,7 @@ _SLOT = "tokenized"
 class TokenizedTexts(NamedTuple):
     """A dataset's texts with their token ids. Shared between stages: not to be changed."""
 
-    frame: pd.DataFrame  # the texts' table plus `tokens` (lists of ids) and `shortened` (bool)
+    frame: pd.DataFrame  # the texts' table plus `tokens` (lists of ids), `shortened` (bool), `unknown` (share of tokens)
     pad_id: int  # fills the padding; masked out everywhere
 
 
@@ -46,5 +47,6 @@ def _tokenize(texts: pd.DataFrame, model: ModelRef, max_length: int) -> Tokenize
     tokens = load_tokenizer(model)
     marked = texts[["text", "cut_start", "cut_end"]].itertuples(index=False)
     encoded = encode(tokens, [Text(*row) for row in marked], max_length)
-    frame = texts.assign(tokens=pd.Series(encoded.tokens, index=texts.index), shortened=encoded.shortened)
+    ids = pd.Series(encoded.tokens, index=texts.index)
+    frame = texts.assign(tokens=ids, shortened=encoded.shortened, unknown=encoded.unknown)
     return TokenizedTexts(frame, tokens.pad_id)

@@ -14,6 +14,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from outshine.core.runtime import Runtime
+from outshine.models.trials import Company
 
 
 class Limits(NamedTuple):
@@ -84,13 +85,17 @@ def effective_batch(
     return cache[epoch][position * batch_size : (position + 1) * batch_size]
 
 
-def micro_batches(lengths: Sequence[int], rows: Sequence[int], limits: Limits) -> list[list[int]]:
-    """Cut `rows` into micro-batches of similar length, each within the limits.
+def micro_batches(
+    lengths: Sequence[int], rows: Sequence[int], limits: Limits, company: Company = "any"
+) -> list[list[int]]:
+    """Cut `rows` into micro-batches of similar length, each within the limits, of texts that may share a batch.
 
     Of all ways to cut the rows in the order of their lengths the one with the least Σ (padded tokens + cost), found
     by dynamic programming. The longest come first, so that too little memory shows at once.
     """
     order = sorted(rows, key=lambda i: (-lengths[i], i))
+    if company == "none":
+        return [[row] for row in order]
     widths = np.array([lengths[i] for i in order], dtype=np.int64)
     least = np.zeros(len(order) + 1, dtype=np.int64)  # cost of the first rows, cut at best
     first = [0] * len(order)  # where the last batch of these begins
@@ -100,6 +105,8 @@ def micro_batches(lengths: Sequence[int], rows: Sequence[int], limits: Limits) -
         starts = np.arange(last + 1 - most, last + 1)
         padded = (last + 1 - starts) * widths[starts]
         fits = (padded <= limits.tokens) | (starts == last)
+        if company == "equal":
+            fits &= widths[starts] == widths[last]
         costs = np.where(fits, least[starts] + padded + limits.cost, np.iinfo(np.int64).max)
         chosen = int(costs.argmin())
         first[last], least[last + 1] = int(starts[chosen]), costs[chosen]

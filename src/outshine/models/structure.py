@@ -1,0 +1,67 @@
+"""What only the structure of a model tells, looked at before anything is trained; no weights are fetched or loaded."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+from torch import Tensor, nn
+
+from outshine.models.blocks import find_blocks
+from outshine.models.loading import cannot_be_cut, load_structure
+from outshine.models.spec import ClassifierSpec
+from outshine.models.usable import check_usable
+
+_PLAIN = (bool, int, float, str, tuple, type(None))
+
+
+@lru_cache(maxsize=32)
+def check_structure(spec: ClassifierSpec) -> int | None:
+    """Tokens of the longest text, where positions are counted from behind the padding's as in RoBERTa; None: elsewhere.
+
+    Raises ModelError where transformers cannot build the model, where it cannot be trained, and where the first blocks
+    alone would not be what they are in the whole model.
+    """
+    model = load_structure(spec)
+    check_usable(model, spec)
+    path, blocks = find_blocks(model, spec.num_layers)
+    if spec.num_layers < spec.model.num_layers:
+        _check_cut(spec, model, path, blocks)
+    usable = [
+        len(module.weight) - module.padding_idx - 1  # the table has an entry for the padding
+        for name, module in model.named_modules()
+        if "position" in name.rpartition(".")[2] and _has_padding_entry(module)
+    ]
+    return min(usable, default=None)
+
+
+def _has_padding_entry(module: Any) -> bool:
+    """Whether it is a table with an entry for the padding; one that is computed has no weight and no end."""
+    return isinstance(getattr(module, "padding_idx", None), int) and isinstance(getattr(module, "weight", None), Tensor)
+
+
+def _check_cut(spec: ClassifierSpec, part: nn.Module, path: str, blocks: nn.ModuleList) -> None:
+    whole = load_structure(spec.model_copy(update={"num_layers": spec.model.num_layers}))
+    shapes = {name: parameter.shape for name, parameter in whole.named_parameters()}
+    for name, parameter in part.named_parameters():
+        if shapes.get(name) != parameter.shape:
+            raise cannot_be_cut(spec, f"the shape of its {name} follows their number")
+    of_whole = dict(whole.get_submodule(path).named_modules())
+    counts = (spec.num_layers, spec.model.num_layers)
+    for name, module in blocks.named_modules():
+        if name and _differ(module, of_whole.get(name), counts):
+            raise cannot_be_cut(spec, f"what {path}.{name} is depends on their number")
+
+
+def _differ(module: nn.Module, of_whole: nn.Module | None, counts: tuple[int, int]) -> bool:
+    """Whether a module is built otherwise than in the whole model; the number of blocks itself may be known to it."""
+    if type(module) is not type(of_whole):
+        return True
+    own, other = _plain(module), _plain(of_whole)
+    return own.keys() != other.keys() or any(
+        own[name] != other[name] and (own[name], other[name]) != counts for name in own
+    )
+
+
+def _plain(module: Any) -> dict[str, Any]:
+    return {name: value for name, value in vars(module).items() if isinstance(value, _PLAIN)}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import Any
 
 from torch import Tensor, nn
 
+from outshine.core.errors import ModelError
 from outshine.models.loading import cannot_be_cut, load_structure
 from outshine.models.lora import find_blocks
 from outshine.models.spec import ClassifierSpec
@@ -20,6 +22,8 @@ def check_structure(spec: ClassifierSpec) -> int | None:
     first blocks alone would not be what they are in the whole model.
     """
     model = load_structure(spec)
+    if "input_ids" not in signature(model.forward).parameters:
+        raise ModelError(f"model '{spec.model.name}': {type(model).__name__} takes no tokens; is it a language model?")
     path, blocks = find_blocks(model, spec.num_layers)
     if spec.num_layers < spec.model.num_layers:
         _check_cut(spec, model, path, blocks)

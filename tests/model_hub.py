@@ -16,7 +16,7 @@ COMMIT = "c0ffee" + "0" * 34
 
 
 class ModelHub(ThreadingHTTPServer):
-    """`org/model`, made of a folder's files. `answer`: JSON that stands for every answer of the API; None: right ones."""
+    """`org/model`, made of a folder's files. `answer`: what the API says to everything, with `status`; None: the truth."""
 
     daemon_threads = True
 
@@ -25,6 +25,7 @@ class ModelHub(ThreadingHTTPServer):
         found = sorted(folder.rglob("*")) if folder else []
         self.files = {path.relative_to(folder).as_posix(): path for path in found if path.is_file()} if folder else {}
         self.answer: bytes | None = None
+        self.status = 200
         self.requests: list[str] = []
         self.tokens: set[str | None] = set()
 
@@ -51,7 +52,7 @@ class _Handler(BaseHTTPRequestHandler):
         if path.startswith("/api/"):
             right = _right(hub, path)
             if hub.answer is not None:
-                self._send(200, hub.answer)
+                self._send(hub.status, hub.answer)
             elif right is None:
                 self._send(404, b"{}", {"X-Error-Code": "RepoNotFound"})
             else:

@@ -11,8 +11,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from outshine.core.errors import ModelError
-from outshine.models.classifier import pool
 from outshine.models.blocks import find_blocks
+from outshine.models.classifier import pool
 from outshine.models.sharding import forward_only, team_of
 from outshine.models.spec import Pooling
 from outshine.models.trials import SHORT, Company, company, padded_batch, random_texts, running

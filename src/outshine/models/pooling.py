@@ -93,7 +93,9 @@ def _of_sentences(folder: Path, name: str) -> tuple[Pooling | None, str | None]:
         if lost:
             note = f"{name}: {', '.join(lost)} behind its pooling is left out; the head reads the pooled states"
     place = pooling_file(folder, name)
-    if place is None or not (modules is not None or (folder / place).is_file()):
+    if place is None or not (folder / place).is_file():
+        if modules is not None:
+            raise _other(name, "lacks the settings of its pooling", str(place))
         return None, None
     modes = _modes(read_json(folder / place, name))
     poolings = {_MODES.get(mode) for mode in modes}

@@ -16,6 +16,7 @@ from outshine.models.spec import ClassifierSpec, ComputeDtype, ModelRef, ModelSe
 from outshine.models.tiny import TINY_MODELS
 from outshine.models.untrusted import (
     INDEX,
+    LAYERS,
     WEIGHTS,
     check_config,
     check_counts,
@@ -34,7 +35,6 @@ CODE_IN_FOLDERS = "*/*.py"  # of models whose code may run
 WEIGHT_FILES = ("*.safetensors", "*.safetensors.index.json")
 
 _LIMITS = ("max_position_embeddings", "n_positions", "max_seq_len")
-_LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
 _HIDDEN = ("hidden_size", "d_model", "n_embd", "dim")
 _INNER = ("intermediate_size", "ffn_dim", "n_inner", "hidden_dim")
 
@@ -55,7 +55,7 @@ def resolve(settings: ModelSettings, compute_dtype: ComputeDtype) -> Resolved:
     """
     ref, folder = find(settings)
     config = read_config(folder, settings.model)
-    all_layers = _first(config, _LAYERS)
+    all_layers = _first(config, LAYERS)
     if all_layers is None:
         config = _as_transformers_reads(ref, folder)
         all_layers = config["num_hidden_layers"]
@@ -159,7 +159,7 @@ def read_config(folder: Path, name: str) -> dict[str, Any]:
     config = read_json(folder / "config.json", name)
     check_config(config, name)
     check_files(folder, name)
-    text_model = config.get("text_config", config) if _first(config, _LAYERS) is None else config
+    text_model = config.get("text_config", config) if _first(config, LAYERS) is None else config
     check_counts(text_model, name)
     return text_model
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from inspect import signature
 from typing import Any
 
 from torch import Tensor, nn
 
+from outshine.core.errors import ModelError
 from outshine.models.blocks import find_blocks
 from outshine.models.loading import cannot_be_cut, load_structure
 from outshine.models.spec import ClassifierSpec
@@ -23,6 +25,8 @@ def check_structure(spec: ClassifierSpec) -> int | None:
     alone would not be what they are in the whole model.
     """
     model = load_structure(spec)
+    if "input_ids" not in signature(model.forward).parameters:
+        raise ModelError(f"model '{spec.model.name}': {type(model).__name__} takes no tokens; is it a language model?")
     check_usable(model, spec)
     path, blocks = find_blocks(model, spec.num_layers)
     if spec.num_layers < spec.model.num_layers:

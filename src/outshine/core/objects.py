@@ -133,7 +133,7 @@ class FolderObjects(Objects):
                 return False
             raise
         except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT) or error.filename == str(path):  # what is written is the copy
+            if error.errno in (errno.ENOSPC, errno.EDQUOT) or error.filename == str(path):  # of the copy
                 raise OSError(error.errno, error.strerror, str(path)) from error
             raise self._refused(error) from error
         return True

@@ -59,7 +59,7 @@ def open_plain(path: Path) -> BinaryIO:
 
 
 def parse_json(text: str | bytes) -> Any:
-    """What a text of JSON says. Raises ValueError where it is none, or is nested deeper than anything that was written."""
+    """What a text of JSON says. Raises ValueError where it is none, or is nested deeper than what is written here."""
     try:
         found = json.loads(text)
     except RecursionError:

@@ -150,6 +150,6 @@ def check_format(marker: Any, where: str) -> None:
         is_older = isinstance(found, int) and found <= FORMAT
     if not is_older:
         raise StoreError(
-            f"the store {where} was written by a newer outshine (format {str(found):.40}, this one knows {FORMAT}); "
+            f"the store {where} was written by a newer outshine (format {found!s:.40}, this one knows {FORMAT}); "
             "upgrade outshine or choose another place with --store"
         )

@@ -19,7 +19,7 @@ _ADVICE = {
     errno.ENAMETOOLONG: "its path is too long for the file system; choose another place with {place}",
     errno.ELOOP: "links in its path lead in a circle; choose another place with {place}",
     errno.EIO: "the disk or the network reports an error (EIO); check that the folder is there and can be reached",
-    errno.ESTALE: "the file server has lost it (ESTALE); check that the folder is there and can be reached, then run again",
+    errno.ESTALE: "the file server has lost it (ESTALE); check that the folder is there and can be reached",
     errno.ENOENT: "a file or folder went away meanwhile; run again",
     errno.EMFILE: "too many files are open in this process; raise `ulimit -n`, then run again",
     errno.ENFILE: "too many files are open on this machine; close some, then run again",

@@ -111,13 +111,17 @@ class RemoteStore(Store):
         """The copy has changed since it was fetched: the next one is."""
         self._cache.drop_file(key, name)
 
-    def done(self, key: str) -> dict[str, Any]:
-        found = parsed_record(self._cache.record_text(self.path(key).name)) or self._asked(key)
+    def _record(self, key: str) -> tuple[dict[str, Any], bytes]:
+        text = self._cache.record_text(self.path(key).name)
+        found = parsed_record(text)
+        if found is None:
+            text = self.objects.read(marker(key))
+            found = self._heard(key, text)
         if found is None and self._cache.is_doubted(key):
             raise StoreError(f"artefact {key[:16]}: {DONE} cannot be read; run again to compute it anew")
         if found is None:
             raise StoreError(f"no artefact {key[:16]} in {self.where}")
-        return found
+        return found, text or b""
 
     def size(self, key: str) -> int:
         """The bytes that an artefact takes, by its record."""
@@ -169,11 +173,14 @@ class RemoteStore(Store):
             return super().mend(key)
         if faults:
             self._cache.drop(key)
-        return Mended(faults, "fetched again when it is asked for" if faults else "", is_held=False)
+        return Mended(faults)
 
     def _asked(self, key: str) -> dict[str, Any] | None:
         """The record of an artefact, asked of the store; None where there is none that can be read."""
-        text = self.objects.read(marker(self.path(key).name))
+        return self._heard(key, self.objects.read(marker(self.path(key).name)))
+
+    def _heard(self, key: str, text: bytes | None) -> dict[str, Any] | None:
+        """The record that the store gave, kept; None where there is none that can be read."""
         if text is None:
             self._known.discard(key)
             if self._cache.is_doubted(key):

@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 import platform
 import re
+import shutil
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
-from shutil import rmtree
 
 from outshine.core.files import named
 
@@ -43,7 +43,7 @@ def scratch_path(folder: Path, key: str) -> Iterator[Path]:
 def remove(path: Path) -> None:
     """Remove a file or a folder, if it is there and can be removed."""
     if path.is_dir() and not path.is_symlink():
-        rmtree(path, ignore_errors=True)
+        shutil.rmtree(path, ignore_errors=True)
     else:
         with suppress(OSError):
             path.unlink(missing_ok=True)

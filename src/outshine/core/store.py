@@ -30,14 +30,14 @@ from filelock import FileLock, Timeout
 from outshine.core.documents import Documents, check_document_name
 from outshine.core.errors import StoreError
 from outshine.core.files import bytes_in, named, sha256_of, sync, user_path, write_synced
-from outshine.core.reading import parse_json, read_json, understood
+from outshine.core.reading import parse_json, read_bytes, read_json, understood
 from outshine.core.records import (
     DONE,
     FORMAT,
     Fault,
     check_format,
     content_fault,
-    read_record,
+    parse_record,
     seal,
     size_fault,
     size_faults,
@@ -57,8 +57,8 @@ class Mended(NamedTuple):
     """What became of an artefact that was looked at as its only writer."""
 
     faults: list[Fault]
-    aside: str  # where a damaged one went, or what became of its damaged copies; empty where nothing was done
-    is_held: bool  # whether another process has it, who looks to it
+    aside: str = ""  # where a damaged one went; empty where it stayed
+    is_held: bool = False  # whether another process has it, which looks to it
 
 
 class Store:
@@ -146,12 +146,12 @@ class Store:
 
     def _found(self, key: str, name: str) -> tuple[Path, Mapping[str, Any]]:
         """Where a file lies, of the recorded size, and what is recorded of it."""
-        facts, path = self.done(key)["files"].get(name), self.path(key) / name
+        files, path = self.done(key)["files"], self.path(key) / name
         with self._reading():
-            problem = f"{name} is missing" if facts is None else size_fault(name, facts, path)
+            problem = size_fault(name, files[name], path) if name in files else f"{name} is missing"
         if problem:
             raise StoreError(f"artefact {key[:_PREFIX]}: {problem}; run again to compute it anew")
-        return path, facts
+        return path, files[name]
 
     def _mistrust(self, key: str, name: str) -> None:
         """A file is not what was written."""
@@ -165,9 +165,17 @@ class Store:
 
     def done(self, key: str) -> dict[str, Any]:
         """The record of a finished artefact (files with sizes and hashes; when, where and how it was made)."""
+        return self._record(key)[0]
+
+    def record_text(self, key: str) -> bytes:
+        """The text of the record of a finished artefact, as `done` read it."""
+        return self._record(key)[1]
+
+    def _record(self, key: str) -> tuple[dict[str, Any], bytes]:
         try:
-            return read_record(self.path(key))
-        except FileNotFoundError:
+            text = read_bytes(self.path(key) / DONE)
+            return parse_record(text), text
+        except (FileNotFoundError, NotADirectoryError):
             raise StoreError(f"no artefact {key[:_PREFIX]} in {self.where}") from None
         except (ValueError, OSError) as error:
             raise StoreError(
@@ -220,10 +228,10 @@ class Store:
         """Look at an artefact as its only writer, and set it aside where it is damaged."""
         with self.lock(key, timeout=0) as ours:
             if not ours:
-                return Mended([], "", is_held=True)
+                return Mended([], is_held=True)
             faults = self.verify(key)
             is_damaged = any(not fault.of_copy for fault in faults)
-            return Mended(faults, str(self.set_aside(key)) if is_damaged else "", is_held=False)
+            return Mended(faults, str(self.set_aside(key)) if is_damaged else "")
 
     def listing(self, query: Query) -> Listing:
         """What a listing says of the artefacts that are asked for."""
@@ -418,8 +426,8 @@ class Store:
         return f"the store {self.root}"
 
     @contextmanager
-    def _writing(self, doing: str = "write to") -> Iterator[None]:
-        """Turn the operating system's refusals on the store's path into one clear line."""
+    def told(self, doing: str) -> Iterator[None]:
+        """Turn the operating system's refusals on the store's path into one clear line. `doing`: what is refused."""
         try:
             yield
         except OSError as error:
@@ -433,8 +441,11 @@ class Store:
             problem = advice(OSError(errno.ENOLCK, ""), self.root, self._elsewhere)
             raise StoreError(f"cannot {doing} {self._written}: {problem}") from error
 
+    def _writing(self) -> AbstractContextManager[None]:
+        return self.told("write to")
+
     def _reading(self) -> AbstractContextManager[None]:
-        return self._writing("read")
+        return self.told("read")
 
 
 def _identity(path: Path) -> tuple[int, ...]:

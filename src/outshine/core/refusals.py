@@ -44,17 +44,17 @@ def advice(error: OSError, root: Path, elsewhere: str = "--store") -> str:
     return words.format(place=elsewhere, problem=error.strerror or type(error).__name__)
 
 
-def is_below(error: OSError, root: Path, *, unnamed: bool = True) -> bool:
+def is_below(error: OSError, root: Path) -> bool:
     """Whether an error speaks of the folder, of something in it, or of a folder that it lies in.
 
-    `unnamed`: also one that names no file, where its number is one of a disk's.
+    One that names no file does where its number is one of a disk's.
     """
     if error.filename is None:
-        return unnamed and error.errno in OF_A_DISK
+        return error.errno in OF_A_DISK
     try:
         named = Path(os.fsdecode(error.filename)).absolute()
     except (TypeError, ValueError):  # the number of an open file
-        return unnamed
+        return error.errno in OF_A_DISK
     return named.is_relative_to(root) or root.is_relative_to(named)
 
 

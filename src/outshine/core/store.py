@@ -21,7 +21,7 @@ import json
 import shutil
 import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -305,9 +305,14 @@ class Store:
             self._prepare_root()
             for litter in left_behind(self.root / "tmp", key):
                 remove(litter)
-        with scratch_path(self.root / "tmp", key) as folder, self._writing():
-            folder.mkdir(parents=True)
-            yield folder
+        with scratch_path(self.root / "tmp", key) as folder:
+            with self._writing():
+                folder.mkdir(parents=True)
+            try:
+                yield folder
+            except OSError as error:  # of whoever writes, perhaps over something else
+                with self._writing() if is_below(error, self.root) else nullcontext():
+                    raise
 
     def commit(self, key: str, folder: Path, record: dict[str, Any]) -> None:
         """Make the files of `folder` the artefact of `key`: record sizes and hashes, flush, one rename."""
@@ -430,8 +435,10 @@ class Store:
         """Turn the operating system's refusals on the store's path into one clear line. `doing`: what is refused."""
         try:
             yield
+        except Timeout:  # an OSError by its type: another holds the lock
+            raise
         except OSError as error:
-            if not is_below(error, self.root):
+            if error.filename is not None and not is_below(error, self.root):
                 raise
             problem = advice(error, self.root, self._elsewhere)
             raise StoreError(f"cannot {doing} {self._written}: {problem}") from error

@@ -13,7 +13,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from outshine.core.files import write_synced
 from outshine.core.objects import Objects
 from outshine.core.reading import read_bytes
 from outshine.core.records import DONE, content_fault, parse_record, size_fault
@@ -45,7 +44,10 @@ class Cache:
         if self.record_text(key) == text:
             return
         self.drop(key)
-        self._into(self.folder(key), lambda: write_synced(self.folder(key) / DONE, text))
+        (self._root / "tmp").mkdir(parents=True, exist_ok=True)
+        with scratch_path(self._root / "tmp", "fetched") as kept:
+            kept.write_bytes(text)
+            self._into(self.folder(key), lambda: kept.replace(self.folder(key) / DONE))
 
     def adopt(self, key: str, folder: Path) -> None:
         """Make a finished folder, its record in it, the copies of an artefact. Costs no copy."""

@@ -41,5 +41,6 @@ def fake_artefact(
         "inputs": [],
         "made": {"at": made_at, "seconds": seconds},
     }
+    record["sha256"] = hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
     (folder / "DONE.json").write_text(json.dumps(record, indent=1, sort_keys=True))
     return key

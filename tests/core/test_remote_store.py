@@ -260,15 +260,13 @@ def test_unfinished_files_of_a_living_process_are_left_alone(remote_place: Place
     """It may have lost the lease and not know it yet; a dead one's are swept."""
     store = remote(remote_place.open())
     commit(store, OTHER)
-    ours = store._temporary_name(KEY)
     dead = SPAWN.Process(target=int)
     dead.start()
     dead.join(60)
-    theirs = ours.replace(f"-{os.getpid()}-", f"-{dead.pid}-")
-    for name in (ours, theirs):
-        (store.root / "tmp" / name).mkdir()
-    commit(store, KEY)
-    assert [path.name for path in (store.root / "tmp").iterdir()] == [ours]
+    with store.writing(KEY) as ours:
+        ours.with_name(ours.name.replace(f"-{os.getpid()}-", f"-{dead.pid}-")).mkdir()
+        commit(store, KEY)
+        assert list((store.root / "tmp").iterdir()) == [ours]
 
 
 # -- damage ------------------------------------------------------------------------------------------

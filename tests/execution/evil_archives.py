@@ -99,12 +99,19 @@ def of_kind(mode: int) -> Change:
     return change
 
 
+def forged(record: dict[str, Any]) -> bytes:
+    """A record whose own digest fits what it says now."""
+    said = {name: value for name, value in record.items() if name != "sha256"}
+    own = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+    return json.dumps(said | {"sha256": own}).encode()
+
+
 def record_with(**fields: Any) -> Change:
     """DONE.json of the first artefact with other fields, all hashes of the archive made to fit."""
 
     def change(good: Good) -> None:
         name = f"artefacts/{good.keys[0]}/DONE.json"
-        good.members[name] = json.dumps(json.loads(good.members[name]) | fields).encode()
+        good.members[name] = forged(json.loads(good.members[name]) | fields)
         good.write()
 
     return change
@@ -137,7 +144,7 @@ def wrong_key_that_says_so(good: Good) -> None:
     """The same, and its record names that key too."""
     wrong_key(good)
     name = f"artefacts/{'ab' * 32}/DONE.json"
-    good.members[name] = json.dumps(json.loads(good.members[name]) | {"key": "ab" * 32}).encode()
+    good.members[name] = forged(json.loads(good.members[name]) | {"key": "ab" * 32})
     good.write()
 
 
@@ -220,7 +227,7 @@ def longer_than_it_says(good: Good) -> None:
     stated = {**entry(name, b" " * 1_000_000), "bytes": 10}
     record = json.loads(good.members[done])
     record["files"]["more.json"] = {"bytes": 10, "sha256": stated["sha256"]}
-    good.members[done] = json.dumps(record).encode()
+    good.members[done] = forged(record)
     files = [entry(*one) for one in good.members.items() if one[0] != "manifest.json"]
     good.write([(plain(name), b" " * 1_000_000)], {**good.manifest, "files": [*files, stated]})
     patched_directory(good.path, name, SIZE, 10)
@@ -376,6 +383,17 @@ RECORDS: dict[str, Change] = {
     "newer format": record_with(format=2),
     "label that is none": record_with(label=5),
     "made that is none": record_with(made=None),
+    "a date that is none": record_with(made={"at": 5, "seconds": 1}),
+    "a date that no zone has": record_with(made={"at": "9999-12-31T23:59:59-23:59", "seconds": 1}),
+    "a date before all": record_with(made={"at": "0001-01-01T00:00:00+14:00", "seconds": 1}),
+    "endless seconds": record_with(made={"at": "2026-01-02T03:04:05+00:00", "seconds": float("inf")}),
+    "seconds beyond floats": record_with(made={"at": "2026-01-02T03:04:05+00:00", "seconds": 10**400}),
+    "no seconds": record_with(made={"at": "2026-01-02T03:04:05+00:00"}),
+    "bytes beyond columns": record_with(files={"a.bin": {"bytes": 10**400, "sha256": "0" * 64}}),
+    "fewer bytes than none": record_with(files={"a.bin": {"bytes": -1, "sha256": "0" * 64}}),
+    "inputs that are numbers": record_with(inputs=[5]),
+    "inputs that are deep": record_with(inputs=[[[]]]),
+    "another digest of its own": record_text('{"files": {}, "sha256": "0"}'),
     "inputs that are none": record_with(inputs=["../up"]),
     "version that is none": record_with(version="1"),
     "fields with NaN": record_with(fields={"n": float("nan")}),

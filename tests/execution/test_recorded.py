@@ -13,6 +13,7 @@ from typing import ClassVar
 import pytest
 from recorded_studies import record, resolved
 
+from outshine.core import documents as documents_module
 from outshine.core import index
 from outshine.core.errors import OutshineError, StoreError, UnknownNameError
 from outshine.core.progress import Silent
@@ -138,7 +139,7 @@ def test_a_store_that_refuses_is_told_of_and_a_read_only_one_is_not(store, monke
 
     for code, notes in ((errno.EROFS, 0), (errno.ENOSPC, 1), (errno.EACCES, 1)):
         progress = Notes()
-        monkeypatch.setattr(recorded_module, "keep_record", refuse(code))
+        monkeypatch.setattr(documents_module, "write_synced", refuse(code))
         record_study(study, [], store, progress, ALONE)
         assert len(progress.told) == notes
     assert recorded_studies(store) == []

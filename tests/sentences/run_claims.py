@@ -26,7 +26,8 @@ from outshine.cli.tables import MOST_NOTES, MOST_ROWS
 from outshine.core.errors import DataError, StoreError
 from outshine.core.hub import NoAnswerError
 from outshine.core.progress import Silent
-from outshine.core.store import Store
+from outshine.core.records import Fault
+from outshine.core.store import Mended, Store
 from outshine.core.team import ALONE
 from outshine.execution.estimate import Estimator
 from outshine.execution.failures import Failure, StagesFailedError
@@ -224,15 +225,21 @@ def failed(*labels: str, left_out: int = 0) -> Say:
     return lambda: [str(StagesFailedError(failures, left_out))]
 
 
+def refused(code: int) -> StoreError:
+    """What a store makes of what the system says."""
+    error = StoreError("it cannot be written")
+    error.__cause__ = OSError(code, "refused")
+    return error
+
+
 def mended(*, damaged: bool) -> Say:
     """What is told where a stage of the store is looked at before it is used."""
 
     def work(progress: Silent) -> None:
         store = Mock()
         store.is_damaged.return_value = damaged
-        store.verify.return_value = [SimpleNamespace(message="weights has 3 bytes where 4 were written")]
         store.has.return_value = False
-        store.set_aside.return_value = "damaged/0123"
+        store.mend.return_value = Mended([Fault("0" * 64, "weights has 3 bytes where 4 were written")], "damaged/0123")
         LocalExecutor(store, Mock(), progress)._is_mended(SimpleNamespace(key="0" * 64, label="a student"))  # type: ignore[arg-type]
 
     return notes_of(work)
@@ -326,13 +333,8 @@ STAGES = (
     ),
     Claim(
         "the study is not recorded: `outshine gc` may not know of it ({})",
-        recorded(StoreError("it is read only")),
-        recorded(None),
-    ),
-    Claim(
-        "the study is not recorded in the store ({}): `outshine gc` may not know of it",
-        recorded(OSError(errno.ENOSPC, "No space left on device")),
-        recorded(OSError(errno.EROFS, "Read-only file system")),  # what cannot be written at all needs no protection
+        recorded(refused(errno.ENOSPC)),
+        recorded(refused(errno.EROFS)),  # what cannot be written at all needs no protection
     ),
     Claim("--log {}: {}; the run goes on without it", tracked(tracker_fails=True), tracked()),
     Claim("--log: {}; the run goes on without it", tracked(study_fails=True), tracked()),

@@ -58,7 +58,7 @@ def test_too_little_memory_changes_a_run_by_rounding_only(checkpoint, tmp_path):
 
 def test_the_smaller_budgets_are_written_down_from_the_update_on_that_needed_them(checkpoint, tmp_path):
     whole_run(cramped(checkpoint("bert"), 100), tmp_path)
-    kept = json.loads((tmp_path / "work" / "budgets.json").read_text())
+    kept = json.loads((tmp_path / "work" / "budgets.json").read_text())["changes"]
     assert kept[0] == [0, *Runtime().budget("cpu")[:2], False]
     assert [kept[0][i] // kept[-1][i] for i in (1, 2)] == [2 ** (len({one[i] for one in kept}) - 1) for i in (1, 2)]
     steps = [one[0] for one in kept]
@@ -92,7 +92,7 @@ def test_where_one_text_does_not_fit_blocks_are_run_again_and_budgets_begin_anew
     np.testing.assert_allclose(np.array(found.curve)[:, 1:], np.array(expected.curve)[:, 1:], rtol=1e-8)
     np.testing.assert_allclose(others, log_odds, rtol=1e-8)
     assert tight.largest > 100 / 8
-    kept = json.loads((tmp_path / "tight" / "work" / "budgets.json").read_text())
+    kept = json.loads((tmp_path / "tight" / "work" / "budgets.json").read_text())["changes"]
     assert [one[1] for one in kept if not one[3]] == [64, 32, 16]
     assert next(one[1] for one in kept if one[3]) == 64
     assert all("forward" not in vars(block) for block in tight.blocks())
@@ -129,6 +129,28 @@ def test_budgets_of_a_run_that_began_with_others_are_not_used(tmp_path):
     assert Budgets(Runtime(token_budget=64), path, "cpu").at(2).token_budget == 64
     assert Budgets(Runtime(token_budget=32), path, "cpu").at(3).token_budget == 32
     assert Budgets(Runtime(token_budget=64, gradient_checkpointing=True), path, "cpu").at(3).token_budget == 64
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"\xff",
+        b"[]",
+        b"null",
+        b'{"changes": 1, "sha256": ""}',
+        b"[" * 100_000,
+        lambda text: text.replace(b"32", b"99"),
+        lambda text: text.replace(b"[[0", b"[[1"),
+    ],
+    ids=str,
+)
+def test_budgets_that_are_not_as_they_were_written_are_not_used(tmp_path, text):
+    path = tmp_path / "budgets.json"
+    Budgets(Runtime(token_budget=64), path, "cpu").fitting(3, "token_budget", failing_above(32), 1)
+    assert Budgets(Runtime(token_budget=64), path, "cpu").at(3).token_budget == 32
+    path.write_bytes(text(path.read_bytes()) if callable(text) else text)
+    assert Budgets(Runtime(token_budget=64), path, "cpu").at(3).token_budget == 64
 
 
 class OneOfTwo(Team):

@@ -57,9 +57,9 @@ _DEBUG = {"on": False}
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
+        from outshine.core.versions import version_of
 
-        typer.echo(f"outshine {version('outshine')}")
+        typer.echo(f"outshine {version_of('outshine')}")
         raise typer.Exit
 
 

@@ -37,7 +37,7 @@ def show(
     shown: dict[str, Any] = {"key": whole, "folder": opened.place(whole), **record}
     for name in ("summary.json", "report.json"):
         if name in record["files"]:
-            shown[name] = json.loads(opened.file(whole, name).read_text(encoding="utf-8"))
+            shown[name] = opened.document(whole, name)
     if as_json:
         print_json(shown)
         return
@@ -61,12 +61,19 @@ def verify(
     keys = opened.keys()
     for key in keys:
         found = opened.verify(key)
+        mended = opened.mend(key) if found and mend else None
+        if mended and not mended.is_held:
+            found = mended.faults  # another process may have made it anew by now
         faults += found
         for fault in found:
             screen.print(f"{key[:12]}: {fault.message}", markup=False)
-        if found and mend:
-            aside[key] = str(opened.set_aside(key))
-            screen.print(f"{key[:12]}: set aside in {aside[key]}", markup=False)
+        if mended and mended.is_held:
+            screen.print(f"{key[:12]}: left, for another process is writing it", markup=False)
+        elif mended and mended.aside:
+            aside[key] = mended.aside
+            screen.print(f"{key[:12]}: set aside in {mended.aside}", markup=False)
+        elif mended and found:
+            screen.print(f"{key[:12]}: the local copies are removed, to be fetched again", markup=False)
     screen.print(
         f"{counted(len(keys), 'artefact')} verified in {opened.where}: {counted(len(faults), 'fault')}", markup=False
     )

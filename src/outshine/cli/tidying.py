@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,7 +17,10 @@ from outshine.core.messages import counted
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from outshine.execution.litter import Litter
     from outshine.execution.sweep import Plan
+
+_COUNTED = ("locks/", "leases/")
 
 ForgetOption = Annotated[
     list[str] | None,
@@ -94,7 +99,7 @@ def _print(plan: Plan, screen: Console) -> None:
     lines += [
         f"artefacts/{one.key[:2]}/{one.key}: {one.label}, {size_text(one.bytes)}; {one.why}" for one in plan.artefacts
     ]
-    lines += [f"{one.name}: {size_text(one.bytes)}; {one.why}" for one in plan.litter]
+    lines += _litter_lines(plan.litter)
     for line in lines:
         screen.print(line, markup=False, soft_wrap=True)
     screen.print(
@@ -104,6 +109,17 @@ def _print(plan: Plan, screen: Console) -> None:
         markup=False,
         soft_wrap=True,
     )
+
+
+def _litter_lines(litter: Sequence[Litter]) -> list[str]:
+    """A line a piece; lock files and leases, of which a store has hundreds, by their number."""
+    lines, many = [], Counter[tuple[str, str]]()
+    for one in litter:
+        if one.name.startswith(_COUNTED):
+            many[one.name.partition("/")[0], one.why] += 1
+        else:
+            lines.append(f"{one.name}: {size_text(one.bytes)}; {one.why}")
+    return lines + [f"{folder}/: {counted(num, 'file')}; {why}" for (folder, why), num in many.items()]
 
 
 def _explain(plan: Plan, max_size: int | None, screen: Console) -> None:

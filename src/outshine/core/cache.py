@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import re
 import shutil
-import uuid
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from outshine.core.files import sha256_of, write_synced
 from outshine.core.objects import Objects
-from outshine.core.records import DONE, parse_record
+from outshine.core.reading import read_bytes
+from outshine.core.records import DONE, content_fault, parse_record, size_fault
+from outshine.core.scratch import left_behind, remove, scratch_path
 
+_TRIES = 20  # neighbours may drop copies as quickly as they are made
 _UPLOAD = re.compile("[0-9a-f]{32}")
 
 
@@ -33,8 +35,8 @@ class Cache:
 
     def record_text(self, key: str) -> bytes | None:
         """The record of an artefact as it was fetched."""
-        with suppress(OSError):
-            return (self.folder(key) / DONE).read_bytes()
+        with suppress(OSError, ValueError):
+            return read_bytes(self.folder(key) / DONE)
         return None
 
     def keep_record(self, key: str, text: bytes) -> None:
@@ -42,8 +44,10 @@ class Cache:
         if self.record_text(key) == text:
             return
         self.drop(key)
-        self.folder(key).mkdir(parents=True, exist_ok=True)
-        write_synced(self.folder(key) / DONE, text.decode("utf-8"))
+        (self._root / "tmp").mkdir(parents=True, exist_ok=True)
+        with scratch_path(self._root / "tmp", "fetched") as kept:
+            kept.write_bytes(text)
+            self._into(self.folder(key), lambda: kept.replace(self.folder(key) / DONE))
 
     def adopt(self, key: str, folder: Path) -> None:
         """Make a finished folder, its record in it, the copies of an artefact. Costs no copy."""
@@ -58,35 +62,54 @@ class Cache:
         """Forget the copies of an artefact."""
         shutil.rmtree(self.folder(key), ignore_errors=True)
 
+    def drop_file(self, key: str, name: str) -> None:
+        """Forget the copy of one file."""
+        (self.folder(key) / name).unlink(missing_ok=True)
+
+    def faults(self, key: str, record: dict[str, Any]) -> list[str]:
+        """What is wrong with the copies that there are."""
+        places = {name: self.folder(key) / name for name in record["files"]}
+        problems = {path: content_fault(name, record["files"][name], path) for name, path in places.items()}
+        return [problem for path, problem in problems.items() if problem and path.exists()]
+
     def fetch(self, key: str, name: str, record: dict[str, Any]) -> str | None:
         """Have the copy of a file; what is wrong with it in the store, if anything is."""
         if name not in record["files"]:
             return f"{name} is missing"
         path = self.folder(key) / name
         with suppress(OSError):
-            if path.stat().st_size == record["files"][name]["bytes"]:
+            if not size_fault(name, record["files"][name], path):
                 return None
         return self.check(key, name, record, path) and self.check(key, name, record, path)  # a download may be cut
 
     def check(self, key: str, name: str, record: dict[str, Any], path: Path | None = None) -> str | None:
         """Fetch a file and compare it with the record; where it is as it was written, put it at `path`."""
         facts = record["files"][name]
-        fetched = self._root / "tmp" / f"fetched-{uuid.uuid4().hex}"
-        fetched.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        folder = self._root / "tmp"
+        folder.mkdir(parents=True, exist_ok=True)
+        for litter in left_behind(folder, "fetched"):
+            remove(litter)
+        with scratch_path(folder, "fetched") as fetched:
             if not self._objects.fetch(f"{data_folder(key, record['upload'])}/{name}", fetched):
                 return f"{name} is missing"
-            size = fetched.stat().st_size
-            if size != facts["bytes"]:
-                return f"{name} has {size} bytes where {facts['bytes']} were written"
-            if sha256_of(fetched) != facts["sha256"]:
-                return f"{name} has changed since it was written (sha256 differs)"
+            problem = content_fault(name, facts, fetched)
+            if problem:
+                return problem
             if path is not None:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                fetched.replace(path)
-        finally:
-            fetched.unlink(missing_ok=True)
+                self._into(path.parent, lambda: fetched.replace(path))
         return None
+
+    @staticmethod
+    def _into(folder: Path, place: Callable[[], object]) -> None:
+        """Place a file in a folder, which a neighbour may drop between its making and its use."""
+        for left in reversed(range(_TRIES)):
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                place()
+                return
+            except FileNotFoundError:
+                if not left:
+                    raise
 
     def doubt(self, key: str) -> None:
         """Remember, also for later processes, that an artefact is damaged where it came from."""

@@ -4,37 +4,46 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from outshine.core.errors import StoreError
-from outshine.core.files import write_synced
+from outshine.core.files import named, write_synced
+from outshine.core.reading import parse_json, read_bytes
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
 class Documents:
-    """The documents of one kind in a store, by name. Each is written whole or not at all; the last writer wins."""
+    """The documents of one kind in a store, by name. Each is written whole or not at all; the last writer wins.
 
-    def __init__(self, folder: Path) -> None:
+    `told`: how the operating system's refusals are told.
+    """
+
+    def __init__(self, folder: Path, told: Callable[[], AbstractContextManager[None]]) -> None:
         self._folder = folder
+        self._told = told
 
     def write(self, name: str, value: dict[str, Any]) -> None:
         """Keep a document, in place of the one before."""
         path = self._path(name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_synced(path, json.dumps(value, sort_keys=True))
+        with self._told():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_synced(path, json.dumps(value, sort_keys=True))
 
     def read(self, name: str) -> dict[str, Any] | None:
         """A document; None where there is none that can be read."""
         try:
-            return parse_document(self._path(name).read_bytes())
-        except OSError:
+            return parse_document(read_bytes(self._path(name)))
+        except (OSError, ValueError):
             return None
 
     def names(self) -> list[str]:
         """The names of all documents, also of those that cannot be read, sorted."""
-        return sorted(path.stem for path in self._folder.glob("[!.]*.json"))
+        with self._told():
+            return [path.stem for path in named(self._folder, end=".json") if is_document_name(path.stem)]
 
     def all(self) -> dict[str, dict[str, Any]]:
         """Every document that can be read, by name, in the order of the names."""
@@ -43,7 +52,8 @@ class Documents:
 
     def remove(self, name: str) -> None:
         """Forget a document, if there is one."""
-        self._path(name).unlink(missing_ok=True)
+        with self._told():
+            self._path(name).unlink(missing_ok=True)
 
     def _path(self, name: str) -> Path:
         check_document_name(name)
@@ -53,13 +63,18 @@ class Documents:
 def parse_document(text: bytes | None) -> dict[str, Any] | None:
     """The document that a text is; None for one that is none."""
     try:
-        found = json.loads(text) if text is not None else None
-    except (ValueError, RecursionError):
+        found = parse_json(text) if text is not None else None
+    except ValueError:
         return None
     return found if isinstance(found, dict) else None
 
 
+def is_document_name(name: str) -> bool:
+    """Whether a document can have this name; what lies beside the documents under any other is none of them."""
+    return bool(_NAME.fullmatch(name))
+
+
 def check_document_name(name: str) -> None:
     """Raises StoreError for a name that could lead out of the folder of documents."""
-    if not _NAME.fullmatch(name):
+    if not is_document_name(name):
         raise StoreError(f"'{name}' cannot name a document: letters, digits, '.', '_' and '-' are expected")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,6 +13,9 @@ from pathlib import Path
 
 from outshine.core.errors import SettingsError
 from outshine.core.messages import shows
+from outshine.core.reading import open_plain
+
+_UNFINISHED = re.compile(r"\..+-[0-9a-f]{8}|\.[0-9a-f]{8}-.+")
 
 
 def user_path(given: str | Path) -> Path:
@@ -35,8 +39,8 @@ def user_path(given: str | Path) -> Path:
 
 
 def sha256_of(path: Path) -> str:
-    """sha256 (hex) of a file."""
-    with path.open("rb") as file:
+    """sha256 (hex) of a plain file. Raises OSError, and ValueError for what is none: a pipe is not waited for."""
+    with open_plain(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -49,17 +53,22 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
-def write_synced(path: Path, text: str) -> None:
-    """Write a small file so that a reader sees the old one, none, or the whole new one."""
+def write_synced(path: Path, content: str | bytes) -> None:
+    """Write a file so that a reader sees the old one, none, or the whole new one, also after the power failed."""
     temporary = path.with_name(f".{path.name}-{uuid.uuid4().hex[:8]}")
     try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
+        with temporary.open("wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def is_unfinished(name: str) -> bool:
+    """Whether a file is what `write_synced` or `write_whole` left unfinished, if nobody is at it any more."""
+    return bool(_UNFINISHED.fullmatch(name))
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
@@ -81,7 +90,7 @@ def named(folder: Path, start: str = "", end: str = "") -> list[Path]:
 
     A glob compiles its pattern, and that of one key is of no use to the next.
     """
-    with suppress(FileNotFoundError), os.scandir(folder) as entries:
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
         names = sorted(entry.name for entry in entries if entry.name.startswith(start) and entry.name.endswith(end))
         return [folder / name for name in names]
     return []

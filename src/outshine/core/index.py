@@ -14,11 +14,14 @@ import sqlite3
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from platformdirs import user_cache_path
 
+from outshine.core.reading import ODD, as_seconds, parse_json, read_bytes, understood
+from outshine.core.records import DONE, parse_record
 from outshine.core.shelves import on_shelf, shelves
 
 INDEX = "index.sqlite"
@@ -95,7 +98,7 @@ def listing(root: Path, query: Query) -> Listing:
                 if getattr(error, "sqlite_errorcode", 0) & 0xFF in _UNAVAILABLE:
                     break
                 _throw_away(place)
-            except (OSError, ValueError, TypeError):  # no folder for it; what it holds is no entry
+            except (OSError, *ODD):  # no folder for it; what it holds is no entry
                 _throw_away(place)
     return _listing(None, root, query)
 
@@ -122,8 +125,11 @@ def _throw_away(place: Path) -> None:
 
 def _listing(place: Path | None, root: Path, query: Query) -> Listing:
     """`place`: the file of the index; None: in memory, for this once."""
-    if place is not None and place.parent != root:
-        place.parent.mkdir(parents=True, exist_ok=True)
+    if place is not None:
+        if place.parent != root:
+            place.parent.mkdir(parents=True, exist_ok=True)
+        if place.exists() and not place.is_file():
+            raise ValueError("the index is no plain file")
     with closing(sqlite3.connect(place or ":memory:", timeout=_PATIENCE, isolation_level=None)) as db:
         _open(db, root)
         _bring_up_to_date(db, root)
@@ -132,16 +138,28 @@ def _listing(place: Path | None, root: Path, query: Query) -> Listing:
 
 def _open(db: sqlite3.Connection, root: Path) -> None:
     """Make the tables of a new index. Raises sqlite3.DatabaseError for one of another version or store."""
-    inode = (root / "artefacts").stat().st_ino
+    inode = _inode((root / "artefacts").stat().st_ino)
     (version,) = db.execute("PRAGMA user_version").fetchone()
     (num_tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if not num_tables and not version:
         db.executescript(f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {VERSION}; COMMIT;")
         db.execute("INSERT INTO store SELECT ? WHERE NOT EXISTS (SELECT * FROM store)", (inode,))
-    elif version != VERSION:
-        raise sqlite3.DatabaseError(f"version {version}")
+    elif version != VERSION or _schema(db) != _own_schema():
+        raise sqlite3.DatabaseError(f"version {version}, or other tables")
     if db.execute("SELECT inode FROM store").fetchall() != [(inode,)]:
         raise sqlite3.DatabaseError("the index of another store")
+
+
+def _schema(db: sqlite3.Connection) -> list[tuple[str, ...]]:
+    """All tables, views, triggers. A view or trigger of a stranger's would be run by what is asked of the tables."""
+    return sorted(db.execute("SELECT type, name, tbl_name, sql FROM sqlite_master").fetchall())
+
+
+@cache
+def _own_schema() -> list[tuple[str, ...]]:
+    with closing(sqlite3.connect(":memory:")) as db:
+        db.executescript(_TABLES)
+        return _schema(db)
 
 
 def _bring_up_to_date(db: sqlite3.Connection, root: Path) -> None:
@@ -171,7 +189,7 @@ def _refresh(db: sqlite3.Connection, root: Path) -> int:
             new_times.append((shelf.name, changed))
         for entry in on_shelf(shelf):
             seen = known.get(entry.name)
-            if seen and seen[0] == entry.inode() and (settled or seen[1] == entry.stat().st_mtime_ns):
+            if seen and seen[0] == _inode(entry.inode()) and (settled or seen[1] == _changed(entry)):
                 there.add(entry.name)
             elif row := _row(entry):
                 there.add(entry.name)
@@ -198,33 +216,51 @@ def _write(
         raise
 
 
+def _inode(number: int) -> int:
+    """As a column takes it: some file systems count beyond."""
+    return number % 2**63
+
+
+def _changed(entry: os.DirEntry[str]) -> int | None:
+    """When a folder was changed; None where it went meanwhile."""
+    with suppress(FileNotFoundError):
+        return entry.stat().st_mtime_ns
+    return None
+
+
 def _row(entry: os.DirEntry[str]) -> tuple[Any, ...] | None:
     """What DONE.json says; None for a folder without one, which is no artefact."""
     try:
         changed = entry.stat().st_mtime_ns
-        text = Path(entry.path, "DONE.json").read_bytes()
+        text = read_bytes(Path(entry.path, DONE))
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except OSError as error:
-        return _faulty(entry.name, f"DONE.json cannot be read ({error})")
-    return _row_of(entry.name, text, entry.inode(), changed)
+    except (OSError, ValueError) as error:
+        return _faulty(entry.name, f"{DONE} cannot be read ({error})")
+    return _row_of(entry.name, text, _inode(entry.inode()), changed)
 
 
 def _row_of(key: str, text: bytes, inode: int = 0, changed: int = 0) -> tuple[Any, ...]:
     """What the text of a DONE.json says."""
     try:
-        record = json.loads(text)
-        size = sum(int(facts["bytes"]) for facts in record["files"].values())
-        made = record["made"]
-        facts = (str(record["label"]), str(made["at"]), float(made["seconds"]), size, json.dumps(record["inputs"]), "")
-        return key, inode, changed, str(record["stage"]), *facts
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        lacks = isinstance(error, KeyError)
-        return _faulty(key, f"DONE.json lacks {error}" if lacks else f"DONE.json cannot be read ({error})")
+        record = parse_record(text)
+        with understood(DONE):
+            size = sum(facts["bytes"] for facts in record["files"].values())
+            made, inputs = record["made"], json.dumps(record["inputs"])
+            facts = (_storable(record["label"]), str(made["at"]), float(made["seconds"]), size, inputs, "")
+            return key, inode, changed, _storable(record["stage"]), *facts
+    except ValueError as error:
+        told = str(error)
+        return _faulty(key, told if told.startswith(DONE) else f"{DONE} cannot be read ({told})")
+
+
+def _storable(text: str) -> str:
+    """The text without half surrogates, which SQLite does not take."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _faulty(key: str, why: str) -> tuple[Any, ...]:
-    return key, 0, 0, "", "", "", 0.0, 0, "[]", why
+    return key, 0, 0, "", "", "", 0.0, 0, "[]", _storable(why)
 
 
 def _ask(db: sqlite3.Connection, query: Query) -> Listing:
@@ -241,13 +277,17 @@ def _ask(db: sqlite3.Connection, query: Query) -> Listing:
         db.executemany("INSERT OR IGNORE INTO wanted VALUES (?)", [(key,) for key in query.keys])
         conditions.append("key IN (SELECT key FROM wanted)")
     where = " AND ".join(conditions)
-    num, size = db.execute(f"SELECT count(*), coalesce(sum(bytes), 0) FROM artefacts WHERE {where}", values).fetchone()  # noqa: S608
+    num, size = db.execute(f"SELECT count(*), total(bytes) FROM artefacts WHERE {where}", values).fetchone()  # noqa: S608
     limit = -1 if query.limit is None else query.limit
     order = f"{_ORDER[query.sort]} DESC, key DESC"
     asked = f"SELECT {_COLUMNS} FROM artefacts WHERE {where} ORDER BY {order} LIMIT ?"  # noqa: S608
-    return Listing(list(_entries(db.execute(asked, [*values, limit])))[::-1], num, size)
+    return Listing(list(_entries(db.execute(asked, [*values, limit])))[::-1], num, int(size))
 
 
 def _entries(rows: Iterator[Any]) -> Iterator[Entry]:
     for key, stage, label, made_at, seconds, size, inputs, fault in rows:
-        yield Entry(key, stage, label, made_at, seconds, size, tuple(json.loads(inputs)), fault)
+        entry = Entry(key, stage, label, made_at, as_seconds(seconds), size, tuple(parse_json(inputs)), fault)
+        texts = (key, stage, label, made_at, fault, *entry.inputs)
+        if not all(isinstance(text, str) for text in texts) or not isinstance(size, int):
+            raise ValueError("the index holds what is no entry")
+        yield entry

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import time
 import uuid
 from collections.abc import Collection
@@ -25,6 +26,8 @@ from outshine.core.objects import Objects
 TIME_TO_LIVE = 60.0  # seconds that a beat may stand still
 _BEATS = 5  # in a time to live
 _LONGEST_POLL = 2.0  # seconds
+_GENERATION = re.compile(r".*/[0-9]{1,200}\.json", re.DOTALL)
+_LONGEST_TIME_TO_LIVE = 24 * 3600.0  # seconds: what says more is damaged, and would be waited for in vain
 
 
 class Lease:
@@ -142,7 +145,7 @@ class Leases:
         text = self._objects.read(highest)
         found = parse_document(text) or {}
         if found.get("released") or self._stood_still(key, highest, text, found):
-            return int(highest.rsplit("/", 1)[1].removesuffix(".json")) + 1
+            return _number(highest) + 1
         return None
 
     def _stood_still(self, key: str, name: str, text: bytes | None, found: dict[str, Any]) -> bool:
@@ -151,7 +154,9 @@ class Leases:
             self._seen[key] = _Seen(name, text, now)
             return False
         ttl = found.get("ttl")
-        return now - seen.since >= (ttl if isinstance(ttl, int | float) else self.time_to_live)
+        if not isinstance(ttl, int | float) or not 0 < ttl <= _LONGEST_TIME_TO_LIVE:
+            ttl = self.time_to_live
+        return now - seen.since >= ttl
 
 
 def _folder(key: str) -> str:
@@ -160,5 +165,8 @@ def _folder(key: str) -> str:
 
 def _generations(objects: Objects, folder: str) -> list[str]:
     """The names of a key's generations, the highest last."""
-    names = (name for name in objects.list(folder) if name.endswith(".json"))
-    return sorted(name for name in names if name.rsplit("/", 1)[1].removesuffix(".json").isdecimal())
+    return sorted((name for name in objects.list(folder) if _GENERATION.fullmatch(name)), key=_number)
+
+
+def _number(name: str) -> int:
+    return int(name.rsplit("/", 1)[1].removesuffix(".json"))

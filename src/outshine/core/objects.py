@@ -13,9 +13,12 @@ from pathlib import Path
 
 from outshine.core.errors import StoreError
 from outshine.core.files import sync
+from outshine.core.reading import read_bytes
+from outshine.core.refusals import advice
+from outshine.core.scratch import is_stale
 
 _TEMPORARY = "tmp"
-_TRIES = 5  # a folder may be removed by a neighbour between its making and its use
+_TRIES = 20  # a folder may be removed by a neighbour between its making and its use
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
 
@@ -48,6 +51,10 @@ class Objects(ABC):
     def list(self, prefix: str) -> dict[str, int]:
         """Names below `prefix/`, with the sizes of the objects in bytes."""
 
+    def unfinished(self) -> dict[str, int]:
+        """Names, with the sizes in bytes, of what dead writers left that never became an object."""
+        return {}
+
     @abstractmethod
     def remove(self, name: str) -> None:
         """Forget an object, if there is one."""
@@ -73,30 +80,36 @@ class FolderObjects(Objects):
 
     def read(self, name: str) -> bytes | None:
         try:
-            return (self._root / name).read_bytes()
+            return read_bytes(self._root / name)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             raise self._refused(error) from error
+        except ValueError as error:
+            raise StoreError(f"the store {self.where}: {name} cannot be read ({error})") from None
 
     def write(self, name: str, data: bytes) -> None:
         self._place(name, data)
 
     def create(self, name: str, data: bytes) -> bool:
-        try:
-            self._place(name, data, anew=True)
-        except FileExistsError:  # a network's file system may have lost the answer to a first try that made it
-            return self.read(name) == data
-        return True
+        if self._place(name, data, anew=True):
+            return True
+        return self.read(name) == data  # a network's file system may have lost the answer to a first try that made it
 
     def list(self, prefix: str) -> dict[str, int]:
         found = {}
         for folder, _, names in os.walk(self._root / prefix, onerror=self._unlisted):
             for name in names:
                 path = Path(folder, name)
-                with suppress(FileNotFoundError):  # removed meanwhile
+                try:
                     found[path.relative_to(self._root).as_posix()] = path.stat().st_size
+                except OSError as error:
+                    self._unlisted(error)
         return found
+
+    def unfinished(self) -> dict[str, int]:
+        found = self.list(_TEMPORARY)
+        return {name: size for name, size in found.items() if is_stale(self._root / name)}
 
     def remove(self, name: str) -> None:
         path = self._root / name
@@ -115,19 +128,21 @@ class FolderObjects(Objects):
     def fetch(self, name: str, path: Path) -> bool:
         try:
             shutil.copyfile(self._root / name, path)
-        except FileNotFoundError as error:
+        except (FileNotFoundError, NotADirectoryError) as error:
             if Path(error.filename).is_relative_to(self._root):
                 return False
             raise
         except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT) or error.filename == str(path):  # of the copy
+                raise OSError(error.errno, error.strerror, str(path)) from error
             raise self._refused(error) from error
         return True
 
     def send(self, path: Path, name: str) -> None:
         self._place(name, path)
 
-    def _place(self, name: str, content: bytes | Path, *, anew: bool = False) -> None:
-        """Write a file beside the objects, flush it, then put it in its place; FileExistsError where it must be new."""
+    def _place(self, name: str, content: bytes | Path, *, anew: bool = False) -> bool:
+        """Write a file beside the objects, flush it, then put it in its place; False where it is not `anew`."""
         temporary = self._root / _TEMPORARY / uuid.uuid4().hex
         try:
             temporary.parent.mkdir(parents=True, exist_ok=True)
@@ -136,9 +151,7 @@ class FolderObjects(Objects):
             else:
                 shutil.copyfile(content, temporary)
             sync(temporary)
-            self._put(temporary, self._root / name, anew)
-        except FileExistsError:
-            raise
+            return self._put(temporary, self._root / name, anew)
         except OSError as error:
             raise self._refused(error) from error
         finally:
@@ -146,19 +159,24 @@ class FolderObjects(Objects):
                 temporary.unlink(missing_ok=True)
 
     @staticmethod
-    def _put(temporary: Path, target: Path, anew: bool) -> None:
+    def _put(temporary: Path, target: Path, anew: bool) -> bool:
         for left in reversed(range(_TRIES)):
-            target.parent.mkdir(parents=True, exist_ok=True)
             try:
-                if anew:
-                    target.hardlink_to(temporary)
-                else:
-                    temporary.replace(target)
-                sync(target.parent)
-                return
+                target.parent.mkdir(parents=True, exist_ok=True)
+                if anew and target.exists():
+                    return False
+                (target.hardlink_to if anew else temporary.replace)(temporary if anew else target)
+                break
+            except FileExistsError:
+                if not (anew and target.exists()):  # a file where a folder should be
+                    raise
+                return False
             except FileNotFoundError:
                 if not left:
                     raise
+        with suppress(FileNotFoundError):  # removed by now
+            sync(target.parent)
+        return True
 
     def _unlisted(self, error: OSError) -> None:
         if not isinstance(error, FileNotFoundError | NotADirectoryError):
@@ -166,13 +184,7 @@ class FolderObjects(Objects):
 
     def _refused(self, error: OSError) -> StoreError:
         if error.errno in _NO_LINKS and error.filename2 is not None:
-            advice = "its file system makes no hard links, which decide who writes; choose another place with --store"
-        elif error.errno in (errno.ENOSPC, errno.EDQUOT):
-            advice = "the disk or quota is full; free some space or choose another place with --store, then run again"
-        elif error.errno in (errno.EACCES, errno.EPERM):
-            advice = "permission is denied; choose another place with --store"
-        elif error.errno == errno.EROFS:
-            advice = "it is on a read-only file system; choose another place with --store"
+            problem = "its file system makes no hard links, which decide who writes; choose another place with --store"
         else:
-            advice = f"{error.strerror or error}; check that the folder is there and can be reached"
-        return StoreError(f"the store {self.where} refuses: {advice}")
+            problem = advice(error, self._root)
+        return StoreError(f"the store {self.where} refuses: {problem}")

@@ -32,13 +32,14 @@ from outshine.core.leases import Lease, Leases
 from outshine.core.objects import Objects
 from outshine.core.records import DONE, Fault, seal
 from outshine.core.remote_documents import RemoteDocuments
-from outshine.core.remote_format import check_format, prepare_format
-from outshine.core.scratch import left_behind, scratch_name
-from outshine.core.store import Store
+from outshine.core.remote_format import check_store, prepare_format
+from outshine.core.store import Mended, Store
 from outshine.core.uploads import Upload, Uploads
 
 if TYPE_CHECKING:
     from outshine.core.index import Listing, Query
+
+_TRIES = 5  # other hosts may set aside, remove and commit what is looked at
 
 
 class RemoteStore(Store):
@@ -90,27 +91,37 @@ class RemoteStore(Store):
         for name, text in self.objects.read_many(names).items():
             self._remember(names[name], text)
 
-    def file(self, key: str, name: str) -> Path:
+    def _found(self, key: str, name: str) -> tuple[Path, Mapping[str, Any]]:
         """A local copy of a file, fetched when it is first asked for, its size and sha256 checked then."""
         record = self.done(key)
         with self._writing():
             problem = self._cache.fetch(key, name, record)
             if problem:  # set aside and computed anew by another host since the record was fetched?
                 newer = self._asked(key)
-                problem = self._cache.fetch(key, name, newer) if newer not in (None, record) else problem
+                if newer not in (None, record):
+                    record = newer
+                    problem = self._cache.fetch(key, name, newer)
             if problem:
                 self._cache.doubt(key)
         if problem:
             raise StoreError(f"artefact {key[:16]}: {problem}; run again to compute it anew")
-        return self.path(key) / name
+        return self.path(key) / name, record["files"][name]
 
-    def done(self, key: str) -> dict[str, Any]:
-        found = parsed_record(self._cache.record_text(self.path(key).name)) or self._asked(key)
+    def _mistrust(self, key: str, name: str) -> None:
+        """The copy has changed since it was fetched: the next one is."""
+        self._cache.drop_file(key, name)
+
+    def _record(self, key: str) -> tuple[dict[str, Any], bytes]:
+        text = self._cache.record_text(self.path(key).name)
+        found = parsed_record(text)
+        if found is None:
+            text = self.objects.read(marker(key))
+            found = self._heard(key, text)
         if found is None and self._cache.is_doubted(key):
             raise StoreError(f"artefact {key[:16]}: {DONE} cannot be read; run again to compute it anew")
         if found is None:
             raise StoreError(f"no artefact {key[:16]} in {self.where}")
-        return found
+        return found, text or b""
 
     def size(self, key: str) -> int:
         """The bytes that an artefact takes, by its record."""
@@ -132,18 +143,44 @@ class RemoteStore(Store):
         return listing_of({key: self._cache.record_text(key) or b"" for key in keys}, query)
 
     def verify(self, key: str) -> list[Fault]:
-        """Every file read from the store, not from its local copies, and compared with the record."""
-        record = self._asked(key)
+        """Every file read from the store and compared with the record, and its local copy where there is one.
+
+        What another process removes, or sets aside and makes anew meanwhile, is no fault.
+        """
+        faults: list[Fault] = []
+        for _ in range(_TRIES):
+            before = self.objects.read(marker(self.path(key).name))
+            faults = self._faults_of(key, before) if before is not None else []
+            if not faults or self.objects.read(marker(key)) == before:
+                break
+        with self._writing():
+            (self._cache.doubt if any(not fault.of_copy for fault in faults) else self._cache.trust)(key)
+        return faults
+
+    def _faults_of(self, key: str, text: bytes) -> list[Fault]:
+        record = self._remember(key, text)
         if record is None:
-            return [Fault(key, f"{DONE} is unreadable (it is missing or not what was written)")]
+            return [Fault(key, f"{DONE} is unreadable (it is not what was written)")]
         with self._writing():
             problems = [self._cache.check(key, name, record) for name in record["files"]]
-            (self._cache.doubt if any(problems) else self._cache.trust)(key)
-        return [Fault(key, problem) for problem in problems if problem]
+            copies = self._cache.faults(key, record)
+        faults = [Fault(key, problem) for problem in problems if problem]
+        return faults + [Fault(key, f"the local copy of {problem}", of_copy=True) for problem in copies]
+
+    def mend(self, key: str) -> Mended:
+        faults = self.verify(key)
+        if any(not fault.of_copy for fault in faults):
+            return super().mend(key)
+        if faults:
+            self._cache.drop(key)
+        return Mended(faults)
 
     def _asked(self, key: str) -> dict[str, Any] | None:
         """The record of an artefact, asked of the store; None where there is none that can be read."""
-        text = self.objects.read(marker(self.path(key).name))
+        return self._heard(key, self.objects.read(marker(self.path(key).name)))
+
+    def _heard(self, key: str, text: bytes | None) -> dict[str, Any] | None:
+        """The record that the store gave, kept; None where there is none that can be read."""
         if text is None:
             self._known.discard(key)
             if self._cache.is_doubted(key):
@@ -241,11 +278,15 @@ class RemoteStore(Store):
         if lost:
             raise _lost([upload.key for upload in lost])
 
-    def finish_commits(self, keys: Sequence[str]) -> None:
+    def finish_commits(self, keys: Sequence[str]) -> list[str]:
+        notes = []
         for journal, uploads in self.uploads.journals():
-            if {upload.key for upload in uploads} & set(keys):
+            if uploads is None:
+                notes.append(f"{self.where}/{journal} cannot be read and is passed over; `outshine gc` removes it")
+            elif {upload.key for upload in uploads} & set(keys):
                 with self._writing():
                     self._mark_all(journal, dict.fromkeys(uploads))
+        return notes
 
     def _mark_all(self, journal: str, uploads: Mapping[Upload, Path | None]) -> None:
         for upload, folder in uploads.items():
@@ -305,12 +346,6 @@ class RemoteStore(Store):
             self.forget(key)
         return f"{self.where}/{aside}"
 
-    def _litter(self, key: str) -> list[Path]:
-        return left_behind(self.root / "tmp", key)
-
-    def _temporary_name(self, key: str) -> str:
-        return scratch_name(key)
-
     def _prepare_root(self) -> None:
         if self._prepared:
             return
@@ -320,7 +355,7 @@ class RemoteStore(Store):
         self._prepared = True
 
     def _check_format(self) -> None:
-        check_format(self.objects)
+        check_store(self.objects)
 
     @property
     def _written(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from outshine.core.documents import Documents, check_document_name, parse_document
+from outshine.core.documents import Documents, check_document_name, is_document_name, parse_document
 from outshine.core.objects import Objects
 
 
@@ -35,7 +35,8 @@ class RemoteDocuments(Documents):
     def _listed(self) -> dict[str, str]:
         """The objects of documents by the documents' names."""
         found = [name for name in self._objects.list(self._kind) if name.count("/") == 1 and name.endswith(".json")]
-        return {name.split("/")[1].removesuffix(".json"): name for name in found if "/." not in name}
+        listed = {name.split("/")[1].removesuffix(".json"): name for name in found}
+        return {name: place for name, place in listed.items() if is_document_name(name)}
 
     def remove(self, name: str) -> None:
         self._objects.remove(self._name(name))

@@ -7,7 +7,8 @@ import uuid
 
 from outshine.core.errors import StoreError
 from outshine.core.objects import Objects
-from outshine.core.records import FORMAT, newer_format
+from outshine.core.reading import parse_json
+from outshine.core.records import FORMAT, check_format
 
 _NAME = "STORE.json"
 
@@ -23,15 +24,15 @@ def prepare_format(objects: Objects) -> None:
         )
 
 
-def check_format(objects: Objects) -> None:
+def check_store(objects: Objects) -> None:
     """Raises StoreError for a store of a newer version, and for what is no store."""
     text = objects.read(_NAME)
+    if text is None:
+        return
     try:
-        found = json.loads(text)["format"] if text is not None else FORMAT
-    except (ValueError, KeyError, TypeError) as error:
+        check_format(parse_json(text), objects.where)
+    except ValueError as error:
         raise StoreError(f"{_NAME} of {objects.where} cannot be read ({error}); is it a store?") from None
-    if not isinstance(found, int) or found > FORMAT:
-        raise newer_format(objects.where, found)
 
 
 def _text() -> bytes:

@@ -21,7 +21,7 @@ def shelves(root: Path, beginning: str = "") -> list[os.DirEntry[str]]:
 
 def on_shelf(shelf: os.DirEntry[str], beginning: str = "") -> Iterator[os.DirEntry[str]]:
     """The folders of artefacts on one shelf. Whether DONE.json is in them is not looked at."""
-    with suppress(FileNotFoundError), os.scandir(shelf.path) as entries:
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(shelf.path) as entries:
         for entry in entries:
             if entry.name.startswith(beginning) and entry.name[:2] == shelf.name and KEY.fullmatch(entry.name):
                 yield entry

@@ -7,11 +7,12 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from outshine.core.cache import data_folder, is_upload, marker, parsed_record
 from outshine.core.errors import StoreError
 from outshine.core.objects import Objects
+from outshine.core.reading import parse_json, understood
 from outshine.core.shelves import KEY
 
 _JOURNALS = "commits"
@@ -69,7 +70,7 @@ class Uploads:
 
     def sweep(self, key: str) -> None:
         """Remove what dead writers sent of an artefact that exists now, and no commit under way speaks of."""
-        kept = {upload.name for _, uploads in self.journals() for upload in uploads if upload.key == key}
+        kept = {upload.name for _, uploads in self.journals() for upload in uploads or () if upload.key == key}
         marked = self.marked(key)
         if marked is None:
             return
@@ -84,18 +85,24 @@ class Uploads:
         self._objects.write(name, json.dumps(members).encode())
         return name
 
-    def journals(self) -> Iterator[tuple[str, list[Upload]]]:
-        """The commits together that are under way, by name."""
+    def journals(self) -> Iterator[tuple[str, list[Upload] | None]]:
+        """The commits together that are under way, by name; None for the uploads of one that is damaged."""
         for name in sorted(self._objects.list(_JOURNALS)):
             text = self._objects.read(name)
             if text is None:  # finished meanwhile
                 continue
-            with suppress(ValueError, TypeError, AttributeError):  # no journal of ours
-                yield name, [_listed(*one) for one in json.loads(text)]
+            try:
+                uploads = _listed(parse_json(text))
+            except ValueError:
+                uploads = None
+            yield name, uploads
 
 
-def _listed(key: str, upload: str, record: str) -> Upload:
-    """One upload of a journal. Raises ValueError for names that would lead elsewhere."""
-    if not (KEY.fullmatch(key) and is_upload(upload)):
-        raise ValueError(f"{key} {upload}")
-    return Upload(key, upload, record.encode())
+def _listed(found: Any) -> list[Upload]:
+    """The uploads of a journal. Raises ValueError for what is none, and for names that would lead elsewhere."""
+    with understood("the list of a commit"):
+        uploads = [Upload(key, upload, record.encode()) for key, upload, record in found]
+        for one in uploads:
+            if not (KEY.fullmatch(one.key) and is_upload(one.name) and parsed_record(one.record)):
+                raise ValueError(f"it names {one.key} {one.name}")
+        return uploads

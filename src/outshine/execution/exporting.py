@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import uuid
 import zipfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from outshine.core.archive import MANIFEST, File, Manifest, member, packing, split_member
 from outshine.core.errors import StoreError
-from outshine.core.files import sha256_of
-from outshine.core.records import DONE
+from outshine.core.records import DONE, parse_record
 from outshine.core.store import Store
 from outshine.execution.recorded import Recorded
 
@@ -52,10 +54,9 @@ def export_study(recorded: Recorded, store: Store, out: Path) -> Manifest:
 def _files(recorded: Recorded, store: Store) -> tuple[File, ...]:
     files = []
     for key in sorted(recorded.keys):
-        record = store.done(key)  # of a store elsewhere it is fetched
-        path = store.path(key) / DONE  # first of its artefact: an importer reads it before all else
-        files.append(File(name=member(key, DONE), bytes=path.stat().st_size, sha256=sha256_of(path)))
-        for name, facts in sorted(record["files"].items()):
+        text = store.record_text(key)  # first of its artefact: an importer reads it before all else
+        files.append(File(name=member(key, DONE), bytes=len(text), sha256=hashlib.sha256(text).hexdigest()))
+        for name, facts in sorted(parse_record(text)["files"].items()):
             files.append(File(name=member(key, name), bytes=facts["bytes"], sha256=facts["sha256"]))
     return tuple(files)
 
@@ -66,18 +67,36 @@ def _write(manifest: Manifest, store: Store, zipped: zipfile.ZipFile) -> None:
     for key, files in manifest.by_key().items():
         for file in files:
             name = split_member(file.name)[1]
-            _copy(store.path(key) / DONE if name == DONE else store.file(key, name), file, zipped)
+            with _opened(store, key, name) as source:
+                _copy(source, file, zipped)
 
 
-def _copy(path: Path, file: File, zipped: zipfile.ZipFile) -> None:
+@contextmanager
+def _opened(store: Store, key: str, name: str) -> Iterator[BinaryIO]:
+    """A file of an artefact. What is open stays whole where another process removes the artefact."""
+    if name == DONE:
+        yield io.BytesIO(store.record_text(key))
+        return
+    try:
+        source = store.file(key, name).open("rb")
+    except OSError as error:
+        raise StoreError(
+            f"artefact {key[:16]}: {name} went away from {store.where} while it was exported "
+            f"({error.strerror or error}); run its study again, then export it"
+        ) from error
+    with source:
+        yield source
+
+
+def _copy(source: BinaryIO, file: File, zipped: zipfile.ZipFile) -> None:
     found = hashlib.sha256()
-    with path.open("rb") as source, zipped.open(_info(file.name, file.bytes), "w") as target:
+    with zipped.open(_info(file.name, file.bytes), "w") as target:
         while data := source.read(_CHUNK):
             found.update(data)
             target.write(data)
     if found.hexdigest() != file.sha256:
         raise StoreError(
-            f"{path} has changed since it was written (sha256 differs); `outshine verify` checks the store"
+            f"{file.name} has changed while it was exported (sha256 differs); `outshine verify` checks the store"
         )
 
 

@@ -82,7 +82,8 @@ def start_over(store: Store, keys: Iterable[str]) -> list[Failure]:
         if key not in asked:
             continue
         found.append(Failure(key, str(document.get("label", "")), str(document.get("message", ""))))
-        unit = [one for one in document.get("unit", [key]) if isinstance(one, str)]
+        listed = document.get("unit", [key])
+        unit = [one for one in listed if isinstance(one, str)] if isinstance(listed, list) else [key]
         for work in {key, digest(sorted(unit))}:
             shutil.rmtree(store.work(work), ignore_errors=True)
         store.documents(KIND).remove(key)

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from outshine.core.archive import Archive, ArchiveError, File, Manifest, open_archive, split_member
-from outshine.core.errors import OutshineError, StoreError
+from outshine.core.errors import OutshineError
 from outshine.core.key import digest
-from outshine.core.records import DONE, FORMAT
-from outshine.core.shelves import KEY
+from outshine.core.reading import understood
+from outshine.core.records import DONE, FORMAT, OWN, parse_record
 from outshine.core.store import Store
 from outshine.execution.recorded import Recorded, keep_record, studies_held
 from outshine.studies.labelling import parse_labeller
 from outshine.studies.parse import parse_study
 
 _RECORD_BYTES = 16 * 10**6  # of a DONE.json, which is read into memory
-_OWN = ("format", "key", "files", "upload")  # what the store writes into DONE.json itself
 
 
 class Imported(NamedTuple):
@@ -66,37 +64,33 @@ def _record(key: str, files: list[File], archive: Archive) -> dict[str, Any]:
     if done is None or done.bytes > _RECORD_BYTES:
         raise ArchiveError(f"artefact {key[:16]} has no {DONE}, or one of over {_RECORD_BYTES:,} bytes")
     try:
-        record = json.loads(b"".join(archive.chunks(done)))
-        stated = {name: (facts["bytes"], facts["sha256"]) for name, facts in record["files"].items()}
-        own = digest({"stage": record["stage"], "version": record["version"], "fields": record["fields"]})
-        _check_shown(record)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        with understood(DONE):
+            record = parse_record(b"".join(archive.chunks(done)))
+            stated = {name: (facts["bytes"], facts["sha256"]) for name, facts in record["files"].items()}
+            own = digest({"stage": record["stage"], "version": record["version"], "fields": record["fields"]})
+            _check_shown(record)
+    except ValueError as error:
         raise ArchiveError(f"artefact {key[:16]}: {DONE} is not one that outshine writes ({error!r:.100})") from None
     if record["key"] != key or own != key:
         raise ArchiveError(f"artefact {key[:16]} is not what its key says: its own fields have the key {own[:16]}")
     if stated != {name: (file.bytes, file.sha256) for name, file in by_name.items()}:
         raise ArchiveError(f"artefact {key[:16]}: {DONE} states other files than are in the archive")
-    return {name: value for name, value in record.items() if name not in _OWN}
+    return {name: value for name, value in record.items() if name not in OWN}
 
 
 def _check_shown(record: dict[str, Any]) -> None:
-    """Raises ValueError where listings could not show it, or another format wrote it."""
-    if record["format"] != FORMAT or not isinstance(record["version"], int):
+    """Raises ValueError or KeyError where listings could not show it, or another format wrote it."""
+    if record["format"] != FORMAT:
         raise ValueError(f"format {record['format']}")
-    made = record["made"]
-    if not isinstance(record["label"], str) or not isinstance(made["at"], str) or not float(made["seconds"]) >= 0:
-        raise ValueError("label, made")
-    if not all(KEY.fullmatch(one) for one in record["inputs"]):
-        raise ValueError("inputs")
+    lacking = {"label", "inputs", "key"} - record.keys() or {"at", "seconds"} - record["made"].keys()
+    if lacking:
+        raise ValueError(f"it lacks {min(lacking)}")
 
 
 def _keep(manifest: Manifest, kinds: dict[str, str], store: Store) -> Recorded:
     """Record the study first, so that no sweep takes its artefacts away while they come in."""
-    try:
-        with studies_held(store):
-            return keep_record(manifest.study, kinds, store, expanded=True)
-    except OSError as error:
-        raise StoreError(f"cannot write to the store {store.where}: {error.strerror or error}") from error
+    with studies_held(store):
+        return keep_record(manifest.study, kinds, store, expanded=True)
 
 
 def _place(key: str, files: list[File], record: dict[str, Any], archive: Archive, store: Store) -> bool:

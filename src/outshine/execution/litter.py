@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from outshine.core.files import bytes_in
+from outshine.core.files import bytes_in, is_unfinished
+from outshine.core.scratch import is_stale, owner_lives
 from outshine.core.shelves import KEY
 from outshine.core.store import Store
 from outshine.execution.needs import Needs
 
-_TEMPORARY = re.compile(r"([0-9a-f]{64})-[0-9a-f]{8}")
+_TEMPORARY = re.compile(r"([0-9a-f]{64})-[0-9a-f]{8}(?:-\d+-[0-9a-f]{8})?")  # by an older version, or with its owner
 
 
 class Litter(NamedTuple):
@@ -30,7 +30,7 @@ def litter(found: Needs, store: Store) -> list[Litter]:
     """All litter of a store but for what a live process holds, in the order of the names."""
     journals, awaited = _journals(store)
     things = [*_temporaries(store, awaited), *_work(found, store), *_damaged(store), *journals]
-    things += [*_documents(found, store), *_locks(found, store)]
+    things += [*_documents(found, store), *_locks(found, store), *_unfinished(store)]
     return sorted(thing for thing in things if not (thing.key and store.is_locked(thing.key)))
 
 
@@ -38,12 +38,11 @@ def _journals(store: Store) -> tuple[list[Litter], set[str]]:
     """Journals of commits with nothing left to do; and the folders in tmp that the others are still to place."""
     done: list[Litter] = []
     awaited: set[str] = set()
-    for path in _entries(store.root / "commits"):
-        try:
-            names = {name for _, name in json.loads(path.read_text(encoding="utf-8"))}
-        except (OSError, ValueError, TypeError):
-            continue  # being written
-        if any((store.root / "tmp" / name).is_dir() for name in names):
+    for path, members in store.journals():
+        names = {name for _, name in members or ()}
+        if members is None:
+            done.append(_thing(store, path, "the list of a commit, damaged"))
+        elif any((store.root / "tmp" / name).is_dir() for name in names):
             awaited |= names
         else:
             done.append(_thing(store, path, "a commit that was finished"))
@@ -53,7 +52,7 @@ def _journals(store: Store) -> tuple[list[Litter], set[str]]:
 def _temporaries(store: Store, awaited: set[str]) -> Iterator[Litter]:
     for path in _entries(store.root / "tmp"):
         found = _TEMPORARY.fullmatch(path.name)
-        if found and path.name not in awaited:
+        if found and path.name not in awaited and not owner_lives(path):
             yield _thing(store, path, "a dead writer left it", found[1])
 
 
@@ -97,6 +96,14 @@ def _locks(found: Needs, store: Store) -> Iterator[Litter]:
         key = path.stem
         if path.suffix == ".lock" and KEY.fullmatch(key) and (key not in needed or store.has(key)):
             yield _thing(store, path, "nobody holds it", key)
+
+
+def _unfinished(store: Store) -> Iterator[Litter]:
+    """Small files that a process was killed over, a day ago or more: the others may be under way."""
+    for folder in (store.root, *(store.root / name for name in ("studies", "running", "failures", "commits"))):
+        for path in _entries(folder):
+            if is_unfinished(path.name) and path.is_file() and is_stale(path):
+                yield _thing(store, path, "a dead process was writing it")
 
 
 def _changed(path: Path) -> datetime:

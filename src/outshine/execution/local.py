@@ -41,6 +41,7 @@ class LocalExecutor:
         self.herald = Herald(store, progress)
         self.keep_going = keep_going
         self.memory: dict[str, Any] = {}
+        self._noted: set[str] = set()
 
     def missing(self, asked: Sequence[Stage]) -> list[Stage]:
         """Of the stages and all they depend on, those that the store lacks, in the order of computation."""
@@ -86,11 +87,17 @@ class LocalExecutor:
             with ExitStack() as locks:
                 if not all(locks.enter_context(self.store.lock(key, timeout=timeout)) for key in keys):
                     return None
-                self.store.finish_commits(keys)
+                self._note_once(self.store.finish_commits(keys))
                 return self._tried(tuple(stage for stage in unit if not self.store.has(stage.key)))
         except LostLeaseError as lost:  # the other computes it, or has
             self.progress.note(f"{unit_label(unit)}: {lost}")
             return None
+
+    def _note_once(self, notes: Sequence[str]) -> None:
+        for note in notes:
+            if note not in self._noted:
+                self._noted.add(note)
+                self.progress.note(note)
 
     def _tried(self, lacking: Unit) -> list[Failure]:
         """Compute what is lacking, its locks held."""
@@ -117,13 +124,11 @@ class LocalExecutor:
         """Set what is damaged aside. True where the stage turns out to be there: another process computed it anew."""
         if not self.store.is_damaged(stage.key):
             return False
-        faults = self.store.verify(stage.key)
-        if not faults and self.store.has(stage.key):
-            return True
-        aside = self.store.set_aside(stage.key)
-        reason = faults[0].message if faults else "it is incomplete"
-        self.progress.note(f"{stage.label}: damaged artefact set aside ({reason}) in {aside}; computing it anew")
-        return False
+        mended = self.store.mend(stage.key)
+        if mended.aside:
+            reason, aside = mended.faults[0].message, mended.aside
+            self.progress.note(f"{stage.label}: damaged artefact set aside ({reason}) in {aside}; computing it anew")
+        return not mended.aside and not mended.is_held and self.store.has(stage.key)
 
     def _write(self, unit: Unit) -> None:
         """Compute a stage, or a cohort in one pass; a member that fails stops none of the others."""

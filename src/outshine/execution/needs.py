@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from outshine.core.errors import StoreError
+from outshine.core.reading import ODD, as_date
 from outshine.core.store import Store
 from outshine.execution.recorded import Recorded, find_recorded, recorded_studies
 
@@ -116,9 +117,8 @@ def _artefacts(store: Store) -> Iterator[Unneeded]:
     for key in keys:
         try:
             record = store.done(key)
-            made = datetime.fromisoformat(record["made"]["at"]).astimezone(UTC)
-            label = str(record["label"])
-        except (StoreError, ValueError, KeyError, TypeError):
+            made, label = as_date(record["made"]["at"]), str(record["label"])
+        except (StoreError, *ODD):
             made, label = datetime.fromtimestamp(_changed(store.path(key)), UTC), "an artefact that cannot be read"
         yield Unneeded(key, label, made, store.size(key), "no study needs it")
 

@@ -26,6 +26,7 @@ def object_litter(found: Needs, store: RemoteStore) -> list[Litter]:
         *_damaged(store),
         *_documents(needed, there, store),
         *_leases(needed, there, store),
+        *(Litter(name, size, "a dead process was writing it") for name, size in store.objects.unfinished().items()),
     ]
     held = store.locked({thing.key for thing in things if thing.key})
     return sorted(thing for thing in things if thing.key not in held)
@@ -36,11 +37,12 @@ def _uploads(there: set[str], store: RemoteStore) -> Iterator[Litter]:
     sent = _grouped(store.objects.list("files"), depth=3)
     awaited: set[str] = set()
     for journal, uploads in store.uploads.journals():
-        pending = [one for one in uploads if f"files/{one.key}/{one.name}" in sent and one.key not in there]
+        pending = [one for one in uploads or () if f"files/{one.key}/{one.name}" in sent and one.key not in there]
         if pending:
             awaited |= {f"files/{one.key}/{one.name}" for one in pending}
         else:
-            yield Litter(journal, store.objects.list("commits").get(journal, 0), "a commit that was finished")
+            why = "a commit that was finished" if uploads is not None else "the list of a commit, damaged"
+            yield Litter(journal, store.objects.list("commits").get(journal, 0), why)
     for name, size in sent.items():
         _, key, upload = name.split("/")
         marked = _upload_of(key, store) if key in there else None

@@ -6,15 +6,14 @@ import platform
 import resource
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from outshine.core.key import canonical_fields
 from outshine.core.runtime import Runtime
 from outshine.core.stage import Stage
+from outshine.core.versions import version_if_there, version_of
 
 _RECORDED = (
     "outshine",
@@ -56,11 +55,8 @@ def record_of(stage: Stage, seconds: float, runtime: Runtime, cohort: Sequence[s
 @cache
 def _versions() -> dict[str, str]:
     """Of what is recorded: looked up once, it takes longer than many a stage."""
-    versions = {name: version(name) for name in _RECORDED}
-    for name in _RECORDED_IF_THERE:
-        with suppress(PackageNotFoundError):
-            versions[name] = version(name)
-    return versions
+    optional = {name: version_if_there(name) for name in _RECORDED_IF_THERE}
+    return {name: version_of(name) for name in _RECORDED} | {name: found for name, found in optional.items() if found}
 
 
 def _peak_memory_mb() -> float:

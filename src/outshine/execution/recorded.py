@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from outshine.core.errors import StoreError, UnknownNameError
 from outshine.core.key import digest
 from outshine.core.progress import Progress
+from outshine.core.reading import ODD, as_date
 from outshine.core.shelves import KEY
 from outshine.core.stage import Stage, in_order
 from outshine.core.store import Store
@@ -63,13 +64,10 @@ def record_study(
         with studies_held(store):
             kinds = {one.key: one.stage for one in in_order(list(stages))}
             keep_record(study.model_dump(mode="json"), kinds, store, expanded)
-    except StoreError as error:  # storage elsewhere that may be read only
-        progress.note(f"the study is not recorded: `outshine gc` may not know of it ({error})")
-    except OSError as error:
-        if error.errno != errno.EROFS:  # what cannot be written at all needs no protection
-            progress.note(
-                f"the study is not recorded in the store ({error.strerror}): `outshine gc` may not know of it"
-            )
+    except StoreError as error:
+        if not (isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EROFS):
+            progress.note(f"the study is not recorded: `outshine gc` may not know of it ({error})")
+        # what cannot be written at all needs no protection
 
 
 def keep_record(study: Mapping[str, Any], stages: Mapping[str, str], store: Store, expanded: bool) -> Recorded:
@@ -150,11 +148,11 @@ def _parsed(name: str, document: dict[str, Any] | None) -> Recorded | None:
         keys = document["keys"]
         if not all(isinstance(key, str) and KEY.fullmatch(key) for key in keys):
             return None
-        first, last = (datetime.fromisoformat(document[when]).astimezone(UTC) for when in ("first_ran", "last_ran"))
+        first, last = (as_date(document[when]) for when in ("first_ran", "last_ran"))
         study = dict(document["study"])
         kinds = {str(kind): int(num) for kind, num in document.get("kinds", {}).items()}
         kinds = kinds if sum(kinds.values()) == len(keys) else {}
         all_known = bool(document["expanded"])
         return Recorded(name, str(document["name"]), study, frozenset(keys), all_known, first, last, kinds)
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except ODD:
         return None

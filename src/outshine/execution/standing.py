@@ -85,7 +85,8 @@ def duration(seconds: float) -> str:
 def _running(store: Store, asked: Set[str]) -> list[Running]:
     found = []
     for name, document in store.documents(herald.KIND).all().items():
-        keys = [key for key in document.get("keys", ()) if key in asked]
+        listed = document.get("keys")
+        keys = [key for key in listed if isinstance(key, str) and key in asked] if isinstance(listed, list) else []
         if keys and store.is_locked(name):  # a process that was killed left its document
             found.append(_as_running(keys, document))
     return found
@@ -93,8 +94,13 @@ def _running(store: Store, asked: Set[str]) -> list[Running]:
 
 def _as_running(keys: list[str], document: Mapping[str, Any]) -> Running:
     label, host, since, unit = (str(document.get(name, "")) for name in ("label", "host", "since", "unit"))
-    pid = int(document.get("pid", 0))
-    return Running(keys, label, host, pid, since, document.get("done"), document.get("total"), unit)
+    pid, done, total = (_count(document.get(name)) for name in ("pid", "done", "total"))
+    return Running(keys, label, host, pid or 0, since, done, total, unit)
+
+
+def _count(found: object) -> int | None:
+    """A number of what is counted; None where none was written down, or what is none."""
+    return found if isinstance(found, int) and 0 <= found < 2**63 else None
 
 
 def _took(store: Store, finished: Set[str]) -> dict[str, list[float]]:

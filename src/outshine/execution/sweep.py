@@ -6,6 +6,7 @@ import os
 from typing import NamedTuple
 
 from outshine.core.errors import StoreError
+from outshine.core.refusals import advice
 from outshine.core.remote import RemoteStore
 from outshine.core.store import Store
 from outshine.execution.litter import Litter, litter
@@ -44,6 +45,11 @@ def plan_sweep(wish: Wish, store: Store) -> Plan:
     """
     if not isinstance(store, RemoteStore) and store.root.is_dir() and not os.access(store.root, os.W_OK):
         raise StoreError(f"the store {store.root} cannot be written, so nothing can be removed from it")
+    with store.told("read"):
+        return _plan(wish, store)
+
+
+def _plan(wish: Wish, store: Store) -> Plan:
     found = needs(wish, store)
     candidates, total, num_unrecorded = unneeded(found, store, wish.max_size)
     held = store.locked({one.key for one in candidates})
@@ -66,7 +72,7 @@ def sweep(plan: Plan, store: Store) -> list[str]:
             left = _move_all_out(plan, store, removing)
     except OSError as error:
         raise StoreError(
-            f"cannot remove from the store {store.where}: {error}; what is removed so far is gone"
+            f"cannot remove from the store {store.where}: {advice(error, store.root)}; what is removed so far is gone"
         ) from error
     finally:
         removing.finish()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from outshine.analysis.controls import against
+from outshine.core.versions import version_of
 from outshine.execution.recorded import study_digest
 from outshine.models.spec import LoRA, in_four_bits
 from outshine.models.tiny import TINY_MODELS
@@ -69,7 +69,7 @@ def _content(subject: Subject, store: Store, repo: str, license_id: str | None) 
         "whole": several,
         "study": study,
         "digest": study_digest(study.model_dump(mode="json")),
-        "version": version("outshine"),
+        "version": version_of("outshine"),
         "model": None if several else _model(subject.models[0], subject, store),
         "models": _models_table(subject) if several else "",
         "bases": _bases(subject),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from outshine.analysis.csv_cells import inert
+from outshine.core.versions import version_of
 from outshine.execution.recorded import study_digest
 from outshine.models.saving import ADAPTER
 from outshine.publishing.private import Places, public_record, public_study
@@ -51,14 +51,14 @@ def files_of(subject: Subject, store: Store) -> Files:
         for name in sorted(record["files"]):
             if _KEPT.fullmatch(name):
                 where = PurePosixPath(folder, PurePosixPath(name).name if name.startswith(f"{ADAPTER}/") else name)
-                files[str(where)] = _public_file(store.file(model.stage.key, name), places)
+                files[str(where)] = _public_file(store, model.stage.key, name, places)
         facts = {name: value for name, value in model.facts.items() if name != "key"}
         described.append({"folder": folder or ".", **places.hidden(facts), **public_record(record, places)})
     raw = public_study(subject.resolution, places)
     files["study.yaml"] = raw_yaml(raw).encode()
     files |= {f"tables/{name}.csv": _csv(subject, name, places) for name in _TABLES}
     digest = study_digest(subject.study.model_dump(mode="json"))
-    manifest = {"outshine": version("outshine"), "study": subject.study.name, "digest": digest, "models": described}
+    manifest = {"outshine": version_of("outshine"), "study": subject.study.name, "digest": digest, "models": described}
     files[MANIFEST] = _json(manifest)
     return dict(sorted(files.items()))
 
@@ -68,11 +68,12 @@ def num_bytes(content: Path | bytes) -> int:
     return len(content) if isinstance(content, bytes) else content.stat().st_size
 
 
-def _public_file(path: Path, places: Places) -> Path | bytes:
-    """The file as it is; one of JSON that names a place on this machine, without it."""
+def _public_file(store: Store, key: str, name: str, places: Places) -> Path | bytes:
+    """The file as it was written, its sha256 checked; one of JSON that names a place on this machine, without it."""
+    path = store.file(key, name)
     if path.suffix != ".json":
         return path
-    found = json.loads(path.read_text(encoding="utf-8"))
+    found = store.document(key, name)
     hidden = places.hidden(found)
     return path if hidden == found else _json(hidden)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Sequence
-from importlib.metadata import version
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from outshine.core.messages import visible
+from outshine.core.versions import version_of
 from outshine.report.chapter import Chapter, content
 from outshine.report.sheets import studies_sheet
 
@@ -38,7 +38,7 @@ def render(chapters: Sequence[Chapter], store: Store) -> str:
     names = [one["study"] for one in contents]
     return environment.get_template("report.html.j2").render(
         title=names[0] if alone else f"{len(names)} studies",
-        version=version("outshine"),
+        version=version_of("outshine"),
         studies=contents,
         side_by_side=None if alone else studies_sheet([one["reference"] for one in contents]),
         style=Markup(_resource("report.css")),  # noqa: S704 (files of this package)

@@ -11,6 +11,7 @@ from pydantic import NonNegativeInt, PositiveInt
 from outshine.core.errors import ModelError
 from outshine.core.settings import NotInKey
 from outshine.core.stage import Context, Stage
+from outshine.core.tables import read_table
 from outshine.core.team import team_in
 from outshine.models.spec import ClassifierSpec, ComputeDtype, Head, ModelRef, Pooling
 from outshine.stages.predictor import PREDICTED_SPLITS
@@ -66,10 +67,9 @@ class Activations(Stage):
 
     def read(self, store: Store, split: str) -> tuple[list[str], torch.Tensor]:
         """Ids and activations [n, d] of a split, in the order of ids."""
-        import pandas as pd
         from safetensors import safe_open
 
-        ids = pd.read_parquet(store.file(self.key, IDS))
+        ids = read_table(store, self.key, IDS)
         with safe_open(store.file(self.key, ACTIVATIONS), framework="pt") as file:
             return ids.loc[ids["split"] == split, "id"].tolist(), file.get_tensor(split)
 

@@ -44,7 +44,7 @@ class Audit(Stage):
 
     def read(self, store: Store) -> list[Finding]:
         """The findings of a finished audit, passed checks included."""
-        records = json.loads(store.file(self.key, FINDINGS).read_text(encoding="utf-8"))
+        records = store.document(self.key, FINDINGS)
         return [Finding.from_json(record) for record in records]
 
 

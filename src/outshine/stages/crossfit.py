@@ -12,6 +12,7 @@ from outshine.core.errors import DataError
 from outshine.core.rng import stream_seed
 from outshine.core.settings import NotInKey
 from outshine.core.stage import Context, Stage
+from outshine.core.tables import read_table
 from outshine.data.cheap import Columns
 from outshine.stages.labels import WeakLabelSource
 from outshine.stages.prepare import REPORT, TEXTS, TextSource
@@ -99,13 +100,12 @@ class FoldPlan(Stage):
 
     def read(self, store: Store) -> pd.DataFrame:
         """The rows, sorted by id."""
-        import pandas as pd
 
-        return pd.read_parquet(store.file(self.key, ROWS))
+        return read_table(store, self.key, ROWS)
 
     def notes(self, store: Store) -> list[str]:
         """What a reader must know of the finished plan."""
-        return json.loads(store.file(self.key, REPORT).read_text(encoding="utf-8"))["notes"]
+        return store.document(self.key, REPORT)["notes"]
 
     def _notes(self, rows: pd.DataFrame, num_rows: int, complete: bool) -> list[str]:
         notes = []
@@ -214,9 +214,8 @@ class FoldLabels(WeakLabelSource):
         return cls(digest=origin.report(store)["labels_digest"], origin=origin)
 
     def read_labels(self, store: Store) -> pd.Series:
-        import pandas as pd
 
-        return pd.read_parquet(store.file(self.origin.key, LABELS)).set_index("id")["p"].astype("float64")
+        return read_table(store, self.origin.key, LABELS).set_index("id")["p"].astype("float64")
 
 
 def _placed(table: CheapTable, trusted: TrustedTable | None) -> pd.DataFrame:

@@ -11,6 +11,7 @@ from pydantic import NonNegativeInt, PositiveFloat, SerializeAsAny, model_valida
 
 from outshine.core.key import digest
 from outshine.core.stage import Context
+from outshine.core.tables import read_table
 from outshine.core.team import team_in
 from outshine.losses.base import Loss
 from outshine.losses.xent import Xent
@@ -135,9 +136,8 @@ class Finetune(Predictor):
 
     def read_curve(self, store: Store) -> pd.DataFrame:
         """Columns step, loss, grad_norm, learning_rate, val_auroc, an update a row; `chosen` marks the one kept."""
-        import pandas as pd
 
-        curve = pd.read_parquet(store.file(self.key, CURVE))
+        curve = read_table(store, self.key, CURVE)
         return curve.assign(chosen=curve["step"] == self.summary(store)["chosen_update"])
 
     def machine(self, context: Context, pad_id: int) -> Machine:
@@ -149,6 +149,7 @@ class Finetune(Predictor):
             pad_id,
             context.work / "checkpoint.safetensors",
             lambda done, of: context.progress.advance(done, of, "examples"),
+            note=lambda message: context.progress.note(f"{self.label}: {message}"),
         )
 
     def how(self) -> Run:

@@ -9,6 +9,7 @@ from pydantic import Field, SerializeAsAny
 
 from outshine.core.errors import DataError
 from outshine.core.stage import Context, Stage
+from outshine.core.tables import read_table
 from outshine.filters.base import Filter
 from outshine.stages.activations import Activations
 from outshine.stages.labelled import labelled
@@ -46,14 +47,13 @@ class Keep(Stage):
 
     def dropped(self, store: Store) -> frozenset[str]:
         """Ids of the rows that are not kept."""
-        import pandas as pd
 
-        frame = pd.read_parquet(store.file(self.key, KEEP))
+        frame = read_table(store, self.key, KEEP)
         return frozenset(frame.loc[~frame["kept"], "id"])
 
     def summary(self, store: Store) -> dict[str, Any]:
         """By split: rows, dropped and the filter's figures; notes."""
-        return json.loads(store.file(self.key, SUMMARY).read_text(encoding="utf-8"))
+        return store.document(self.key, SUMMARY)
 
     def run(self, context: Context) -> None:
         """Filter each split on its own, refuse what leaves nothing to learn from, write the table and the summary."""

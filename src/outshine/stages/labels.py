@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from outshine.core.errors import DataError
 from outshine.core.settings import NotInKey, Plugin
+from outshine.core.tables import read_table
 from outshine.stages.prepare import TRUTH, Prepare, Texts
 
 if TYPE_CHECKING:
@@ -41,9 +42,8 @@ class GroundTruth(LabelSource):
         return cls(digest=origin.report(store)["truth_digest"], origin=origin)
 
     def read_labels(self, store: Store) -> pd.Series:
-        import pandas as pd
 
-        truth = pd.read_parquet(store.file(self.origin.key, TRUTH))
+        truth = read_table(store, self.origin.key, TRUTH)
         return truth.set_index("id")["label"].astype("float64")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Sequence
 from functools import cached_property
@@ -16,6 +15,7 @@ from outshine.core.key import canonical_fields
 from outshine.core.runtime import Runtime
 from outshine.core.settings import explain
 from outshine.core.store import Store
+from outshine.core.tables import read_table
 from outshine.stages.predictor import PREDICTIONS
 from outshine.stages.prepare import REPORT, TEXTS
 
@@ -67,9 +67,8 @@ class Loaded:
     @cached_property
     def predictions(self) -> pd.DataFrame:
         """What it predicted when it was made: id, split (strong_train, val, test), log_odds, p = P(y = 1)."""
-        import pandas as pd
 
-        return pd.read_parquet(self._store.file(self.key, PREDICTIONS))
+        return read_table(self._store, self.key, PREDICTIONS)
 
     @cached_property
     def texts(self) -> pd.DataFrame:
@@ -77,12 +76,11 @@ class Loaded:
 
         Raises StoreError where the store does not hold them.
         """
-        import pandas as pd
 
         wanted = self.record["fields"]["texts"]["digest"]
         for entry in self._store.listing(Query(stage="prepare")).entries:
             if not entry.fault and self._report(entry.key).get("texts_digest") == wanted:
-                return pd.read_parquet(self._store.file(entry.key, TEXTS))
+                return read_table(self._store, entry.key, TEXTS)
         raise StoreError(f"the texts of {self.key[:_SHOWN]} are not in {self._store.where}; prepare or import them")
 
     @cached_property
@@ -97,7 +95,7 @@ class Loaded:
                 f"{self.key[:_SHOWN]} is a probe: the store keeps its predictions (`.predictions`), not its weights; "
                 "a student, supervisor or ceiling predicts new texts"
             )
-        text = self._store.file(self.key, "classifier.json").read_text(encoding="utf-8")
+        text = self._store.read(self.key, "classifier.json")
         try:
             spec = ClassifierSpec.model_validate_json(text)
         except ValidationError as error:
@@ -181,7 +179,7 @@ class Loaded:
         return load_tokenizer(self._found.model)
 
     def _report(self, key: str) -> dict[str, Any]:
-        return json.loads(self._store.file(key, REPORT).read_text(encoding="utf-8"))
+        return self._store.document(key, REPORT)
 
 
 _PRETRAINED = (

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from outshine.core.stage import Stage
+from outshine.core.tables import read_table
 from outshine.stages.labels import WeakLabelSource
 from outshine.stages.prepare import Texts
 
@@ -54,10 +54,9 @@ class Predictor(Stage, WeakLabelSource):
 
     def predictions(self, store: Store) -> pd.DataFrame:
         """Columns id, split, log_odds, p."""
-        import pandas as pd
 
-        return pd.read_parquet(store.file(self.key, PREDICTIONS))
+        return read_table(store, self.key, PREDICTIONS)
 
     def summary(self, store: Store) -> dict[str, Any]:
         """Figures and notes about how the predictions came about."""
-        return json.loads(store.file(self.key, SUMMARY).read_text(encoding="utf-8"))
+        return store.document(self.key, SUMMARY)

@@ -9,6 +9,7 @@ from pydantic import SerializeAsAny
 
 from outshine.core.settings import NotInKey, Settings
 from outshine.core.stage import Context, Stage
+from outshine.core.tables import read_table
 from outshine.data.schema import Recipe
 from outshine.data.splits import SplitSettings
 
@@ -31,13 +32,12 @@ class TextSource(Stage):
 
     def report(self, store: Store) -> dict[str, Any]:
         """Sizes, notes and digests of what the finished stage wrote."""
-        return json.loads(store.file(self.key, REPORT).read_text(encoding="utf-8"))
+        return store.document(self.key, REPORT)
 
     def read_texts(self, store: Store) -> pd.DataFrame:
         """Columns id, split, text, group, cut_start, cut_end; sorted by id."""
-        import pandas as pd
 
-        return pd.read_parquet(store.file(self.key, TEXTS))
+        return read_table(store, self.key, TEXTS)
 
 
 class Prepare(TextSource):
@@ -82,11 +82,10 @@ class Prepare(TextSource):
 
     def read(self, store: Store) -> Prepared:
         """The finished preparation: texts, ground truth and report. For people; stages read one side only."""
-        import pandas as pd
 
         from outshine.data.splits import Prepared
 
-        truth = pd.read_parquet(store.file(self.key, TRUTH))
+        truth = read_table(store, self.key, TRUTH)
         report = self.report(store)
         return Prepared(self.read_texts(store), truth, report, report["notes"])
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import SerializeAsAny
 
 from outshine.core.stage import Context, Stage
+from outshine.core.tables import read_table
 from outshine.core.team import team_in
 from outshine.stages.finetune import Finetune
 
@@ -63,9 +64,8 @@ class Trajectory(Stage):
 
     def read(self, store: Store, split: str = "test") -> pd.DataFrame:
         """Columns step, id, log_odds of the rows of test, or of val."""
-        import pandas as pd
 
-        return pd.read_parquet(store.file(self.key, FILES[split]))
+        return read_table(store, self.key, FILES[split])
 
     def read_curve(self, store: Store) -> pd.DataFrame:
         """The curve of the original run, as `Finetune.read_curve` gives it."""

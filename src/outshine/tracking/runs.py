@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from outshine.core.messages import one_line
+from outshine.core.tables import read_table
 from outshine.stages.finetune import CURVE, Finetune
 
 if TYPE_CHECKING:
@@ -117,9 +118,8 @@ def _counts(stage: Finetune, store: Store) -> dict[str, Any]:
 
 
 def _points(stage: Finetune, store: Store) -> list[tuple[int, dict[str, float]]]:
-    import pandas as pd
 
-    curve = pd.read_parquet(store.file(stage.key, CURVE))
+    curve = read_table(store, stage.key, CURVE)
     return [
         (int(row["step"]), _finite({metric: row[column] for column, metric in _CURVE.items()}))
         for row in curve.to_dict(orient="records")

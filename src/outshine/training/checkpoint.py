@@ -1,8 +1,13 @@
-"""Checkpoints of a run in one safetensors file, from which it continues to the same bits."""
+"""Checkpoints of a run in one safetensors file, from which it continues to the same bits.
+
+A digest in the file covers all of it: a checkpoint in which one bit has changed is none.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,6 +15,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
+
+from outshine.core.files import write_synced
+from outshine.core.reading import ODD, parse_json
+
+_TRIES = 5  # where locks do nothing, another may finish the stage and remove the folder meanwhile
 
 
 class Checkpoint(NamedTuple):
@@ -20,22 +30,42 @@ class Checkpoint(NamedTuple):
 
 
 def write(path: Path, checkpoint: Checkpoint) -> None:
-    """Replace the checkpoint in one step: a killed writer leaves the old one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Replace the checkpoint in one step, on the disk when this returns: a killed writer leaves the old one."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.tensors.items()}
-    temporary = path.with_suffix(".new")
-    temporary.write_bytes(save(tensors, metadata={"facts": json.dumps(checkpoint.facts)}))
-    temporary.replace(path)
+    facts = json.dumps(checkpoint.facts)
+    content = save(tensors, metadata={"facts": facts, "sha256": _digest(tensors, facts)})
+    for left in reversed(range(_TRIES)):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_synced(path, content)
+            return
+        except FileNotFoundError:
+            if not left:
+                raise
 
 
 def read(path: Path) -> Checkpoint | None:
-    """The checkpoint, or None where there is none that can be read."""
+    """The checkpoint; None where there is none, or what lies there is not what was written."""
+    if not path.is_file():
+        return None
     try:
         with safe_open(path, framework="pt") as file:
-            facts = json.loads((file.metadata() or {})["facts"])
-            return Checkpoint({name: file.get_tensor(name) for name in file.keys()}, facts)  # noqa: SIM118
-    except (OSError, SafetensorError, KeyError, ValueError):
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        facts = parse_json(metadata["facts"])
+        return Checkpoint(tensors, facts) if metadata["sha256"] == _digest(tensors, metadata["facts"]) else None
+    except (OSError, SafetensorError, *ODD):
         return None
+
+
+def _digest(tensors: dict[str, Tensor], facts: str) -> str:
+    """sha256 (hex) of the facts and of all tensors: names, types, shapes and bytes."""
+    found = hashlib.sha256(facts.encode())
+    for name, tensor in sorted(tensors.items()):
+        found.update(f"\n{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        if math.prod(tensor.shape):
+            found.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    return found.hexdigest()
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer, names: list[str]) -> dict[str, Tensor]:

@@ -55,6 +55,7 @@ class Machine(NamedTuple):
     checkpoint: Path  # where it exists the run goes on from there to the same bits
     advance: Callable[[int, int], None] = lambda done, total: None  # told examples done, and of how many
     watch: Callable[[int], object] = lambda updates: None  # told the updates made, where validation is due
+    note: Callable[[str], object] = lambda message: None  # told what a user should know
 
     @property
     def budgets(self) -> Path:
@@ -100,7 +101,7 @@ def finetune_together(trainee: Trainee, pupils: Sequence[Pupil], machine: Machin
     total = num_updates(len(ids), settings.batch_size, settings.epochs)
     states = [_start(pupil, members, total) for pupil, members in zip(pupils, trainee.members(), strict=True)]
     team = team_of(trainee)
-    made = agreed(restore(states, machine.checkpoint), team)
+    made = agreed(restore(states, machine.checkpoint, machine.note), team)
     budgets = Budgets(runtime, machine.budgets, trainee.device.type, team)
     saved_at, heap = time.monotonic(), Tidying(_TIDY_SECONDS)
     orders: dict[int, list[int]] = {}

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeVar
 
 import torch
 
 from outshine.core.errors import SettingsError, TrainingError
+from outshine.core.files import write_synced
+from outshine.core.key import digest
+from outshine.core.reading import ODD, read_json
 from outshine.core.runtime import Runtime
 from outshine.core.team import ALONE, Team
 
@@ -100,18 +104,18 @@ class Budgets:
     def _add(self, change: _Since) -> None:
         changes = [*self._changes(), change]
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self._path.with_suffix(".new")
-        temporary.write_text(json.dumps(changes), encoding="utf-8")
-        temporary.replace(self._path)
+        told = [list(change) for change in changes]
+        write_synced(self._path, json.dumps({"changes": told, "sha256": digest(told)}))
 
     def _now(self, step: int) -> _Since:
         return next(change for change in reversed(self._changes()) if change.step <= step)
 
     def _changes(self) -> list[_Since]:
         """In the order in which they came about: the file's, if the run that wrote it began like this one."""
-        if self._path.is_file():
-            kept = [_Since(*change) for change in json.loads(self._path.read_text(encoding="utf-8"))]
-            if kept[0] == self._start:
+        with suppress(OSError, *ODD):  # there is none, or none that is as it was written
+            found = read_json(self._path)
+            kept = [_Since(*change) for change in found["changes"]]
+            if kept[0] == self._start and found["sha256"] == digest(found["changes"]):
                 return kept
         return [self._start]
 

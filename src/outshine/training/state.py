@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from outshine.losses import RunningLoss
 from outshine.training import checkpoint
 
-FORMAT = 2  # of the checkpoint's contents
+FORMAT = 3  # of the checkpoint's contents
 
 
 class Update(NamedTuple):
@@ -88,9 +88,14 @@ def save(states: Sequence[RunState], step: int, path: Path) -> None:
     checkpoint.write(path, checkpoint.Checkpoint(tensors, facts))
 
 
-def restore(states: Sequence[RunState], path: Path) -> int:
-    """Go on from the checkpoint; the updates made. One that is missing, damaged or of other runs is none: 0."""
+def restore(states: Sequence[RunState], path: Path, note: Callable[[str], object] = lambda message: None) -> int:
+    """Go on from the checkpoint; the updates made. One that is missing, damaged or of other runs is none: 0.
+
+    `note` is told of a damaged one.
+    """
     saved = checkpoint.read(path)
+    if saved is None and path.exists():
+        note("the checkpoint is damaged or of another version and is not used: training starts anew")
     if saved is None or saved.facts.get("format") != FORMAT or len(saved.facts["runs"]) != len(states):
         return 0
     parts = [_part(saved.tensors, f"{i}/") for i in range(len(states))]

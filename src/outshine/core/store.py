@@ -28,7 +28,7 @@ from filelock import FileLock, Timeout
 
 from outshine.core.documents import Documents, check_document_name
 from outshine.core.errors import StoreError
-from outshine.core.files import bytes_in, named, sha256_of, sync, user_path, write_synced
+from outshine.core.files import absolute_path, bytes_in, named, sha256_of, sync, write_synced
 from outshine.core.records import DONE, FORMAT, Fault, newer_format, read_record, seal, size_faults
 from outshine.core.shelves import KEY, sorted_shelved
 
@@ -53,7 +53,7 @@ class Store:
     _elsewhere = "--store"  # how to name another folder
 
     def __init__(self, root: Path | str) -> None:
-        self.root = user_path(root).absolute()
+        self.root = absolute_path(root)
         self.where = str(self.root)
         self._check_format()
 

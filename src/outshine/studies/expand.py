@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Literal, NamedTuple
 
-from outshine.core.files import user_path
+from outshine.core.files import absolute_path, user_path
 from outshine.core.stage import Stage
 from outshine.core.store import Store
 from outshine.data.local import file_sha256
@@ -191,7 +191,7 @@ def _file_labels(study: Study, texts: Texts, store: Store) -> FileLabels | None:
 def _located(labels: Labels) -> Labels:
     """A file of labels by its absolute path: the resolved study runs from any folder."""
     if isinstance(labels, FileLabelSettings):
-        return FileLabelSettings(path=str(user_path(labels.path).absolute()))
+        return FileLabelSettings(path=str(absolute_path(labels.path)))
     return labels
 
 

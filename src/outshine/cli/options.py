@@ -98,7 +98,7 @@ ExecutorOption = Annotated[
     typer.Option(
         "--executor",
         metavar="KIND",
-        help="Who computes: local (default) or ray (pip install 'outshine[ray]').",
+        help="Who computes: local (default) or ray (pip install 'outshine\\[ray]').",
         show_default=False,
         autocompletion=completing.executors,
     ),
@@ -120,7 +120,7 @@ LogOption = Annotated[
     typer.Option(
         "--log",
         metavar="NAMES",
-        help="Curves and scores to wandb, tensorboard or trackio, comma-separated (pip install 'outshine[wandb]', …).",
+        help="Curves and scores to wandb, tensorboard or trackio, comma-separated (pip install 'outshine\\[wandb]', …).",
         show_default=False,
         autocompletion=completing.trackers,
     ),

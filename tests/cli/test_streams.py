@@ -84,7 +84,9 @@ def test_json_is_json_in_any_encoding(tmp_path):
     rows = [{"text": f"{'日本' if number % 2 else 'é 👨‍👩‍👧'} {number}", "label": number % 2} for number in range(120)]
     (tmp_path / "mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     line = "outshine datasets show mine.jsonl --json --n-train 64 --n-val 16 --n-test 16"
-    documents = [json.loads(shell(line, tmp_path, PYTHONIOENCODING=name).stdout.decode(name)) for name in ("utf-8", "ascii")]
+    documents = [
+        json.loads(shell(line, tmp_path, PYTHONIOENCODING=name).stdout.decode(name)) for name in ("utf-8", "ascii")
+    ]
     assert documents[0] == documents[1]
     assert "日本" in json.dumps(documents[1], ensure_ascii=False)
 

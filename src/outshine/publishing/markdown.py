@@ -11,6 +11,7 @@ from outshine.report.markup import markdown
 if TYPE_CHECKING:
     from outshine.report.sheets import Sheet
 
+
 class Verbatim(str):
     """Markdown that was made here: it goes into a card as it is."""
 

@@ -138,6 +138,8 @@ def _sheets(finished: Finished) -> Iterator[Sheet]:
         yield sheets.pooled_sheet(results.pooled, methods)
         yield sheets.gains(methods, loss).sheet
     yield sheets.results_sheet(methods)
+    if len(results.failed):
+        yield sheets.failed_sheet(results.failed)
     if rounds := sheets.rounds_sheet(results.scores):
         yield rounds
     compared = comparison_of(results, finished.resolution.study.better_than)

@@ -98,6 +98,14 @@ def counted(number: float, noun: str, plural: str | None = None) -> str:
     return f"{number:,.0f} {noun if number == 1 else plural or noun + 's'}"
 
 
+def duration(seconds: float) -> str:
+    """In the largest unit that gives at least two of it, or seconds."""
+    for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
 def one_line(text: str) -> str:
     """The text without secrets in one line that shows every character; of a long one, beginning and end."""
     line = visible(" ".join(without_secrets(text).split()))

@@ -17,6 +17,7 @@ from outshine.execution.failures import StagesFailedError
 from outshine.execution.local import LocalExecutor
 from outshine.execution.recorded import record_study
 from outshine.execution.team import TeamExecutor, leader_first
+from outshine.execution.work import work_of
 from outshine.models.spec import in_four_bits
 from outshine.stages.audit import Audit
 from outshine.stages.finetune import Finetune
@@ -83,9 +84,12 @@ def run_study(
     for note in planned(experiments, study):
         progress.note(note)
     asked = by_model(experiments)
-    record_study(resolution.study, [*audits.values(), *asked], store, progress, team, expanded=True)
+    models, checkpointed = (resolution.weak, resolution.strong), study.runtime.gradient_checkpointing
+    work = work_of(asked, models, store, checkpointed=checkpointed) if team.leads else {}
+    record_study(resolution.study, [*audits.values(), *asked], store, progress, team, expanded=True, work=work)
     expect(experiments)
-    compute = executor(study.executor, store, study.runtime, progress) if team.size == 1 else here
+    here.work = work
+    compute = executor(study.executor, store, study.runtime, progress, work) if team.size == 1 else here
     missing = compute.missing(asked)
     leader_first(team, lambda: check_models(missing, study.runtime))
     try:

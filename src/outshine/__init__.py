@@ -16,10 +16,22 @@ if TYPE_CHECKING:
     from outshine.analysis.results import Results
     from outshine.api import label, load, run, select
     from outshine.core.errors import OutshineError
+    from outshine.execution.run import StudyFailedError
     from outshine.stages.loaded import Loaded
     from outshine.studies.study import Study
 
-__all__ = ["Labelling", "Loaded", "OutshineError", "Results", "Study", "label", "load", "run", "select"]
+__all__ = [
+    "Labelling",
+    "Loaded",
+    "OutshineError",
+    "Results",
+    "Study",
+    "StudyFailedError",
+    "label",
+    "load",
+    "run",
+    "select",
+]
 
 _HOMES = {
     "Labelling": "outshine.analysis.labelling",
@@ -27,6 +39,7 @@ _HOMES = {
     "OutshineError": "outshine.core.errors",
     "Results": "outshine.analysis.results",
     "Study": "outshine.studies.study",
+    "StudyFailedError": "outshine.execution.run",
     "label": "outshine.api",
     "load": "outshine.api",
     "run": "outshine.api",

@@ -12,6 +12,7 @@ from outshine.core.progress import Progress
 from outshine.core.runtime import Runtime
 from outshine.core.stores import open_store
 from outshine.execution.labelling import run_labelling
+from outshine.execution.run import StudyFailedError
 from outshine.execution.selecting import Selected, select_in
 from outshine.execution.team import together
 from outshine.report.labelled import check_output, write_labelled
@@ -37,14 +38,20 @@ def run(
     tables, `study.yaml` and `report.html` are written there. A dataset whose audit finds a leak is refused unless
     `allow_leaks`. `log`: trackers that curves and scores go to (`wandb`, `tensorboard`, `trackio`); what they keep on
     this machine lies in `out`, or in the current folder. Where torchrun started several processes, all call this and
-    compute together; the first writes. Raises OutshineError for what a user can mend.
+    compute together; the first writes. Raises OutshineError for what a user can mend; where stages failed a
+    StudyFailedError, whose `results` are those of the methods that are finished, which are written to `out` too.
     """
     with together() as team:
         if out is not None and team.leads:
             check_writable(Path(out))
         opened = open_store(store)
         folder = Path(out) if out is not None else Path()
-        finished = run_tracked(study, opened, progress, log, folder, allow_leaks=allow_leaks, team=team)
+        try:
+            finished = run_tracked(study, opened, progress, log, folder, allow_leaks=allow_leaks, team=team)
+        except StudyFailedError as error:
+            if error.finished and out is not None and team.leads:
+                write_outputs(error.finished, opened, Path(out))
+            raise
         if out is not None and team.leads:
             write_outputs(finished, opened, Path(out))
         return finished.results

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -124,3 +125,23 @@ def test_pgr_that_is_undefined_for_every_dataset(outshine):
     assert told.code == 2
     assert told.err.strip().splitlines()[-1].startswith("outshine: comparing pgr over datasets needs two or more")
     assert told.err.count("PGR undefined") == 2
+
+
+def test_a_failed_method_takes_no_other_along(outshine):
+    """Tables, page and words of the method that is finished, the failed one in them; mended, nothing is left of it."""
+    methods = "methods=[vanilla, {kind: probe, probe: {kind: knn, k: 50}}]"
+    outcome = outshine("run", *TINY, "--set", methods)
+    assert outcome.code == FAILED, outcome
+    assert outcome.err.strip().splitlines()[-1].startswith("outshine: 1 stage failed, the others are kept")
+    assert "Not finished, and in no other table" in outcome.out
+    assert "Pooled PGR of vanilla xent" in outcome.out
+    assert pd.read_csv("outshine-out/summary.csv")["method"].tolist() == ["vanilla"]
+    failed = pd.read_csv("outshine-out/failed.csv")
+    assert failed["method"].tolist() == ["probe"]
+    assert failed["reason"].str.contains("more than 50 rows, there are 40; lower k").all()
+    assert "lower k" in Path("outshine-out/report.html").read_text(encoding="utf-8")
+    document = json.loads(outshine("run", *TINY, "--set", methods, "--json").out)
+    assert [row["method"] for row in document["failed"]] == ["probe"]
+    assert outshine("run", *TINY, "--set", methods.replace("50", "5")).code == 0
+    assert pd.read_csv("outshine-out/summary.csv")["method"].tolist() == ["vanilla", "probe"]
+    assert not Path("outshine-out/failed.csv").exists()

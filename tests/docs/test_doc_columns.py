@@ -12,6 +12,7 @@ from outshine.analysis.diagnostics import DIAGNOSTIC_COLUMNS
 from outshine.analysis.reading.filters import FILTER_COLUMNS
 from outshine.analysis.reading.scores import SCORE_COLUMNS
 from outshine.analysis.reading.sweeps import SWEEP_COLUMNS
+from outshine.analysis.reading.unfinished import FAILED_COLUMNS
 from outshine.analysis.results import PGR_COLUMNS, SUMMARY_COLUMNS, Results
 from outshine.analysis.training_notes import TRAINING_COLUMNS
 from outshine.analysis.trajectories import TRAJECTORY_COLUMNS
@@ -25,6 +26,7 @@ TABLES = {
     "sweeps": SWEEP_COLUMNS,
     "trajectories": TRAJECTORY_COLUMNS,
     "training": TRAINING_COLUMNS,
+    "failed": FAILED_COLUMNS,
     "controls": CONTROL_COLUMNS,
     "regret": REGRET_COLUMNS,
     "regret_pooled": POOLED_COLUMNS,

@@ -11,13 +11,14 @@ import pytest
 from numbered import Number
 
 from outshine.core.key import digest
+from outshine.core.messages import duration
 from outshine.core.progress import Silent
 from outshine.core.runtime import Runtime
 from outshine.core.store import Store
 from outshine.execution import herald
 from outshine.execution.failures import StagesFailedError, start_over
 from outshine.execution.local import LocalExecutor
-from outshine.execution.standing import duration, standing, summary_rows
+from outshine.execution.standing import standing, summary_rows
 
 
 class Slow(Number):
@@ -96,24 +97,61 @@ def test_what_a_killed_process_said_is_not_believed(store):
 
 
 def test_time_left_is_the_mean_over_the_workers(store):
+    kinds = {key: "number" for n in range(6) for key in keys(Number(n=n))}
     stages = [Number(n=n) for n in range(6)]
     for stage, seconds in zip(stages[:2], (10, 20), strict=True):
         with store.lock(stage.key), store.writing(stage.key) as folder:
             store.commit(stage.key, folder, finished("number", seconds))
-    now = standing("six", keys(*stages), store)
+    now = standing("six", keys(*stages), store, kinds)
     assert now.seconds_left == 4 * 15
     assert now.line.endswith("4 waiting, about 60 s left")
 
 
+def commit(store: Store, stage: Number, kind: str, seconds: float) -> None:
+    with store.lock(stage.key), store.writing(stage.key) as folder:
+        store.commit(stage.key, folder, finished(kind, seconds))
+
+
 def test_time_left_is_told_by_kind_where_kinds_are_known(store):
-    """Two of three quick ones and one of three slow ones are finished; of a third kind none: it counts as the mean."""
-    stages = [Number(n=n) for n in range(8)]
-    for stage, kind, seconds in zip(stages[:3], ("quick", "quick", "slow"), (1, 3, 26), strict=True):
-        with store.lock(stage.key), store.writing(stage.key) as folder:
-            store.commit(stage.key, folder, finished(kind, seconds))
-    now = standing("eight", keys(*stages), store, {"quick": 3, "slow": 3, "new": 2})
-    assert now.seconds_left == 1 * 2 + 2 * 26 + 2 * 10
-    assert standing("eight", keys(*stages), store, {"quick": 3}).seconds_left == 5 * 10  # no count of all: one mean
+    """Two of three quick ones and one of three slow ones are finished."""
+    stages = [Number(n=n) for n in range(6)]
+    kinds = dict(zip((one.key for one in stages), ("quick", "quick", "slow", "quick", "slow", "slow"), strict=True))
+    for stage, seconds in zip(stages[:3], (1, 3, 26), strict=True):
+        commit(store, stage, kinds[stage.key], seconds)
+    assert standing("six", keys(*stages), store, kinds).seconds_left == 1 * 2 + 2 * 26
+
+
+def test_a_kind_of_which_none_is_finished_is_told_by_its_work(store):
+    """Rows were split in a second, one supervisor trained in 100 s; three students have 6 times its work each."""
+    split, weak, other, *students = [Number(n=n) for n in range(6)]
+    stages = [split, weak, other, *students]
+    kinds = {split.key: "prepare", weak.key: "supervised", other.key: "supervised"} | dict.fromkeys(keys(*students), "student")
+    work = {weak.key: 1e9, other.key: 2e9} | dict.fromkeys(keys(*students), 6e9)
+    commit(store, split, "prepare", 1)
+    assert standing("it", keys(*stages), store, kinds, work).line.endswith("5 waiting, time left not known yet")
+    commit(store, weak, "supervised", 100)
+    assert standing("it", keys(*stages), store, kinds, work).seconds_left == pytest.approx(200 + 3 * 600)
+    assert standing("it", keys(*stages), store, kinds).seconds_left is None  # nothing says what a student takes
+
+
+def test_what_runs_is_told_by_its_own_pace_and_tells_the_rate(store):
+    """A tenth of the first training was done in 60 s: it has 9 minutes left, and the other, twice as much, 20."""
+    split, first, second = [Number(n=n) for n in range(3)]
+    kinds = {split.key: "prepare", first.key: "supervised", second.key: "student"}
+    work = {first.key: 1e12, second.key: 2e12}
+    commit(store, split, "prepare", 1)
+    told = {"keys": [first.key], "label": "first", "host": "here", "pid": 1, "since": "2026-01-01T00:00:00+00:00"}
+    far = {"at": "2026-01-01T00:01:00+00:00", "done": 1, "total": 10, "unit": "examples", "share": 0.1, "left": 540.0}
+    store.documents("running").write(first.key, told)
+    with store.lock(first.key):
+        three = keys(split, first, second)
+        assert standing("it", three, store, kinds, work).seconds_left is None  # it was only just begun
+        store.documents("running").write(first.key, told | far)
+        now = standing("it", three, store, kinds, work)
+        assert now.seconds_left == pytest.approx(540 + 1200)
+        assert now.line.endswith("about 29 min left")
+        store.documents("running").write(first.key, told | far | {"share": "x", "left": [], "at": 3, "since": None})
+        assert standing("it", three, store, kinds, work).seconds_left is None
 
 
 @pytest.mark.parametrize(

@@ -141,13 +141,15 @@ def test_the_whole_study_has_one_card(ran):
         "~~a~~",
         "\x1b[31m",
         "\\",
+        "www.evil.example me@evil.example &lt;b&gt; $$x^2$$ :skull: @someone me/x#1",
     ],
 )
 def test_text_formats_nothing(text):
     shown = inert(text)
     assert "\n" not in shown
     assert "\x1b" not in shown
-    assert not re.search(r"(?<!\\)(?:\\\\)*[`*_\[\]<>|~]", shown)
+    assert not re.search(r"(?<!\\)(?:\\\\)*[`*_\[\]<>|~&$@]|www\.", re.sub("</?span>", "", shown))
+    assert not re.search(r"\w\\?@|\\?:\w+:", shown)  # each of these signs has a span around it
     row = table(["a", "b"], [(text, "x")])
     assert len(row.splitlines()) == 3
     assert len(re.findall(r"(?<!\\)\|", row.splitlines()[2])) == 3

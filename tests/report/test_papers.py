@@ -7,6 +7,7 @@ import re
 import pytest
 from markdown_it import MarkdownIt
 
+from outshine.report.markup import markdown as escaped
 from outshine.report.papers import LONG, latex, markdown
 from outshine.report.sheets import Sheet
 
@@ -27,6 +28,11 @@ EVIL = [
     "+.193",
     "> quote",
     "line\nbreak\x1b[31m\u202e",
+    "me@evil.example mailto:x@evil.example @someone owner/repo#12 $$x^2$$ $5 :skull: :+1: 12:30:45",
+    "HTTPS://evil.example WWW.evil.example ftp://evil.example",
+    "- item",
+    "---",
+    "===",
 ]
 
 
@@ -50,9 +56,11 @@ def test_markdown_reads_back_as_it_was(name):
     tokens = MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(text)
     assert not [token for token in tokens if token.type.startswith(("html", "bullet", "ordered", "blockquote", "code"))]
     inline = [token for token in tokens if token.type == "inline"]
-    plain = ["".join(child.content for child in token.children) for token in inline]
+    plain = ["".join(child.content for child in token.children if child.type != "html_inline") for token in inline]
     marks = {child.type for token in inline for child in token.children}
-    assert marks <= {"text", "text_special", "strong_open", "strong_close"}
+    assert marks <= {"text", "text_special", "strong_open", "strong_close", "html_inline"}
+    tags = {child.content for token in inline for child in token.children if child.type == "html_inline"}
+    assert tags <= {"<span>", "</span>"}
     cells = [
         part for sheet in sheets() for part in (sheet.title, *sheet.columns, *(c for row in sheet.rows for c in row))
     ]
@@ -63,7 +71,27 @@ def test_markdown_reads_back_as_it_was(name):
 
 def test_markdown_names_no_bare_address():
     text = markdown([("x", "y", sheets())])
-    assert not re.search(r"https?://|www\.", text)
+    assert not re.search(r"\w://|www\.", text, re.IGNORECASE)
+
+
+@pytest.mark.parametrize("text", EVIL)
+def test_what_hubs_look_for_in_the_finished_page_is_not_whole(text):
+    """Mail addresses, mentions, issues, formulas and emoji are looked for in runs of text between two tags."""
+    (inline,) = [token for token in MarkdownIt("commonmark").parse(f"# {escaped(text)}") if token.type == "inline"]
+    runs = "".join("\0" if one.type == "html_inline" else one.content for one in inline.children or []).split("\0")
+    assert "".join(runs) == shown(text)
+    for run in runs:
+        assert not re.search(r"\w@\w|@\w|\w#\d|\$.|:(?=\D)[\w+-]+:", run), run
+
+
+@pytest.mark.parametrize("text", ["- a", "+ a", "1. a", "12) a", "-", "===", "---", "# a", "> a", "[a]: /x", "[ ] a"])
+def test_a_text_at_the_beginning_of_a_line_begins_nothing(text):
+    tokens = MarkdownIt("commonmark").parse(f"* first\n* {escaped(text)}\n")
+    kinds = [token.type for token in tokens]
+    assert kinds == ["bullet_list_open", *["list_item_open", "paragraph_open", "inline", "paragraph_close",
+                                           "list_item_close"] * 2, "bullet_list_close"]  # fmt: skip
+    assert tokens[8].content.replace("\\", "") == text
+    assert not re.match(r"\[[ x]\]", tokens[8].content)  # a box to tick
 
 
 LETTERS = {

@@ -26,6 +26,8 @@ from claim import Claim
 
 from outshine.analysis.control_words import sentence
 from outshine.analysis.disagreements import disagreements
+from outshine.analysis.reading.unfinished import FAILED_COLUMNS
+from outshine.analysis.results import Results
 from outshine.report.datasets import differ_sentence
 
 MODULES: tuple[str, ...] = (
@@ -334,6 +336,19 @@ def differ(p_weak: tuple[float, ...], p_student: tuple[float, ...]) -> Say:
     return lambda: [differ_sentence(disagreements(frame, 3))]
 
 
+def lacking_one(results: Results) -> Results:
+    """The results as if a second method had failed."""
+    row = {
+        **dict.fromkeys(FAILED_COLUMNS, ""),
+        "dataset": "d",
+        "method": "probe",
+        "round": 0,
+        "seed": 0,
+        "settings": "{}",
+    }
+    return results._replace(failed=pd.DataFrame([row]))
+
+
 apart, same = differ((0.4, 0.6, 0.7), (0.7, 0.2, 0.8)), differ((0.4, 0.6, 0.7), (0.2, 0.7, 0.8))
 full, bare = page("full"), page("bare")
 run_full, run_bare = printed("full"), printed("bare")
@@ -347,6 +362,7 @@ TABLES = (
     Claim("none: too few with a gap", few, undefined),
     Claim("pooled PGR, these datasets [95 %]", two_studies, bare),
     Claim("Studies side by side, mean test AUROC and pooled PGR", two_studies, bare),
+    Claim("Not finished, and in no other table", printed("bare", changed=lacking_one), run_bare),
     Claim("runs above the weak labels", full, bare),
     Claim("mean difference in AUROC", full, bare),
     Claim("On strong_train itself, against ground truth", full, bare),

@@ -20,6 +20,7 @@ from outshine.analysis.reading.scores import SCORE_COLUMNS, read_scores
 from outshine.analysis.reading.sweeps import read_sweeps
 from outshine.analysis.reading.training import read_training
 from outshine.analysis.reading.trajectories import read_trajectories
+from outshine.analysis.reading.unfinished import NOTHING_FAILED
 from outshine.analysis.training_notes import TrainingNote, training_notes
 from outshine.core.store import Store
 from outshine.metrics.comparison import compare_roles
@@ -86,7 +87,8 @@ class Results(NamedTuple):
     where there are two seeds or more. `pooled`: one record a method. `diagnostics`: calibration and agreement
     per seed. `filters`: what filters removed. `sweeps`: AUCs over settings. `trajectories`: AUCs along training.
     `training`: how the models behind the methods' results were trained, a model and seed a row; `training_notes` says
-    in words what a reader must know of that. Controls are in all but `pooled` and `training`, sweeps in `scores` and
+    in words what a reader must know of that. `failed`: a row for each method, dataset and seed that is in no other table
+    because a stage failed, with that stage and the reason; empty where all are there. Controls are in all but `pooled` and `training`, sweeps in `scores` and
     `sweeps` only; `purpose` tells them apart.
     """
 
@@ -99,6 +101,7 @@ class Results(NamedTuple):
     sweeps: pd.DataFrame
     trajectories: pd.DataFrame
     training: pd.DataFrame
+    failed: pd.DataFrame = NOTHING_FAILED
 
     @property
     def training_notes(self) -> list[TrainingNote]:

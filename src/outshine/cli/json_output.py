@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Mapping
 from datetime import date
 from pathlib import PurePath
@@ -26,9 +27,19 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON documen
 
 def print_json(document: Any) -> None:
     """Print a document on standard output. Characters that a terminal would obey are JSON's own escapes."""
-    from outshine.core.messages import visible
+    typer.echo(json_text(as_json(document), indent=1))
 
-    typer.echo(visible(json.dumps(as_json(document), ensure_ascii=False, indent=1, allow_nan=False)))
+
+def json_text(document: Any, indent: int) -> str:
+    """JSON for the terminal: letters as they are where standard output can have them, what is not seen as escapes."""
+    from outshine.core.messages import visible_json
+
+    text = json.dumps(document, ensure_ascii=False, indent=indent, allow_nan=False)
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8", errors="surrogatepass")
+    except UnicodeEncodeError:
+        return json.dumps(document, indent=indent, allow_nan=False)
+    return visible_json(text)
 
 
 def as_json(value: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 
@@ -25,6 +25,7 @@ from outshine.cli import (
     travelling,
     watching,
 )
+from outshine.cli.streams import fault_of, prepare
 from outshine.core.waiting import wait_asleep
 
 app = typer.Typer(
@@ -53,6 +54,7 @@ tiny.add_to(app)
 
 wait_asleep()
 _DEBUG = {"on": False}
+_DEFECT, _TO_MEND = 1, 2  # exit codes
 
 
 def _version(wanted: bool) -> None:
@@ -80,20 +82,35 @@ def main() -> None:
     Exits with 0: done; 1: faults found, or a defect; 2: something to mend; 3: stages failed, the others are finished;
     4: unfinished (`watch`); 130: interrupted.
     """
+    _DEBUG["on"] = "--debug" in sys.argv
+    prepare()
+    output = sys.stdout  # typer may put another in its place
+    code = _code_of_app(output)
+    fault = fault_of(output)
+    if isinstance(fault, BrokenPipeError):  # `outshine ls | head`
+        code = 0
+    elif fault is not None:
+        _show_coloured("outshine:", f" cannot write to standard output ({fault.strerror})")
+        code = max(code, _TO_MEND)
+    sys.exit(code)
+
+
+def _code_of_app(output: TextIO) -> int:
+    """Run the command: its exit code. Errors are told, but that of the output."""
     from outshine.core.errors import OutshineError
 
-    _DEBUG["on"] = "--debug" in sys.argv
     try:
         app()
+    except SystemExit as ended:  # typer always ends so
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except OutshineError as error:
         _say(error)
-        sys.exit(error.exit_code)
-    except BrokenPipeError:  # `outshine ls | head`
-        sys.stderr.close()
-        sys.exit(0)
+        return error.exit_code
     except Exception as error:  # a defect: Python would print the same, secrets in addresses and all
-        _show_traceback(error)
-        sys.exit(1)
+        if not (isinstance(error, OSError) and fault_of(output)):
+            _show_traceback(error)
+        return _DEFECT
+    return 0
 
 
 def _say(error: Exception) -> None:

@@ -98,7 +98,7 @@ ExecutorOption = Annotated[
     typer.Option(
         "--executor",
         metavar="KIND",
-        help="Who computes: local (default) or ray (pip install 'outshine[ray]').",
+        help="Who computes: local (default) or ray (pip install 'outshine\\[ray]').",
         show_default=False,
         autocompletion=completing.executors,
     ),
@@ -120,7 +120,7 @@ LogOption = Annotated[
     typer.Option(
         "--log",
         metavar="NAMES",
-        help="Curves and scores to wandb, tensorboard or trackio, comma-separated (pip install 'outshine[wandb]', …).",
+        help="Curves and scores to wandb, tensorboard or trackio, comma-separated (pip install 'outshine\\[wandb]', …).",
         show_default=False,
         autocompletion=completing.trackers,
     ),
@@ -185,7 +185,7 @@ def executor_settings(kind: str | None, workers: int | None, address: str | None
 
 def _executor(before: Any, given: dict[str, Any]) -> dict[str, Any]:
     """The options laid over the study's own settings; another kind drops those."""
-    own = {"kind": before} if isinstance(before, str) else dict(before or {})
+    own = dict(before) if isinstance(before, dict) else {"kind": before} if before else {}
     kept = own if given.get("kind", own.get("kind")) == own.get("kind") else {}
     return {"kind": "local", **kept, **given}
 
@@ -212,8 +212,11 @@ def _methods(raw: dict[str, Any]) -> list[Any]:
     return list(found) if isinstance(found, list | tuple) else [found]
 
 
-def _with_loss(method: Any, loss: str) -> dict[str, Any]:
-    return {**({"kind": method} if isinstance(method, str) else dict(method)), "loss": loss}
+def _with_loss(method: Any, loss: str) -> Any:
+    """A method with this loss; what is none stays as it is, and is refused with all other settings."""
+    if isinstance(method, str):
+        return {"kind": method, "loss": loss}
+    return {**method, "loss": loss} if isinstance(method, dict) else method
 
 
 def split_names(text: str | None) -> list[str] | None:

@@ -121,16 +121,21 @@ def run_and_write(
     log: str | None = None,
     as_json: bool = False,
 ) -> None:
-    """Run a study with its progress shown; print its tables and write its files. `log`: names of trackers."""
+    """Run a study with its progress shown; print its tables and write its files. `log`: names of trackers.
+
+    Raises StudyFailedError where stages failed, after it printed and wrote what is finished.
+    """
     from outshine.cli.show import console, progress
     from outshine.cli.tables import print_results, results_document
     from outshine.core.progress import Silent
+    from outshine.execution.run import StudyFailedError
     from outshine.report.write import check_writable, write_outputs
     from outshine.tracking.follow import run_tracked
 
     if team.leads:
         check_writable(out)
     opened = open_store(store)
+    failed: StudyFailedError | None = None
     with progress() if team.leads else nullcontext(Silent()) as shown:
         try:
             names = split_names(log) or []
@@ -138,12 +143,18 @@ def run_and_write(
         except KeyboardInterrupt:
             shown.note("interrupted; finished stages are kept: run the same command again to go on")
             raise typer.Exit(INTERRUPTED) from None
+        except StudyFailedError as error:
+            if error.finished is None or not team.leads:
+                raise
+            finished, failed = error.finished, error
     if not team.leads:
         return
     written = write_outputs(finished, opened, out)
     if as_json:
         print_json({**results_document(finished), "store": opened.where, "out": written})
-        return
-    screen = console()
-    print_results(finished.results, finished.resolution.study.loss.kind, screen)
-    screen.print(f"tables, study.yaml and report: {written}", markup=False)
+    else:
+        screen = console()
+        print_results(finished.results, finished.resolution.study.loss.kind, screen)
+        screen.print(f"tables, study.yaml and report: {written}", markup=False)
+    if failed:
+        raise failed

@@ -149,4 +149,4 @@ def list_studies(
 def _study_document(one: Recorded, there: set[str]) -> dict[str, Any]:
     num_there = len(one.keys & there)
     fields = one._asdict() | {"num_artefacts": len(one.keys), "num_there": num_there}
-    return {name: value for name, value in fields.items() if name not in ("study", "keys", "kinds")}
+    return {name: value for name, value in fields.items() if name not in ("study", "keys", "kinds", "work")}

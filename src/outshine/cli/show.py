@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bars
-from rich.table import Table
+from rich.table import Column, Table
 
-from outshine.core.messages import one_line, visible
+from outshine.core.messages import duration, one_line, visible
+from outshine.core.progress import Pace, Work
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +30,10 @@ if TYPE_CHECKING:
 
 PLAIN_WIDTH = 160  # columns where the output is no terminal
 _LINE_EVERY = 10.0  # seconds between two plain lines of one stage
+_WIDE, _WIDE_BAR, _NARROW_BAR = 110, 24, 10  # columns
+_WHOLE = Column(no_wrap=True)  # it is never cut
+_LONG_PATH = re.compile(r"[^\s,]*/([^\s/,]+/[^\s/,]+)")
+_FEW = 10  # units per second below which a decimal is told
 COLOURS = {  # of words that tell a state; the word alone says the same
     "leak": "bold red",
     "failed": "bold red",
@@ -92,44 +99,68 @@ def sheet(one: Sheet) -> Table:
 
 
 class TerminalProgress:
-    """Stage k of n and a bar with units per second and time left."""
+    """Two lines: the stage, with a bar, units per second and the time left; and the same for all stages together.
+
+    A long label gives way, never the numbers.
+    """
 
     def __init__(self) -> None:
+        screen = console(stderr=True)
+        numbers = ("count", "rate", "left")
         self._bars = Bars(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=30),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[unit]}  {task.fields[rate]}"),
-            TimeRemainingColumn(),
-            console=console(stderr=True),
+            TextColumn("{task.description}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
+            BarColumn(bar_width=_WIDE_BAR if screen.width >= _WIDE else _NARROW_BAR),
+            *(TextColumn(f"{{task.fields[{name}]}}", justify="right", table_column=_WHOLE) for name in numbers),
+            console=screen,
             transient=True,
+            expand=True,
         )
-        self._task: TaskID | None = None
-        self._unit = ""
-        self._began = 0.0
+        self._stage: TaskID | None = None
+        self._all: TaskID | None = None
+        self._pace, self._work = Pace(), Work()
 
     def stage(self, number: int, total: int, label: str) -> None:
         self._bars.start()
-        if self._task is not None:
-            self._bars.remove_task(self._task)
-        self._unit, self._began = "", time.monotonic()
-        self._task = self._bars.add_task(escape(f"[{number}/{total}] {one_line(label)}"), total=None, unit="", rate="")
+        for task in (self._stage, self._all):
+            if task is not None:
+                self._bars.remove_task(task)
+        self._pace = Pace()
+        nothing = {"count": "", "rate": "", "left": ""}
+        self._stage = self._bars.add_task(escape(f"[{number}/{total}] {_short(label)}"), total=None, **nothing)
+        counted = nothing | {"count": f"{number - 1}/{total} stages"}
+        self._all = self._bars.add_task("all stages", total=1, completed=(number - 1) / total, **counted)
+        self._show_work((number - 1) / total)
+
+    def overall(self, done: float, next_stage: float, total: float) -> None:
+        self._work.overall(done, next_stage, total)
 
     def advance(self, done: int, total: int, unit: str) -> None:
-        if self._task is None:
+        if self._stage is None:
             return
-        if unit != self._unit:
-            self._unit, self._began = unit, time.monotonic()
-            self._bars.reset(self._task, total=total)
-        rate = done / max(1e-9, time.monotonic() - self._began)
-        self._bars.update(self._task, completed=done, total=total, unit=unit, rate=f"{rate:,.0f}/s")
+        self._pace.advance(done, total, unit)
+        self._work.advance(self._pace.share)
+        rate = "" if self._pace.rate is None else f"{_rate(self._pace.rate)}/s"
+        self._bars.update(
+            self._stage,
+            completed=done,
+            total=total,
+            count=f"{done}/{total} {unit}",
+            rate=rate,
+            left=_clock(self._pace.left),
+        )
+        self._show_work()
 
     def note(self, message: str) -> None:
         self._bars.console.print(f"note: {one_line(message)}", markup=False)
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Take the lines away."""
         self._bars.stop()
+
+    def _show_work(self, share: float = 0.0) -> None:
+        """The line of all stages; `share`: of the stages, where the work in them is not known."""
+        if self._all is not None:
+            self._bars.update(self._all, completed=self._work.share or share, left=_clock(self._work.left))
 
 
 class LineProgress:
@@ -137,24 +168,26 @@ class LineProgress:
 
     def __init__(self) -> None:
         self._label = ""
-        self._unit = ""
-        self._began = self._told = 0.0
+        self._told = 0.0
+        self._pace, self._work = Pace(), Work()
 
     def stage(self, number: int, total: int, label: str) -> None:
-        self._label, self._unit = f"[{number}/{total}] {one_line(label)}", ""
-        self._began = self._told = time.monotonic()
+        self._label, self._pace = f"[{number}/{total}] {one_line(label)}", Pace()
+        self._told = time.monotonic()
         print(self._label, file=sys.stderr, flush=True)  # noqa: T201
 
+    def overall(self, done: float, next_stage: float, total: float) -> None:
+        self._work.overall(done, next_stage, total)
+
     def advance(self, done: int, total: int, unit: str) -> None:
-        now = time.monotonic()
-        if unit != self._unit:
-            self._unit, self._began = unit, now
-        if now - self._told < _LINE_EVERY or now <= self._began:
+        self._pace.advance(done, total, unit)
+        self._work.advance(self._pace.share)
+        now, rate, left = time.monotonic(), self._pace.rate, self._pace.left
+        if now - self._told < _LINE_EVERY or rate is None or left is None:
             return
         self._told = now
-        rate = done / (now - self._began)
-        left = (total - done) / max(rate, 1e-9)
-        line = f"{self._label}: {done} of {total} {unit}, {rate:,.0f}/s, {left:,.0f} s left"
+        whole = "" if self._work.left is None else f"; all stages: about {duration(self._work.left)}"
+        line = f"{self._label}: {done} of {total} {unit}, {_rate(rate)}/s, {left:,.0f} s left{whole}"
         print(line, file=sys.stderr, flush=True)  # noqa: T201
 
     def note(self, message: str) -> None:
@@ -162,3 +195,17 @@ class LineProgress:
 
     def close(self) -> None:
         """Nothing is to be taken away."""
+
+
+def _short(label: str) -> str:
+    """A label for a bar: of long paths, such as a model's folder, the last two parts."""
+    return _LONG_PATH.sub(r"\1", one_line(label))
+
+
+def _rate(units: float) -> str:
+    return f"{units:,.0f}" if units >= _FEW else f"{units:.1f}"
+
+
+def _clock(seconds: float | None) -> str:
+    """`0:01:05`, or days where there are some."""
+    return "-:--:--" if seconds is None else str(timedelta(seconds=round(seconds)))

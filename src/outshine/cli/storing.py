@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from outshine.cli.json_output import JsonOption, print_json
+from outshine.cli.json_output import JsonOption, json_text, print_json
 from outshine.cli.options import StoreOption, open_store
-from outshine.core.messages import counted, visible
+from outshine.core.messages import counted
 
 if TYPE_CHECKING:
     from outshine.core.records import Fault
@@ -41,7 +40,7 @@ def show(
     if as_json:
         print_json(shown)
         return
-    console().print(JSONHighlighter()(visible(json.dumps(shown, ensure_ascii=False, indent=2))), soft_wrap=True)
+    console().print(JSONHighlighter()(json_text(shown, indent=2)), soft_wrap=True)
 
 
 def verify(

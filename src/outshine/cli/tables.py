@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from outshine.cli.show import sheet
-from outshine.report.sheets import beside_reference, controls_sheet, pooled_sheet, results_sheet
+from outshine.report.sheets import beside_reference, controls_sheet, failed_sheet, pooled_sheet, results_sheet
 from outshine.report.words import pooled_sentence
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ def print_results(results: Results, loss: str, screen: Console) -> None:
         for _, row in undefined.iterrows():
             screen.print(f"{row['dataset']}: PGR undefined, {row['reason']}", markup=False)
     _print_training_notes(results, screen)
+    if len(results.failed):
+        screen.print(sheet(failed_sheet(results.failed)))
     if (results.summary["purpose"] == "control").any():
         screen.print(sheet(controls_sheet(_controls(results, loss))))
 
@@ -52,7 +54,7 @@ def _print_training_notes(results: Results, screen: Console) -> None:
 
 
 def results_document(finished: Finished) -> dict[str, Any]:
-    """The same for `--json`: the table `summary`, pooled PGRs, and controls over datasets."""
+    """The same for `--json`: the tables `summary` and `failed`, pooled PGRs, and controls over datasets."""
     results, study = finished.results, finished.resolution.study
     controls = (results.summary["purpose"] == "control").any()
     return {
@@ -61,6 +63,7 @@ def results_document(finished: Finished) -> dict[str, Any]:
         "pooled": results.pooled,
         "controls": _controls(results, study.loss.kind) if controls else [],
         "training_notes": [note.text for note in results.training_notes],
+        "failed": results.failed,
     }
 
 

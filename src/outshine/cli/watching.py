@@ -129,7 +129,8 @@ def _found(study: str, store: Store) -> Recorded:
 def _standing(found: Recorded, store: Store) -> Standing:
     from outshine.execution.standing import standing
 
-    return standing(found.name, found.keys, store, found.kinds)
+    now = standing(found.name, found.keys, store, found.kinds, found.work)
+    return now if found.expanded else now._replace(seconds_left=None)  # what else is to come is not known yet
 
 
 def _show(now: Standing) -> None:

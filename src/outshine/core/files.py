@@ -38,6 +38,22 @@ def user_path(given: str | Path) -> Path:
     return path
 
 
+def absolute_path(given: str | Path) -> Path:
+    """A path of a person from the root on, for what is written down or handed to other processes.
+
+    Raises SettingsError as `user_path`, and where the working folder's name is not UTF-8: neither Parquet nor safetensors
+    files can be opened there, and no study can name it.
+    """
+    path = user_path(given).absolute()
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise SettingsError(
+            f"'{given}' lies in {path.parent}, a folder whose name is not UTF-8; rename it, or name a place elsewhere"
+        ) from None
+    return path
+
+
 def sha256_of(path: Path) -> str:
     """sha256 (hex) of a plain file. Raises OSError, and ValueError for what is none: a pipe is not waited for."""
     with open_plain(path) as file:

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import re
+import unicodedata
+from collections.abc import Callable
 from urllib.parse import unquote
 
 MOST_CHARACTERS = 2000  # of one message: what was given may be a whole file
 _ENDS = MOST_CHARACTERS // 2
 
-_UNSEEN = re.compile(  # C0 and C1 but for tab and newline, line separators, what turns text around, half surrogates
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
+_PERHAPS_UNSEEN = re.compile(r"[^\n\t -~]")
+_NO_LOOK = re.compile(  # letters and marks without a look of their own: Unicode's Default_Ignorable_Code_Point
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+_EMOJI = re.compile("[\U0001f000-\U0001faff]")
+_JOINED = (
+    re.compile(  # where scripts and emoji need a mark that is not seen: a joiner between letters, a form behind a sign
+        "(?<=[\u0600-\u1cff\ua840-\uaaff])[\u200c\u200d](?=[\u0600-\u1cff\ua840-\uaaff])"
+        "|(?<=[\u203c-\u3299\U0001f000-\U0001faff])\ufe0f?\u200d(?=[\u203c-\u3299\U0001f000-\U0001faff])"
+        "|(?<=[#*0-9\u203c-\u3299\U0001f000-\U0001faff])\ufe0f"
+    )
 )
 _SECRET = re.compile(r"(?:^|_)(?:TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?|KEY)(?:_|$)", re.IGNORECASE)
 _SHORTEST_SECRET = 8  # characters: a shorter value would be found in ordinary words
@@ -19,17 +31,45 @@ _USER_AND_PASSWORD = re.compile(r"(?<=://)[^/\s]+(?=@)")
 
 
 def visible(text: str) -> str:
-    r"""The text with every character that acts instead of showing written out: an escape becomes `\u001b`.
+    r"""The text with every character that acts or hides instead of showing written out: an escape becomes `\u001b`.
 
-    Newlines and tabs stay. A terminal obeys control characters, whoever wrote them; so does a page's reader a mark that
-    turns text around.
+    Controls, marks that turn text around, what has no look of its own, halves of a pair, and what Unicode gives to no
+    character. Newlines, tabs and spaces stay, and so do joiners where a script or an emoji is written with them. A
+    terminal obeys control characters, whoever wrote them; so does a page's reader a mark that turns text around.
     """
-    return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return _with_unseen(text, _python_escape)
+
+
+def visible_json(text: str) -> str:
+    """JSON with the same characters as escapes of JSON."""
+    return _with_unseen(text, lambda one: json.dumps(one)[1:-1])
 
 
 def shows(text: str) -> bool:
-    """Whether a name can be printed as it is: no control character, newline, tab or half surrogate."""
+    """Whether a name can be printed as it is: every character of it is seen, and it is one line without tabs."""
     return visible(text) == text and not {"\n", "\t"} & set(text)
+
+
+def _with_unseen(text: str, written: Callable[[str], str]) -> str:
+    """The text with every character that is not seen written in another way."""
+    if not _PERHAPS_UNSEEN.search(text):
+        return text
+    needed = {place for found in _JOINED.finditer(text) for place in range(*found.span())}
+
+    def shown(found: re.Match[str]) -> str:
+        return found[0] if _is_seen(found[0]) or found.start() in needed else written(found[0])
+
+    return _PERHAPS_UNSEEN.sub(shown, text)
+
+
+def _is_seen(character: str) -> bool:
+    """Whether it has a look of its own, or is a space. Of the emoji's block all do, also those of a later Unicode."""
+    known = character.isprintable() or unicodedata.category(character) == "Zs" or _EMOJI.match(character)
+    return bool(known) and not _NO_LOOK.match(character)
+
+
+def _python_escape(character: str) -> str:
+    return f"\\u{ord(character):04x}" if ord(character) < 0x10000 else f"\\U{ord(character):08x}"
 
 
 def without_secrets(text: str) -> str:
@@ -58,7 +98,15 @@ def counted(number: float, noun: str, plural: str | None = None) -> str:
     return f"{number:,.0f} {noun if number == 1 else plural or noun + 's'}"
 
 
+def duration(seconds: float) -> str:
+    """In the largest unit that gives at least two of it, or seconds."""
+    for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
 def one_line(text: str) -> str:
     """The text without secrets in one line that shows every character; of a long one, beginning and end."""
-    line = " ".join(without_secrets(text).split())
-    return visible(line if len(line) <= MOST_CHARACTERS else f"{line[:_ENDS]} … {line[-_ENDS:]}")
+    line = visible(" ".join(without_secrets(text).split()))
+    return line if len(line) <= MOST_CHARACTERS else f"{line[:_ENDS]} … {line[-_ENDS:]}"

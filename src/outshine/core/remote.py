@@ -28,6 +28,7 @@ from outshine.core.buckets import open_objects
 from outshine.core.cache import Cache, marker, parsed_record
 from outshine.core.documents import Documents, check_document_name
 from outshine.core.errors import LostLeaseError, StoreError
+from outshine.core.files import absolute_path
 from outshine.core.leases import Lease, Leases
 from outshine.core.objects import Objects
 from outshine.core.records import DONE, Fault, seal
@@ -50,7 +51,7 @@ class RemoteStore(Store):
     def __init__(self, url: str, cache: Path, time_to_live: float) -> None:
         self._url = url
         self.objects: Objects = open_objects(url)
-        folder = cache.expanduser().absolute() / sha256(self.objects.where.encode()).hexdigest()[:16]
+        folder = absolute_path(cache) / sha256(self.objects.where.encode()).hexdigest()[:16]
         self._cache = Cache(folder, self.objects)
         self.uploads = Uploads(self.objects)
         self._leases = Leases(self.objects, time_to_live)

@@ -29,7 +29,7 @@ from filelock import FileLock, Timeout
 
 from outshine.core.documents import Documents, check_document_name
 from outshine.core.errors import StoreError
-from outshine.core.files import bytes_in, named, sha256_of, sync, user_path, write_synced
+from outshine.core.files import absolute_path, bytes_in, named, sha256_of, sync, write_synced
 from outshine.core.reading import parse_json, read_bytes, read_json, understood
 from outshine.core.records import (
     DONE,
@@ -68,7 +68,7 @@ class Store:
     _elsewhere = "--store"  # how to name another folder
 
     def __init__(self, root: Path | str) -> None:
-        self.root = user_path(root).absolute()
+        self.root = absolute_path(root)
         self.where = str(self.root)
         self._as_written: dict[Path, tuple[object, ...]] = {}  # files whose content was checked in this process
         self._check_format()

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from outshine.core.progress import Progress
+from outshine.core.progress import Progress, tell_overall
 from outshine.core.runtime import Runtime
 from outshine.core.stage import Stage
 from outshine.core.store import Store
 from outshine.execution.cohorts import Unit, units
 from outshine.execution.failures import Failure, StagesFailedError, note_failures
-from outshine.execution.local import LocalExecutor, unit_label
+from outshine.execution.local import LocalExecutor, unit_label, work_in
 from outshine.execution.schedule import Schedule, base_of
 
 RECHECK = 0.5  # seconds until units that other drivers hold are offered again
@@ -75,13 +75,20 @@ class CrewExecutor:
     """Runs stages on a crew. The results are those of one process: workers commit to the same store themselves."""
 
     def __init__(
-        self, store: Store, runtime: Runtime, progress: Progress, start: Callable[[int], Crew], retries: int
+        self,
+        store: Store,
+        runtime: Runtime,
+        progress: Progress,
+        start: Callable[[int], Crew],
+        retries: int,
+        work: Mapping[str, float] | None = None,
     ) -> None:
         self.store = store
         self.runtime = runtime
         self.progress = progress
         self._start = start  # given how many workers have something to do at most
         self._retries = retries
+        self._work = work or {}
 
     def missing(self, asked: Sequence[Stage]) -> list[Stage]:
         """Of the stages and all they depend on, those that the store lacks, in the order of computation."""
@@ -99,7 +106,7 @@ class CrewExecutor:
         crew = self._start(len(todo))
         finished = False
         try:
-            run = _Run(crew, Schedule(todo), self.progress, len(missing), self._retries)
+            run = _Run(crew, Schedule(todo), self.progress, missing, self._retries, self._work)
             run.to_the_end()
             finished = True
         finally:
@@ -113,13 +120,23 @@ class CrewExecutor:
 class _Run:
     """The state of one run."""
 
-    def __init__(self, crew: Crew, schedule: Schedule, progress: Progress, total: int, retries: int) -> None:
+    def __init__(
+        self,
+        crew: Crew,
+        schedule: Schedule,
+        progress: Progress,
+        missing: Sequence[Stage],
+        retries: int,
+        work: Mapping[str, float],
+    ) -> None:
         self.crew = crew
         self.schedule = schedule
         self.failures: list[Failure] = []
         self.lost: list[tuple[list[Failure], Unit]] = []  # units whose workers died
         self._progress = progress
-        self._total = total
+        self._total = len(missing)
+        self._work = work
+        self._through, self._all_work = 0.0, work_in(missing, work)
         self._retries = retries
         self._begun = 0
         self._told: set[str] = set()  # first keys of the units that were begun
@@ -151,6 +168,7 @@ class _Run:
         """Once a unit, however often it is begun."""
         if unit[0].key not in self._told:
             self._told.add(unit[0].key)
+            tell_overall(self._progress, self._through, 0.0, self._all_work)
             self._progress.stage(self._begun + 1, self._total, unit_label(unit))
             self._begun += len(unit)
 
@@ -173,6 +191,7 @@ class _Run:
 
     def _finish(self, unit: Unit, failures: list[Failure]) -> None:
         self.failures += failures
+        self._through += work_in(unit, self._work)
         self.schedule.finish(unit, [failure.key for failure in failures])
         self._offer_again()
 

@@ -57,7 +57,8 @@ class Lengths(NamedTuple):
 class Estimator:
     """Costs of the stages of one plan. `shapes`: of models, by identity; `missing`: whether the store lacks a stage.
 
-    `checkpointed`: with gradient checkpointing from the start.
+    `checkpointed`: with gradient checkpointing from the start; `sample`: rows whose tokens are counted, 0: none, for a
+    guess by characters.
     """
 
     def __init__(
@@ -66,12 +67,14 @@ class Estimator:
         shapes: Mapping[str, Shape | None],
         missing: Callable[[Stage], bool],
         checkpointed: bool = False,
+        sample: int = SAMPLE,
     ) -> None:
         self.notes: list[str] = []
         self.longest = 0.0  # share that attention's quadratic part adds to a forward pass, at most
         self._store = store
         self._shapes = shapes
         self._missing = missing
+        self._sample = sample
         self._training = CHECKPOINTED if checkpointed else TRAINING
         self._lengths: dict[str, Lengths] = {}
         self._tokens: dict[tuple[str, str, int], float] = {}
@@ -143,7 +146,7 @@ class Estimator:
         if which not in self._tokens:
             characters = self._of(texts.origin).characters
             guess = min(characters / CHARACTERS_PER_TOKEN, max_length)
-            made_up = any(name.startswith(UNRESOLVED) for name in (model.identity, texts.digest))
+            made_up = not self._sample or any(name.startswith(UNRESOLVED) for name in (model.identity, texts.digest))
             self._tokens[which] = guess if made_up else self._counted(model, texts, max_length, guess)
             shape = self._shapes.get(model.identity)
             if shape is not None:
@@ -151,11 +154,11 @@ class Estimator:
         return self._tokens[which]
 
     def _counted(self, model: ModelRef, texts: Texts, max_length: int, guess: float) -> float:
-        """The mean over the first SAMPLE rows (ids are hashes: a random sample)."""
+        """The mean over the first rows (ids are hashes: a random sample)."""
         from outshine.models.loading import load_tokenizer
         from outshine.models.tokenize import Text, encode
 
-        sample = texts.read(self._store).head(SAMPLE)
+        sample = texts.read(self._store).head(self._sample)
         marked = sample[["text", "cut_start", "cut_end"]].itertuples(index=False)
         try:
             lengths = encode(load_tokenizer(model), [Text(*row) for row in marked], max_length).lengths

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from outshine.core.errors import SettingsError
@@ -27,16 +27,19 @@ class Executor(Protocol):
         ...
 
 
-def executor(workers: Workers, store: Store, runtime: Runtime, progress: Progress) -> Executor:
-    """The executor for a store that these workers make up."""
+def executor(
+    workers: Workers, store: Store, runtime: Runtime, progress: Progress, work: Mapping[str, float] | None = None
+) -> Executor:
+    """The executor for a store that these workers make up. `work`: how much is in a stage, by key, for the progress."""
+    retries = workers.retries
     if isinstance(workers, RayWorkers):
         _check_shared(store)
-        return CrewExecutor(store, runtime, progress, lambda most: _ray(store, runtime, workers, most), workers.retries)
+        return CrewExecutor(store, runtime, progress, lambda most: _ray(store, runtime, workers, most), retries, work)
     size = workers.workers or _num_gpus(runtime)
     if size == 1:
-        return LocalExecutor(store, runtime, progress, keep_going=True)
+        return LocalExecutor(store, runtime, progress, keep_going=True, work=work)
     _check_shared(store)
-    return CrewExecutor(store, runtime, progress, lambda most: _pool(store, runtime, min(size, most)), workers.retries)
+    return CrewExecutor(store, runtime, progress, lambda most: _pool(store, runtime, min(size, most)), retries, work)
 
 
 def _check_shared(store: Store) -> None:

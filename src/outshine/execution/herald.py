@@ -11,7 +11,7 @@ from threading import Event, Thread
 from typing import Any
 
 from outshine.core.errors import StoreError
-from outshine.core.progress import Progress
+from outshine.core.progress import Pace, Progress
 from outshine.core.store import Store
 from outshine.execution.cohorts import Unit
 
@@ -26,12 +26,14 @@ class Herald:
         self._store = store
         self._progress = progress
         self._far: dict[str, Any] = {}
+        self._pace = Pace()
 
     def stage(self, number: int, total: int, label: str) -> None:
         self._progress.stage(number, total, label)
 
     def advance(self, done: int, total: int, unit: str) -> None:
-        self._far = {"done": done, "total": total, "unit": unit}
+        self._pace.advance(done, total, unit)
+        self._far = {"done": done, "total": total, "unit": unit, "share": self._pace.share, "left": self._pace.left}
         self._progress.advance(done, total, unit)
 
     def note(self, message: str) -> None:
@@ -40,7 +42,7 @@ class Herald:
     @contextmanager
     def announcing(self, unit: Unit) -> Iterator[None]:
         """Say in the store that the unit is being computed, as long as the block runs."""
-        self._far = {}
+        self._far, self._pace = {}, Pace()
         facts = {
             "keys": [stage.key for stage in unit],
             "label": unit[0].label,

@@ -15,6 +15,7 @@ from outshine.execution.executors import executor
 from outshine.execution.local import LocalExecutor
 from outshine.execution.recorded import record_study
 from outshine.execution.run import check_models
+from outshine.execution.work import work_of
 from outshine.models.catalog import Shape
 from outshine.studies.labelling import Labeller, Resolution, resolve_labelling, students
 
@@ -44,8 +45,9 @@ def run_labelling(labeller: Labeller, store: Store, progress: Progress | None = 
     record_study(resolution.labeller, resolution.folds, store, progress, ALONE)
     LocalExecutor(store, labeller.runtime, progress).run(resolution.folds)
     asked = students(resolution, store)
-    record_study(resolution.labeller, [*resolution.folds, *asked], store, progress, ALONE, expanded=True)
-    compute = executor(labeller.executor, store, labeller.runtime, progress)
+    work = work_of(asked, [resolution.strong], store, checkpointed=labeller.runtime.gradient_checkpointing)
+    record_study(resolution.labeller, [*resolution.folds, *asked], store, progress, ALONE, expanded=True, work=work)
+    compute = executor(labeller.executor, store, labeller.runtime, progress, work)
     check_models(compute.missing(asked), labeller.runtime)
     compute.run(asked)
     of_students = [f"fold {fold}: {note}" for fold, one in enumerate(asked, 1) for note in one.summary(store)["notes"]]

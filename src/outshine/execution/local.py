@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from outshine.core.errors import LostLeaseError, StoreError
 from outshine.core.key import digest
-from outshine.core.progress import Progress
+from outshine.core.progress import Progress, tell_overall
 from outshine.core.runtime import Runtime
 from outshine.core.stage import Context, Stage, in_order
 from outshine.core.store import Store
@@ -34,12 +34,21 @@ class LocalExecutor:
     Several of them, on one store, share the work: each computes what no other is computing.
     """
 
-    def __init__(self, store: Store, runtime: Runtime, progress: Progress, *, keep_going: bool = False) -> None:
+    def __init__(
+        self,
+        store: Store,
+        runtime: Runtime,
+        progress: Progress,
+        *,
+        keep_going: bool = False,
+        work: Mapping[str, float] | None = None,
+    ) -> None:
         self.store = store
         self.runtime = runtime
         self.progress = progress
         self.herald = Herald(store, progress)
         self.keep_going = keep_going
+        self.work = work or {}  # of stages, by key, for the progress; a stage that costs next to nothing has none
         self.memory: dict[str, Any] = {}
         self._noted: set[str] = set()
 
@@ -63,11 +72,14 @@ class LocalExecutor:
         schedule = Schedule(units(missing, self.runtime.cohort))
         failures: list[Failure] = []
         done, elsewhere = 0, _Elsewhere(self.progress)
+        through, total = 0.0, work_in(missing, self.work)
         while schedule.num_left:
             unit = schedule.take()
             if unit is None:
                 unit = elsewhere.next()
+            own = work_in(unit, self.work)
             if not elsewhere.knows(unit):
+                tell_overall(self.progress, through, own, total)
                 self.progress.stage(done + 1, len(missing), unit_label(unit))
             found = self.attempt(unit, 0 if schedule.has_ready else _PATIENCE)
             if found is None:
@@ -75,6 +87,7 @@ class LocalExecutor:
                 continue
             failures += found
             done += len(unit)
+            through += own
             schedule.finish(unit, [failure.key for failure in found])
             elsewhere.give_back(schedule)
         if failures:
@@ -206,6 +219,11 @@ class _Elsewhere:
         for unit in self._units:
             schedule.give_back(unit)
         self._units.clear()
+
+
+def work_in(stages: Iterable[Stage], work: Mapping[str, float]) -> float:
+    """The work in these stages together."""
+    return sum(work.get(stage.key, 0.0) for stage in stages)
 
 
 def unit_label(unit: Unit) -> str:

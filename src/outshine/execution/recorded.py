@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import errno
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from outshine.core.errors import StoreError, UnknownNameError
@@ -36,7 +36,8 @@ class Recorded(NamedTuple):
     expanded: bool  # whether these are all: before its data are prepared only the first are known
     first_ran: datetime
     last_ran: datetime
-    kinds: Mapping[str, int]  # how many of the keys are of each kind of stage; empty where that is not known
+    kinds: Mapping[str, str]  # of each key, which kind of stage it is; empty where that is not known
+    work: Mapping[str, float]  # how much is in a stage (`execution.work`), by key, as far as that is known
 
     @property
     def short(self) -> str:
@@ -52,27 +53,34 @@ def record_study(
     team: Team,
     *,
     expanded: bool = False,
+    work: Mapping[str, float] | None = None,
 ) -> None:
     """Write down that a resolved study runs and what it needs, so that `gc` keeps it. The team's leader does.
 
     To be called before it is looked whether a stage is in the store: what is there then stays. A store that cannot be
-    written is left as it is.
+    written is left as it is. `work`: how much is in which stage, for whoever watches.
     """
     if not team.leads:
         return
     try:
         with studies_held(store):
             kinds = {one.key: one.stage for one in in_order(list(stages))}
-            keep_record(study.model_dump(mode="json"), kinds, store, expanded)
+            keep_record(study.model_dump(mode="json"), kinds, store, expanded, work or {})
     except StoreError as error:
         if not (isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EROFS):
             progress.note(f"the study is not recorded: `outshine gc` may not know of it ({error})")
         # what cannot be written at all needs no protection
 
 
-def keep_record(study: Mapping[str, Any], stages: Mapping[str, str], store: Store, expanded: bool) -> Recorded:
+def keep_record(
+    study: Mapping[str, Any],
+    stages: Mapping[str, str],
+    store: Store,
+    expanded: bool,
+    work: Mapping[str, float] = MappingProxyType({}),
+) -> Recorded:
     """Record a resolved study as having run now. `stages`: keys and their kinds. Call it with `studies_held`."""
-    keys, kinds = set(stages), Counter(stages.values())
+    keys, kinds = set(stages), stages
     name = study_digest(study)
     before = _parsed(name, store.documents(KIND).read(name))
     now = datetime.now(UTC).replace(microsecond=0)
@@ -84,7 +92,8 @@ def keep_record(study: Mapping[str, Any], stages: Mapping[str, str], store: Stor
         "name": study["name"],
         "study": dict(study),
         "keys": sorted(keys),
-        "kinds": dict(kinds),
+        "stages": dict(kinds),
+        "work": dict(work) or (dict(before.work) if before else {}),
         "expanded": expanded,
         "first_ran": (before.first_ran if before else now).isoformat(),
         "last_ran": now.isoformat(),
@@ -140,6 +149,12 @@ def studies_held(store: Store) -> AbstractContextManager[None]:
     return store.alone(KIND)
 
 
+def _mapping(document: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """What helps to watch and is needed for nothing else: whatever is wrong with it makes no record unreadable."""
+    found = document.get(name)
+    return found if isinstance(found, dict) else {}
+
+
 def _parsed(name: str, document: dict[str, Any] | None) -> Recorded | None:
     """A document as a record; None where it is none that this version can read."""
     try:
@@ -150,9 +165,10 @@ def _parsed(name: str, document: dict[str, Any] | None) -> Recorded | None:
             return None
         first, last = (as_date(document[when]) for when in ("first_ran", "last_ran"))
         study = dict(document["study"])
-        kinds = {str(kind): int(num) for kind, num in document.get("kinds", {}).items()}
-        kinds = kinds if sum(kinds.values()) == len(keys) else {}
+        kinds = {key: str(kind) for key, kind in _mapping(document, "stages").items()}
+        kinds = kinds if kinds.keys() == set(keys) else {}
+        work = {key: flops for key, flops in _mapping(document, "work").items() if isinstance(flops, float) and flops > 0}
         all_known = bool(document["expanded"])
-        return Recorded(name, str(document["name"]), study, frozenset(keys), all_known, first, last, kinds)
+        return Recorded(name, str(document["name"]), study, frozenset(keys), all_known, first, last, kinds, work)
     except ODD:
         return None

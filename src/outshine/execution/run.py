@@ -13,9 +13,11 @@ from outshine.core.stage import Stage, in_order
 from outshine.core.store import Store
 from outshine.core.team import ALONE, Team
 from outshine.execution.executors import executor
+from outshine.execution.failures import StagesFailedError
 from outshine.execution.local import LocalExecutor
 from outshine.execution.recorded import record_study
 from outshine.execution.team import TeamExecutor, leader_first
+from outshine.execution.work import work_of
 from outshine.models.spec import in_four_bits
 from outshine.stages.audit import Audit
 from outshine.stages.finetune import Finetune
@@ -36,6 +38,19 @@ class Finished(NamedTuple):
     findings: Mapping[str, list[Finding]]  # dataset's name -> every check of its audit
 
 
+class StudyFailedError(StagesFailedError):
+    """Some stages of a study failed. `finished`: the study as far as it went; None where no method is finished."""
+
+    def __init__(self, failed: StagesFailedError, finished: Finished | None) -> None:
+        super().__init__(failed.failures, failed.num_left_out)
+        self.finished = finished
+
+    @property
+    def results(self) -> Results | None:
+        """The results of the methods that are finished; their `failed` names the others."""
+        return self.finished.results if self.finished else None
+
+
 def run_study(
     study: Study,
     store: Store,
@@ -49,7 +64,8 @@ def run_study(
 
     A dataset whose audit finds a leak is refused before anything is trained, unless `allow_leaks`.
     Stages are computed by the study's `executor`; datasets are prepared and audited in this process. Raises
-    StagesFailedError where some failed, when all that does not need them is finished.
+    StudyFailedError where some failed, when all that does not need them is finished: it has the results of the methods
+    that are.
     With a `team` every process of it calls this, and the leader's progress alone is shown. `expect` is told the
     experiments before their stages are computed.
     """
@@ -68,12 +84,18 @@ def run_study(
     for note in planned(experiments, study):
         progress.note(note)
     asked = by_model(experiments)
-    record_study(resolution.study, [*audits.values(), *asked], store, progress, team, expanded=True)
+    models, checkpointed = (resolution.weak, resolution.strong), study.runtime.gradient_checkpointing
+    work = work_of(asked, models, store, checkpointed=checkpointed) if team.leads else {}
+    record_study(resolution.study, [*audits.values(), *asked], store, progress, team, expanded=True, work=work)
     expect(experiments)
-    compute = executor(study.executor, store, study.runtime, progress) if team.size == 1 else here
+    here.work = work
+    compute = executor(study.executor, store, study.runtime, progress, work) if team.size == 1 else here
     missing = compute.missing(asked)
     leader_first(team, lambda: check_models(missing, study.runtime))
-    compute.run(asked)
+    try:
+        compute.run(asked)
+    except StagesFailedError as error:
+        raise StudyFailedError(error, _of_the_rest(resolution, audits, experiments, store, error)) from error
     return _finished(resolution, audits, experiments, store)
 
 
@@ -114,6 +136,26 @@ def _finished(
 
     findings = {name: audit.read(store) for name, audit in audits.items()}
     return Finished(resolution, experiments, read_results(resolution.study.name, experiments, store), findings)
+
+
+def _of_the_rest(
+    resolution: Resolution,
+    audits: Mapping[str, Audit],
+    experiments: list[Experiment],
+    store: Store,
+    error: StagesFailedError,
+) -> Finished | None:
+    """The study without what failed; None where no method is finished on any dataset."""
+    from outshine.analysis.reading.unfinished import part
+
+    needed = in_order([stage for experiment in experiments for stage in experiment.stages()])
+    lacking = set(store.lacking([stage.key for stage in needed]))
+    reasons = {failure.key: failure.message for failure in error.failures}
+    parted = part(resolution.study.name, experiments, lacking, reasons)
+    if not any(experiment.purpose == "method" for experiment in parted.finished):
+        return None
+    found = _finished(resolution, audits, parted.finished, store)
+    return found._replace(results=found.results._replace(failed=parted.failed))
 
 
 def check_there(asked: Sequence[Stage], store: Store) -> None:

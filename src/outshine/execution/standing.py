@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence, Set
-from statistics import fmean
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from outshine.core.index import Query
+from outshine.core.messages import duration
 from outshine.core.store import Store
 from outshine.execution import failures, herald
+from outshine.execution.work import seconds_of
 
 
 class Running(NamedTuple):
@@ -23,6 +25,9 @@ class Running(NamedTuple):
     done: int | None  # of the total of its units (examples, texts) in the current pass
     total: int | None
     unit: str
+    share: float | None = None  # of the whole unit
+    seconds: float | None = None  # it has taken so far
+    seconds_left: float | None = None  # of the current pass, by its own pace
 
 
 class Standing(NamedTuple):
@@ -33,7 +38,7 @@ class Standing(NamedTuple):
     done: int
     running: list[Running]
     failed: list[failures.Failure]
-    seconds_left: float | None  # with as many workers as there are now; None where nothing is finished yet
+    seconds_left: float | None  # with as many workers as there are now; None where there is nothing to judge by
 
     @property
     def num_running(self) -> int:
@@ -50,16 +55,24 @@ class Standing(NamedTuple):
         """One line for logs."""
         parts = [f"{self.name}: {self.done} of {self.total} stages done", f"{self.num_running} running"]
         parts += [f"{len(self.failed)} failed", f"{self.waiting} waiting"]
-        if self.seconds_left and self.done < self.total:
-            parts.append(f"about {duration(self.seconds_left)} left")
+        if self.num_running or self.waiting:
+            known = self.seconds_left is not None
+            parts.append(f"about {duration(self.seconds_left or 0)} left" if known else "time left not known yet")
         return ", ".join(parts)
 
 
-def standing(name: str, keys: Set[str], store: Store, kinds: Mapping[str, int] | None = None) -> Standing:
-    """How far a study is that needs the stages of these keys, so many of each kind where that is known.
+def standing(
+    name: str,
+    keys: Set[str],
+    store: Store,
+    kinds: Mapping[str, str] | None = None,
+    work: Mapping[str, float] | None = None,
+) -> Standing:
+    """How far a study is that needs the stages of these keys. `kinds`: of each, where that is known; `work`: how
+    much is in each.
 
-    Time left: for each kind the mean seconds of its finished stages (of all finished ones where it has none) times how
-    many are left, over the workers that compute now.
+    Time left: a stage that runs is judged by its own pace, one that waits by the finished ones of its kind, else by its
+    work at the rate so far; all over the workers that compute now.
     """
     finished = set(store.keys()) & keys
     running = _running(store, keys - finished)
@@ -69,17 +82,10 @@ def standing(name: str, keys: Set[str], store: Store, kinds: Mapping[str, int] |
         for key, document in store.documents(failures.KIND).all().items()
         if key in keys and key not in finished and key not in busy
     ]
-    work = _work_left(_took(store, finished), kinds or {}, len(keys))
-    seconds = None if work is None else work / max(1, len(running))
+    lost = {failure.key for failure in failed}
+    waiting = keys - finished - busy - lost
+    seconds = _seconds_left(_took(store, finished), running, waiting, kinds or {}, work or {})
     return Standing(name, len(keys), len(finished), running, failed, seconds)
-
-
-def duration(seconds: float) -> str:
-    """In the largest unit that gives at least two of it, or seconds."""
-    for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"
 
 
 def _running(store: Store, asked: Set[str]) -> list[Running]:
@@ -95,7 +101,9 @@ def _running(store: Store, asked: Set[str]) -> list[Running]:
 def _as_running(keys: list[str], document: Mapping[str, Any]) -> Running:
     label, host, since, unit = (str(document.get(name, "")) for name in ("label", "host", "since", "unit"))
     pid, done, total = (_count(document.get(name)) for name in ("pid", "done", "total"))
-    return Running(keys, label, host, pid or 0, since, done, total, unit)
+    share, left = (_seconds(document.get(name)) for name in ("share", "left"))
+    told = Running(keys, label, host, pid or 0, since, done, total, unit, share)
+    return told._replace(seconds=_between(since, document.get("at")), seconds_left=left)
 
 
 def _count(found: object) -> int | None:
@@ -103,24 +111,72 @@ def _count(found: object) -> int | None:
     return found if isinstance(found, int) and 0 <= found < 2**63 else None
 
 
-def _took(store: Store, finished: Set[str]) -> dict[str, list[float]]:
-    """Seconds that the finished stages took, by their kind."""
-    took: dict[str, list[float]] = defaultdict(list)
+def _seconds(found: object) -> float | None:
+    """A share or a number of seconds; None where none was written down, or what is none."""
+    return found if isinstance(found, float) and 0 <= found < 2**63 else None
+
+
+def _between(since: str, at: Any) -> float | None:
+    try:
+        return (datetime.fromisoformat(str(at)) - datetime.fromisoformat(since)).total_seconds()
+    except (TypeError, ValueError):
+        return None
+
+
+def _took(store: Store, finished: Set[str]) -> dict[str, list[tuple[str, float]]]:
+    """The finished stages of each kind, with the seconds that each took."""
+    took: dict[str, list[tuple[str, float]]] = defaultdict(list)
     for entry in store.listing(Query(keys=finished)).entries:  # the index has them: a record each would take minutes
         if not entry.fault:
-            took[entry.stage].append(entry.seconds)
+            took[entry.stage].append((entry.key, entry.seconds))
     return took
 
 
-def _work_left(took: Mapping[str, Sequence[float]], kinds: Mapping[str, int], total: int) -> float | None:
-    """Seconds of one worker; None where nothing is finished to judge by."""
-    every = [seconds for found in took.values() for seconds in found]
-    if not every:
+def _seconds_left(
+    took: Mapping[str, Sequence[tuple[str, float]]],
+    running: Sequence[Running],
+    waiting: Set[str],
+    kinds: Mapping[str, str],
+    work: Mapping[str, float],
+) -> float | None:
+    """Seconds until all is done; None where there is nothing to judge by."""
+    rate = _rate(took, running, work)
+    to_come = [seconds_of(key, kinds.get(key, ""), work, took, rate) for key in waiting]
+    under_way = [_left_of(one, kinds, work, took, rate) for one in running]
+    every = [*to_come, *under_way]
+    if any(seconds is None for seconds in every):
         return None
-    if sum(kinds.values()) != total:
-        return fmean(every) * (total - len(every))
-    left = {kind: num - len(took.get(kind, ())) for kind, num in kinds.items()}
-    return sum(num * fmean(took.get(kind) or every) for kind, num in left.items())
+    known = [seconds or 0.0 for seconds in every]
+    longest = max(known[len(to_come) :], default=0.0)
+    return max(sum(known) / max(1, len(running)), longest)
+
+
+def _rate(
+    took: Mapping[str, Sequence[tuple[str, float]]], running: Sequence[Running], work: Mapping[str, float]
+) -> float | None:
+    """Work a second of one worker, in what is finished and what runs; None where neither tells."""
+    done = [(work[key], seconds) for every in took.values() for key, seconds in every if key in work]
+    for one in running:
+        if one.share and one.seconds:
+            done.append((one.share * sum(work.get(key, 0.0) for key in one.keys), one.seconds))
+    seconds = sum(one for _, one in done)
+    return sum(flops for flops, _ in done) / seconds if seconds > 0 and any(flops for flops, _ in done) else None
+
+
+def _left_of(
+    one: Running,
+    kinds: Mapping[str, str],
+    work: Mapping[str, float],
+    took: Mapping[str, Sequence[tuple[str, float]]],
+    rate: float | None,
+) -> float | None:
+    """Of a unit that runs: what its pace says, and until that says something what its stages are thought to take."""
+    if one.seconds_left is not None:
+        return one.seconds_left
+    whole = [seconds_of(key, kinds.get(key, ""), work, took, rate) for key in one.keys]
+    if any(seconds is None for seconds in whole):
+        return None
+    return max(0.0, sum(seconds or 0.0 for seconds in whole) - (one.seconds or 0.0))
 
 
 def summary_rows(now: Standing) -> Sequence[tuple[str, str, str]]:

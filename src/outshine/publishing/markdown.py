@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from outshine.core.messages import one_line
+from outshine.report.markup import markdown
 
 if TYPE_CHECKING:
     from outshine.report.sheets import Sheet
-
-_FORMATTING = re.compile(r"([\\`*_\[\]<>|~])")
 
 
 class Verbatim(str):
@@ -21,8 +19,8 @@ class Verbatim(str):
 
 
 def inert(text: str) -> str:
-    """The text in one line, with what would format, link or be taken for HTML escaped."""
-    return _FORMATTING.sub(r"\\\1", one_line(text))
+    """The text in one line, with what would format, link, mention or be taken for HTML or a formula escaped."""
+    return markdown(one_line(text))
 
 
 def code(text: str) -> Verbatim:
@@ -46,4 +44,6 @@ def sheet(one: Sheet) -> Verbatim:
 
 
 def _cell(text: str) -> str:
-    return text if isinstance(text, Verbatim) else inert(text)
+    if isinstance(text, Verbatim):
+        return text.replace("|", r"\|")  # in code too it would end the cell
+    return inert(text)

@@ -62,6 +62,7 @@ def content(chapter: Chapter, store: Store, prefix: str) -> dict[str, Any]:
         "pooled_sheet": sheets.pooled_sheet(results.pooled, methods) if len(results.pooled) > 1 else None,
         "gains": sheets.gains(methods, study.loss.kind) if len(results.pooled) > 1 else None,
         "results_sheet": sheets.results_sheet(methods),
+        "failed_sheet": sheets.failed_sheet(results.failed) if len(results.failed) else None,
         "undefined": [(row["dataset"], words.contender_name(row), row["reason"]) for _, row in undefined.iterrows()],
         "plates": [(plate, svg(plate.figure, prefix)) for plate in plates],
         "rounds_sheet": sheets.rounds_sheet(results.scores),

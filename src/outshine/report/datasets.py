@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from outshine.analysis.contenders import Contender
@@ -10,7 +11,7 @@ from outshine.analysis.reading.closeups import read_closeup
 from outshine.audit.findings import worst_first
 from outshine.report import figures
 from outshine.report.sheets import ROLES, splits_sheet
-from outshine.report.words import auroc_text, excerpt, pgr_text, short
+from outshine.report.words import auroc_text, contender_name, excerpt, pgr_text, short
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,11 +29,18 @@ WORDS = {True: "positive", False: "negative"}
 
 
 def dataset_pages(finished: Finished, reference: Reference, store: Store, prefix: str) -> list[dict[str, Any]]:
-    """What the template shows of each dataset, in the study's order; `reference`: the student it is about."""
-    reader, student = Reader(store), reference.contender
-    results = {row["dataset"]: row for _, row in reference.rows.iterrows()}
+    """What the template shows of each dataset, in the study's order; `reference`: the student it is about.
+
+    Where that student is not finished it is about the first method that is; where none is, the dataset is left out.
+    """
+    reader = Reader(store)
+    shown = _shown(finished.results.summary, reference)
     pages = []
     for number, prepare in enumerate(finished.resolution.prepares, 1):
+        if prepare.name not in shown:
+            continue
+        row = shown[prepare.name]
+        student = Contender.of(row)
         closeup = read_closeup(prepare, finished.experiments, student, reader)
         tests = _tests(finished.results.trajectories, prepare.name, student)
         drawn = figures.curves_of_dataset(closeup.curves, tests, f"closeup-{number}")
@@ -40,8 +48,9 @@ def dataset_pages(finished: Finished, reference: Reference, store: Store, prefix
             {
                 "id": f"{prefix}dataset-{number}",
                 **_about(prepare, finished, store),
-                "aurocs": _aurocs(results[prepare.name]),
-                "pgr": pgr_text(results[prepare.name]),
+                "student": contender_name(row),
+                "aurocs": _aurocs(row),
+                "pgr": pgr_text(row),
                 "samples": _samples(closeup),
                 "curves": figures.svg(drawn, prefix),
                 "with_tests": len(tests) > 0,
@@ -49,6 +58,12 @@ def dataset_pages(finished: Finished, reference: Reference, store: Store, prefix
             }
         )
     return pages
+
+
+def _shown(summary: pd.DataFrame, reference: Reference) -> dict[str, dict[str, Any]]:
+    """The row of the summary that each dataset's part is about."""
+    methods = summary[summary["purpose"] == "method"].drop_duplicates("dataset").to_dict("records")
+    return {row["dataset"]: row for row in [*methods, *reference.rows.to_dict("records")]}
 
 
 def _about(prepare: Prepare, finished: Finished, store: Store) -> dict[str, Any]:
@@ -69,7 +84,7 @@ def _about(prepare: Prepare, finished: Finished, store: Store) -> dict[str, Any]
     }
 
 
-def _aurocs(row: pd.Series) -> str:
+def _aurocs(row: Mapping[str, Any]) -> str:
     texts = {role: auroc_text(*(row[f"{role}_{end}"] for end in ("auroc", "low", "high"))) for role in ROLES}
     return ", ".join(f"{ROLE_WORDS[role]} {text}" for role, text in texts.items())
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from outshine.analysis.training_notes import doubt, doubtful
 from outshine.core.messages import visible
-from outshine.report import sheets
+from outshine.report import markup, sheets
 from outshine.report.chapter import comparison_of, controls_of
 from outshine.report.reference import reference_of
 from outshine.report.words import uncertainty, verdict
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 
 LONG = 40  # rows from which a LaTeX table may break over pages
 
-_MARKDOWN = re.compile(  # what Markdown would take for more than text; `_` within a word and most brackets are none
-    r"[\\`*|~<&$@#]|(?<![^\W_])_|_(?![^\W_])|\](?=[(\[])|:(?=//)|(?<=www)\."
-)
 _LATEX = {
     **{letter: f"\\{letter}" for letter in "&%$#_{}"},
     "\\": r"\textbackslash{}",
@@ -65,12 +62,12 @@ def markdown(parts: Sequence[Part]) -> str:
     """GitHub's tables; columns of numbers are aligned to the right."""
     blocks = []
     for name, answer, found in parts:
-        blocks += [f"## {_md(name)}", _md(answer)]
+        blocks += [f"## {markup.markdown(name)}", markup.markdown(answer)]
         for sheet in found:
             ruled = ["---:" if column in sheet.right else "---" for column in sheet.columns]
-            lines = [[_md(cell) for cell in cells] for cells in (sheet.columns, *sheet.rows)]
+            lines = [[markup.markdown(cell) for cell in cells] for cells in (sheet.columns, *sheet.rows)]
             table = [f"| {' | '.join(cells)} |" for cells in (lines[0], ruled, *lines[1:])]
-            blocks += [f"**{_md(sheet.title)}**", "\n".join(table)]
+            blocks += [f"**{markup.markdown(sheet.title)}**", "\n".join(table)]
     return "\n\n".join(blocks) + "\n"
 
 
@@ -119,18 +116,9 @@ def _tex_rows(sheet: Sheet) -> Iterator[str]:
         yield " & ".join(_tex(cell) for cell in cells) + " \\\\"
 
 
-def _md(text: str) -> str:
-    """One line of text that Markdown shows as it is."""
-    return _MARKDOWN.sub(lambda found: f"\\{found[0]}", _line(text))
-
-
 def _tex(text: str) -> str:
     """One line of text that LaTeX sets as it is."""
-    return "".join(_LATEX.get(letter, letter) for letter in _MINUS.sub("−", _line(text)))
-
-
-def _line(text: str) -> str:
-    return " ".join(visible(text).split())
+    return "".join(_LATEX.get(letter, letter) for letter in _MINUS.sub("−", " ".join(visible(text).split())))
 
 
 def _answer(finished: Finished) -> str:
@@ -150,6 +138,8 @@ def _sheets(finished: Finished) -> Iterator[Sheet]:
         yield sheets.pooled_sheet(results.pooled, methods)
         yield sheets.gains(methods, loss).sheet
     yield sheets.results_sheet(methods)
+    if len(results.failed):
+        yield sheets.failed_sheet(results.failed)
     if rounds := sheets.rounds_sheet(results.scores):
         yield rounds
     compared = comparison_of(results, finished.resolution.study.better_than)

@@ -170,6 +170,18 @@ def controls_sheet(overall: pd.DataFrame) -> Sheet:
     return Sheet(title, columns, rows, right=columns[1:])
 
 
+def failed_sheet(failed: pd.DataFrame) -> Sheet:
+    """What is in no other table because a stage failed: dataset, method, seeds, that stage and the reason."""
+    named = failed.assign(name=[contender_name(row) for row in failed.to_dict("records")])
+    rows = [
+        [*map(str, which[:2]), ", ".join(map(str, runs["seed"])), *map(str, which[2:])]
+        for which, runs in named.groupby(["dataset", "name", "stage", "reason"], sort=False)
+    ]
+    return Sheet(
+        "Not finished, and in no other table", ["dataset", "method", "seed", "stage that failed", "reason"], rows
+    )
+
+
 def rounds_sheet(scores: pd.DataFrame) -> Sheet | None:
     """Rounds of strong-to-strong training: did the labels of strong_train improve? None where there is one round."""
     gain = strong_train_gain(scores[scores["purpose"].isin(["method", ""])])

@@ -21,7 +21,7 @@ def auroc_text(value: float, low: float, high: float) -> str:
     return "–" if math.isnan(value) else f"{short(value)} [{short(low)}, {short(high)}]"
 
 
-def pgr_text(row: pd.Series) -> str:
+def pgr_text(row: Mapping[Any, Any] | pd.Series) -> str:
     """A PGR with its interval, or undefined; saturated datasets are marked."""
     mark = " (saturated)" if row["saturated"] else ""
     if not row["defined"]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from outshine.core.files import user_path
+from outshine.core.files import absolute_path, user_path
 from outshine.core.settings import Plugin
 from outshine.core.stage import Stage, held_stages
 from outshine.core.store import Store
@@ -236,7 +236,7 @@ def _file_labels(study: Study, texts: Texts, store: Store) -> FileLabels | None:
 def _located(labels: Labels) -> Labels:
     """A file of labels by its absolute path: the resolved study runs from any folder."""
     if isinstance(labels, FileLabelSettings):
-        return FileLabelSettings(path=str(user_path(labels.path).absolute()))
+        return FileLabelSettings(path=str(absolute_path(labels.path)))
     return labels
 
 

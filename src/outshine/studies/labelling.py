@@ -10,7 +10,7 @@ from pydantic import Field, NonNegativeInt, ValidationError, field_validator
 
 from outshine.core.errors import SettingsError
 from outshine.core.executors import LocalWorkers, Workers
-from outshine.core.files import user_path
+from outshine.core.files import absolute_path
 from outshine.core.runtime import Runtime
 from outshine.core.settings import Settings, explain
 from outshine.core.store import Store
@@ -110,8 +110,8 @@ def resolve_labelling(labeller: Labeller) -> Resolution:
     )
     exact = labeller.model_copy(
         update={
-            "path": str(user_path(labeller.path).absolute()),
-            "trusted": None if trusted is None else str(user_path(trusted).absolute()),
+            "path": str(absolute_path(labeller.path)),
+            "trusted": None if trusted is None else str(absolute_path(trusted)),
             "strong": pinned_model(labeller.strong, strong),
             "compute_dtype": dtype,
         }

@@ -67,7 +67,7 @@ def _parts(node: yaml.Node, where: str) -> list[yaml.Node]:
     line = f"line {node.start_mark.line + 1}"
     if isinstance(node, yaml.ScalarNode):
         if visible(node.value) != node.value:
-            raise SettingsError(f"{where}: a text holds a control character ({line}); write it without")
+            raise SettingsError(f"{where}: a text holds a character that does not show ({line}); write it without")
         if node.tag == _INTEGER and not _is_small(node):
             raise SettingsError(f"{where}: a number is too large ({line}); at most {LARGEST_NUMBER:,} can be used")
         return []

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from outshine.core.errors import OutshineError
-from outshine.core.progress import Progress, Silent
+from outshine.core.progress import Progress, Silent, tell_overall
 from outshine.core.team import ALONE, Team
 from outshine.execution.recorded import study_digest
 from outshine.execution.run import Finished, run_study
@@ -74,6 +74,9 @@ class Following:
 
     def advance(self, done: int, total: int, unit: str) -> None:
         self._shown.advance(done, total, unit)
+
+    def overall(self, done: float, next_stage: float, total: float) -> None:
+        tell_overall(self._shown, done, next_stage, total)
 
     def note(self, message: str) -> None:
         self._shown.note(message)

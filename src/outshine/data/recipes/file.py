@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from outshine.core.errors import DataError
-from outshine.core.files import user_path
+from outshine.core.files import absolute_path
 from outshine.core.settings import NotInKey
 from outshine.data.local import FILE_KIND, file_sha256, parse_label, plain_id, read_rows
 from outshine.data.rows import ListRows
@@ -39,7 +39,7 @@ class FileDataset(Recipe):
 
     def located(self) -> FileDataset:
         paths = {name: getattr(self, name) for name in ("path", "test_path")}
-        found = {name: str(user_path(path).absolute()) for name, path in paths.items() if path}
+        found = {name: str(absolute_path(path)) for name, path in paths.items() if path}
         return self.model_copy(update=found)
 
     def identify(self) -> str:

@@ -12,7 +12,7 @@ from outshine.analysis.labelling_words import sentences
 from outshine.core.errors import DataError
 from outshine.core.files import write_whole
 from outshine.data.cheap import PLACE, Columns
-from outshine.data.local import read_rows
+from outshine.data.reading import read_rows
 from outshine.data.tables import check_free, write_with
 from outshine.report.write import OutputError, check_writable
 from outshine.studies.parse import raw_yaml

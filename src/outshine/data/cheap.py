@@ -114,8 +114,8 @@ def read_cheap(path: str, columns: Columns, limit: int | None = None) -> CheapTa
     notes = list(table.notes)
     if limit is not None and limit < len(rows):
         notes.append(
-            f"a random draw of {limit:,} of {len(rows):,} rows (limit): the others are left out, their new columns stay "
-            "empty"
+            f"a random draw of {limit:,} of {len(rows):,} rows (limit): the others are left out, their new columns "
+            "stay empty"
         )
     return CheapTable(frame, labels, _spelling([row.get(columns.label) for row in rows], labels), tuple(notes))
 
@@ -169,8 +169,8 @@ def _nearly_known(frame: pd.DataFrame, rows: pd.DataFrame) -> tuple[str, ...]:
     if not alike:
         return ()
     return (
-        f"{counted(alike, 'trusted row')} differ from a row of the file by line ends, Unicode form or blanks alone: taken "
-        "for new texts",
+        f"{counted(alike, 'trusted row')} differ from a row of the file by line ends, Unicode form or blanks alone: "
+        "taken for new texts",
     )
 
 

@@ -90,7 +90,8 @@ def test_label_with_a_limit_leaves_the_others_empty(outshine, messy):
     assert written.startswith("sep=;\nID;Review Body;sentiment;outshine_p;")
     frame = pd.read_csv("out/mine.csv", sep=";", skiprows=1, encoding="utf-16", dtype=str, keep_default_na=False)
     assert frame["sentiment"].tolist()[:2] == ["n/a", {True: "yes", False: "No "}[messy["truth"][1]]]
-    assert (frame["outshine_p"] != "").sum() == 90
+    for name in ("p", "fold", "suspect"):
+        assert (frame[f"outshine_{name}"] != "").sum() == 90
 
 
 def test_options_for_columns_need_data_that_has_them(outshine):

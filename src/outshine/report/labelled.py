@@ -145,8 +145,10 @@ def _json(document: dict[str, Any]) -> str:
 
 
 def _values(found: Labelling, name: str) -> list[Any]:
+    """A value for each row; None where there is none, and for all that the student did not predict."""
     column = found.rows[name]
-    return [None if missing else value for value, missing in zip(column.tolist(), column.isna().tolist(), strict=True)]
+    nothing = column.isna() | found.rows["p"].isna()
+    return [None if missing else value for value, missing in zip(column.tolist(), nothing.tolist(), strict=True)]
 
 
 def _jsonable(value: Any) -> Any:

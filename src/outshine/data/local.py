@@ -58,7 +58,7 @@ def own_source(name: str) -> dict[str, str] | None:
     """
     if file_format(name) is not None:
         return {"kind": FILE_KIND, "path": name}
-    path = Path(name)
+    path = user_path(name)
     ending = path.suffix.lower()
     if path.is_dir():
         if any((path / inside).is_file() for inside in ("state.json", "dataset_info.json", "dataset_dict.json")):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from outshine.analysis.labelling import Labelling
 from outshine.analysis.results import Results
+from outshine.core.errors import SettingsError
 from outshine.core.progress import Progress
 from outshine.core.runtime import Runtime
 from outshine.core.stores import open_store
@@ -22,7 +26,45 @@ from outshine.studies.labelling import parse_labeller
 from outshine.studies.study import Study
 from outshine.tracking.follow import run_tracked
 
+P = ParamSpec("P")
+R = TypeVar("R")
 
+
+class ArgumentError(SettingsError, TypeError):
+    """An argument that a function of outshine does not have, or one that it needs and was not given."""
+
+
+def _named_arguments(function: Callable[P, R]) -> Callable[P, R]:
+    """Have a call with wrong arguments told in one line, with the nearest name for a misspelt one."""
+    signature = inspect.signature(function)
+    own = [name for name, one in signature.parameters.items() if one.kind is not one.VAR_KEYWORD]
+    takes_more = len(own) < len(signature.parameters)
+
+    @wraps(function)
+    def called(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise ArgumentError(f"outshine.{function.__name__}: {_told(error, kwargs, own, takes_more)}") from None
+        return function(*args, **kwargs)
+
+    return called
+
+
+def _told(error: TypeError, given: Mapping[str, Any], own: Sequence[str], takes_more: bool) -> str:
+    for name in given:
+        if name in own:
+            continue
+        close = difflib.get_close_matches(name, own, n=1)
+        if close and close[0] not in given:
+            return f"unknown argument '{name}'; did you mean '{close[0]}'?"
+        if not takes_more:
+            where = f": it is a setting of the study, Study({name}=…)" if name in Study.model_fields else ""
+            return f"unknown argument '{name}'{where or '; known: ' + ', '.join(own)}"
+    return str(error)
+
+
+@_named_arguments
 def run(
     study: Study,
     store: Path | str | None = None,
@@ -57,6 +99,7 @@ def run(
         return finished.results
 
 
+@_named_arguments
 def select(study: Study, store: Path | str | None = None, *, num_draws: int | None = None) -> Selected:
     """How well label-free rules, or n trusted labels, would have picked a method or checkpoint of a study that ran.
 
@@ -67,6 +110,7 @@ def select(study: Study, store: Path | str | None = None, *, num_draws: int | No
     return select_in(study, open_store(store), num_draws)
 
 
+@_named_arguments
 def load(
     key: str,
     store: Path | str | None = None,
@@ -84,6 +128,7 @@ def load(
     return Loaded(opened, opened.find(key), model=model, trust_remote_code=trust_remote_code, runtime=runtime)
 
 
+@_named_arguments
 def label(
     path: Path | str,
     *,
@@ -91,7 +136,7 @@ def label(
     strong: str | dict[str, Any],
     text: str = "text",
     trusted: Path | str | None = None,
-    columns: dict[str, str] | None = None,
+    columns: dict[str, Any] | None = None,
     store: Path | str | None = None,
     out: Path | str | None = None,
     progress: Progress | None = None,
@@ -99,11 +144,11 @@ def label(
 ) -> Labelling:
     """Cross-fit a student on the cheap labels of a file; its opinion of every row, and whether it beats the labels.
 
-    `weak_label`, `text`: columns of the file (.jsonl, .csv, .parquet); `columns`: others, as of `Columns` (`id`,
-    `group`, `positive`, `trusted_label`). `trusted`: a file of rows with true labels, which reach no student.
-    `settings`: the other fields of `Labeller`, such as `folds`, `seed`, `loss`, `training`, `runtime`. With `out` the
-    file with new columns, `suspects.csv`, `to_judge.csv`, `evidence.json` and `label.yaml` are written there. Raises
-    OutshineError for what a user can mend. What it can and cannot tell: docs/label.md.
+    `weak_label`, `text`: columns of the file; `columns`: others, as of `Columns` (`id`, `group`, `trusted_label`), and
+    what the labels' values mean (`positive`, `negative`, `missing`). `trusted`: a file of rows with true labels, which
+    reach no student. `settings`: the other fields of `Labeller`, such as `limit`, `folds`, `seed`, `loss`, `training`,
+    `runtime`. With `out` the file with new columns, `suspects.csv`, `to_judge.csv`, `evidence.json` and `label.yaml`
+    are written there. Raises OutshineError for what a user can mend. What it can and cannot tell: docs/label.md.
     """
     raw = {
         "path": str(path),

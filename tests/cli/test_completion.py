@@ -12,6 +12,7 @@ import pytest
 import outshine
 from outshine.cli import completing
 from outshine.core.executors import LocalWorkers, RayWorkers
+from outshine.data.local import OWN_KINDS
 from outshine.data.schema import recipes
 from outshine.losses import losses
 from outshine.studies.parse import presets
@@ -61,7 +62,7 @@ def test_bash_is_offered(line: str, offered: list[str], tmp_path: Path) -> None:
 
 def test_the_names_are_those_of_the_registries() -> None:
     assert completing.losses("") == losses.names()
-    assert completing.datasets("") == sorted(set(recipes.names()) - {"file"})
+    assert completing.datasets("") == sorted(set(recipes.names()) - set(OWN_KINDS))
     assert completing.trackers("") == sorted(TRACKERS)
     assert completing.executors("") == [LocalWorkers().kind, RayWorkers().kind]
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from outshine.core import key as key_module
 from outshine.core.key import canonical, digest
-from outshine.core.settings import NotInKey, Plugin, Settings
+from outshine.core.settings import NotInKey, NotInKeyAtDefault, Plugin, Settings
 
 
 class Inner(Settings):
@@ -24,6 +24,12 @@ class Outer(Settings):
     inner: Inner = Inner()
     names: tuple[str, ...] = ()
     path: Annotated[str, NotInKey()] = "here"
+
+
+class Grown(Settings):
+    inner: Inner = Inner()
+    names: tuple[str, ...] = ()
+    later: Annotated[tuple[str, ...] | None, NotInKeyAtDefault()] = None
 
 
 class Named(Plugin):
@@ -47,6 +53,12 @@ def test_a_changed_nested_value_changes_the_key():
 
 def test_fields_marked_as_not_in_key_do_not_count():
     assert digest(Outer(path="there")) == digest(Outer(path="here"))
+
+
+def test_a_field_that_came_later_counts_where_it_is_set():
+    assert digest(Grown()) == digest(Outer())
+    assert canonical(Grown(later=("a",))) == {"inner": {"x": 1.0}, "names": [], "later": ["a"]}
+    assert digest(Grown(later=())) != digest(Grown())
 
 
 def test_plugins_of_equal_fields_and_different_names_differ():

@@ -10,7 +10,9 @@ import pandas as pd
 import pytest
 
 from outshine.core.errors import DataError
-from outshine.data.local import dataset_from_path, join_weak_labels, parse_label, read_rows, read_weak_labels
+from outshine.data.label_values import class_labels
+from outshine.data.local import dataset_from_path, id_spellings, join_weak_labels, read_weak_labels
+from outshine.data.reading import read_rows
 from outshine.data.recipes.file import FileDataset
 from outshine.data.schema import recipes
 from outshine.data.splits import Prepared, SplitSettings, prepare
@@ -50,12 +52,63 @@ def test_the_order_of_rows_does_not_matter(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "labels", [(0, 1), (False, True), ("0", "1"), ("false", "true"), ("False", "TRUE "), (0.0, 1.0)]
+    "labels",
+    [
+        (0, 1),
+        (False, True),
+        ("0", "1"),
+        ("false", "true"),
+        ("False", "TRUE "),
+        (0.0, 1.0),
+        ("0.0", "1.0"),
+        ("no", "Yes"),
+        ("n", "y"),
+        ("Negative", "positive "),
+        ("neg", "POS"),
+    ],
 )
 def test_labels_may_be_written_in_many_ways(tmp_path: Path, labels: tuple[Any, Any]) -> None:
     reference = prepared_from(write(tmp_path / "mine.jsonl", ROWS))
     rows = [{**row, "label": labels[row["label"]]} for row in ROWS]
     assert frames_equal(prepared_from(write(tmp_path / "again.jsonl", rows)), reference)
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        (("ham", "spam"), {"positive": "spam"}),
+        (("spam", "ham"), {"negative": "SPAM"}),
+        ((1, 5), {"positive": "4,5", "negative": ["1", "2"]}),
+    ],
+)
+def test_classes_may_be_named(tmp_path: Path, labels: tuple[Any, Any], words: dict[str, Any]) -> None:
+    extra = [{"text": f"Other {value}.", "label": value, "id": f"x{value}"} for value in (2, 4)]
+    extra = extra if labels == (1, 5) else []
+    reference = [*ROWS, *({**row, "label": int(row["label"] == 4)} for row in extra)]
+    rows = [*({**row, "label": labels[row["label"]]} for row in ROWS), *extra]
+    named = prepared_from(write(tmp_path / "again.csv", rows), **words)
+    assert frames_equal(named, prepared_from(write(tmp_path / "mine.csv", reference)))
+
+
+@pytest.mark.parametrize("nothing", [None, "", "n/a", "NULL", " none", float("nan"), "unsure"])
+def test_rows_without_a_label_are_left_out_and_counted(tmp_path: Path, nothing: Any) -> None:
+    rows = [*ROWS, *({"text": f"Unlabelled {i}", "label": nothing, "id": f"u{i}"} for i in range(3))]
+    prepared = prepared_from(write(tmp_path / "mine.jsonl", rows), missing="unsure")
+    assert frames_equal(prepared, prepared_from(write(tmp_path / "without.jsonl", ROWS)))
+    assert "3 rows without a label in the column 'label' left out." in prepared.notes
+    with pytest.raises(DataError, match=r"no row of .* has a label in the column 'label'"):
+        prepared_from(write(tmp_path / "mine.jsonl", rows[-3:]), missing="unsure")
+
+
+def test_a_draw_of_some_rows(tmp_path: Path) -> None:
+    path = write(tmp_path / "mine.jsonl", ROWS)
+    recipe = FileDataset(path=str(path))
+    drawn = {n: prepare(recipe, recipe.identify(), SplitSettings(limit=n)) for n in (70, 80, None)}
+    assert drawn[70].report["drawn_rows"] == {"train": 70}
+    assert "A random draw (limit): 70 of 80 training rows." in drawn[70].notes
+    assert frames_equal(drawn[80], drawn[None])
+    assert not [note for note in drawn[80].notes if "limit" in note]
+    assert set(drawn[70].texts["text"]) < {row["text"] for row in ROWS}
 
 
 def test_columns_may_have_other_names(tmp_path: Path) -> None:
@@ -113,11 +166,11 @@ def test_empty_texts_are_dropped_and_counted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changed", "told"),
     [
-        ({"label": 2}, r"label 2 of row 4 of '.*mine.jsonl' is not binary; write 0/1 or true/false"),
-        ({"label": "spam"}, "label 'spam' of row 4"),
-        ({"label": [1]}, r"label \[1\] of row 4"),
-        ({"label": None}, "row 4 of .* has no label"),
-        ({"label": float("nan")}, "row 4 of .* has no label"),
+        ({"label": 2}, r"row 4 of '.*mine.jsonl' has 2 in the column 'label', which is no class .*--missing 2"),
+        ({"label": "spam"}, "row 4 of .* has spam"),
+        ({"label": [1]}, r'row 4 of .* has "\[1\]"'),
+        ({"label": 10**400}, "row 4 of .* has inf"),
+        ({"label": 0.7}, "row 4 of .* has 0.7 in the column 'label', which is not binary"),
         ({"text": 7}, "'text' of row 4 of .* is 7, not text"),
         ({"id": "r1"}, "row 4 of .* has the id 'r1', so has row 2"),
         ({"id": None}, "row 4 of .* has no id"),
@@ -140,15 +193,15 @@ def test_the_first_bad_row_is_named(tmp_path: Path, changed: dict[str, Any], tol
         ("bad.jsonl", b'{"text": "a", "label": 0}\n\n{"text": \n', "line 3 of .* is no JSON"),
         ("list.jsonl", b"[1, 2]\n", "line 1 of .* is no JSON object"),
         ("half.jsonl", b'{"text": "\\ud800", "label": 0}\n', "line 1 of .* holds half a surrogate pair"),
-        ("latin.jsonl", '{"text": "é"}'.encode("latin-1"), "is not UTF-8 text"),
-        ("latin.csv", "text,label\né,1\n".encode("latin-1"), "is not UTF-8 text"),
+        ("greek.jsonl", '{"text": "αβγδ"}'.encode("iso-8859-7"), "is not UTF-8 text"),
+        ("bytes.csv", b"text,label\n\x81\x8d,1\n", "is not UTF-8 text"),
         ("columns.csv", b"sentence,gold\na,1\n", "has no column 'text' or 'label'; it has: sentence, gold"),
         ("long.csv", b"text,label\na,1\nb,0,7\n", "is no well-formed CSV"),
         ("longer.csv", b"text,label\na,1,7\nb,0,7\n", "is no well-formed CSV"),
-        ("short.csv", b"text,label\na,1\nb\n", "row 2 of .* has no label"),
         ("quote.csv", b'text,label\n"a,1\n', "is no well-formed CSV"),
         ("broken.parquet", b"PAR1 or not", "is no readable Parquet file"),
-        ("notes.txt", b"hello", "is none of .jsonl, .csv, .parquet"),
+        ("notes.txt", b"hello\nyou", "has no column 'text' or 'label'; it has: hello"),
+        ("notes.doc", b"hello", "is none of .jsonl, .ndjson, .json, .csv, .tsv"),
     ],
 )
 def test_unusable_files_are_told_in_one_line(tmp_path: Path, name: str, content: bytes, told: str) -> None:
@@ -179,9 +232,9 @@ def test_is_registered_under_file() -> None:
 
 
 def test_labels_that_python_takes_for_numbers_are_not_mistaken() -> None:
-    assert parse_label(True, "here") is True
-    with pytest.raises(DataError, match="is not binary"):
-        parse_label("01", "here")
+    assert class_labels([True, "01"], ["here", "there"], "label").tolist() == [1, 1]
+    with pytest.raises(DataError, match=r"there has 0\.001 .* not binary"):
+        class_labels([True, "1e-3"], ["here", "there"], "label")
 
 
 # --- weak labels -------------------------------------------------------------------------------------------
@@ -213,6 +266,63 @@ def test_numbers_as_ids_are_the_same_in_every_format(tmp_path: Path) -> None:
     texts = prepared_from(write(tmp_path / "mine.jsonl", rows)).texts
     weak = write(tmp_path / "weak.parquet", [{"id": float(i), "p_weak": 0.5} for i in range(80)])
     assert len(join_weak_labels(read_weak_labels(weak), texts)) == len(texts)
+
+
+@pytest.mark.parametrize("own", ["{}", "{}.0"])
+@pytest.mark.parametrize("other", ["{}", "{}.0", "{}.00"])
+def test_ids_with_a_point_are_the_same(tmp_path: Path, own: str, other: str) -> None:
+    texts = prepared_from(
+        write(tmp_path / "mine.csv", [{**row, "id": own.format(i)} for i, row in enumerate(ROWS)])
+    ).texts
+    weak = write(tmp_path / "weak.csv", [{"id": other.format(i), "p_weak": i / 80} for i in range(80)])
+    joined = join_weak_labels(read_weak_labels(weak), texts)
+    by_text = {row["text"]: i / 80 for i, row in enumerate(ROWS)}
+    assert joined["p"].tolist() == [by_text[text] for text in texts["text"]]
+
+
+def test_other_texts_that_look_like_numbers_are_ids_of_their_own() -> None:
+    assert [id_spellings(name) for name in ("7", "7.0")] == [("7", "7.0"), ("7.0", "7")]
+    for name in ("007", "1e3", "7.5", "07.0", "-0", "x7", ""):
+        assert id_spellings(name) == (name,)
+
+
+def test_an_id_as_it_stands_there_goes_before_one_that_is_like_it(tmp_path: Path) -> None:
+    rows = [{**row, "id": f"{i // 2}.0" if i % 2 else str(i // 2)} for i, row in enumerate(ROWS)]
+    texts = prepared_from(write(tmp_path / "mine.csv", rows)).texts
+    weak = write(tmp_path / "weak.csv", [{"id": row["id"], "p_weak": i / 80} for i, row in enumerate(rows)])
+    by_text = {row["text"]: i / 80 for i, row in enumerate(ROWS)}
+    assert join_weak_labels(read_weak_labels(weak), texts)["p"].tolist() == [by_text[text] for text in texts["text"]]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (
+            lambda text: text.replace("\n", "\r\n"),
+            r"\\nnumber .* there is 'Row\\r\\nnumber .*one text but for line ends",
+        ),
+        (lambda text: text.replace("é", "e\u0301"), r"\\xe9.* there is .*e\\u0301.*one text but for line ends"),
+        (lambda text: f" {text} ", "there is ' Row.*one text but for"),
+        (lambda text: text.upper(), "there is, for example, 'ROW"),
+        (lambda text: f"\x1b{text}", r"there is, for example, '\\x1bRow"),
+    ],
+)
+def test_texts_that_differ_are_shown(tmp_path: Path, change: Any, told: str) -> None:
+    rows = [{"text": f"Row\nnumber {i} é.", "label": i % 2} for i in range(80)]
+    texts = prepared_from(write(tmp_path / "mine.csv", rows)).texts
+    weak = write(tmp_path / "weak.csv", [{"text": change(row["text"]), "p_weak": 0.5} for row in rows])
+    with pytest.raises(DataError, match=f"Looked for 'Row.*{told}"):
+        join_weak_labels(read_weak_labels(weak), texts)
+
+
+def test_weak_labels_are_spelled_as_other_labels(tmp_path: Path, prepared: Prepared) -> None:
+    values = ["85%", "0,85", 0.85, "0.85"]
+    weak = [{"text": text, "p_weak": values[i % 4]} for i, text in enumerate(prepared.texts["text"])]
+    joined = join_weak_labels(read_weak_labels(write(tmp_path / "weak.csv", weak)), prepared.texts)
+    assert joined["p"].tolist() == [0.85] * len(prepared.texts)
+    hard = [{"text": text, "p_weak": ("yes", "no")[i % 2]} for i, text in enumerate(prepared.texts["text"])]
+    joined = join_weak_labels(read_weak_labels(write(tmp_path / "hard.csv", hard)), prepared.texts)
+    assert joined["p"].tolist() == [1 - i % 2 for i in range(len(prepared.texts))]
 
 
 def test_test_rows_need_no_weak_label_but_student_rows_do(tmp_path: Path, prepared: Prepared) -> None:

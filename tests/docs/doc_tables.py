@@ -20,6 +20,7 @@ from outshine.core.executors import LocalWorkers, RayWorkers
 from outshine.core.registry import Registry
 from outshine.core.runtime import Runtime
 from outshine.data.recipes.file import FileDataset
+from outshine.data.recipes.hub import HubDataset
 from outshine.data.schema import Draw, Example, Recipe, recipes
 from outshine.data.splits import SplitSettings
 from outshine.losses import losses
@@ -48,10 +49,10 @@ WORDS = {  # for fields that carry no description of their own
     "weak.tuning.kind": "lora, full (every weight, in float32) or head (a linear probe); rank, alpha and base are lora's",
     "executor.kind": "local: processes on this machine; ray: actors of a Ray cluster",
     "labels.kind": "supervisor: the weak model's predictions; file: weak labels from a file",
-    "file.path": "the file: .jsonl, .csv or .parquet",
+    "file.path": "the file",
     "file.test_path": "a file that test rows are taken from; None: they are held out of `path` by group",
     "file.text_column": "the column with the text that the model reads",
-    "file.label_column": "the column with the ground truth: 0 or 1, false or true",
+    "file.label_column": "the column with the ground truth, of two classes",
     "file.id_column": "the column with a row's identity, where there is one; else the text is",
     "file.group_column": "the column with what rows share, where there is one; rows of a group stay in one split",
 }
@@ -110,6 +111,15 @@ def file_settings() -> str:
     )
 
 
+def hub_settings() -> str:
+    """The settings of a hub dataset under columns that the user names."""
+    rows = rows_of(HubDataset, "hub")
+    return table(
+        ["setting", "default", "what it is"],
+        [(f"`{path.removeprefix('hub.')}`", f"`{value}`", words) for path, value, words in rows],
+    )
+
+
 def datasets() -> str:
     """The datasets of the hub: what they are, and what is read of them."""
     about, read = [], []
@@ -160,6 +170,7 @@ GENERATED: dict[str, tuple[str, Callable[[], str]]] = {
     "losses": ("docs/commands.md", lambda: plugins(losses, "loss")),
     "methods": ("docs/commands.md", lambda: plugins(methods, "")),
     "file": ("docs/datasets.md", file_settings),
+    "hub": ("docs/datasets.md", hub_settings),
     "datasets": ("docs/datasets.md", datasets),
     "tiny": ("docs/datasets.md", tiny_tasks),
     "prompts": ("docs/datasets.md", prompts),

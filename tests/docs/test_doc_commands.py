@@ -9,11 +9,24 @@ import yaml
 from doc_commands import PLUGINS, command_of, shown_commands
 from doc_pages import all_blocks
 
-from outshine.cli.options import build_study
+from outshine.cli.options import build_study, own_columns
 from outshine.studies.parse import parse_study
 
 SHOWN = shown_commands()
-STUDY_OPTIONS = ("study", "dataset", "weak", "strong", "loss", "seed", "n_train", "n_val", "n_test", "settings")
+STUDY_OPTIONS = (
+    "study",
+    "dataset",
+    "weak",
+    "strong",
+    "loss",
+    "seed",
+    "n_train",
+    "n_val",
+    "n_test",
+    "limit",
+    "settings",
+)
+COLUMN_OPTIONS = ("text", "label", "group", "row_id", "positive", "negative", "missing")
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +60,7 @@ def test_a_shown_command_parses(shown) -> None:
     context = command.make_context("outshine", list(rest))
     given = {name: value for name, value in context.params.items() if name in STUDY_OPTIONS}
     if command.name in ("run", "plan"):
-        build_study(**given)
+        build_study(**given, columns=own_columns(*(context.params[name] for name in COLUMN_OPTIONS)))
     elif command.name == "demo":
         build_study("demo", **given)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 from typing import Any
@@ -14,12 +15,12 @@ from hostile import MARKUP, PATHS
 from hypothesis import strategies as st
 
 from outshine.analysis.reading.scores import SCORE_COLUMNS
+from outshine.core.settings import setting_names
 from outshine.data.schema import recipes
 from outshine.filters import filters
 from outshine.losses import losses
 from outshine.methods import methods
 from outshine.probes import probes
-from outshine.studies.parse import setting_names
 from outshine.studies.study import Study
 
 REGISTRIES = (recipes, losses, probes, filters, methods)
@@ -379,6 +380,8 @@ DATA_FILES: dict[str, st.SearchStrategy[bytes]] = {
         _encoded(_broken(_CSV)),
         _encoded(st.text(alphabet='a1,"\n\r\\\0 ', max_size=60)),
     ),
+    ".csv.gz": st.one_of(st.binary(max_size=200), _encoded(_CSV).map(gzip.compress)),
+    ".json": st.one_of(_encoded(_rows().map(json.dumps)), _encoded(_broken(_rows().map(json.dumps))), _encoded(_CSV)),
     ".parquet": st.one_of(
         st.binary(max_size=100).map(lambda middle: b"PAR1" + middle + b"PAR1"), _parquet(), _parquet()
     ),

@@ -17,7 +17,7 @@ from outshine.audit.overlap import (
 from outshine.audit.shape import class_balance, long_texts
 from outshine.audit.skeleton import skeletons
 from outshine.audit.telling import telling_tokens
-from outshine.data.local import FILE_KIND
+from outshine.data.local import OWN_KINDS
 from outshine.data.schema import Recipe
 from outshine.data.splits import Prepared
 
@@ -26,12 +26,12 @@ def audit(prepared: Prepared, recipe: Recipe) -> list[Finding]:
     """Every check of a prepared dataset, passed ones included, in a fixed order.
 
     Leak rules: (a) form, (b) telling tokens, (c) skeletons, (d) pairs of marks; (c) is for recipes that draw the label
-    and reads the source's rows again. In a user's own file (a), (b) and (d) are warnings: a regularity may be what is
-    meant there.
+    and reads the source's rows again. In data of the user's choice (a), (b) and (d) are warnings: a regularity may be
+    what is meant there.
     Raises HubError where the source's rows cannot be had.
     """
     corpus = corpus_of(prepared.texts, prepared.truth)
-    severity: Severity = "warning" if recipe.kind == FILE_KIND else "leak"
+    severity: Severity = "warning" if recipe.kind in OWN_KINDS else "leak"
     findings = [
         format_tree(corpus, severity),
         last_tokens(corpus, severity),

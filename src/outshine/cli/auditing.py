@@ -9,7 +9,24 @@ import typer
 
 from outshine.cli import completing
 from outshine.cli.json_output import JsonOption, print_json
-from outshine.cli.options import SetOption, StoreOption, TestOption, TrainOption, ValOption, build_study, open_store
+from outshine.cli.options import (
+    GroupOption,
+    IdOption,
+    LabelOption,
+    LimitOption,
+    MissingOption,
+    NegativeOption,
+    PositiveOption,
+    SetOption,
+    StoreOption,
+    TestOption,
+    TextOption,
+    TrainOption,
+    ValOption,
+    build_study,
+    open_store,
+    own_columns,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,9 +50,17 @@ def audit(
         str | None,
         typer.Option("--model", "-m", help="Count texts too long for this model, and tokens unknown to it.", show_default=False),
     ] = None,
+    text: TextOption = None,
+    label: LabelOption = None,
+    group: GroupOption = None,
+    row_id: IdOption = None,
+    positive: PositiveOption = None,
+    negative: NegativeOption = None,
+    missing: MissingOption = None,
     n_train: TrainOption = None,
     n_val: ValOption = None,
     n_test: TestOption = None,
+    limit: LimitOption = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 on warnings too.")] = False,
     settings: SetOption = None,
     store: StoreOption = None,
@@ -52,7 +77,16 @@ def audit(
     from outshine.stages.audit import Audit, read_by_model
     from outshine.stages.prepare import Prepare
 
-    study = build_study(None, dataset, n_train=n_train, n_val=n_val, n_test=n_test, settings=settings)
+    study = build_study(
+        None,
+        dataset,
+        n_train=n_train,
+        n_val=n_val,
+        n_test=n_test,
+        settings=settings,
+        columns=own_columns(text, label, group, row_id, positive, negative, missing),
+        limit=limit,
+    )
     opened, screen = open_store(store), console(quiet=as_json)
     found: dict[str, list[Finding]] = {}
     with progress() as shown:

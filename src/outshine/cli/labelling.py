@@ -11,11 +11,19 @@ from outshine.cli.json_output import JsonOption, print_json
 from outshine.cli.options import (
     AddressOption,
     ExecutorOption,
+    GroupOption,
+    IdOption,
+    LimitOption,
+    MissingOption,
+    NegativeOption,
+    PositiveOption,
     SetOption,
     StoreOption,
+    TextOption,
     WorkersOption,
     executor_settings,
     open_store,
+    own_columns,
 )
 
 if TYPE_CHECKING:
@@ -28,27 +36,24 @@ if TYPE_CHECKING:
 NUM_SHOWN = 10  # doubted labels on the terminal; all of them are in suspects.csv
 _WIDTH = 90  # characters of a text in that table
 
-FileArgument = Annotated[str, typer.Argument(metavar="FILE", help="Texts with cheap labels: .jsonl, .csv or .parquet.")]
-TextOption = Annotated[str, typer.Option("--text", help="The column with the text.")]
-WeakLabelOption = Annotated[
-    str, typer.Option("--weak-label", help="The column with the cheap labels: 0/1, probabilities or two names.")
+FileArgument = Annotated[
+    str, typer.Argument(metavar="FILE", help="Texts with cheap labels: .csv, .tsv, .jsonl or .parquet.")
 ]
-PositiveOption = Annotated[
-    str | None, typer.Option("--positive", help="Which of two names or values is class 1.", show_default=False)
+WeakLabelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--weak-label",
+        "--label",
+        metavar="COLUMN",
+        help="The column with the cheap labels: 0/1, yes/no, probabilities, percentages, or names (--positive).",
+        show_default=False,
+    ),
 ]
 StrongOption = Annotated[str, typer.Option("--strong", "-s", help="The student's model: hub name or folder.")]
 TrustedOption = Annotated[
     str | None, typer.Option("--trusted", help="A file of rows with true labels: by id or text.", show_default=False)
 ]
 TrustedLabelOption = Annotated[str, typer.Option("--trusted-label", help="Its column with the true labels.")]
-IdOption = Annotated[
-    str | None,
-    typer.Option("--id", help="The column with a row's id (default: id, if there is one).", show_default=False),
-]
-GroupOption = Annotated[
-    str | None,
-    typer.Option("--group", help="Rows that share this are in one fold (default: group, if any).", show_default=False),
-]
 FoldsOption = Annotated[int, typer.Option("--folds", help="Students; each row is predicted by one of them.")]
 JudgeOption = Annotated[int, typer.Option("--judge", help="Rows drawn at random into to_judge.csv, at first.")]
 LossOption = Annotated[
@@ -65,14 +70,17 @@ def add_to(app: typer.Typer) -> None:
 
 def label(
     file: FileArgument,
-    weak_label: WeakLabelOption,
     strong: StrongOption,
-    text: TextOption = "text",
+    weak_label: WeakLabelOption = None,
+    text: TextOption = None,
     positive: PositiveOption = None,
+    negative: NegativeOption = None,
+    missing: MissingOption = None,
     trusted: TrustedOption = None,
     trusted_label: TrustedLabelOption = "label",
     row_id: IdOption = None,
     group: GroupOption = None,
+    limit: LimitOption = None,
     folds: FoldsOption = 5,
     judge: JudgeOption = 100,
     seed: Annotated[int, typer.Option("--seed", help="Heads, adapters, batch order.")] = 0,
@@ -91,10 +99,15 @@ def label(
 
     Example: outshine label mine.jsonl --text review --weak-label cheap --strong MODEL --trusted trusted.jsonl
     """
-    columns = {"text": text, "label": weak_label, "id": row_id, "group": group, "positive": positive}
+    columns = own_columns(text, weak_label, group, row_id, positive, negative, missing)
+    if weak_label is None:
+        from outshine.data.reading import refuse_without_labels
+
+        refuse_without_labels(file, text)
     raw = {
         "path": file,
         "columns": columns | {"trusted_label": trusted_label},
+        **({"limit": limit} if limit else {}),
         "trusted": trusted,
         "strong": strong,
         "folds": folds,

@@ -8,7 +8,23 @@ import typer
 
 from outshine.cli import completing
 from outshine.cli.json_output import JsonOption, print_json
-from outshine.cli.options import SetOption, StoreOption, TestOption, TrainOption, ValOption, open_store
+from outshine.cli.options import (
+    GroupOption,
+    IdOption,
+    LabelOption,
+    LimitOption,
+    MissingOption,
+    NegativeOption,
+    PositiveOption,
+    SetOption,
+    StoreOption,
+    TestOption,
+    TextOption,
+    TrainOption,
+    ValOption,
+    open_store,
+    own_columns,
+)
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -38,9 +54,10 @@ def datasets(context: typer.Context, as_json: JsonOption = False) -> None:
     if context.invoked_subcommand is not None:
         return
     from outshine.cli.show import console, table
+    from outshine.data.local import OWN_KINDS
     from outshine.data.schema import recipes
 
-    known = [(name, recipe) for name, recipe in recipes if name != "file"]
+    known = [(name, recipe) for name, recipe in recipes if name not in OWN_KINDS]
     if as_json:
         print_json([_recipe_document(name, recipe) for name, recipe in known])
         return
@@ -49,14 +66,23 @@ def datasets(context: typer.Context, as_json: JsonOption = False) -> None:
     ]
     screen = console()
     screen.print(table("", ["name", "hub", "positive means", "source"], rows))
-    screen.print("your own: --dataset mine.jsonl (or .csv, .parquet) with columns text and label")
+    screen.print("your own: --dataset mine.csv (or .jsonl, .parquet) with columns text and label (or --text, --label)")
+    screen.print("any other of the hub: --dataset owner/name --text COLUMN --label COLUMN")
 
 
 def show_dataset(
     name: Annotated[str, typer.Argument(help="A dataset's name, or a file.", autocompletion=completing.datasets)],
+    text: TextOption = None,
+    label: LabelOption = None,
+    group: GroupOption = None,
+    row_id: IdOption = None,
+    positive: PositiveOption = None,
+    negative: NegativeOption = None,
+    missing: MissingOption = None,
     n_train: TrainOption = None,
     n_val: ValOption = None,
     n_test: TestOption = None,
+    limit: LimitOption = None,
     settings: SetOption = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
@@ -69,7 +95,16 @@ def show_dataset(
     from outshine.execution.local import LocalExecutor
     from outshine.stages.prepare import Prepare
 
-    study = build_study(None, name, n_train=n_train, n_val=n_val, n_test=n_test, settings=settings)
+    study = build_study(
+        None,
+        name,
+        n_train=n_train,
+        n_val=n_val,
+        n_test=n_test,
+        settings=settings,
+        columns=own_columns(text, label, group, row_id, positive, negative, missing),
+        limit=limit,
+    )
     opened = open_store(store)
     prepare = Prepare.of(study.datasets[0], study.splits)
     LocalExecutor(opened, study.runtime, Silent()).run([prepare])  # its notes are shown below

@@ -26,9 +26,58 @@ DatasetOption = Annotated[
     typer.Option(
         "--dataset",
         "-d",
-        help="Datasets, comma-separated: names, or files (jsonl, csv, parquet).",
+        help="Datasets, comma-separated: names, files (csv, jsonl, parquet) or hub datasets (owner/name).",
         show_default=False,
         autocompletion=completing.datasets,
+    ),
+]
+TextOption = Annotated[
+    str | None,
+    typer.Option("--text", metavar="COLUMN", help="The column with the text (default text).", show_default=False),
+]
+LabelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--label",
+        metavar="COLUMN",
+        help="The column with the label (default label).",
+        show_default=False,
+    ),
+]
+GroupOption = Annotated[
+    str | None,
+    typer.Option(
+        "--group",
+        metavar="COLUMN",
+        help="What rows share that stay together (default: group, if there is one).",
+        show_default=False,
+    ),
+]
+IdOption = Annotated[
+    str | None,
+    typer.Option("--id", metavar="COLUMN", help="A row's identity (default: id, if there is one).", show_default=False),
+]
+PositiveOption = Annotated[
+    str | None,
+    typer.Option(
+        "--positive",
+        metavar="VALUES",
+        help="The label's values that are class 1, comma-separated, where that is not clear.",
+        show_default=False,
+    ),
+]
+NegativeOption = Annotated[
+    str | None,
+    typer.Option("--negative", metavar="VALUES", help="The values that are class 0.", show_default=False),
+]
+MissingOption = Annotated[
+    str | None,
+    typer.Option("--missing", metavar="VALUES", help="Values that are no label, beside n/a …", show_default=False),
+]
+LimitOption = Annotated[
+    int | None,
+    typer.Option(
+        "--limit", metavar="N", min=1, help="Use a random draw of N rows, for a quick first try.", show_default=False
     ),
 ]
 WeakOption = Annotated[
@@ -146,14 +195,19 @@ def build_study(
     n_test: int | None = None,
     settings: list[str] | None = None,
     *,
+    columns: dict[str, str] | None = None,
+    limit: int | None = None,
     controls: bool = False,
     trajectories: bool = False,
     executor: dict[str, Any] | None = None,
     store: Store | None = None,
 ) -> Study:
-    """A study file, preset or recorded study with the options laid over it, then the `--set` settings."""
+    """A study file, preset or recorded study with the options laid over it, then the `--set` settings.
+
+    `columns`: what is said about the user's own datasets, as `own_columns` gives it.
+    """
     from outshine.core.errors import SettingsError
-    from outshine.studies.parse import parse_study, with_settings
+    from outshine.studies.parse import parse_study, with_columns, with_settings
 
     raw: dict[str, Any] = raw_study(study, store) if study else {}
     given = {"weak": weak, "strong": strong, "datasets": split_names(dataset), "seeds": _numbers(seed)}
@@ -162,7 +216,9 @@ def build_study(
     if executor:
         raw["executor"] = _executor(raw.get("executor"), executor)
     sizes = {"n_train": n_train, "n_val": n_val, "n_test": n_test}
+    sizes["limit"] = limit
     assignments = [f"splits.{name}={value}" for name, value in sizes.items() if value is not None]
+    raw = with_columns(raw, columns or {})
     losses = split_names(loss) or []
     if losses:
         raw["loss"] = losses[0]
@@ -174,6 +230,28 @@ def build_study(
     if not raw.get("datasets"):
         raise SettingsError("no dataset is named; use --dataset NAME (`outshine datasets` lists them) or a study file")
     return parse_study(raw)
+
+
+def own_columns(
+    text: str | None,
+    label: str | None,
+    group: str | None,
+    row_id: str | None,
+    positive: str | None,
+    negative: str | None,
+    missing: str | None,
+) -> dict[str, str]:
+    """What the options say about a table of the user's, by the option's name."""
+    given = {
+        "text": text,
+        "label": label,
+        "group": group,
+        "id": row_id,
+        "positive": positive,
+        "negative": negative,
+        "missing": missing,
+    }
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def executor_settings(kind: str | None, workers: int | None, address: str | None) -> dict[str, Any]:

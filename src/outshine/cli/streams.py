@@ -57,7 +57,7 @@ def _take_number(number: int) -> None:
 def _as(kind: type[io.TextIOWrapper], stream: TextIO | None, own: TextIO | None) -> TextIO:
     """A stream of the process as one of ours; one that somebody put in its place takes any letter, no more."""
     if stream is None:
-        return open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (as long as the process)
+        return open(os.devnull, "w", encoding="utf-8")
     if not isinstance(stream, io.TextIOWrapper):
         return stream
     if stream is own:

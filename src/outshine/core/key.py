@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
-from outshine.core.settings import NotInKey, Plugin, Settings
+from outshine.core.settings import NotInKey, NotInKeyAtDefault, Plugin, Settings
 
 _KEPT = 4096  # forms of settings that are kept; those of a study with as many losses still fit
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True)
@@ -32,6 +32,17 @@ def in_key(field: FieldInfo) -> bool:
 def key_fields(model: type[Settings]) -> tuple[str, ...]:
     """The names of the fields that are part of the key. Kept: a plan asks for the keys of thousands of stages."""
     return tuple(name for name, field in model.model_fields.items() if in_key(field))
+
+
+@cache
+def _later_fields(model: type[Settings]) -> dict[str, Any]:
+    """The fields that are part of the key only where they differ from their default, and that default."""
+    fields = model.model_fields.items()
+    return {
+        name: field.get_default(call_default_factory=True)
+        for name, field in fields
+        if any(isinstance(mark, NotInKeyAtDefault) for mark in field.metadata)
+    }
 
 
 @cache
@@ -84,7 +95,9 @@ def canonical_fields(value: Settings) -> dict[str, Any]:
     A plugin's name and, from the second on, its VERSION belong to it too. Raises TypeError for a plugin
     without a name: two of them with equal fields would be taken for one.
     """
-    fields = {name: canonical(getattr(value, name)) for name in key_fields(type(value))}
+    later = _later_fields(type(value))
+    given = ((name, getattr(value, name)) for name in key_fields(type(value)))
+    fields = {name: canonical(one) for name, one in given if name not in later or one != later[name]}
     if not isinstance(value, Plugin):
         return fields
     if not value.kind:

@@ -36,6 +36,13 @@ class NotInKey:
     """Marks a field that says where something lies, not what it is: `path: Annotated[str, NotInKey()]`."""
 
 
+class NotInKeyAtDefault:
+    """Marks a field that came later: at its default the key is what it was without the field.
+
+    What the default does must then stay what was done before there was the field.
+    """
+
+
 def explain(error: ValidationError, where: str = "", known: Iterable[str] = ()) -> SettingsError:
     """Pydantic's report as one line that names the field, what was given and what was expected.
 
@@ -53,3 +60,22 @@ def explain(error: ValidationError, where: str = "", known: Iterable[str] = ()) 
         else:
             lines.append(f"'{path}': {item['msg']} (given: {given!r})")
     return SettingsError((f"{where}: " if where else "") + "; ".join(lines))
+
+
+def setting_names(model: type[BaseModel]) -> set[str]:
+    """All names of settings, at any depth."""
+    names: set[str] = set()
+    pending: list[type[BaseModel]] = [model]
+    while pending:
+        for name, field in pending.pop().model_fields.items():
+            if name not in names:
+                names.add(name)
+                pending += [part for part in _models_in(field.annotation) if issubclass(part, BaseModel)]
+    return names
+
+
+def _models_in(annotation: Any) -> Iterable[type]:
+    if isinstance(annotation, type):
+        return [annotation]
+    parts = [_models_in(part) for part in getattr(annotation, "__args__", ())]
+    return [model for part in parts for model in part]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,9 +13,20 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from outshine.core.errors import DataError
-from outshine.core.settings import Settings
-from outshine.data.label_values import CheapLabels, cheap_labels, labels_alike, true_labels
-from outshine.data.local import plain_id, read_rows
+from outshine.core.messages import counted
+from outshine.core.rng import numpy_rng
+from outshine.core.settings import NotInKeyAtDefault, Settings
+from outshine.data.label_values import (
+    CheapLabels,
+    Spellings,
+    Words,
+    cheap_labels,
+    is_missing,
+    labels_alike,
+    true_labels,
+)
+from outshine.data.local import id_spellings, normal_text, plain_id
+from outshine.data.reading import read_rows, read_table, refuse_repeated
 from outshine.data.schema import Row
 
 
@@ -28,8 +39,17 @@ class Columns(Settings):
     group: str | None = Field(
         default=None, description="rows with equal values share a fold; None: `group`, if there is one"
     )
-    positive: str | None = Field(default=None, description="which of two values or class names is class 1")
+    positive: Spellings = Field(default=None, description="the values that are class 1, comma-separated or as a list")
+    negative: Annotated[Spellings, NotInKeyAtDefault()] = Field(default=None, description="the values that are class 0")
+    missing: Annotated[Spellings, NotInKeyAtDefault()] = Field(
+        default=None, description="values that are no label, beside an empty cell, n/a, null and none"
+    )
     trusted_label: str = Field(default="label", description="the column with the true labels of the trusted rows")
+
+    @property
+    def words(self) -> Words:
+        """What the user says about the labels' values."""
+        return Words(self.positive, self.negative, self.missing)
 
 
 PLACE = "outshine_row"
@@ -42,12 +62,16 @@ NUM_TO_JUDGE = 100
 class CheapTable(NamedTuple):
     """A user's rows. `frame`: text ("" where missing), p, id and group (None where not given), in the file's order.
 
+    `drawn` in it: whether a row is used, which all are unless only some are asked for.
+
     `spelling`: how the file writes class 0 and class 1, as it does most often; 0 and 1 where it has probabilities.
+    `notes`: what a reader should know about how the file was read.
     """
 
     frame: pd.DataFrame
     labels: CheapLabels
     spelling: tuple[str, str] = ("0", "1")
+    notes: tuple[str, ...] = ()
 
 
 class TrustedTable(NamedTuple):
@@ -55,11 +79,12 @@ class TrustedTable(NamedTuple):
 
     `frame`: row (place in the user's table; -1: not one of its rows), truth (bool), text, p (the cheap label, NaN
     where there is none), group (of a new row, None where not given), number (place among the trusted rows).
-    `listed`: it is a to_judge.csv, rows of which may have been left empty.
+    `listed`: it is a to_judge.csv, rows of which may have been left empty. `notes`: what a reader should know.
     """
 
     frame: pd.DataFrame
     listed: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def new(self) -> pd.DataFrame:
@@ -67,20 +92,32 @@ class TrustedTable(NamedTuple):
         return self.frame[self.frame["row"] < 0]
 
 
-def read_cheap(path: str, columns: Columns) -> CheapTable:
-    """The user's table. Raises DataError, naming the first offending row, for what cannot be used."""
-    rows = read_rows(path, [columns.text, columns.label, *_named(columns)])
+def read_cheap(path: str, columns: Columns, limit: int | None = None) -> CheapTable:
+    """The user's table. `limit`: how many of its rows are drawn at random; None: all.
+
+    Raises DataError, naming the first offending row, for what cannot be used.
+    """
+    table = read_table(path, {columns.text: "--text", columns.label: "--label", **_named(columns)})
+    refuse_repeated(path, table, (columns.id or "id", columns.group or "group"))
+    rows = table.rows
     where = [f"row {number} of '{path}'" for number in range(1, len(rows) + 1)]
-    labels = cheap_labels([row.get(columns.label) for row in rows], where, columns.label, columns.positive)
+    labels = cheap_labels([row.get(columns.label) for row in rows], where, columns.label, columns.words)
     frame = pd.DataFrame(
         {
             "text": _texts(rows, columns.text, where),
             "p": labels.p,
             "id": _ids(rows, columns.id or "id", where),
             "group": [_group(row.get(columns.group or "group")) for row in rows],
+            "drawn": _drawn(len(rows), limit),
         }
     )
-    return CheapTable(frame, labels, _spelling([row.get(columns.label) for row in rows], labels))
+    notes = list(table.notes)
+    if limit is not None and limit < len(rows):
+        notes.append(
+            f"a random draw of {limit:,} of {len(rows):,} rows (limit): the others are left out, their new columns "
+            "stay empty"
+        )
+    return CheapTable(frame, labels, _spelling([row.get(columns.label) for row in rows], labels), tuple(notes))
 
 
 def _spelling(values: Sequence[Any], labels: CheapLabels) -> tuple[str, str]:
@@ -103,12 +140,12 @@ def read_trusted(path: str, columns: Columns, table: CheapTable) -> TrustedTable
     without a true label are left out. Raises DataError, naming the first offending row, for a missing or unknown
     label, two labels for one row, and an id or place whose text is another one in the table.
     """
-    rows = read_rows(path, [columns.trusted_label])
+    rows = read_rows(path, {columns.trusted_label: "--trusted-label"})
     where = [f"row {number} of '{path}'" for number in range(1, len(rows) + 1)]
     listed = any(_group(row.get(PLACE)) is not None for row in rows)
     if listed:
         rows, where = _judged(rows, where, columns, path)
-    truth = true_labels([row.get(columns.trusted_label) for row in rows], where, table.labels.names)
+    truth = true_labels([row.get(columns.trusted_label) for row in rows], where, table.labels)
     texts = _texts(rows, columns.text, where)
     frame = pd.DataFrame(
         {
@@ -120,7 +157,36 @@ def read_trusted(path: str, columns: Columns, table: CheapTable) -> TrustedTable
             "number": range(len(rows)),
         }
     )
-    return TrustedTable(_once(frame, where), listed)
+    notes = _nearly_known(frame, table.frame)
+    _make_new(frame, table.frame)
+    return TrustedTable(_once(frame, where), listed, notes)
+
+
+def _nearly_known(frame: pd.DataFrame, rows: pd.DataFrame) -> tuple[str, ...]:
+    """What is said where new texts are texts of the file but for how they are written."""
+    known = {normal_text(text) for text in rows["text"] if text}
+    alike = int(sum(normal_text(text) in known for text in frame.loc[frame["row"] < 0, "text"]))
+    if not alike:
+        return ()
+    return (
+        f"{counted(alike, 'trusted row')} differ from a row of the file by line ends, Unicode form or blanks alone: "
+        "taken for new texts",
+    )
+
+
+def _make_new(frame: pd.DataFrame, rows: pd.DataFrame) -> None:
+    """A trusted row of the file that was not drawn is a new one, with what the file says of it."""
+    left = frame.index[[row >= 0 and not rows["drawn"][row] for row in frame["row"]]]
+    for name in ("text", "p", "group"):
+        frame.loc[left, name] = rows.loc[frame.loc[left, "row"], name].to_numpy()
+    frame.loc[left, "row"] = -1
+
+
+def _drawn(num_rows: int, limit: int | None) -> NDArray[np.bool_]:
+    """Which rows are used. A larger draw contains every smaller one."""
+    drawn = np.zeros(num_rows, dtype=bool)
+    drawn[numpy_rng("label-limit").permutation(num_rows)[:limit]] = True
+    return drawn
 
 
 def _judged(rows: Sequence[Row], where: Sequence[str], columns: Columns, path: str) -> tuple[list[Row], list[str]]:
@@ -128,7 +194,7 @@ def _judged(rows: Sequence[Row], where: Sequence[str], columns: Columns, path: s
     kept = [
         ({**row, columns.trusted_label: value.lstrip("'") if isinstance(value, str) else value}, told)
         for row, told in zip(rows, where, strict=True)
-        if _group(value := row.get(columns.trusted_label)) is not None and str(value).strip(" '")
+        if _group(value := row.get(columns.trusted_label)) is not None and not is_missing(str(value).strip(" '"))
     ]
     if not kept:
         raise DataError(f"no row of '{path}' has a true label yet; fill in its column '{columns.trusted_label}'")
@@ -162,9 +228,9 @@ def _group(value: Any) -> str | None:
     return None if value is None or value == "" or value != value else str(value)
 
 
-def _named(columns: Columns) -> list[str]:
-    """Columns that the user named and that must hence be there."""
-    return [name for name in (columns.id, columns.group) if name]
+def _named(columns: Columns) -> dict[str, str]:
+    """Columns that the user named and that must hence be there, with their options."""
+    return {name: option for name, option in ((columns.id, "--id"), (columns.group, "--group")) if name}
 
 
 def _places(
@@ -183,7 +249,10 @@ def _places(
             continue
         given = row.get(columns.id or "id")
         name = plain_id(given, told) if ids and _group(given) is not None else None
-        place = ids.get(name, -1) if name is not None else by_text.get(text, -1) if text else -1
+        if name is not None:
+            place = next((ids[one] for one in id_spellings(name) if one in ids), -1)
+        else:
+            place = by_text.get(text, -1) if text else -1
         if name is not None and place >= 0 and text and text != known[place]:
             raise DataError(f"{told} has the id {name!r} of a row with another text; mend the id or the text")
         if place < 0 and not text:

@@ -38,12 +38,16 @@ def expected_splits(size: Size, settings: SplitSettings, held_out: int | None = 
     `held_out`: rows that the source itself sets for a held-out test. An estimate, a little high: duplicates and
     groups that lie on both sides are not known beforehand.
     """
-    pool = _Pool(size.train, size.positive)
-    if size.test is None:
-        num_test = min(settings.n_test, held_out or settings.n_test, size.train // 3)
+    num_train, num_test_rows = (
+        num_rows if num_rows is None or settings.limit is None else min(num_rows, settings.limit)
+        for num_rows in (size.train, size.test)
+    )
+    pool = _Pool(num_train or 0, size.positive)
+    if num_test_rows is None:
+        num_test = min(settings.n_test, held_out or settings.n_test, (num_train or 0) // 3)
         splits = {"test": pool.take(num_test, settings.balance_test)}
     else:
-        splits = {"test": _Pool(size.test, size.positive).take(settings.n_test, settings.balance_test)}
+        splits = {"test": _Pool(num_test_rows, size.positive).take(settings.n_test, settings.balance_test)}
     half = settings.n_train // 2
     asked = {"val": settings.n_val, "weak_train": half, "strong_train": half}
     if not settings.balance_student:

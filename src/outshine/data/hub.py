@@ -48,17 +48,60 @@ def open_hub(hub: Hub, identity: str) -> Pools:
 
     Raises HubError where a file is neither cached nor to be had.
     """
-    repo, _, commit = identity.removeprefix("hub:").partition("@")
-    if repo != hub.repo or not _COMMIT.fullmatch(commit):  # from the `sources` of a study file
-        raise HubError(f"'{identity}' is no source of this dataset; hub:{hub.repo}@COMMIT is expected")
-    shards = _recorded(hub).get(commit)
-    paths = _cached_paths(hub, commit, shards) if shards else None
-    if paths is None:
-        paths = _fetch(hub, commit)
+    paths = paths_on_hub(hub, identity)
     if hub.pooled:
         together = [path for split in hub.pooled for path in paths[split]]
         return Pools(ParquetRows(together), None, hub.test_size)
     return Pools(ParquetRows(paths[hub.train]), ParquetRows(paths[hub.test]), hub.test_size)
+
+
+def paths_on_hub(hub: Hub, identity: str) -> dict[str, list[Path]]:
+    """The files of each split at the commit of `identity`, fetched where they are not cached. Raises HubError."""
+    commit = _commit_in(identity, hub)
+    shards = _recorded(hub).get(commit)
+    return (_cached_paths(hub, commit, shards) if shards else None) or _fetch(hub, commit)
+
+
+def identify_repo(repo: str) -> str:
+    """`identify_hub` where configuration and splits are still open.
+
+    Offline the last commit of which these are known. Raises HubError as that does.
+    """
+    hub = Hub(repo)
+    try:
+        commit = _resolve(hub)
+    except NoAnswerError:
+        known = _read_record(_layouts_file(hub))
+        if not known:
+            raise
+        commit = list(known)[-1]
+    return f"hub:{repo}@{commit}"
+
+
+def splits_on_hub(repo: str, identity: str) -> dict[str, list[str]]:
+    """Configuration -> its splits, of the dataset at the commit of `identity`.
+
+    Kept beside the cached files: what happens to lie in the cache is not all that there is. Raises HubError where
+    nobody answers and nothing is kept.
+    """
+    hub = Hub(repo)
+    commit = _commit_in(identity, hub)
+    if kept := _read_record(_layouts_file(hub)).get(commit):
+        return kept
+    found: dict[str, list[str]] = {}
+    for name in _list_files(hub, commit):
+        parts = name.split("/")
+        if name.endswith(".parquet") and len(parts) == 3 and parts[1] not in found.setdefault(parts[0], []):
+            found[parts[0]].append(parts[1])
+    _write_record(_layouts_file(hub), commit, found)
+    return found
+
+
+def _commit_in(identity: str, hub: Hub) -> str:
+    repo, _, commit = identity.removeprefix("hub:").partition("@")
+    if repo != hub.repo or not _COMMIT.fullmatch(commit):  # from the `sources` of a study file
+        raise HubError(f"'{identity}' is no source of this dataset; hub:{hub.repo}@COMMIT is expected")
+    return commit
 
 
 def _repo(hub: Hub) -> Repo:
@@ -102,13 +145,7 @@ def _fetch(hub: Hub, commit: str) -> dict[str, list[Path]]:
 
 
 def _list_shards(hub: Hub, commit: str) -> Shards:
-    from huggingface_hub import HfApi
-
-    def names() -> list[str]:
-        info = HfApi().dataset_info(hub.repo, revision=commit, timeout=REQUEST_TIMEOUT)
-        return sorted(str(sibling.rfilename) for sibling in info.siblings or [])
-
-    files = ask(_repo(hub), names)
+    files = _list_files(hub, commit)
     shards: Shards = {}
     for split in _splits(hub):
         folder = f"{hub.config}/{split}/"
@@ -116,6 +153,16 @@ def _list_shards(hub: Hub, commit: str) -> Shards:
         if not shards[split]:
             raise HubError(f"dataset '{hub.repo}' at {commit[:12]} has no file {folder}*.parquet")
     return shards
+
+
+def _list_files(hub: Hub, commit: str) -> list[str]:
+    from huggingface_hub import HfApi
+
+    def names() -> list[str]:
+        info = HfApi().dataset_info(hub.repo, revision=commit, timeout=REQUEST_TIMEOUT)
+        return sorted(str(sibling.rfilename) for sibling in info.siblings or [])
+
+    return ask(_repo(hub), names)
 
 
 # --- the cache ---------------------------------------------------------------------------------------------
@@ -156,19 +203,32 @@ def _record_file(hub: Hub) -> Path:
     return _repo_folder(hub) / "outshine" / f"{hub.config}.json"
 
 
+def _layouts_file(hub: Hub) -> Path:
+    return _repo_folder(hub) / "outshine" / "configurations" / "splits.json"
+
+
 def _recorded(hub: Hub) -> dict[str, Shards]:
     """Commit -> the shards it is made of, fetched or not, the latest last."""
+    return _read_record(_record_file(hub))
+
+
+def _record(hub: Hub, commit: str, shards: Shards) -> None:
+    _write_record(_record_file(hub), commit, {**_recorded(hub).get(commit, {}), **shards})
+
+
+def _read_record(path: Path) -> dict[str, Shards]:
     try:
-        found = json.loads(_record_file(hub).read_text())
+        found = json.loads(path.read_text())
     except (OSError, ValueError):  # not there, or not ours: as good as nothing recorded
         return {}
     return found if isinstance(found, dict) else {}
 
 
-def _record(hub: Hub, commit: str, shards: Shards) -> None:
-    recorded = _recorded(hub)
-    recorded[commit] = {**recorded.pop(commit, {}), **shards}
-    path = _record_file(hub)
+def _write_record(path: Path, commit: str, found: Shards) -> None:
+    """Put what was found at a commit at the end of a record."""
+    recorded = _read_record(path)
+    recorded.pop(commit, None)
+    recorded[commit] = found
     draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     with suppress(OSError):  # a cache that cannot be written, but holds the files, serves all the same
         path.parent.mkdir(parents=True, exist_ok=True)

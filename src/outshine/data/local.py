@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
-import json
 import math
-import warnings
+import re
+import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,24 +16,65 @@ import pandas as pd
 
 from outshine.core.errors import DataError
 from outshine.core.files import user_path
-from outshine.data.schema import Row, row_id
+from outshine.data.label_values import probability
+from outshine.data.reading import endings, file_format, read_table, refuse_repeated
+from outshine.data.schema import row_id
 
 if TYPE_CHECKING:
     from outshine.data.recipes.file import FileDataset
 
-SUFFIXES = (".jsonl", ".csv", ".parquet")
 NEEDED = ("strong_train", "val")  # the splits whose weak labels a student is trained and stopped on
 FILE_KIND = "file"  # the recipe's registered name, with which the ids of all local rows are made
+HUB_KIND = "hub"  # that of hub datasets under columns that the user names
+OWN_KINDS = (FILE_KIND, HUB_KIND)  # recipes of data of the user's choice: no dataset stands behind their names
 
-_TRUTHS: dict[Any, bool] = {0: False, 1: True, "0": False, "1": True, "false": False, "true": True}
+_HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+_FOREIGN = {  # endings that are no name on the hub either, and what to do
+    **dict.fromkeys((".xlsx", ".xls", ".ods", ".numbers"), "save the sheet as CSV; expected"),
+    **dict.fromkeys(
+        (".arrow", ".feather", ".orc", ".avro", ".pkl", ".pickle", ".dta", ".sav"), "save it as Parquet; one of"
+    ),
+    **dict.fromkeys((".zip", ".tar", ".tgz", ".bz2", ".xz", ".7z", ".zst", ".gz"), "unpack it; expected"),
+    **dict.fromkeys((".xml", ".yaml", ".yml", ".db", ".sqlite", ".html", ".md", ".doc", ".docx", ".pdf"), "expected"),
+}
+_WHOLE = re.compile(r"(0|-?[1-9][0-9]*)(?:\.0+)?")
+_SHOWN = 60  # characters of a text in a message
+_MOST_COMPARED = 200  # texts among which the nearest is sought
 
 
 def dataset_from_path(path: str | Path) -> FileDataset:
-    """The dataset in a file, with the default column names. Raises DataError for other than jsonl, csv, parquet."""
+    """The dataset in a file, with the default column names. Raises DataError for what is no data file by its ending."""
     from outshine.data.recipes.file import FileDataset
 
-    _suffix(Path(path))
+    if file_format(path) is None:
+        raise DataError(f"'{path}' is none of {endings()}; convert it, one row per example")
     return FileDataset(path=str(path))
+
+
+def own_source(name: str) -> dict[str, str] | None:
+    """The settings of the file, or hub dataset (`owner/name`, `owner/name:config`), that a name means; None: neither.
+
+    Raises DataError for folders and for files of formats that are not read.
+    """
+    if file_format(name) is not None:
+        return {"kind": FILE_KIND, "path": name}
+    path = user_path(name)
+    ending = path.suffix.lower()
+    if path.is_dir():
+        if any((path / inside).is_file() for inside in ("state.json", "dataset_info.json", "dataset_dict.json")):
+            raise DataError(
+                f"'{name}' is a folder that save_to_disk of the datasets library wrote; write each split as a file: "
+                "datasets.load_from_disk(…)['train'].to_parquet('train.parquet'), without ['train'] where there is one"
+            )
+        raise DataError(f"'{name}' is a folder; name a file in it: {endings()}")
+    if ending in _FOREIGN:
+        raise DataError(f"data file '{name}' is of an unknown format; {_FOREIGN[ending]}: {endings()}")
+    repo, colon, config = name.partition(":")
+    if _HUB_NAME.fullmatch(repo) and not path.exists() and bool(colon) == bool(config):
+        return {"kind": HUB_KIND, "repo": repo, **({"config": config} if config else {})}
+    if ending or "/" in name or path.is_file():
+        raise DataError(f"data file '{name}' is of an unknown format; expected: {endings()}")
+    return None
 
 
 def file_sha256(path: str | Path) -> str:
@@ -44,53 +86,25 @@ def file_sha256(path: str | Path) -> str:
         raise DataError(f"cannot read '{path}': {error.strerror or error}") from error
 
 
-def read_rows(path: str | Path, needed: Sequence[str]) -> list[Row]:
-    """The rows of a .jsonl, .csv or .parquet file as dictionaries of plain values.
-
-    Raises DataError where the file cannot be read or is empty, where a line is no JSON object, or where
-    one of the columns `needed` is missing.
-    """
-    path = user_path(path)
-    read = {".jsonl": _read_jsonl, ".csv": _read_csv, ".parquet": _read_parquet}[_suffix(path)]
-    try:
-        rows = read(path)
-    except OSError as error:
-        raise DataError(f"cannot read '{path}': {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"'{path}' is not UTF-8 text ({error.reason} at byte {error.start}); convert it") from error
-    if not rows:
-        raise DataError(f"'{path}' has no rows")
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    missing = [name for name in needed if name not in columns]
-    if missing:
-        raise DataError(f"'{path}' has no column {' or '.join(map(repr, missing))}; it has: {', '.join(columns)}")
-    return rows
-
-
-def parse_label(value: Any, where: str) -> bool:
-    """A ground-truth label written as 0/1 or true/false, as number or as text. Raises DataError naming `where`."""
-    key = value.strip().lower() if isinstance(value, str) else value
-    if key is None or key == "" or (isinstance(key, float) and math.isnan(key)):
-        raise DataError(f"{where} has no label; every row needs one (0/1 or true/false)")
-    try:
-        return _TRUTHS[key]
-    except (KeyError, TypeError):
-        raise DataError(f"label {value!r} of {where} is not binary; write 0/1 or true/false") from None
-
-
 def read_weak_labels(path: str | Path) -> pd.DataFrame:
     """Weak labels from a file: columns `id` or `text` (as given), and `p_weak` in [0, 1].
 
     Rows that say the same thing twice count once. Raises DataError, naming the first offending row, for
     values that are missing, no numbers or out of range, and for two values for one row.
     """
-    rows = read_rows(path, ["p_weak"])
-    keys = [name for name in ("id", "text") if name in rows[0]]
+    table = read_table(path)
+    if "p_weak" not in table.columns:
+        has = ", ".join(dict.fromkeys(table.columns))
+        raise DataError(
+            f"'{path}' has no column 'p_weak'; it has: {has}; call the column with the weak labels (P(class 1)) p_weak"
+        )
+    keys = [name for name in ("id", "text") if name in table.columns]
     if not keys:
-        raise DataError(f"'{path}' has no column 'id' or 'text' to join by; it has: {', '.join(rows[0])}")
+        raise DataError(f"'{path}' has no column 'id' or 'text' to join by; it has: {', '.join(table.columns)}")
     key = keys[0]
+    refuse_repeated(path, table, (key, "p_weak"))
     values: dict[str, float] = {}
-    for number, row in enumerate(rows, start=1):
+    for number, row in enumerate(table.rows, start=1):
         where = f"row {number} of '{path}'"
         name = plain_id(row.get(key), where, what=key)
         p_weak = _probability(row.get("p_weak"), where)
@@ -106,26 +120,26 @@ def join_weak_labels(weak: pd.DataFrame, texts: pd.DataFrame) -> pd.DataFrame:
     file. `texts`: as of `prepare`. Rows of strong_train and val must all have one, others need not.
     Raises DataError telling how many lack one.
     """
-    if "id" in weak.columns:
-        given = dict(zip(weak["id"], weak["p_weak"], strict=True))
-        known = {row_id(FILE_KIND, name): p for name, p in given.items()} | given
-        key = "id"
-    else:
-        known = dict(zip(weak["text"], weak["p_weak"], strict=True))
-        key = "text"
+    key = "id" if "id" in weak.columns else "text"
+    known = dict(zip(weak[key], weak["p_weak"], strict=True))
+    if key == "id":
+        own = {row_id(FILE_KIND, one): p for name, p in known.items() for one in reversed(id_spellings(name))}
+        exact = {row_id(FILE_KIND, name): p for name, p in known.items()}
+        known = own | exact | known
     lacking = Counter(split for split, name in zip(texts["split"], texts[key], strict=True) if name not in known)
     sizes = Counter(texts["split"])
     told = [f"{lacking[split]} of {sizes[split]} rows of {split}" for split in NEEDED if lacking[split]]
     if told:
         raise DataError(
             f"the weak labels (joined by {key}) lack {' and '.join(told)}; give a p_weak for every row of these splits"
+            f"{_example(weak, texts, known) if key == 'text' else ''}"
         )
     joined = [(row, known[name]) for row, name in zip(texts["id"], texts[key], strict=True) if name in known]
     return pd.DataFrame({"id": [row for row, _ in joined], "p": [p for _, p in joined]})
 
 
 def plain_id(value: Any, where: str, what: str = "id") -> str:
-    """An id as text: 7, 7.0 and "7" are one id. Raises DataError for a missing one."""
+    """An id as text: the numbers 7 and 7.0 and the text "7" are one. Raises DataError for a missing one."""
     if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
         raise DataError(f"{where} has no {what}")
     if isinstance(value, float) and value.is_integer():
@@ -133,67 +147,46 @@ def plain_id(value: Any, where: str, what: str = "id") -> str:
     return str(value)
 
 
+def id_spellings(name: str) -> tuple[str, ...]:
+    """How else an id may be written in another file, itself first: a CSV has 7.0 where there was a whole number.
+
+    A table program writes so a column that once had a gap. `007` and `1e3` are texts of their own.
+    """
+    whole = _WHOLE.fullmatch(name)
+    return (name,) if whole is None else tuple(dict.fromkeys((name, whole[1], f"{whole[1]}.0")))
+
+
+def normal_text(text: str) -> str:
+    """A text but for line ends, Unicode form and white space at its ends, in which files that should agree differ."""
+    return unicodedata.normalize("NFC", text.replace("\r\n", "\n").replace("\r", "\n")).strip()
+
+
 def _probability(value: Any, where: str) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        number = math.nan
-    if not 0.0 <= number <= 1.0:  # not-a-number fails this too
+    p = probability(value)
+    if p is None:
         raise DataError(f"p_weak of {where} is {value!r}; expected a probability from 0 to 1")
-    return number
+    return p
 
 
-def _suffix(path: Path) -> str:
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise DataError(f"'{path}' is none of {', '.join(SUFFIXES)}; convert it, one row per example")
-    return suffix
+def _example(weak: pd.DataFrame, texts: pd.DataFrame, known: Mapping[str, float]) -> str:
+    """One text that was looked for and the one in the file that comes nearest, and how the two differ."""
+    wanted = texts.loc[texts["split"].isin(NEEDED), "text"]
+    lost = [text for text in wanted if text not in known]
+    there = {normal_text(text): text for text in weak["text"]}
+    same = next((text for text in lost if normal_text(text) in there), None)
+    if same is not None:
+        found = there[normal_text(same)]
+        return (
+            f". Looked for {_shown(same)}, and there is {_shown(found)}: they are one text but for line ends, Unicode "
+            "form or blanks at the ends; write both files alike"
+        )
+    if not len(weak):
+        return ""
+    near = difflib.get_close_matches(lost[0][:200], [text[:200] for text in weak["text"].head(_MOST_COMPARED)], 1, 0.0)
+    return f". Looked for {_shown(lost[0])}; there is, for example, {_shown(near[0])}" if near else ""
 
 
-def _read_jsonl(path: Path) -> list[Row]:
-    rows: list[Row] = []
-    with path.open(encoding="utf-8-sig") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-                line.encode()
-                json.dumps(row, ensure_ascii=False).encode()
-            except UnicodeEncodeError:
-                raise DataError(f"line {number} of '{path}' holds half a surrogate pair; mend it") from None
-            except (ValueError, RecursionError) as error:
-                raise DataError(f"line {number} of '{path}' is no JSON: {error}") from error
-            if not isinstance(row, dict):
-                raise DataError(f"line {number} of '{path}' is no JSON object with columns: {line.strip()[:60]}")
-            rows.append(row)
-    return rows
-
-
-def _read_csv(path: Path) -> list[Row]:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)  # a row with more fields than the header
-            frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False)
-    except pd.errors.EmptyDataError:
-        return []
-    except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
-        raise DataError(f"'{path}' is no well-formed CSV: {str(error).strip()}") from error
-    return frame.to_dict("records")  # pyright: ignore[reportReturnType] -- column names are text here
-
-
-def _read_parquet(path: Path) -> list[Row]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        with path.open("rb") as file:  # a name that looks like an address is a file all the same
-            return pq.read_table(file).to_pylist()
-    except UnicodeDecodeError:
-        raise
-    except (
-        pa.ArrowException,
-        ValueError,
-        OverflowError,
-    ) as error:  # the latter two: dates that Python has no value for
-        raise DataError(f"'{path}' is no readable Parquet file: {error}") from error
+def _shown(text: str) -> str:
+    """A text in quotes with everything that does not show written out; of a long one the beginning."""
+    escaped = ascii(text if len(text) <= _SHOWN else text[:_SHOWN])
+    return f"{escaped}…" if len(text) > _SHOWN else escaped

@@ -32,7 +32,7 @@ class UsableRow(NamedTuple):
 class Pool(NamedTuple):
     """The usable rows of one side of the source (training or test), and what became of the others.
 
-    `dropped`: reason -> rows. `exhausted`: every row of the source was drawn; more cannot be had.
+    `dropped`: reason -> rows. `exhausted`: every row that may be drawn was; more cannot be had.
     `stock`: texts on so many rows of both sides that they link none, with the number of those rows.
     """
 
@@ -41,19 +41,20 @@ class Pool(NamedTuple):
     num_source_rows: int
     num_drawn: int
     stock: Mapping[str, int] = MappingProxyType({})
-
-    @property
-    def exhausted(self) -> bool:
-        return self.num_drawn == self.num_source_rows
+    exhausted: bool = False
 
 
-def read_pool(recipe: Recipe, reader: RowReader, side: str, data_seed: int, num_wanted: int) -> Pool:
+def read_pool(
+    recipe: Recipe, reader: RowReader, side: str, data_seed: int, num_wanted: int, limit: int | None = None
+) -> Pool:
     """Draw up to `num_wanted` row numbers (seeded, without replacement) and format those rows.
 
-    A larger draw contains every smaller one. Rows that the recipe cannot use and empty texts are dropped.
+    `limit`: how many may be drawn at all; None: all of them. A larger draw contains every smaller one. Rows that the
+    recipe cannot use and empty texts are dropped.
     """
     num_source_rows = len(reader)
-    order = numpy_rng("oversample", data_seed, side).permutation(num_source_rows)
+    num_to_have = num_source_rows if limit is None else min(limit, num_source_rows)
+    order = numpy_rng("oversample", data_seed, side).permutation(num_source_rows)[:num_to_have]
     numbers = sorted(order[:num_wanted].tolist())
     dropped: Counter[str] = Counter()
     rows = []
@@ -65,7 +66,7 @@ def read_pool(recipe: Recipe, reader: RowReader, side: str, data_seed: int, num_
             dropped["empty text"] += 1
         else:
             rows.append(_usable(recipe, example))
-    return Pool(rows, dropped, num_source_rows, len(numbers))
+    return Pool(rows, dropped, num_source_rows, len(numbers), exhausted=len(numbers) == num_to_have)
 
 
 def clean(recipe: Recipe, train: Pool, test: Pool | None) -> tuple[Pool, Pool | None]:

@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 from outshine.core.errors import DataError
 from outshine.data.schema import Row
@@ -44,6 +45,20 @@ class ParquetRows:
 
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0
+
+    def column(self, name: str) -> list[Any]:
+        """All values of one column, which must be there."""
+        import pyarrow.parquet as pq
+
+        values: list[Any] = []
+        for path in dict.fromkeys(path for path, _ in self._groups):
+            with pq.ParquetFile(path) as file:
+                values += file.read(columns=[name])[name].to_pylist()
+        return values
+
+    def head(self, num_rows: int = 200) -> list[Row]:
+        """The first rows, for a look at what the columns hold."""
+        return self.take(range(min(num_rows, len(self))))
 
     def take(self, indices: Sequence[int]) -> list[Row]:
         """The rows of these numbers, in this order."""

@@ -74,11 +74,13 @@ class Pools(NamedTuple):
     """The rows that training and validation are cut from, and those that test is cut from.
 
     `test` None: test rows are held out of `train`, by group (`test_size` of them where the source says so).
+    `notes`: what a reader should know about how the source was read, in sentences.
     """
 
     train: RowReader
     test: RowReader | None
     test_size: int | None = None
+    notes: tuple[str, ...] = ()
 
 
 class Hub(NamedTuple):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import pandas as pd
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from outshine.core.errors import DataError
-from outshine.core.settings import Settings
+from outshine.core.settings import NotInKeyAtDefault, Settings
 from outshine.data.cutting import Splits, cut_pool, pick, pick_balanced
 from outshine.data.pool import Pool, UsableRow, clean, read_pool
 from outshine.data.schema import Pools, Recipe, RowReader
@@ -34,6 +34,9 @@ class SplitSettings(Settings):
     )
     data_seed: NonNegativeInt = Field(
         default=0, description="fixes test rows, splits, balance and the drawing of candidates"
+    )
+    limit: Annotated[PositiveInt | None, NotInKeyAtDefault()] = Field(
+        default=None, description="rows drawn at random from each side of the source (training, test); null: all"
     )
 
 
@@ -69,7 +72,8 @@ def prepare(recipe: Recipe, identity: str, settings: SplitSettings) -> Prepared:
         factor *= OVERSAMPLE
     _check(recipe, splits, train, test, {"test": _test_size(settings, pools.test_size), **_asked(settings)})
     report = _report(splits, train, test, settings, identity)
-    return Prepared(*_frames(splits), report, _notes(recipe, report, held_out=test is None))
+    notes = [*pools.notes, *_notes(recipe, report, held_out=test is None), *_limited(settings, train, test)]
+    return Prepared(*_frames(splits), report, notes)
 
 
 def preview(prepared: Prepared, num_rows: int = 10) -> pd.DataFrame:
@@ -82,7 +86,7 @@ def preview(prepared: Prepared, num_rows: int = 10) -> pd.DataFrame:
 
 def _read(recipe: Recipe, pools: Pools, settings: SplitSettings, factor: int) -> tuple[Pool, Pool | None]:
     def read(reader: RowReader, side: str, num_asked: int) -> Pool:
-        return read_pool(recipe, reader, side, settings.data_seed, max(DRAWN_WHOLE, factor * num_asked))
+        return read_pool(recipe, reader, side, settings.data_seed, max(DRAWN_WHOLE, factor * num_asked), settings.limit)
 
     held_out = _test_size(settings, pools.test_size) if pools.test is None else 0
     train = read(pools.train, "train", settings.n_train + settings.n_val + held_out)
@@ -259,6 +263,16 @@ def _notes(recipe: Recipe, report: dict[str, Any], held_out: bool) -> list[str]:
     for text, num_rows in report["stock"].items():
         notes.append(f"{num_rows:,} rows share a text so common that it makes no group of them: {text[:60]!r}.")
     return notes
+
+
+def _limited(settings: SplitSettings, train: Pool, test: Pool | None) -> list[str]:
+    """What was left out because only so many rows were asked for."""
+    told = [
+        f"{pool.num_drawn:,} of {pool.num_source_rows:,} {side} rows"
+        for side, pool in (("training", train), ("test", test))
+        if pool is not None and settings.limit is not None and pool.num_drawn < pool.num_source_rows
+    ]
+    return [f"A random draw (limit): {', '.join(told)}."] if told else []
 
 
 def _reasons(dropped: Counter[str]) -> str:

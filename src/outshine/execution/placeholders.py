@@ -13,6 +13,7 @@ from outshine.core.key import canonical_fields
 from outshine.core.stage import Context, Stage
 from outshine.core.store import Store
 from outshine.data.expected import expected_splits
+from outshine.data.local import HUB_KIND
 from outshine.data.schema import Recipe
 from outshine.data.splits import SplitSettings
 from outshine.models.catalog import KNOWN, learning_rate
@@ -96,7 +97,9 @@ class Finder:
 def asks_hub(study: Study) -> bool:
     """Whether any model or dataset of a study lies on the hub."""
     models = [study.strong, *([study.weak] if study.weak else [])]
-    return any(is_on_hub(model.model) for model in models) or any(recipe.hub for recipe in study.datasets)
+    return any(is_on_hub(model.model) for model in models) or any(
+        recipe.hub or recipe.kind == HUB_KIND for recipe in study.datasets
+    )
 
 
 def is_on_hub(name: str) -> bool:

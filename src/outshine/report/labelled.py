@@ -12,7 +12,7 @@ from outshine.analysis.labelling_words import sentences
 from outshine.core.errors import DataError
 from outshine.core.files import write_whole
 from outshine.data.cheap import PLACE, Columns
-from outshine.data.local import read_rows
+from outshine.data.reading import read_rows
 from outshine.data.tables import check_free, write_with
 from outshine.report.write import OutputError, check_writable
 from outshine.studies.parse import raw_yaml
@@ -145,8 +145,10 @@ def _json(document: dict[str, Any]) -> str:
 
 
 def _values(found: Labelling, name: str) -> list[Any]:
+    """A value for each row; None where there is none, and for all that the student did not predict."""
     column = found.rows[name]
-    return [None if missing else value for value, missing in zip(column.tolist(), column.isna().tolist(), strict=True)]
+    nothing = column.isna() | found.rows["p"].isna()
+    return [None if missing else value for value, missing in zip(column.tolist(), nothing.tolist(), strict=True)]
 
 
 def _jsonable(value: Any) -> Any:

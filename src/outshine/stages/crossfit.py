@@ -10,7 +10,7 @@ from pydantic import Field, NonNegativeInt
 
 from outshine.core.errors import DataError
 from outshine.core.rng import stream_seed
-from outshine.core.settings import NotInKey
+from outshine.core.settings import NotInKey, NotInKeyAtDefault
 from outshine.core.stage import Context, Stage
 from outshine.core.tables import read_table
 from outshine.data.cheap import Columns
@@ -51,6 +51,7 @@ class FoldPlan(Stage):
     digest: str  # sha256 of the file
     columns: Columns
     num_folds: int = Field(ge=2)
+    limit: Annotated[int | None, NotInKeyAtDefault()] = None
     trusted_path: Annotated[str | None, NotInKey()] = None
     trusted_digest: str | None = None
 
@@ -63,7 +64,7 @@ class FoldPlan(Stage):
         from outshine.data.cheap import read_cheap
 
         _check_unchanged(self.path, self.digest)
-        return read_cheap(self.path, self.columns)
+        return read_cheap(self.path, self.columns, self.limit)
 
     def trusted(self, table: CheapTable) -> TrustedTable | None:
         """The trusted rows; None: there are none. Raises DataError where their file has changed."""
@@ -78,7 +79,8 @@ class FoldPlan(Stage):
         from outshine.audit.alike import alike
 
         table = self.table()
-        rows = _placed(table, self.trusted(table))
+        trusted = self.trusted(table)
+        rows = _placed(table, trusted)
         found = alike(rows["text"].tolist())
         rows["group"] = _groups(rows, found.cluster)
         in_file = rows["row"] >= 0
@@ -92,7 +94,9 @@ class FoldPlan(Stage):
             zip(rows.loc[in_file, "group"], folds(rows.loc[in_file, "group"].tolist(), self.num_folds), strict=True)
         )
         rows["fold"] = [fold_of.get(group, EVERY) for group in rows["group"]]
-        notes = self._notes(rows[in_file], len(table.frame), found.complete)
+        num_drawn = int(table.frame["drawn"].sum())
+        read = [*table.notes, *(trusted.notes if trusted is not None else ())]
+        notes = [*read, *self._notes(rows[in_file], num_drawn, found.complete)]
         for note in notes:
             context.progress.note(f"{self.name}: {note}")
         rows.sort_values("id").to_parquet(context.folder / ROWS, index=False)
@@ -224,7 +228,7 @@ def _placed(table: CheapTable, trusted: TrustedTable | None) -> pd.DataFrame:
 
     from outshine.data.schema import row_id
 
-    frame = table.frame[table.frame["text"] != ""]
+    frame = table.frame[(table.frame["text"] != "") & table.frame["drawn"]]
     again = frame.groupby("text", sort=False).cumcount()
     ids = [
         row_id("label", name) if isinstance(name, str) else row_id(f"label/{count}", text)

@@ -6,16 +6,17 @@ import re
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from pydantic import Field, NonNegativeInt, ValidationError, field_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError, field_validator
 
 from outshine.core.errors import SettingsError
 from outshine.core.executors import LocalWorkers, Workers
 from outshine.core.files import absolute_path
 from outshine.core.runtime import Runtime
-from outshine.core.settings import Settings, explain
+from outshine.core.settings import Settings, explain, setting_names
 from outshine.core.store import Store
 from outshine.data.cheap import NUM_TO_JUDGE, Columns, read_cheap, read_trusted
 from outshine.data.local import file_sha256
+from outshine.data.reading import plain_name
 from outshine.losses.xent import Xent
 from outshine.methods.base import LossChoice
 from outshine.models.device import pick_device, resolve_dtype
@@ -25,7 +26,6 @@ from outshine.stages.crossfit import Fold, FoldLabels, FoldPlan
 from outshine.stages.finetune import Student
 from outshine.stages.prepare import Texts
 from outshine.studies.expand import pinned_model
-from outshine.studies.parse import setting_names
 from outshine.training.settings import TrainingSettings
 
 MOST_FOLDS = 50
@@ -36,11 +36,12 @@ class Labeller(Settings):
 
     command: Literal["label"] = "label"
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="how the store calls it")
-    path: str = Field(min_length=1, description="the file with texts and cheap labels: .jsonl, .csv or .parquet")
+    path: str = Field(min_length=1, description="the file with texts and cheap labels")
     columns: Columns = Columns()
     trusted: str | None = Field(default=None, description="a file of rows with true labels, a few are enough")
     strong: ModelSettings = Field(description="the student's model")
     loss: LossChoice = Field(default=Xent(), description="the student's loss")
+    limit: PositiveInt | None = Field(default=None, description="rows drawn at random from the file; null: all")
     folds: int = Field(default=5, ge=2, le=MOST_FOLDS, description="students; each row is predicted by one of them")
     val_share: float = Field(default=0.1, gt=0, lt=0.5, description="of a student's rows, to choose its weights on")
     judge: int = Field(default=NUM_TO_JUDGE, ge=10, description="rows drawn at random for you to judge, at first")
@@ -76,7 +77,7 @@ def parse_labeller(raw: dict[str, Any]) -> Labeller:
 
 def default_name(path: str) -> str:
     """`label-` and the file's name, with other characters than a name may have replaced."""
-    return ("label-" + re.sub(r"[^A-Za-z0-9._-]+", "-", Path(path).stem))[:64]
+    return ("label-" + re.sub(r"[^A-Za-z0-9._-]+", "-", plain_name(path)))[:64]
 
 
 def resolve_labelling(labeller: Labeller) -> Resolution:
@@ -84,7 +85,7 @@ def resolve_labelling(labeller: Labeller) -> Resolution:
 
     Asks the hub (or its cache) for the model's commit; loads no weights. Raises OutshineError.
     """
-    table = read_cheap(labeller.path, labeller.columns)
+    table = read_cheap(labeller.path, labeller.columns, labeller.limit)
     if labeller.trusted is not None:
         read_trusted(labeller.trusted, labeller.columns, table)
     dtype = resolve_dtype(labeller.compute_dtype, pick_device(labeller.runtime))
@@ -96,6 +97,7 @@ def resolve_labelling(labeller: Labeller) -> Resolution:
         digest=file_sha256(labeller.path),
         columns=labeller.columns,
         num_folds=labeller.folds,
+        limit=labeller.limit,
         trusted_path=trusted,
         trusted_digest=None if trusted is None else file_sha256(trusted),
     )

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from outshine.core.errors import SettingsError, UnknownNameError
 from outshine.core.files import user_path
-from outshine.core.settings import explain
+from outshine.data.local import HUB_KIND, OWN_KINDS, own_source
+from outshine.data.reading import file_format
+from outshine.data.schema import recipes
 from outshine.studies.plain_yaml import read_yaml
-from outshine.studies.study import DATA_FILES, Study
+from outshine.studies.study import Study
 
 Raw = dict[str, Any]
 
@@ -60,12 +62,58 @@ def with_settings(raw: Raw, assignments: Iterable[str]) -> Raw:
     return raw
 
 
+COLUMN_SETTINGS = {
+    "text": "text_column",
+    "label": "label_column",
+    "group": "group_column",
+    "id": "id_column",
+    "positive": "positive",
+    "negative": "negative",
+    "missing": "missing",
+}
+"""What the options that describe a table are called among the settings of a dataset."""
+
+
+def with_columns(raw: Raw, given: dict[str, str]) -> Raw:
+    """The raw study with columns and labels' values laid over its files and hub datasets. `given`: by option.
+
+    Raises SettingsError where it has none: the columns of a recipe are known.
+    """
+    if not given:
+        return raw
+    datasets = raw.get("datasets", ())
+    made = [_own(one) for one in (datasets if isinstance(datasets, list | tuple) else [datasets])]
+    settings = {COLUMN_SETTINGS[option]: value for option, value in given.items()}
+    if datasets and not any(isinstance(one, dict) and one.get("kind") in OWN_KINDS for one in made):
+        asked = " and ".join(f"--{option}" for option in given)
+        raise SettingsError(
+            f"{asked} describe a file of your own or a hub dataset without a recipe, named as owner/name; "
+            f"{', '.join(map(str, datasets))} has its own"
+        )
+    laid = [{**one, **settings} if isinstance(one, dict) and one.get("kind") in OWN_KINDS else one for one in made]
+    return {**raw, "datasets": [_named_in_full(one) for one in laid]}
+
+
+def _own(dataset: Any) -> Any:
+    """A file or hub dataset in its short form as the settings that it stands for."""
+    if isinstance(dataset, str) and dataset not in recipes.names():
+        return own_source(dataset) or dataset
+    return dataset
+
+
+def _named_in_full(dataset: Any) -> Any:
+    """Raises SettingsError for a hub dataset of which a column is still unknown."""
+    if isinstance(dataset, dict) and dataset.get("kind") == HUB_KIND:
+        lacking = [option for option in ("text", "label") if COLUMN_SETTINGS[option] not in dataset]
+        if lacking:
+            asked = " and ".join(f"--{option} COLUMN" for option in lacking)
+            raise SettingsError(f"of the hub dataset {dataset.get('repo')} say which column it is, too: {asked}")
+    return dataset
+
+
 def parse_study(raw: Raw) -> Study:
     """The study that raw settings describe. Raises SettingsError (or UnknownNameError) in one line."""
-    try:
-        return Study(**raw)
-    except ValidationError as error:
-        raise explain(error, "study", known=setting_names(Study)) from None
+    return Study(**raw)
 
 
 def study_yaml(study: Study) -> str:
@@ -102,8 +150,10 @@ def _assign(raw: Raw, path: Sequence[str], value: Any, assignment: str) -> None:
 
 def _as_mapping(name: str, value: Any) -> Any:
     """A short form (`weak: tiny/weak`, `loss: xent`) as the mapping that it stands for."""
-    if isinstance(value, str) and value.endswith(DATA_FILES):
+    if isinstance(value, str) and file_format(value) is not None:
         return {"kind": "file", "path": value}
+    if isinstance(value, str) and name == "" and value not in recipes.names() and (own := own_source(value)):
+        return own
     if isinstance(value, str):
         return {"model": value} if name in ("weak", "strong") else {"kind": value}
     if isinstance(value, list | tuple):
@@ -137,22 +187,3 @@ def _raw(value: Any) -> Any:
         return value
     kind = getattr(value, "kind", None)
     return value.model_dump(mode="json", exclude_unset=True) | ({"kind": kind} if kind else {})
-
-
-def setting_names(model: type[BaseModel]) -> set[str]:
-    """All names of settings in a study, at any depth."""
-    names: set[str] = set()
-    pending: list[type[BaseModel]] = [model]
-    while pending:
-        for name, field in pending.pop().model_fields.items():
-            if name not in names:
-                names.add(name)
-                pending += [part for part in _models_in(field.annotation) if issubclass(part, BaseModel)]
-    return names
-
-
-def _models_in(annotation: Any) -> Iterable[type]:
-    if isinstance(annotation, type):
-        return [annotation]
-    parts = [_models_in(part) for part in getattr(annotation, "__args__", ())]
-    return [model for part in parts for model in part]

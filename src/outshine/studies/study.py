@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, NonNegativeInt, SerializeAsAny, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    NonNegativeInt,
+    SerializeAsAny,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
-from outshine.core.errors import SettingsError
+from outshine.core.errors import SettingsError, UnknownNameError
 from outshine.core.executors import LocalWorkers, Workers
 from outshine.core.runtime import Runtime
-from outshine.core.settings import Settings
+from outshine.core.settings import Settings, explain, setting_names
+from outshine.data.local import HUB_KIND, own_source
 from outshine.data.schema import Recipe, recipes
 from outshine.data.splits import SplitSettings
 from outshine.losses.logconf import LogConf
@@ -23,8 +31,6 @@ from outshine.models.spec import ComputeDtype, ModelSettings
 from outshine.studies.controls import all_controls
 from outshine.studies.grid import expand_grids
 from outshine.training.settings import TrainingSettings
-
-DATA_FILES = (".jsonl", ".csv", ".parquet")
 
 
 class SupervisorLabels(Settings):
@@ -37,7 +43,7 @@ class FileLabelSettings(Settings):
     """Weak labels are the user's: a file with columns id or text, and p_weak."""
 
     kind: Literal["file"] = "file"
-    path: str = Field(min_length=1, description="jsonl, csv or parquet; `{dataset}` stands for the dataset's name")
+    path: str = Field(min_length=1, description="a data file; `{dataset}` stands for the dataset's name")
 
 
 def _labels(value: Any) -> Any:
@@ -47,11 +53,29 @@ def _labels(value: Any) -> Any:
 
 
 def _recipe(value: Any) -> Any:
-    if isinstance(value, str) and value.endswith(DATA_FILES):
-        return recipes.parse({"kind": "file", "path": value})
-    if isinstance(value, str) and value not in recipes.names() and (Path(value).suffix or "/" in value):
-        raise SettingsError(f"data file '{value}' is of an unknown format; expected: {', '.join(DATA_FILES)}")
-    return recipes.parse(value)
+    if not isinstance(value, str) or value in recipes.names():
+        return recipes.parse(value)
+    own = own_source(value)
+    if own is not None and own["kind"] == HUB_KIND:
+        raise SettingsError(_without_columns(value, own["repo"]))
+    try:
+        return recipes.parse(value if own is None else own)
+    except UnknownNameError as error:
+        raise SettingsError(f"{error}; a hub dataset is named as owner/name, a file with its ending") from None
+
+
+def _without_columns(given: str, repo: str) -> str:
+    """What to do about a hub dataset of which nothing is known but its name."""
+    known = [name for name, recipe in recipes if recipe.hub is not None and recipe.hub.repo.lower() == repo.lower()]
+    if known:
+        return (
+            f"'{given}' is read by the recipe '{known[0]}': --dataset {known[0]}; or name its columns: --text COLUMN "
+            "--label COLUMN"
+        )
+    return (
+        f"no recipe for the hub dataset {given}; name the columns with the text and with the label: --dataset {given} "
+        "--text COLUMN --label COLUMN (in a study file text_column and label_column of a dataset of kind hub)"
+    )
 
 
 Labels = Annotated[SupervisorLabels | FileLabelSettings, Field(discriminator="kind"), BeforeValidator(_labels)]
@@ -63,7 +87,9 @@ class Study(Settings):
     """Everything a run depends on. The defaults are the post's."""
 
     name: str = Field(default="study", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="how tables call it")
-    datasets: tuple[Dataset, ...] = Field(min_length=1, description="names of recipes, or data files of your own")
+    datasets: tuple[Dataset, ...] = Field(
+        min_length=1, description="names of recipes, data files of your own, hub datasets"
+    )
     weak: ModelSettings | None = Field(
         default=ModelSettings(model="Qwen/Qwen1.5-0.5B"), description="the weak supervisor's model"
     )
@@ -90,6 +116,15 @@ class Study(Settings):
     notes: tuple[str, ...] = Field(default=(), description="what readers of the results should know")
     runtime: Runtime = Runtime()
     executor: Workers = Field(default=LocalWorkers(), description="who computes it: local or ray, and their settings")
+
+    if not TYPE_CHECKING:  # a checker sees the fields as arguments
+
+        def __init__(self, **settings: Any) -> None:
+            """Raises SettingsError in one line, with the nearest name for a misspelt one."""
+            try:
+                super().__init__(**settings)
+            except ValidationError as error:
+                raise explain(error, "study", known=setting_names(type(self))) from None
 
     @field_validator("weak", "strong", mode="before")
     @classmethod

@@ -1,14 +1,18 @@
-"""The user's own file as a dataset: jsonl, csv or parquet with columns text and label."""
+"""The user's own file as a dataset: one row a text, with a column of labels."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
+
+from pydantic import Field
 
 from outshine.core.errors import DataError
 from outshine.core.files import absolute_path
-from outshine.core.settings import NotInKey
-from outshine.data.local import FILE_KIND, file_sha256, parse_label, plain_id, read_rows
+from outshine.core.settings import NotInKey, NotInKeyAtDefault
+from outshine.data.label_values import Spellings, Words
+from outshine.data.local import FILE_KIND, file_sha256, plain_id
+from outshine.data.own_rows import OWN_LABELS, OwnColumns, carrying, example, is_given, read_labels
+from outshine.data.reading import plain_name, read_table, refuse_repeated
 from outshine.data.rows import ListRows
 from outshine.data.schema import Draw, Example, Pools, Recipe, Row, recipes
 
@@ -19,7 +23,8 @@ class FileDataset(Recipe):
 
     The text is what the model reads. Rows with one `group` (a passage, an author) stay in one split; without
     that column, and where it is empty, a row stands alone. A row's `id`, where given, is its identity for
-    joins with weak labels; otherwise its text is. The file is known by its bytes, not by its path.
+    joins with weak labels; otherwise its text is. Rows without a label are left out and counted. The file is known by
+    its bytes, not by its path.
     """
 
     title = "a file of your own"
@@ -31,11 +36,14 @@ class FileDataset(Recipe):
     label_column: str = "label"
     id_column: str = "id"
     group_column: str = "group"
+    positive: Annotated[Spellings, NotInKeyAtDefault()] = Field(default=None, description=OWN_LABELS["positive"])
+    negative: Annotated[Spellings, NotInKeyAtDefault()] = Field(default=None, description=OWN_LABELS["negative"])
+    missing: Annotated[Spellings, NotInKeyAtDefault()] = Field(default=None, description=OWN_LABELS["missing"])
 
     @property
     def name(self) -> str:
-        """The file's name without folder and suffix."""
-        return Path(self.path).stem
+        """The file's name without folder and ending."""
+        return plain_name(self.path)
 
     def located(self) -> FileDataset:
         paths = {name: getattr(self, name) for name in ("path", "test_path")}
@@ -48,38 +56,46 @@ class FileDataset(Recipe):
         return "sha256:" + "+".join(file_sha256(path) for path in paths)
 
     def open(self, identity: str) -> Pools:
-        """The rows, checked. Raises DataError for unusable files and for files that have changed since."""
+        """The rows that have a label, checked. Raises DataError for unusable files and those changed since."""
         if self.identify() != identity:
             raise DataError(f"'{self.path}' or its test file has changed while it was in use; run again")
-        rows = [self._read(path) for path in (self.path, self.test_path) if path]
-        self._check_ids([row for pool in rows for row in pool])
-        return Pools(ListRows(rows[0]), ListRows(rows[1]) if len(rows) > 1 else None)
+        read = [self._read(path) for path in (self.path, self.test_path) if path]
+        rows = [row for file, _ in read for row in file]
+        self._check_ids(rows)
+        values, where = [row.get(self.label_column) for row in rows], [row[_WHERE] for row in rows]
+        labels, notes = read_labels(values, where, self.label_column, self._words, f"'{self.path}'")
+        sides, start = [], 0
+        for file, _ in read:
+            own = labels[start : start + len(file)]
+            sides.append([carrying(row, label) for row, label in zip(file, own, strict=True) if label is not None])
+            start += len(file)
+        notes = [*(f"'{self.name}': {note}." for _, told in read for note in told), *notes]
+        return Pools(ListRows(sides[0]), ListRows(sides[1]) if len(sides) > 1 else None, notes=tuple(notes))
 
     def format(self, row: Row, draw: Draw) -> Example | None:
-        text, group, identity = (row.get(name) for name in (self.text_column, self.group_column, self.id_column))
-        label = parse_label(row.get(self.label_column), row.get(_WHERE, "a row"))
-        return Example(
-            text=text or "",
-            label=label,
-            group=str(group) if _is_given(group) else None,
-            id=plain_id(identity, "a row") if _is_given(identity) else None,
-        )
+        columns = OwnColumns(self.text_column, self.label_column, self.id_column, self.group_column)
+        return example(row, columns, self._words, row.get(_WHERE, "a row"))
 
-    def _read(self, path: str) -> list[Row]:
-        rows = read_rows(path, [self.text_column, self.label_column])
-        placed = []
-        for number, row in enumerate(rows, start=1):
-            where = f"row {number} of '{path}'"
-            text = row.get(self.text_column)
-            if not (text is None or isinstance(text, str)):
-                raise DataError(f"'{self.text_column}' of {where} is {text!r}, not text")
-            placed.append({**row, _WHERE: where})
-        return placed
+    @property
+    def _words(self) -> Words:
+        return Words(self.positive, self.negative, self.missing)
+
+    def _read(self, path: str) -> tuple[list[Row], list[str]]:
+        needed = {self.text_column: "--text", self.label_column: "--label"}
+        if path == self.path:  # columns that the user named; a test file may do without
+            asked = {self.id_column: "--id", self.group_column: "--group"}
+            needed |= {name: option for name, option in asked.items() if name not in ("id", "group")}
+        table = read_table(path, needed)
+        refuse_repeated(path, table, (self.id_column, self.group_column))
+        rows: list[Row] = []
+        for number, row in enumerate(table.rows, start=1):
+            rows.append({**row, _WHERE: f"row {number} of '{path}'"})
+        return rows, table.notes
 
     def _check_ids(self, rows: list[Row]) -> None:
         """Ids are given for all rows or for none, and never twice."""
         seen: dict[str, str] = {}
-        if not any(_is_given(row.get(self.id_column)) for row in rows):
+        if not any(is_given(row.get(self.id_column)) for row in rows):
             return
         for row in rows:
             name = plain_id(row.get(self.id_column), row[_WHERE])
@@ -89,7 +105,3 @@ class FileDataset(Recipe):
 
 
 _WHERE = "\0where"  # the key under which a row carries its place, which no column can be called
-
-
-def _is_given(value: Any) -> bool:
-    return value is not None and value != "" and value == value

@@ -1,0 +1,112 @@
+"""Any dataset of the hub that has a text and a label in columns of its own, used as it is."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from outshine.core.errors import DataError, HubError, SettingsError
+from outshine.core.settings import NotInKeyAtDefault
+from outshine.data.hub import identify_repo, paths_on_hub, splits_on_hub
+from outshine.data.label_values import Spellings, Words, listed
+from outshine.data.local import HUB_KIND
+from outshine.data.own_rows import OWN_LABELS, LabelledRows, OwnColumns, example, read_labels
+from outshine.data.reading import check_columns
+from outshine.data.rows import ParquetRows
+from outshine.data.schema import Draw, Example, Hub, Pools, Recipe, Row, recipes
+
+TRAIN = ("train", "partial-train")  # the second: of large datasets the hub exports a part
+TEST = ("test", "validation", "valid", "dev", "partial-test", "partial-validation")
+_SPLITS = "--set datasets.0.train=NAME --set datasets.0.test=NAME (or train and test in a study file)"
+
+
+@recipes.register(HUB_KIND)
+class HubDataset(Recipe):
+    """Rows of a hub dataset without a recipe: a column is the text, another the label, nothing is added.
+
+    `text_column` and `label_column` must be named. Where `config` is open, the only one, or `default`, is taken; where
+    `train` and `test` are, the splits that are called so, else a validation split, else test rows are held out of
+    train. Rows without a label are left out and counted.
+    """
+
+    title = "a dataset of the hub"
+    positive_means = "label 1"
+
+    repo: str = Field(pattern=r"^[\w.-]+/[\w.-]+$", description="its name on the hub, as in stanfordnlp/imdb")
+    config: str | None = Field(default=None, description="which of its configurations; null: the only one, or default")
+    train: str | None = Field(default=None, description="the split that train and val come from; null: train")
+    test: str | None = Field(
+        default=None, description="that of test; null: test, else validation, else rows held out of train"
+    )
+    text_column: str = Field(min_length=1, description="the column with the text that the model reads")
+    label_column: str = Field(min_length=1, description="the column with the ground truth, of two classes")
+    id_column: str | None = Field(default=None, description="the column with a row's identity; null: its text is")
+    group_column: str | None = Field(default=None, description="what rows share that must stay in one split")
+    positive: Annotated[Spellings, NotInKeyAtDefault()] = Field(default=None, description=OWN_LABELS["positive"])
+    negative: Annotated[Spellings, NotInKeyAtDefault()] = Field(default=None, description=OWN_LABELS["negative"])
+    missing: Annotated[Spellings, NotInKeyAtDefault()] = Field(default=None, description=OWN_LABELS["missing"])
+
+    @property
+    def name(self) -> str:
+        """The repository's name without its owner, and the configuration where one is named."""
+        own = self.repo.rpartition("/")[2]
+        return f"{own}-{self.config}" if self.config else own
+
+    def identify(self) -> str:
+        """`hub:<repo>@<commit>`. Raises HubError where the repository cannot be had."""
+        return identify_repo(self.repo)
+
+    def open(self, identity: str) -> Pools:
+        """The rows that have a label. Raises HubError, and DataError for columns and labels that cannot be used."""
+        hub = self._layout(identity)
+        paths = paths_on_hub(hub, identity)
+        readers = {split: ParquetRows(paths[split]) for split in (hub.pooled or (hub.train, hub.test))}
+        values, where = [], []
+        for split, rows in readers.items():
+            what = f"{split} of '{self.repo}'"
+            check_columns(what, rows.head(), self._needed)
+            values += rows.column(self.label_column)
+            where += [f"row {number} of {what}" for number in range(1, len(rows) + 1)]
+        labels, notes = read_labels(values, where, self.label_column, self._words, f"'{self.repo}'")
+        sides, start = [], 0
+        for split, rows in readers.items():
+            sides.append(LabelledRows(rows, labels[start : start + len(rows)]))
+            start += len(rows)
+            if not len(sides[-1]):
+                raise DataError(f"no row of {split} of '{self.repo}' has a label; name another split: {_SPLITS}")
+        return Pools(sides[0], sides[1] if len(sides) > 1 else None, notes=tuple(notes))
+
+    def format(self, row: Row, draw: Draw) -> Example | None:
+        columns = OwnColumns(self.text_column, self.label_column, self.id_column, self.group_column)
+        return example(row, columns, self._words, f"a row of '{self.repo}'")
+
+    @property
+    def _needed(self) -> dict[str, str]:
+        named = {self.text_column: "--text", self.label_column: "--label"}
+        return named | {
+            name: option for name, option in ((self.id_column, "--id"), (self.group_column, "--group")) if name
+        }
+
+    @property
+    def _words(self) -> Words:
+        return Words(self.positive, self.negative, self.missing)
+
+    def _layout(self, identity: str) -> Hub:
+        """Which configuration and splits are meant, of those that there are at the commit of `identity`."""
+        there = splits_on_hub(self.repo, identity)
+        if not there:
+            raise HubError(f"dataset '{self.repo}' has no Parquet export on the hub; download it and name the file")
+        config = self.config or (next(iter(there)) if len(there) == 1 else "default")
+        if config not in there:
+            names = listed(there)
+            raise SettingsError(f"'{self.repo}' has the configurations {names}; name one: --dataset {self.repo}:NAME")
+        splits = there[config]
+        train = self.train or next((one for one in TRAIN if one in splits), splits[0] if len(splits) == 1 else "train")
+        test = self.test or next((one for one in TEST if one in splits and one != train), None)
+        for split in filter(None, (train, test)):
+            if split not in splits:
+                raise SettingsError(
+                    f"'{self.repo}' ({config}) has no split '{split}'; it has {listed(splits)}: {_SPLITS}"
+                )
+        return Hub(self.repo, config, train, test, ()) if test else Hub(self.repo, config, train, "", (train,))

@@ -1,0 +1,128 @@
+"""From a messy file to plan, audit, run and label: what the messages say is enough."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from outshine.data.recipes.tiny import TinyHome
+
+SIZES = ("--n-train", "80", "--n-val", "40", "--n-test", "40")
+TINY = ("--weak", "tiny/weak", "--strong", "tiny/strong")
+
+
+@pytest.fixture
+def messy(outshine) -> pd.DataFrame:
+    """`mine.csv` as a spreadsheet of half of Europe saves it, and its rows: text, class (missing: none)."""
+    recipe = TinyHome()
+    rows = recipe.open(recipe.identify()).train.take(range(240))
+    texts = [f"{row['text']}; or not, say" for row in rows]
+    classes = pd.Series([row["positive"] for row in rows], dtype="object")
+    classes[::20] = None
+    names = [{True: "yes", False: "No "}.get(value, "n/a") for value in classes]
+    frame = pd.DataFrame({"ID": [f"{i}.0" for i in range(240)], "Review Body": texts, "sentiment": names})
+    Path("mine.csv").write_text("sep=;\n" + frame.to_csv(index=False, sep=";"), encoding="utf-16")
+    return pd.DataFrame({"text": texts, "truth": classes})
+
+
+def asked_for(message: str) -> list[str]:
+    """The options that a message proposes."""
+    return shlex.split(re.search(r"did you mean (--.*)\?", message)[1])
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("audit", "mine.csv"),
+        ("datasets", "show", "mine.csv"),
+        ("plan", "--dataset", "mine.csv", *TINY),
+        ("run", "--dataset", "mine.csv", *TINY),
+    ],
+    ids=lambda command: command[0],
+)
+def test_the_message_says_what_to_add(outshine, messy, command):
+    first = outshine(*command, *SIZES)
+    assert first.code == 2
+    assert "it has: ID, Review Body, sentiment; did you mean" in first.err
+    options = asked_for(first.err)
+    assert options == ["--text", "Review Body", "--label", "sentiment"]
+    if command[0] != "run":
+        second = outshine(*command, *SIZES, *options)
+        assert second.code in (0, 1), second.err  # an audit may find something
+        assert "12 rows without a label in the column 'sentiment' left out." in second.out + second.err
+
+
+def test_classes_reach_the_splits(outshine, messy):
+    shown = outshine(
+        *("datasets", "show", "mine.csv", "--text", "Review Body", "--label", "sentiment", "--json"), *SIZES
+    )
+    known = dict(zip(messy["text"], messy["truth"], strict=True))
+    rows = json.loads(shown.out)["rows"]
+    assert len(rows) == 10
+    assert all(bool(row["label"]) is known[row["text"]] for row in rows)
+
+
+def test_label_asks_for_its_column_and_takes_the_same_options(outshine, messy):
+    first = outshine("label", "mine.csv", "--strong", "tiny/strong", "--plan")
+    assert first.code == 2
+    assert asked_for(first.err) == ["--label", "sentiment"]
+    second = outshine("label", "mine.csv", "--strong", "tiny/strong", "--plan", *asked_for(first.err))
+    assert second.code == 2
+    options = [*asked_for(first.err), *asked_for(second.err)]
+    assert options == ["--label", "sentiment", "--text", "Review Body"]
+    third = outshine("label", "mine.csv", "--strong", "tiny/strong", "--plan", *options, "--limit", "100")
+    assert third.code == 0, third.err
+    assert "a random draw of 100 of 240 rows (limit)" in third.err
+
+
+def test_label_with_a_limit_leaves_the_others_empty(outshine, messy):
+    outcome = outshine(
+        *("label", "mine.csv", "--strong", "tiny/strong", "--text", "Review Body", "--label", "sentiment"),
+        *("--limit", "90", "--folds", "2", "--out", "out", "--set", "training.epochs=1", "--id", "ID"),
+    )
+    assert outcome.code == 0, outcome.err
+    written = Path("out/mine.csv").read_bytes().decode("utf-16")
+    assert written.startswith("sep=;\nID;Review Body;sentiment;outshine_p;")
+    frame = pd.read_csv("out/mine.csv", sep=";", skiprows=1, encoding="utf-16", dtype=str, keep_default_na=False)
+    assert frame["sentiment"].tolist()[:2] == ["n/a", {True: "yes", False: "No "}[messy["truth"][1]]]
+    for name in ("p", "fold", "suspect"):
+        assert (frame[f"outshine_{name}"] != "").sum() == 90
+
+
+def test_options_for_columns_need_data_that_has_them(outshine):
+    outcome = outshine("plan", "--dataset", "tiny-home", *TINY, "--text", "body")
+    assert outcome.code == 2
+    assert "--text describe a file of your own or a hub dataset" in outcome.err
+
+
+def test_a_limit_is_said_and_part_of_the_identity(outshine):
+    prepared = [
+        outshine(
+            "datasets", "show", "tiny-home", "--json", "--n-train", "400", "--n-val", "40", "--n-test", "60", *more
+        )
+        for more in ((), ("--limit", "200"))
+    ]
+    whole, drawn = (json.loads(one.out) for one in prepared)
+    assert any("A random draw (limit): 200 of" in note for note in drawn["notes"])
+    assert drawn["splits"]["weak_train"]["rows"] < whole["splits"]["weak_train"]["rows"]
+
+
+def test_a_hub_dataset_without_a_recipe_is_no_file(outshine):
+    outcome = outshine("run", "--dataset", "stanfordnlp/imdb", *TINY)
+    assert outcome.code == 2
+    assert "no recipe for the hub dataset stanfordnlp/imdb" in outcome.err
+    assert "--text COLUMN --label COLUMN" in outcome.err
+
+
+def test_a_folder_of_save_to_disk_is_told(outshine):
+    Path("saved").mkdir()
+    Path("saved/state.json").write_text("{}")
+    outcome = outshine("run", "--dataset", "saved", *TINY)
+    assert outcome.code == 2
+    assert "'saved' is a folder that save_to_disk of the datasets library wrote" in outcome.err
+    assert "to_parquet" in outcome.err

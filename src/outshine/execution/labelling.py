@@ -34,8 +34,8 @@ class PlannedLabelling(NamedTuple):
     stages: list[Stage]
     cached: list[bool]
     costs: list[Cost]
-    here: Speed | None  # how quickly this machine would compute it; None where nothing is to do
     notes: list[str]
+    here: Speed | None = None  # how quickly this machine would compute it; None where nothing is to do
 
     @property
     def to_do(self) -> Cost:
@@ -80,7 +80,7 @@ def plan_labelling(labeller: Labeller, store: Store, progress: Progress | None =
     )
     costs = estimator.costs(stages)
     cached, notes = [stage.key not in lacking for stage in stages], [*notes, *estimator.notes]
-    planned = PlannedLabelling(stages, cached, costs, None, notes)
+    planned = PlannedLabelling(stages, cached, costs, notes)
     return planned._replace(here=speed_here(labeller.runtime, spec.compute_dtype)) if planned.to_do.flops else planned
 
 

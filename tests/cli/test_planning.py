@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from outshine.core.runtime import Runtime
+from outshine.execution.speed import Speed, speed_here
+
 BIG = {
     "name": "big",
     "datasets": ["sst2", "sciq", "boolq", "anthropic_hh", "multirc", "paws"],
@@ -127,3 +130,22 @@ def test_a_name_that_no_recipe_has_is_still_a_mistake(outshine):
     outcome = outshine("plan", "--dataset", "scik")
     assert outcome.code == 2
     assert "did you mean 'sciq'" in outcome.err
+
+
+def test_the_time_on_this_machine_is_told_and_how_it_comes_about(outshine, monkeypatch):
+    """At a matrix product's 10 GFLOP/s, half of which is reckoned with, and a million FLOPs a token besides."""
+    monkeypatch.setattr("outshine.execution.plan.speed_here", lambda *_: Speed("cpu", "float32", 10e9))
+    arguments = ("plan", "--dataset", "tiny-home", "--weak", "tiny/weak", "--strong", "tiny/strong")
+    document = json.loads(outshine(*arguments, "--json").out)
+    assert document["seconds_here"] == pytest.approx((document["flops"] + 1e6 * document["tokens"]) / 5e9)
+    told = " ".join(outshine(*arguments).out.split())
+    assert re.search(
+        r"on this machine \(cpu, float32\) about \d+ (s|min) with one worker: at 50% of the 10 GFLOP/s", told
+    )
+
+
+def test_a_matrix_product_is_timed():
+    found = speed_here(Runtime(threads=1), "float32")
+    assert found.device in ("cpu", "cuda", "mps")
+    assert 1e8 < found.flops < 1e16
+    assert found.seconds(2 * found.flops, 0) == pytest.approx(4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -224,6 +225,26 @@ def test_ls_show_verify(outshine):
     assert shown.code == 0
     assert f'"key": "{key}"' in shown.out
     assert outshine("verify").code == 0
+
+
+def test_show_begins_with_how_good_a_predictor_is(outshine):
+    """The numbers are those of the table, for supervisors, students and probes; what predicts nothing has none."""
+    methods = "methods=[vanilla, {kind: probe, probe: logistic}]"
+    assert outshine(*RUN[:2], "tiny-home", *TINY, *SMALL, "--set", "training.epochs=1", "--set", methods).code == 0
+    scores = pd.read_parquet("outshine-out/scores.parquet")
+    for key, rows in scores.groupby("key"):
+        shown = json.loads(outshine("show", str(key)[:12]).out)
+        assert next(iter(shown)) == "scores"
+        assert next(iter(shown["scores"])) == "test"
+        for row in rows.to_dict("records"):
+            own = shown["scores"][row["split"]]
+            for name in ("n", "auroc", "auroc_low", "auroc_high", "accuracy"):
+                assert own[name] == pytest.approx(row[name], abs=1e-12)
+    prepared = next(path.parent.name for path in Path("store").rglob("texts.parquet"))
+    assert "scores" not in json.loads(outshine("show", prepared).out)
+    for path in Path("store").rglob("predictions.parquet"):  # what is damaged is shown all the same
+        path.write_bytes(b"PAR1")
+        assert "scores" not in json.loads(outshine("show", path.parent.name).out)
 
 
 def test_a_damaged_artefact_is_found_told_and_computed_anew(outshine):

@@ -94,9 +94,9 @@ def test_json_is_json_in_any_encoding(tmp_path):
 @pytest.mark.skipif(sys.platform == "darwin", reason="its file system takes no such name")
 def test_a_working_folder_that_is_not_utf8(tmp_path):
     """Results go to a store elsewhere; a store, or rows, in such a folder are refused in a line."""
-    folder = os.fsdecode(os.fsencode(tmp_path) + b"/not\xffutf8")
-    os.mkdir(folder)
-    here, away = Path(folder), {"OUTSHINE_STORE": str(tmp_path / "store")}
+    here = Path(os.fsdecode(os.fsencode(tmp_path) + b"/not\xffutf8"))
+    here.mkdir()
+    away = {"OUTSHINE_STORE": str(tmp_path / "store")}
     (here / "mine.jsonl").write_text('{"text": "one", "label": 0}\n{"text": "two", "label": 1}\n')
     assert shell(f"outshine {RUN}", here, **away).returncode == 0
     for command in ("plan demo --offline", "report"):

@@ -125,7 +125,9 @@ def test_a_kind_of_which_none_is_finished_is_told_by_its_work(store):
     """Rows were split in a second, one supervisor trained in 100 s; three students have 6 times its work each."""
     split, weak, other, *students = [Number(n=n) for n in range(6)]
     stages = [split, weak, other, *students]
-    kinds = {split.key: "prepare", weak.key: "supervised", other.key: "supervised"} | dict.fromkeys(keys(*students), "student")
+    kinds = {split.key: "prepare", weak.key: "supervised", other.key: "supervised"} | dict.fromkeys(
+        keys(*students), "student"
+    )
     work = {weak.key: 1e9, other.key: 2e9} | dict.fromkeys(keys(*students), 6e9)
     commit(store, split, "prepare", 1)
     assert standing("it", keys(*stages), store, kinds, work).line.endswith("5 waiting, time left not known yet")

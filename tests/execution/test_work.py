@@ -67,7 +67,8 @@ def test_work_is_that_of_rows_tokens_and_parameters(ran):
     steps, trained, predicted = -(-2 * 32 // finished.resolution.study.training.batch_size), 2 * 32, 16 + 80
     assert steps <= finished.resolution.study.training.eval_every  # one validation
     per_row = {
-        name: 4 * num * trained + 2 * num * predicted + PER_TOKEN * (trained + predicted) for name, num in blocks.items()
+        name: 4 * num * trained + 2 * num * predicted + PER_TOKEN * (trained + predicted)
+        for name, num in blocks.items()
     }
     assert ceiling / weak == pytest.approx(per_row["tiny/strong"] / per_row["tiny/weak"], rel=0.02)
 

@@ -516,7 +516,7 @@ NOTES = (
         )
     ),
     Claim(
-        "{}: learning rate {} is a guess ({}); set learning_rate to choose",
+        "{}: learning rate {} is a guess, none is listed for it with tuning {}; set learning_rate",
         rate("some/model"),
         rate("Qwen/Qwen1.5-0.5B"),
     ),

@@ -87,9 +87,9 @@ class Results(NamedTuple):
     where there are two seeds or more. `pooled`: one record a method. `diagnostics`: calibration and agreement
     per seed. `filters`: what filters removed. `sweeps`: AUCs over settings. `trajectories`: AUCs along training.
     `training`: how the models behind the methods' results were trained, a model and seed a row; `training_notes` says
-    in words what a reader must know of that. `failed`: a row for each method, dataset and seed that is in no other table
-    because a stage failed, with that stage and the reason; empty where all are there. Controls are in all but `pooled` and `training`, sweeps in `scores` and
-    `sweeps` only; `purpose` tells them apart.
+    in words what a reader must know of that. `failed`: a row for each method, dataset and seed that is in no other
+    table because a stage failed, with that stage and the reason; empty where all are there. Controls are in all but
+    `pooled` and `training`, sweeps in `scores` and `sweeps` only; `purpose` tells them apart.
     """
 
     scores: pd.DataFrame

@@ -27,13 +27,14 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON documen
 
 def print_json(document: Any) -> None:
     """Print a document on standard output. Characters that a terminal would obey are JSON's own escapes."""
-    typer.echo(json_text(as_json(document), indent=1))
+    typer.echo(json_text(document, indent=1))
 
 
 def json_text(document: Any, indent: int) -> str:
     """JSON for the terminal: letters as they are where standard output can have them, what is not seen as escapes."""
     from outshine.core.messages import visible_json
 
+    document = as_json(document)
     text = json.dumps(document, ensure_ascii=False, indent=indent, allow_nan=False)
     try:
         text.encode(getattr(sys.stdout, "encoding", None) or "utf-8", errors="surrogatepass")

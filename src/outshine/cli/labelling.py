@@ -204,7 +204,9 @@ def _print_plan(labeller: Labeller, store: Store, as_json: bool) -> None:
             {"key": one.key, "stage": one.label, "cached": cached, "rows": cost.rows, "tokens": cost.tokens}
             for one, cached, cost in whole
         ]
-        print_json({"stages": stages, "notes": planned.notes})
+        whole = planned.to_do
+        seconds = planned.here and planned.here.seconds(whole.flops or 0.0, whole.tokens or 0.0)
+        print_json({"stages": stages, "flops": whole.flops, "seconds_here": seconds, "notes": planned.notes})
         return
     rows = [
         (
@@ -220,5 +222,7 @@ def _print_plan(labeller: Labeller, store: Store, as_json: bool) -> None:
     screen.print(table("", ["key", "stage", "state", "rows", "tokens"], rows, right=["rows", "tokens"]))
     for note in planned.notes:
         screen.print(f"note: {note}", markup=False)
-    flops = sum(cost.flops or 0 for cost, cached in zip(planned.costs, planned.cached, strict=True) if not cached)
+    flops, tokens = planned.to_do.flops or 0.0, planned.to_do.tokens or 0.0
     screen.print(f"{planned.cached.count(False)} of {len(rows)} stages to do, about {flops:.1e} FLOPs")
+    if planned.here:
+        screen.print(planned.here.line(flops, tokens), markup=False)

@@ -169,7 +169,8 @@ LogOption = Annotated[
     typer.Option(
         "--log",
         metavar="NAMES",
-        help="Curves and scores to wandb, tensorboard or trackio, comma-separated (pip install 'outshine\\[wandb]', …).",
+        help="Curves and scores to wandb, tensorboard or trackio, comma-separated "
+        "(pip install 'outshine\\[wandb]', …).",
         show_default=False,
         autocompletion=completing.trackers,
     ),

@@ -126,6 +126,7 @@ def _document(found: Plan, tflops: float) -> dict[str, Any]:
         "tokens": sum(kind.tokens for kind in found.kinds),
         "flops": flops,
         "gpu_hours": hours(flops),
+        "seconds_here": found.here and found.here.seconds(flops, sum(kind.tokens for kind in found.kinds)),
         "tflops": tflops,
         "kinds": [{**kind._asdict(), "to_do": kind.to_do, "gpu_hours": hours(kind.flops)} for kind in found.kinds],
         "stages": [{**stage._asdict(), "gpu_hours": hours(stage.flops)} for stage in found.stages],
@@ -210,6 +211,8 @@ def _print_totals(found: Plan, tflops: float, screen: Console) -> None:
         f"about {tokens:,} tokens (every pass over a row counted), {flops:.1e} FLOPs, "
         f"{_hours(flops, tflops) or '0'} GPU-hours"
     )
+    if found.here:
+        screen.print(found.here.line(flops, tokens), markup=False)
     models, passes = found.cohorts
     if models:
         screen.print(

@@ -125,10 +125,9 @@ class TerminalProgress:
             if task is not None:
                 self._bars.remove_task(task)
         self._pace = Pace()
-        nothing = {"count": "", "rate": "", "left": ""}
-        self._stage = self._bars.add_task(escape(f"[{number}/{total}] {_short(label)}"), total=None, **nothing)
-        counted = nothing | {"count": f"{number - 1}/{total} stages"}
-        self._all = self._bars.add_task("all stages", total=1, completed=(number - 1) / total, **counted)
+        named, counted = escape(f"[{number}/{total}] {_short(label)}"), f"{number - 1}/{total} stages"
+        self._stage = self._bars.add_task(named, total=None, count="", rate="", left="")
+        self._all = self._bars.add_task("all stages", total=1, count=counted, rate="", left="")
         self._show_work((number - 1) / total)
 
     def overall(self, done: float, next_stage: float, total: float) -> None:

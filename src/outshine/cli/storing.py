@@ -25,15 +25,18 @@ def show(
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show one artefact: what it was computed from, where and when, its files and its summary."""
+    """Show one artefact: how good it is, what it was computed from, where and when, its files and its summary."""
     from rich.highlighter import JSONHighlighter
 
+    from outshine.analysis.reading.own_scores import own_scores
     from outshine.cli.show import console
 
     opened = open_store(store)
     whole = opened.find(key)
     record = opened.done(whole)
-    shown: dict[str, Any] = {"key": whole, "folder": opened.place(whole), **record}
+    scores = own_scores(whole, opened)
+    shown: dict[str, Any] = {"scores": scores} if scores else {}
+    shown |= {"key": whole, "folder": opened.place(whole), **record}
     for name in ("summary.json", "report.json"):
         if name in record["files"]:
             shown[name] = opened.document(whole, name)

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TextIO
 
 ERRORS = "outshine"  # the name of the handler, as `replace` is one
@@ -20,9 +21,9 @@ _PLAIN = {  # what our own tables and sentences are written with
 def prepare() -> None:
     """Have both streams take whatever is written, before anything is.
 
-    What the encoding lacks is written in ASCII where a sign of ours has such a form, and as `?` where not. A stream that is
-    closed becomes one that nobody reads, also below Python: the next file that is opened would get its number. What
-    cannot be written to the error stream is lost, and nothing else is.
+    What the encoding lacks is written in ASCII where a sign of ours has such a form, and as `?` where not. A stream
+    that is closed becomes one that nobody reads, also below Python: the next file that is opened would get its number.
+    What cannot be written to the error stream is lost, and nothing else is.
     """
     codecs.register_error(ERRORS, _in_ascii)
     for number in (0, 1, 2):
@@ -57,7 +58,7 @@ def _take_number(number: int) -> None:
 def _as(kind: type[io.TextIOWrapper], stream: TextIO | None, own: TextIO | None) -> TextIO:
     """A stream of the process as one of ours; one that somebody put in its place takes any letter, no more."""
     if stream is None:
-        return open(os.devnull, "w", encoding="utf-8")
+        return Path(os.devnull).open("w", encoding="utf-8")
     if not isinstance(stream, io.TextIOWrapper):
         return stream
     if stream is own:

@@ -41,8 +41,8 @@ def user_path(given: str | Path) -> Path:
 def absolute_path(given: str | Path) -> Path:
     """A path of a person from the root on, for what is written down or handed to other processes.
 
-    Raises SettingsError as `user_path`, and where the working folder's name is not UTF-8: neither Parquet nor safetensors
-    files can be opened there, and no study can name it.
+    Raises SettingsError as `user_path`, and where the working folder's name is not UTF-8: neither Parquet nor
+    safetensors files can be opened there, and no study can name it.
     """
     path = user_path(given).absolute()
     try:

@@ -18,12 +18,10 @@ _NO_LOOK = re.compile(  # letters and marks without a look of their own: Unicode
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
 _EMOJI = re.compile("[\U0001f000-\U0001faff]")
-_JOINED = (
-    re.compile(  # where scripts and emoji need a mark that is not seen: a joiner between letters, a form behind a sign
-        "(?<=[\u0600-\u1cff\ua840-\uaaff])[\u200c\u200d](?=[\u0600-\u1cff\ua840-\uaaff])"
-        "|(?<=[\u203c-\u3299\U0001f000-\U0001faff])\ufe0f?\u200d(?=[\u203c-\u3299\U0001f000-\U0001faff])"
-        "|(?<=[#*0-9\u203c-\u3299\U0001f000-\U0001faff])\ufe0f"
-    )
+_JOINED = re.compile(  # marks that scripts and emoji need unseen: a joiner between letters, a form behind a sign
+    "(?<=[\u0600-\u1cff\ua840-\uaaff])[\u200c\u200d](?=[\u0600-\u1cff\ua840-\uaaff])"
+    "|(?<=[\u203c-\u3299\U0001f000-\U0001faff])\ufe0f?\u200d(?=[\u203c-\u3299\U0001f000-\U0001faff])"
+    "|(?<=[#*0-9\u203c-\u3299\U0001f000-\U0001faff])\ufe0f"
 )
 _SECRET = re.compile(r"(?:^|_)(?:TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?|KEY)(?:_|$)", re.IGNORECASE)
 _SHORTEST_SECRET = 8  # characters: a shorter value would be found in ordinary words

@@ -29,7 +29,7 @@ class WholeProgress(Protocol):
     """A listener that also wants to know how much of all the work is done."""
 
     def overall(self, done: float, next_stage: float, total: float) -> None:
-        """Of all work `done` is through; the stage that begins now is `next_stage` of it. In any unit; cheap stages: 0."""
+        """Of all work `done` is through; the stage that begins now is `next_stage` of it. Cheap stages are 0."""
         ...
 
 
@@ -56,7 +56,7 @@ class Silent:
 
 
 class Pace:
-    """How quickly the units of a pass go by. What was done before it was first told, as a resumed run's, is not counted."""
+    """How quickly the units of a pass go by. What a resumed run had done before is not counted."""
 
     def __init__(self) -> None:
         self.unit = ""

@@ -15,6 +15,7 @@ from outshine.execution.executors import executor
 from outshine.execution.local import LocalExecutor
 from outshine.execution.recorded import record_study
 from outshine.execution.run import check_models
+from outshine.execution.speed import Speed, speed_here
 from outshine.execution.work import work_of
 from outshine.models.catalog import Shape
 from outshine.studies.labelling import Labeller, Resolution, resolve_labelling, students
@@ -34,6 +35,13 @@ class PlannedLabelling(NamedTuple):
     cached: list[bool]
     costs: list[Cost]
     notes: list[str]
+    here: Speed | None = None  # how quickly this machine would compute it; None where nothing is to do
+
+    @property
+    def to_do(self) -> Cost:
+        """Rows, tokens and FLOPs of all stages that the store lacks."""
+        lacking = [cost for cost, cached in zip(self.costs, self.cached, strict=True) if not cached]
+        return Cost(*(sum(getattr(cost, name) or 0 for cost in lacking) for name in Cost._fields))
 
 
 def run_labelling(labeller: Labeller, store: Store, progress: Progress | None = None) -> Labelled:
@@ -71,7 +79,9 @@ def plan_labelling(labeller: Labeller, store: Store, progress: Progress | None =
         checkpointed=labeller.runtime.gradient_checkpointing,
     )
     costs = estimator.costs(stages)
-    return PlannedLabelling(stages, [stage.key not in lacking for stage in stages], costs, [*notes, *estimator.notes])
+    cached, notes = [stage.key not in lacking for stage in stages], [*notes, *estimator.notes]
+    planned = PlannedLabelling(stages, cached, costs, notes)
+    return planned._replace(here=speed_here(labeller.runtime, spec.compute_dtype)) if planned.to_do.flops else planned
 
 
 def _shape(resolution: Resolution, notes: list[str]) -> Shape | None:

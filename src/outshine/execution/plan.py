@@ -19,6 +19,7 @@ from outshine.execution.estimate import Cost, Estimator
 from outshine.execution.local import LocalExecutor
 from outshine.execution.placeholders import Finder, Resolvedness, UnresolvedPrepare, asks_hub
 from outshine.execution.run import by_model
+from outshine.execution.speed import Speed, speed_here
 from outshine.losses.base import Loss
 from outshine.methods.base import Method
 from outshine.methods.identity import identify
@@ -91,6 +92,7 @@ class Plan(NamedTuple):
     kinds: list[KindTotals]
     notes: list[str]
     cohorts: tuple[int, int]  # models to train in company of others, and the passes that this takes
+    here: Speed | None  # how quickly this machine would compute it; None where nothing is to do
     attention: float  # what attention's quadratic part, left out of the FLOPs, adds to a forward pass at most
 
     @property
@@ -131,7 +133,8 @@ def plan_study(study: Study, store: Store, progress: Progress, *, ask_hub: bool 
     cohorts = [len(unit) for unit in units(missing, runtime.cohort) if len(unit) > 1]
     together = sum(cohorts), len(cohorts)
     methods, count = _methods(experiments), len(experiments)
-    return Plan(resolution.study, methods, count, planned, totals, notes, together, estimator.longest)
+    here = speed_here(runtime, resolution.strong.spec.compute_dtype) if any(kind.flops for kind in totals) else None
+    return Plan(resolution.study, methods, count, planned, totals, notes, together, here, estimator.longest)
 
 
 def _prepared(resolution: Resolution, store: Store, progress: Progress, finder: Finder) -> tuple[Prepare, ...]:

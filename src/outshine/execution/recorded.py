@@ -167,7 +167,9 @@ def _parsed(name: str, document: dict[str, Any] | None) -> Recorded | None:
         study = dict(document["study"])
         kinds = {key: str(kind) for key, kind in _mapping(document, "stages").items()}
         kinds = kinds if kinds.keys() == set(keys) else {}
-        work = {key: flops for key, flops in _mapping(document, "work").items() if isinstance(flops, float) and flops > 0}
+        work = {
+            key: flops for key, flops in _mapping(document, "work").items() if isinstance(flops, float) and flops > 0
+        }
         all_known = bool(document["expanded"])
         return Recorded(name, str(document["name"]), study, frozenset(keys), all_known, first, last, kinds, work)
     except ODD:

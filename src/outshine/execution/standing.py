@@ -156,11 +156,13 @@ def _rate(
 ) -> float | None:
     """Work a second of one worker, in what is finished and what runs; None where neither tells."""
     done = [(work[key], seconds) for every in took.values() for key, seconds in every if key in work]
-    for one in running:
-        if one.share and one.seconds:
-            done.append((one.share * sum(work.get(key, 0.0) for key in one.keys), one.seconds))
-    seconds = sum(one for _, one in done)
-    return sum(flops for flops, _ in done) / seconds if seconds > 0 and any(flops for flops, _ in done) else None
+    done += [
+        (one.share * sum(work.get(key, 0.0) for key in one.keys), one.seconds)
+        for one in running
+        if one.share and one.seconds
+    ]
+    amount, seconds = sum(one for one, _ in done), sum(one for _, one in done)
+    return amount / seconds if amount > 0 and seconds > 0 else None
 
 
 def _left_of(

@@ -14,8 +14,8 @@ from outshine.models.resolve import Resolved
 MODEL_STAGES = ("supervised", "student", "control", "activations", "trajectory")
 """Kinds of stages that send rows through a model."""
 
-PER_TOKEN = 4e6
-"""FLOPs that a token's share of all else is worth, memory and Python: as if a model had a million parameters more."""
+PER_TOKEN = 1e6
+"""FLOPs that a token's share of all else, memory and Python, is worth: a tiny model waits for these."""
 
 _LITTLE = ("prepare", "audit", "probing", "truth_probing", "keep", "fold_plan", "fold")  # beside those
 
@@ -53,8 +53,8 @@ def seconds_of(
 ) -> float | None:
     """About how long a stage will take; None where nothing is known to judge by.
 
-    By the finished stages of its kind (`took`: key and seconds of each), in proportion to their work where that is known;
-    else by its work and the `rate` at which work was done so far. What sends no rows through a model is little.
+    By the finished stages of its kind (`took`: key and seconds of each), in proportion to their work where that is
+    known; else by its work and the `rate` at which work was done so far. What sends no rows through a model is little.
     """
     alike = took.get(kind, ())
     if alike:
@@ -63,7 +63,9 @@ def seconds_of(
         return seconds * work[key] / sum(done) if key in work and all(done) else seconds / len(alike)
     if key in work:
         return None if rate is None else work[key] / rate
-    return 0.0 if kind in _LITTLE or (kind == "activations" and work) else None  # layers are read with the first of them
+    return (
+        0.0 if kind in _LITTLE or (kind == "activations" and work) else None
+    )  # layers are read with the first of them
 
 
 def _shape(model: Resolved) -> Shape | None:

@@ -89,5 +89,9 @@ def learning_rate(settings: ModelSettings, num_parameters: int) -> LearningRate:
         guess = GUESS_HEAD
     else:  # between the post's two models: 5e-4 at 0.5 B parameters, 8e-5 at 8 B
         guess = 5e-4 if num_parameters < 1e9 else 2e-4 if num_parameters < 4e9 else 8e-5
-    note = f"{settings.model}: learning rate {guess:g} is a guess ({settings.tuning.kind}); set learning_rate to choose"
+    kind = settings.tuning.kind
+    note = (
+        f"{settings.model}: learning rate {guess:g} is a guess, none is listed for it with tuning {kind}; set "
+        "learning_rate"
+    )
     return LearningRate(guess, note)

@@ -63,7 +63,8 @@ def dataset_pages(finished: Finished, reference: Reference, store: Store, prefix
 def _shown(summary: pd.DataFrame, reference: Reference) -> dict[str, dict[str, Any]]:
     """The row of the summary that each dataset's part is about."""
     methods = summary[summary["purpose"] == "method"].drop_duplicates("dataset").to_dict("records")
-    return {row["dataset"]: row for row in [*methods, *reference.rows.to_dict("records")]}
+    rows: list[dict[Any, Any]] = [*methods, *reference.rows.to_dict("records")]
+    return {row["dataset"]: row for row in rows}
 
 
 def _about(prepare: Prepare, finished: Finished, store: Store) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def split_scores(run: Experiment, stage: Predictor | None, reader: Reader) -> di
         part = rows[rows["split"] == split]
         found = score.reindex(part.index).to_numpy()
         if not np.isnan(found).any():
-            measured[split] = _measure(part, found)
+            measured[split] = measure(part, found)
     return measured
 
 
@@ -68,7 +68,7 @@ def roles(run: Experiment) -> Iterator[tuple[dict[str, Any], Predictor | None]]:
         yield {**facts, **named}, student
 
 
-def _measure(part: pd.DataFrame, score: np.ndarray) -> dict[str, Any]:
+def measure(part: pd.DataFrame, score: np.ndarray) -> dict[str, Any]:
     """AUROC with its interval by group, and accuracy, of one role on one split."""
     y = part["y"].to_numpy() > 0.5
     facts: dict[str, Any] = {"n": len(y), "num_groups": 0, "accuracy": accuracy(y, score)}

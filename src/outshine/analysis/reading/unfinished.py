@@ -28,8 +28,8 @@ def part(study: str, experiments: Sequence[Experiment], lacking: Collection[str]
     """Part what is finished from what is not.
 
     A method on a dataset is finished when all its seeds are: a mean over fewer would pass for the mean over all. What
-    lacks its trajectory alone is finished without. `lacking`: keys that the store lacks; `reasons`: why stages failed, by
-    key.
+    lacks its trajectory alone is finished without. `lacking`: keys that the store lacks; `reasons`: why stages failed,
+    by key.
     """
     broken = {i: gap for i, run in enumerate(experiments) if (gap := _gap(_results(run), lacking, reasons))}
     unusable = {_which(experiments[i]) for i in broken}

@@ -6,17 +6,26 @@ import math
 import re
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BeforeValidator
 
 from outshine.core.errors import DataError
 
 Token = float | str
 """A label without what does not matter: a number, or a text in small letters without blanks around it."""
 
-Spellings = str | tuple[str, ...] | None
+
+def _as_texts(value: Any) -> Any:
+    """Numbers of a study file as the texts that an option would have."""
+    if isinstance(value, list | tuple):
+        return tuple(map(_as_texts, value))
+    return text_form(token_of(value)) if isinstance(value, bool | int | float) else value
+
+
+Spellings = Annotated[str | tuple[str, ...] | None, BeforeValidator(_as_texts)]
 """Values as a user gives them: one, several separated by commas, or a list."""
 
 KNOWN_PAIRS = (("no", "yes"), ("n", "y"), ("negative", "positive"), ("neg", "pos"))
@@ -26,7 +35,8 @@ MISSING = frozenset(("n/a", "na", "n.a.", "<na>", "#n/a", "nan", "nat", "null", 
 """What says, beside an empty cell, that a row has no label."""
 
 _TRUTHS = {"false": 0.0, "true": 1.0}
-_KNOWN = {name: float(truth) for pair in KNOWN_PAIRS for truth, name in enumerate(pair)}
+_KNOWN = {name: float(truth) for pair in KNOWN_PAIRS for truth, name in enumerate(pair)} | _TRUTHS
+_MARKS = " .!*\"'`"  # what stands around an answer of a language model: **Yes.**
 _PERCENT = re.compile(r"([0-9.,]+)\s*%")
 _DECIMAL_COMMA = re.compile(r"[+-]?[0-9]*,[0-9]+")
 _WHOLE_BELOW = 1e15  # whole numbers up to which a float is written without a point
@@ -151,7 +161,7 @@ def reads_as_label(value: Any) -> bool:
 def known_label(token: Token) -> float | None:
     """P(class 1) of a value that needs no word, NaN where it says that there is no label; None: it needs one."""
     if isinstance(token, str):
-        return math.nan if token in MISSING else _KNOWN.get(token)
+        return math.nan if token in MISSING else _KNOWN.get(token.strip(_MARKS))
     return token if 0 <= token <= 1 else None
 
 

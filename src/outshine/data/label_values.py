@@ -82,7 +82,7 @@ def cheap_labels(values: Sequence[Any], where: Sequence[str], column: str, words
     `where`: what each row is called in errors. None, "", NaN and the words of MISSING: no label.
     Raises DataError for values that are none of these, and where all rows have the same label, or none has one.
     """
-    tokens = [token_of(value) for value in values]
+    tokens = _tokens_of(values)
     meaning = _meanings(tokens, where, column, words)
     p = _read(tokens, meaning)
     given = p[~np.isnan(p)]
@@ -104,7 +104,7 @@ def class_labels(
 
     Raises DataError, naming the first offending row, for others.
     """
-    tokens = [token_of(value) for value in values]
+    tokens = _tokens_of(values)
     meaning = _meanings(tokens, where, column, words, hard=True)
     return _read(tokens, meaning)
 
@@ -185,6 +185,14 @@ def token_of(value: Any) -> Token | None:
     if math.isnan(number):
         return None
     return number / 100 if percent else number
+
+
+def _tokens_of(values: Sequence[Any]) -> list[Token | None]:
+    """The token of each value; equal texts, of which a column of labels has few, are read once."""
+    known: dict[str, Token | None] = {}
+    for text in {value for value in values if isinstance(value, str)}:
+        known[text] = token_of(text)
+    return [known[value] if isinstance(value, str) else token_of(value) for value in values]
 
 
 def text_form(token: Token | None) -> str:

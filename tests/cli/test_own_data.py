@@ -94,6 +94,27 @@ def test_label_with_a_limit_leaves_the_others_empty(outshine, messy):
         assert (frame[f"outshine_{name}"] != "").sum() == 90
 
 
+def test_headers_that_would_compute_stay_in_the_users_table_alone(outshine, messy):
+    classes = [{True: "yes", False: "No "}.get(value, "n/a") for value in messy["truth"]]
+    pd.DataFrame({"=text": messy["text"], "cheap": classes, "+x": "=1+1"}).to_csv("mine.csv", index=False)
+    command = (
+        *("label", "mine.csv", "--strong", "tiny/strong", "--text", "=text", "--label", "cheap", "--out", "out"),
+        *("--folds", "2", "--limit", "90", "--set", "training.epochs=1", "--trusted-label", "@truth"),
+    )
+    outcome = outshine(*command)
+    assert outcome.code == 0, outcome.err
+    own = pd.read_csv("out/mine.csv", dtype=str)
+    assert own.columns.tolist()[:3] == ["=text", "cheap", "+x"]
+    assert set(own["+x"]) == {"=1+1"}
+    judged = pd.read_csv("out/to_judge.csv", dtype=str)
+    assert {"'=text", "'@truth"} < set(judged.columns)
+    judged["'@truth"] = [str(int(messy["truth"][int(row) - 1])) for row in judged["outshine_row"]]
+    judged.to_csv("judged.csv", index=False)
+    again = outshine(*command, "--trusted", "judged.csv")
+    assert again.code == 0, again.err
+    assert "than the cheap labels, on the file: " in again.out
+
+
 def test_options_for_columns_need_data_that_has_them(outshine):
     outcome = outshine("plan", "--dataset", "tiny-home", *TINY, "--text", "body")
     assert outcome.code == 2

@@ -42,6 +42,8 @@ def jsonl(path: Path, rows: list[dict[str, Any]]) -> str:
         (("no", "positive", "positive"), ("no", "positive")),
         ((0, "yes", 1.0), ("0", "yes")),
         (("negative", "True", "1"), ("negative", "1")),
+        (("No.", "**Yes**", '"yes"'), ("no.", "**yes**")),
+        (("`false`", "True.", "1"), ("`false`", "true.")),
         ((np.int64(0), np.float32(1), np.bool_(True)), ("0", "1")),
     ],
 )
@@ -295,6 +297,15 @@ def test_a_list_of_rows_to_judge_may_be_filled_in_part(tmp_path: Path) -> None:
     for wrong in ({"outshine_row": 4}, {"outshine_row": 99}, {"outshine_row": "x"}, {"outshine_row": 0}):
         with pytest.raises(DataError, match=r"row 1 of .* which is another text, or none"):
             trusted(tmp_path, [{**rows[0], **wrong}])
+
+
+def test_a_list_of_rows_to_judge_may_have_columns_that_would_compute(tmp_path: Path) -> None:
+    table = read_cheap(jsonl(tmp_path / "mine.jsonl", [{"=text": row["review"], **row} for row in ROWS]), COLUMNS)
+    columns = COLUMNS.model_copy(update={"text": "=text", "trusted_label": "@truth"})
+    path = jsonl(tmp_path / "to_judge.jsonl", [{"outshine_row": 5, "'=text": "text 4", "'@truth": "1"}])
+    found = read_trusted(path, columns, table)
+    assert found.frame["row"].tolist() == [4]
+    assert found.frame["truth"].tolist() == [True]
 
 
 def test_new_rows_have_groups_of_their_own(tmp_path: Path) -> None:

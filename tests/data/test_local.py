@@ -78,7 +78,7 @@ def test_labels_may_be_written_in_many_ways(tmp_path: Path, labels: tuple[Any, A
     [
         (("ham", "spam"), {"positive": "spam"}),
         (("spam", "ham"), {"negative": "SPAM"}),
-        ((1, 5), {"positive": "4,5", "negative": ["1", "2"]}),
+        ((1, 5), {"positive": "4,5", "negative": [1, 2.0]}),
     ],
 )
 def test_classes_may_be_named(tmp_path: Path, labels: tuple[Any, Any], words: dict[str, Any]) -> None:
@@ -313,6 +313,12 @@ def test_texts_that_differ_are_shown(tmp_path: Path, change: Any, told: str) -> 
     weak = write(tmp_path / "weak.csv", [{"text": change(row["text"]), "p_weak": 0.5} for row in rows])
     with pytest.raises(DataError, match=f"Looked for 'Row.*{told}"):
         join_weak_labels(read_weak_labels(weak), texts)
+
+
+def test_ids_of_which_none_is_known_are_told(tmp_path: Path, prepared: Prepared) -> None:
+    weak = write(tmp_path / "weak.csv", [{"id": f"x{i}", "p_weak": 0.5} for i in range(80)])
+    with pytest.raises(DataError, match=r"No id there, such as 'x0', is one of the dataset's; .* join by text"):
+        join_weak_labels(read_weak_labels(weak), prepared.texts)
 
 
 def test_weak_labels_are_spelled_as_other_labels(tmp_path: Path, prepared: Prepared) -> None:

@@ -110,6 +110,7 @@ def test_methods_take_losses_of_their_own():
             "no recipe for the hub dataset stanfordnlp/imdb; name the columns with the text and with the label: "
             "--dataset stanfordnlp/imdb --text COLUMN --label COLUMN",
         ),
+        ({**BASE, "datasets": ["https://huggingface.co/datasets/a/b"]}, "is an address; a hub dataset is named by itself: --dataset a/b"),
         ({**BASE, "datasets": ["StanfordNLP/sst2"]}, "is read by the recipe 'sst2': --dataset sst2"),
         ({**BASE, "datasets": []}, "'datasets'"),
         ({**BASE, "datasets": ["cola", "cola"]}, "datasets are named twice: cola"),

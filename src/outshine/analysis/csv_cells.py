@@ -21,6 +21,11 @@ def inert(frame: pd.DataFrame) -> pd.DataFrame:
     return _with_texts(frame, lambda text: f"'{text}" if _FORMULA.match(text) else text)
 
 
+def inert_header(frame: pd.DataFrame) -> pd.DataFrame:
+    """The table with an apostrophe before each column name that a spreadsheet would compute."""
+    return frame.rename(columns=lambda name: f"'{name}" if _FORMULA.match(str(name)) else name)
+
+
 def as_named(frame: pd.DataFrame) -> pd.DataFrame:
     """The table as it was before `inert`."""
     return _with_texts(frame, lambda text: text[1:] if _MARKED.match(text) else text)

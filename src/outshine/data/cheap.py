@@ -26,7 +26,7 @@ from outshine.data.label_values import (
     true_labels,
 )
 from outshine.data.local import id_spellings, normal_text, plain_id
-from outshine.data.reading import read_rows, read_table, refuse_repeated
+from outshine.data.reading import check_columns, read_table, refuse_repeated
 from outshine.data.schema import Row
 
 
@@ -140,7 +140,7 @@ def read_trusted(path: str, columns: Columns, table: CheapTable) -> TrustedTable
     without a true label are left out. Raises DataError, naming the first offending row, for a missing or unknown
     label, two labels for one row, and an id or place whose text is another one in the table.
     """
-    rows = read_rows(path, {columns.trusted_label: "--trusted-label"})
+    rows = _read_trusted_rows(path, columns)
     where = [f"row {number} of '{path}'" for number in range(1, len(rows) + 1)]
     listed = any(_group(row.get(PLACE)) is not None for row in rows)
     if listed:
@@ -172,6 +172,20 @@ def _nearly_known(frame: pd.DataFrame, rows: pd.DataFrame) -> tuple[str, ...]:
         f"{counted(alike, 'trusted row')} differ from a row of the file by line ends, Unicode form or blanks alone: "
         "taken for new texts",
     )
+
+
+def _read_trusted_rows(path: str, columns: Columns) -> list[Row]:
+    """The rows; those of a `to_judge.csv` without the apostrophes that kept its header from computing."""
+    table = read_table(path)
+    needed = {columns.trusted_label: "--trusted-label"}
+    if PLACE not in table.columns:
+        check_columns(f"'{path}'", table.rows, needed, table.columns)
+        refuse_repeated(path, table, needed)
+        return table.rows
+    own = {f"'{name}": name for name in (columns.text, columns.id, columns.trusted_label) if name}
+    rows: list[Row] = [{own.get(name, name): value for name, value in row.items()} for row in table.rows]
+    check_columns(f"'{path}'", rows, needed)
+    return rows
 
 
 def _make_new(frame: pd.DataFrame, rows: pd.DataFrame) -> None:

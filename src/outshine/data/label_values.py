@@ -6,17 +6,26 @@ import math
 import re
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BeforeValidator
 
 from outshine.core.errors import DataError
 
 Token = float | str
 """A label without what does not matter: a number, or a text in small letters without blanks around it."""
 
-Spellings = str | tuple[str, ...] | None
+
+def _as_texts(value: Any) -> Any:
+    """Numbers of a study file as the texts that an option would have."""
+    if isinstance(value, list | tuple):
+        return tuple(map(_as_texts, value))
+    return text_form(token_of(value)) if isinstance(value, bool | int | float) else value
+
+
+Spellings = Annotated[str | tuple[str, ...] | None, BeforeValidator(_as_texts)]
 """Values as a user gives them: one, several separated by commas, or a list."""
 
 KNOWN_PAIRS = (("no", "yes"), ("n", "y"), ("negative", "positive"), ("neg", "pos"))
@@ -26,7 +35,8 @@ MISSING = frozenset(("n/a", "na", "n.a.", "<na>", "#n/a", "nan", "nat", "null", 
 """What says, beside an empty cell, that a row has no label."""
 
 _TRUTHS = {"false": 0.0, "true": 1.0}
-_KNOWN = {name: float(truth) for pair in KNOWN_PAIRS for truth, name in enumerate(pair)}
+_KNOWN = {name: float(truth) for pair in KNOWN_PAIRS for truth, name in enumerate(pair)} | _TRUTHS
+_MARKS = " .!*\"'`"  # what stands around an answer of a language model: **Yes.**
 _PERCENT = re.compile(r"([0-9.,]+)\s*%")
 _DECIMAL_COMMA = re.compile(r"[+-]?[0-9]*,[0-9]+")
 _WHOLE_BELOW = 1e15  # whole numbers up to which a float is written without a point
@@ -72,7 +82,7 @@ def cheap_labels(values: Sequence[Any], where: Sequence[str], column: str, words
     `where`: what each row is called in errors. None, "", NaN and the words of MISSING: no label.
     Raises DataError for values that are none of these, and where all rows have the same label, or none has one.
     """
-    tokens = [token_of(value) for value in values]
+    tokens = _tokens_of(values)
     meaning = _meanings(tokens, where, column, words)
     p = _read(tokens, meaning)
     given = p[~np.isnan(p)]
@@ -94,7 +104,7 @@ def class_labels(
 
     Raises DataError, naming the first offending row, for others.
     """
-    tokens = [token_of(value) for value in values]
+    tokens = _tokens_of(values)
     meaning = _meanings(tokens, where, column, words, hard=True)
     return _read(tokens, meaning)
 
@@ -151,7 +161,7 @@ def reads_as_label(value: Any) -> bool:
 def known_label(token: Token) -> float | None:
     """P(class 1) of a value that needs no word, NaN where it says that there is no label; None: it needs one."""
     if isinstance(token, str):
-        return math.nan if token in MISSING else _KNOWN.get(token)
+        return math.nan if token in MISSING else _KNOWN.get(token.strip(_MARKS))
     return token if 0 <= token <= 1 else None
 
 
@@ -175,6 +185,14 @@ def token_of(value: Any) -> Token | None:
     if math.isnan(number):
         return None
     return number / 100 if percent else number
+
+
+def _tokens_of(values: Sequence[Any]) -> list[Token | None]:
+    """The token of each value; equal texts, of which a column of labels has few, are read once."""
+    known: dict[str, Token | None] = {}
+    for text in {value for value in values if isinstance(value, str)}:
+        known[text] = token_of(text)
+    return [known[value] if isinstance(value, str) else token_of(value) for value in values]
 
 
 def text_form(token: Token | None) -> str:

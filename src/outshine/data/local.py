@@ -29,6 +29,7 @@ HUB_KIND = "hub"  # that of hub datasets under columns that the user names
 OWN_KINDS = (FILE_KIND, HUB_KIND)  # recipes of data of the user's choice: no dataset stands behind their names
 
 _HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+_HUB_ADDRESS = re.compile(r"(?:https?://[^/]+/|hf://)?datasets/([\w-][\w.-]*/[\w-][\w.-]*)")
 _FOREIGN = {  # endings that are no name on the hub either, and what to do
     **dict.fromkeys((".xlsx", ".xls", ".ods", ".numbers"), "save the sheet as CSV; expected"),
     **dict.fromkeys(
@@ -69,6 +70,8 @@ def own_source(name: str) -> dict[str, str] | None:
         raise DataError(f"'{name}' is a folder; name a file in it: {endings()}")
     if ending in _FOREIGN:
         raise DataError(f"data file '{name}' is of an unknown format; {_FOREIGN[ending]}: {endings()}")
+    if address := _HUB_ADDRESS.match(name):
+        raise DataError(f"'{name}' is an address; a hub dataset is named by itself: --dataset {address[1]}")
     repo, colon, config = name.partition(":")
     if _HUB_NAME.fullmatch(repo) and not path.exists() and bool(colon) == bool(config):
         return {"kind": HUB_KIND, "repo": repo, **({"config": config} if config else {})}
@@ -130,9 +133,10 @@ def join_weak_labels(weak: pd.DataFrame, texts: pd.DataFrame) -> pd.DataFrame:
     sizes = Counter(texts["split"])
     told = [f"{lacking[split]} of {sizes[split]} rows of {split}" for split in NEEDED if lacking[split]]
     if told:
+        hint = _example(weak, texts, known) if key == "text" else _ids_apart(weak, lacking.total() == len(texts))
         raise DataError(
             f"the weak labels (joined by {key}) lack {' and '.join(told)}; give a p_weak for every row of these splits"
-            f"{_example(weak, texts, known) if key == 'text' else ''}"
+            f"{hint}"
         )
     joined = [(row, known[name]) for row, name in zip(texts["id"], texts[key], strict=True) if name in known]
     return pd.DataFrame({"id": [row for row, _ in joined], "p": [p for _, p in joined]})
@@ -184,6 +188,16 @@ def _example(weak: pd.DataFrame, texts: pd.DataFrame, known: Mapping[str, float]
         return ""
     near = difflib.get_close_matches(lost[0][:200], [text[:200] for text in weak["text"].head(_MOST_COMPARED)], 1, 0.0)
     return f". Looked for {_shown(lost[0])}; there is, for example, {_shown(near[0])}" if near else ""
+
+
+def _ids_apart(weak: pd.DataFrame, everywhere: bool) -> str:
+    """What is said where no id at all is one of the dataset's."""
+    if not everywhere or not len(weak):
+        return ""
+    return (
+        f". No id there, such as {_shown(str(weak['id'].iloc[0]))}, is one of the dataset's; where the dataset has no "
+        "ids, leave the column out and join by text"
+    )
 
 
 def _shown(text: str) -> str:

@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from outshine.analysis.csv_cells import inert
+from outshine.analysis.csv_cells import inert, inert_header
 from outshine.analysis.labelling_words import sentences
 from outshine.core.errors import DataError
 from outshine.core.files import write_whole
@@ -101,7 +101,7 @@ def judging_table(found: Labelling, columns: Columns) -> pd.DataFrame:
         STRATUM: rows["stratum"],
         WEIGHT: rows["weight"].round(6),
     }
-    return inert(pd.DataFrame(table))
+    return inert_header(inert(pd.DataFrame(table)))
 
 
 def _own_columns(columns: Columns) -> tuple[str, str, str]:

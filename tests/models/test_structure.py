@@ -11,7 +11,7 @@ import torch
 import transformers
 
 from outshine.core.errors import ModelError, SettingsError
-from outshine.models.loading import load_backbone
+from outshine.models.loading import load_backbone, load_structure
 from outshine.models.lora import find_blocks
 from outshine.models.resolve import resolve
 from outshine.models.spec import ModelSettings
@@ -224,3 +224,14 @@ def test_looking_at_the_structure_draws_nothing_from_the_callers_random_state(tm
     before = torch.get_rng_state()
     spec_of(folder, num_layers=1)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("kind", ["gemma3", "llava", "qwen2_vl", "qwen3_vl", "glm4v"])
+def test_the_language_model_of_a_multimodal_one_is_a_decoder_and_can_be_cut(kind, tmp_path):
+    """As published, in size: only its structure is built."""
+    transformers.AutoConfig.for_model(kind).save_pretrained(tmp_path)
+    spec = spec_of(tmp_path, num_layers=2)
+    assert spec.pooling == "last"
+    structure = load_structure(spec)
+    assert len(find_blocks(structure, 2)[1]) == 2
+    assert not any("vision" in name for name, _ in structure.named_modules())

@@ -57,7 +57,7 @@ def pooling_file(folder: Path, name: str) -> str | None:
 
 
 def is_causal(config: dict[str, Any]) -> bool:
-    """Whether a model is a decoder: its checkpoint says so, else transformers has only a causal head for its type.
+    """Whether a model is a decoder: its checkpoint says so, else transformers has only heads that write for its type.
 
     BERT and RoBERTa have both heads; for them the checkpoint's own `is_decoder` decides.
     """
@@ -68,13 +68,15 @@ def is_causal(config: dict[str, Any]) -> bool:
         return bool(config.get("is_decoder"))
     from transformers.models.auto.modeling_auto import (
         MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+        MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
         MODEL_FOR_MASKED_LM_MAPPING_NAMES,
     )
 
     kind = config.get("model_type", "")
     if kind in MODEL_FOR_MASKED_LM_MAPPING_NAMES:
         return bool(config.get("is_decoder"))
-    return kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    whole = kind.removesuffix("_text")  # a multimodal model, of which this is the part that writes
+    return kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES or whole in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
 
 def _of_sentences(folder: Path, name: str) -> tuple[Pooling | None, str | None]:

@@ -174,9 +174,9 @@ def estimate_parameters(config: dict[str, Any], num_layers: int) -> int:
 
 def _as_transformers_reads(ref: ModelRef, folder: Path) -> dict[str, Any]:
     """The text model's config where config.json names no number of blocks, but transformers knows to count them."""
-    from outshine.models.reading import read_text_config
+    from outshine.models.reading import read_configs
 
-    found = read_text_config(folder, ref.name, ref.trust_remote_code)
+    _, found = read_configs(folder, ref.name, ref.trust_remote_code)
     config = {**found.to_dict(), "num_hidden_layers": getattr(found, "num_hidden_layers", None)}
     if not isinstance(config["num_hidden_layers"], int):
         raise ModelError(f"model '{ref.name}': its config.json names no number of layers; is it a language model?")

@@ -106,6 +106,17 @@ def test_whatever_reading_an_answer_raises_is_told_once(fault, hub):
     assert calls == [1]
 
 
+def test_a_plan_does_not_go_on_without_what_is_no_hub(hub):
+    from contextlib import ExitStack
+
+    from outshine.execution.placeholders import Finder
+    from outshine.models.spec import ModelSettings
+
+    hub.answer = b"{}"
+    with ExitStack() as stack, pytest.raises(HubError, match="does not answer like a hub"):
+        Finder(stack).model(ModelSettings(model="org/model"), "float32")
+
+
 @pytest.mark.parametrize("fault", [HubError("own"), SettingsError("own"), MemoryError(), KeyboardInterrupt()])
 def test_what_is_no_answer_of_the_hubs_passes_as_it_is(fault, hub):
     def call() -> None:

@@ -101,7 +101,9 @@ def serving(hub: ModelHub, cache: Path) -> Iterator[ModelHub]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(client, "RETRY_WAITS", (0.0,) * 5)
         patch.setattr(constants, "ENDPOINT", hub.endpoint)
-        patch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", hub.endpoint + "/{repo_id}/resolve/{revision}/{filename}")
+        patch.setattr(
+            constants, "HUGGINGFACE_CO_URL_TEMPLATE", hub.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
+        )
         patch.setattr(constants, "HF_HUB_CACHE", str(cache))
         patch.setattr(constants, "HF_HUB_OFFLINE", False)
         patch.setattr(constants, "HF_TOKEN_PATH", str(cache / "no-token"))

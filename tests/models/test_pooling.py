@@ -78,7 +78,12 @@ def sentence_encoder(folder, modes, modules=("Transformer", "Pooling"), pooling=
     if modules is not None:
         paths = {"Transformer": "", "Pooling": pooling}
         told = [
-            {"idx": i, "name": str(i), "path": paths.get(kind, f"{i}_{kind}"), "type": f"sentence_transformers.models.{kind}"}
+            {
+                "idx": i,
+                "name": str(i),
+                "path": paths.get(kind, f"{i}_{kind}"),
+                "type": f"sentence_transformers.models.{kind}",
+            }
             for i, kind in enumerate(modules)
         ]
         (folder / "modules.json").write_text(json.dumps(told))
@@ -179,6 +184,16 @@ def test_modules_that_are_none_are_refused(text, encoder):
     (encoder / "modules.json").write_text(text)
     with pytest.raises(ModelError, match=r"modules\.json"):
         spec_of(encoder)
+
+
+def test_a_pooling_without_a_folder_of_its_own_is_refused(encoder):
+    sentence_encoder(encoder, {"pooling_mode": "cls"})
+    modules = json.loads((encoder / "modules.json").read_text())
+    for path, told in (("", "does not name"), ("nowhere", "lacks the settings of its pooling")):
+        modules[1]["path"] = path
+        (encoder / "modules.json").write_text(json.dumps(modules))
+        with pytest.raises(ModelError, match=told):
+            spec_of(encoder)
 
 
 @pytest.mark.parametrize("path", ["../elsewhere", "/elsewhere", "a/../../elsewhere"])

@@ -1,5 +1,6 @@
 """From a name to an exact classifier: identity, limits, learning rates and the choices people are told about."""
 
+import json
 import shutil
 
 import pytest
@@ -155,8 +156,14 @@ QUANTISED = [
     {"quant_method": "compressed-tensors", "format": "pack-quantized"},
     {"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_quant_type": "nf4"},
     {"load_in_8bit": True},
-    *({"quant_method": method} for method in ("fp8", "fbgemm_fp8", "mxfp4", "bitnet", "hqq", "quanto", "torchao", "eetq")),
-    *({"quant_method": method} for method in ("aqlm", "vptq", "higgs", "spqr", "auto-round", "fp_quant", "of-tomorrow")),
+    *(
+        {"quant_method": method}
+        for method in ("fp8", "fbgemm_fp8", "mxfp4", "bitnet", "hqq", "quanto", "torchao", "eetq")
+    ),
+    *(
+        {"quant_method": method}
+        for method in ("aqlm", "vptq", "higgs", "spqr", "auto-round", "fp_quant", "of-tomorrow")
+    ),
     {},
     "gptq",
 ]
@@ -167,7 +174,9 @@ QUANTISED = [
 def test_quantised_weights_are_refused_when_the_study_is_resolved(setting, told, folder):
     change_config(folder, **{setting: told})
     kind = told.get("quant_method", "") if isinstance(told, dict) else ""
-    with pytest.raises(ModelError, match=rf"is quantised \({setting} in config\.json.*{kind}\), which outshine cannot train"):
+    with pytest.raises(
+        ModelError, match=rf"is quantised \({setting} in config\.json.*{kind}\), which outshine cannot train"
+    ):
         spec_of(folder)
 
 
@@ -194,6 +203,14 @@ def test_nothing_is_trained_of_a_study_with_a_quantised_model(role, folder, tmp_
     with pytest.raises(ModelError, match="is quantised"):
         outshine.run(study, store=tmp_path / "store")
     assert not list((tmp_path / "store").rglob("predictions.parquet"))
+
+
+def test_a_config_that_leaves_its_vocabulary_open_is_told_in_one_line(folder):
+    change_config(folder, vocab_size=None)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "vocab_size": None}))
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        spec_of(folder)
 
 
 def test_a_setting_of_no_quantisation_is_none(folder):

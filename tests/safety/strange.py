@@ -420,19 +420,49 @@ RECORDS = st.one_of(
     st.just(b"[" * 50_000),
 )
 
-CONFIGS: dict[str, dict[str, Any]] = {  # of model types that differ in where they keep sizes, positions and kinds of layers
+CONFIGS: dict[
+    str, dict[str, Any]
+] = {  # of model types that differ in where they keep sizes, positions and kinds of layers
     "llama": {  # as the tests' checkpoint
-        **{"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 24},
-        **{"num_key_value_heads": 1, "head_dim": 8},
+        "hidden_size": 16,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "head_dim": 8,
+        "intermediate_size": 24,
     },
     "gpt2": {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 32},
     "roberta": {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16},
     "gemma3_text": {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16},
 }
 _COMMON = {"vocab_size": 48, "max_position_embeddings": 32, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
-_MORE = ["text_config", "quantization_config", "backbone", "auto_map", "architectures", "is_decoder", "is_encoder_decoder"]
-_MORE += ["layer_types", "num_layers", "n_layers", "dtype", "torch_dtype", "rope_parameters", "rope_scaling", "hidden_act"]
-_MORE += ["attn_implementation", "transformers_weights", "tie_word_embeddings", "id2label", "num_labels", "problem_type"]
+_MORE = [
+    "text_config",
+    "quantization_config",
+    "backbone",
+    "auto_map",
+    "architectures",
+    "is_decoder",
+    "is_encoder_decoder",
+]
+_MORE += [
+    "layer_types",
+    "num_layers",
+    "n_layers",
+    "dtype",
+    "torch_dtype",
+    "rope_parameters",
+    "rope_scaling",
+    "hidden_act",
+]
+_MORE += [
+    "attn_implementation",
+    "transformers_weights",
+    "tie_word_embeddings",
+    "id2label",
+    "num_labels",
+    "problem_type",
+]
 _MORE += ["head_dim", "num_key_value_heads", "sliding_window", "transformers_version", "pruned_heads", "_name_or_path"]
 _SIZES = st.one_of(st.integers(-2, 40), st.sampled_from([0, 1, 2, 3, 16, 10**6, 2**40, 10**30, 2.5, 1e300]), LEAF, TREE)
 
@@ -453,7 +483,8 @@ def _model_configs(draw: st.DrawFn) -> dict[str, Any]:
 
 _JSON = st.one_of(TREE.map(json.dumps), st.sampled_from(["", "{", "[" * 50_000, "null", "[5]", "{}"]), TEXT)
 _POOLINGS = st.dictionaries(
-    st.sampled_from(["pooling_mode", "pooling_mode_cls_token", "pooling_mode_mean_tokens", "pooling_mode_max_tokens"]) | TEXT,
+    st.sampled_from(["pooling_mode", "pooling_mode_cls_token", "pooling_mode_mean_tokens", "pooling_mode_max_tokens"])
+    | TEXT,
     st.one_of(st.booleans(), st.sampled_from(["cls", "mean", "max", ["cls", "mean"]]), TREE),
     max_size=3,
 )
@@ -467,7 +498,14 @@ _MODULES = st.lists(
     ),
     max_size=3,
 ).map(lambda modules: [{"type": "a.Transformer", "path": ""}, *modules])
-_FILES = ["config.json", "modules.json", "1_Pooling/config.json", "tokenizer_config.json", "tokenizer.json", "adapter_config.json"]
+_FILES = [
+    "config.json",
+    "modules.json",
+    "1_Pooling/config.json",
+    "tokenizer_config.json",
+    "tokenizer.json",
+    "adapter_config.json",
+]
 _FILES += ["model.safetensors.index.json", "quantize_config.json", "special_tokens_map.json", "generation_config.json"]
 
 

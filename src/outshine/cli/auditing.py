@@ -48,7 +48,9 @@ def audit(
     ],
     model: Annotated[
         str | None,
-        typer.Option("--model", "-m", help="Count texts too long for this model, and tokens unknown to it.", show_default=False),
+        typer.Option(
+            "--model", "-m", help="Count texts too long for this model, and tokens unknown to it.", show_default=False
+        ),
     ] = None,
     text: TextOption = None,
     label: LabelOption = None,

@@ -31,6 +31,10 @@ class NoAnswerError(HubError):
     """The hub did not answer, or kept answering that it cannot just now."""
 
 
+class NoHubError(HubError):
+    """What answered is no hub: a proxy's page, or another server at HF_ENDPOINT."""
+
+
 class Repo(NamedTuple):
     """A repository of the hub, and the branch, tag or commit meant."""
 
@@ -168,7 +172,7 @@ def _understood() -> Iterator[None]:
     except (OutshineError, MemoryError):
         raise
     except Exception as error:  # a server of another kind makes the client raise anything
-        raise HubError(
+        raise NoHubError(
             f"{_endpoint()} does not answer like a hub ({_first_line(error)}); check HF_ENDPOINT and proxies"
         ) from error
 

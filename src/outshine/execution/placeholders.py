@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from outshine.core.errors import HubError, SettingsError
-from outshine.core.hub import NoAnswerError, offline
+from outshine.core.hub import NoAnswerError, NoHubError, offline
 from outshine.core.key import canonical_fields
 from outshine.core.stage import Context, Stage
 from outshine.core.store import Store
@@ -75,6 +75,8 @@ class Finder:
         return UnresolvedPrepare(**{name: getattr(prepare, name) for name in Prepare.model_fields})
 
     def _lose(self, name: str, error: HubError) -> None:
+        if isinstance(error, NoHubError):  # a mistake in the settings, which no stand-in mends
+            raise error
         self._lost[name] = error
         if isinstance(error, NoAnswerError):
             self._stack.enter_context(offline())

@@ -13,7 +13,7 @@ from outshine.models.attention import use_plain_attention
 from outshine.models.blocks import find_blocks, place
 from outshine.models.lora import adaptable
 from outshine.models.nf4 import NF4Linear, check_nf4
-from outshine.models.reading import alone, first_line, quiet, read_text_config, refusals
+from outshine.models.reading import alone, first_line, quiet, read_configs, refusals
 from outshine.models.resolve import config_folder, read_config, weights_folder
 from outshine.models.spec import ClassifierSpec, Full, ModelRef, in_four_bits
 
@@ -31,7 +31,7 @@ def load_backbone(
     device; None: whole. Raises ModelError where the checkpoint lacks weights that the model needs (they would be
     random), SettingsError where four bits cannot be had.
     """
-    from transformers import AutoConfig, AutoModel
+    from transformers import AutoModel
 
     folder = weights_folder(spec.model)
     dtype = DTYPES[spec.compute_dtype]
@@ -41,8 +41,7 @@ def load_backbone(
         dtype = torch.promote_types(dtype, torch.float32)
     # what is not in the checkpoint is drawn before it is refused or dropped: not from the caller's stream
     with alone(), refusals(spec.model.name), torch.random.fork_rng(devices=[]):
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=spec.model.trust_remote_code)
-        text_config = config.get_text_config(decoder=True)
+        config, text_config = read_configs(folder, spec.model.name, spec.model.trust_remote_code)
         text_config.use_cache = False
         _keep_layers(text_config, spec)
         backbone, report = AutoModel.from_pretrained(
@@ -74,10 +73,11 @@ def load_structure(spec: ClassifierSpec) -> nn.Module:
     from transformers import AutoModel
 
     trusted = spec.model.trust_remote_code
-    text_config = read_text_config(config_folder(spec.model), spec.model.name, trusted)
+    config, text_config = read_configs(config_folder(spec.model), spec.model.name, trusted)
     _keep_layers(text_config, spec)
     with alone(), refusals(spec.model.name), torch.random.fork_rng(devices=[]), torch.device("meta"):
-        return AutoModel.from_config(text_config, trust_remote_code=trusted)
+        model = AutoModel.from_config(config, trust_remote_code=trusted)
+        return model if text_config is config else model.get_decoder()
 
 
 class Tokens(NamedTuple):

@@ -27,8 +27,8 @@ _NO_LOSS = ("Normalize", "Dropout")  # a head of its own makes up for what these
 def choose_pooling(settings: ModelSettings, config: dict[str, Any], folder: Path) -> tuple[Pooling, str | None]:
     """The pooling, and a note where it is not all that a sentence encoder does to a text.
 
-    `auto`: as the sentence encoder says, else last for decoders, else the encoder's own. Raises ModelError where it says
-    what outshine does not do, and SettingsError for a pooling that reads nothing of the text.
+    `auto`: as the sentence encoder says, else last for decoders, else the encoder's own. Raises ModelError where it
+    says what outshine does not do, and SettingsError for a pooling that reads nothing of the text.
     """
     chosen: Pooling | None = None if settings.pooling == "auto" else settings.pooling
     note = None
@@ -53,11 +53,11 @@ def pooling_file(folder: Path, name: str) -> str | None:
     if modules is None:
         return DEFAULT_POOLING
     paths = [path for kind, path in modules if kind == "Pooling"]
-    return f"{paths[0]}/config.json" if paths else None
+    return (PurePosixPath(paths[0]) / "config.json").as_posix() if paths else None
 
 
 def is_causal(config: dict[str, Any]) -> bool:
-    """Whether a model is a decoder: its checkpoint says so, else transformers has only a causal head for its type.
+    """Whether a model is a decoder: its checkpoint says so, else transformers has only heads that write for its type.
 
     BERT and RoBERTa have both heads; for them the checkpoint's own `is_decoder` decides.
     """
@@ -68,13 +68,15 @@ def is_causal(config: dict[str, Any]) -> bool:
         return bool(config.get("is_decoder"))
     from transformers.models.auto.modeling_auto import (
         MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+        MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
         MODEL_FOR_MASKED_LM_MAPPING_NAMES,
     )
 
     kind = config.get("model_type", "")
     if kind in MODEL_FOR_MASKED_LM_MAPPING_NAMES:
         return bool(config.get("is_decoder"))
-    return kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    whole = kind.removesuffix("_text")  # a multimodal model, of which this is the part that writes
+    return kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES or whole in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
 
 def _of_sentences(folder: Path, name: str) -> tuple[Pooling | None, str | None]:
@@ -98,7 +100,7 @@ def _of_sentences(folder: Path, name: str) -> tuple[Pooling | None, str | None]:
             raise _other(name, "lacks the settings of its pooling", str(place))
         return None, None
     modes = _modes(read_json(folder / place, name))
-    poolings = {_MODES.get(mode) for mode in modes}
+    poolings: set[Pooling | None] = {_MODES.get(mode) for mode in modes}
     if len(poolings) != 1 or None in poolings:
         raise _other(name, f"pools by {' and '.join(sorted(modes)) or 'a mode that it does not name'}", place)
     return poolings.pop(), note

@@ -52,13 +52,16 @@ def refusals(name: str) -> Iterator[None]:
         raise ModelError(f"model '{name}' cannot be loaded: {_reason(error, name)}") from error
 
 
-def read_text_config(folder: Path, name: str, trusted: bool) -> Any:
-    """The config of the text model as transformers reads it, defaults filled in. Raises ModelError."""
+def read_configs(folder: Path, name: str, trusted: bool) -> tuple[Any, Any]:
+    """The model's config as transformers reads it, defaults filled in, and that of its text model (often the same).
+
+    Raises ModelError where transformers refuses it.
+    """
     from transformers import AutoConfig
 
     with alone(), refusals(name):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=trusted)
-        return config.get_text_config(decoder=True)
+        return config, config.get_text_config(decoder=True)
 
 
 def first_line(error: BaseException) -> str:

@@ -66,6 +66,10 @@ def resolve(settings: ModelSettings, compute_dtype: ComputeDtype) -> Resolved:
         raise SettingsError(f"model '{settings.model}' has {all_layers} blocks; num_layers = {num_layers} is too many")
     num_parameters = estimate_parameters(config, num_layers)
     rate = learning_rate(settings, num_parameters)
+    if settings.pooling == "auto" and ref.folder is None:
+        place = pooling_file(folder, settings.model)
+        if place not in (None, DEFAULT_POOLING):
+            snapshot(_repo(ref), [escape(place)])
     pooling, lost = choose_pooling(settings, config, folder)
     spec = ClassifierSpec(
         model=ref.model_copy(update={"num_layers": all_layers}),
@@ -113,10 +117,6 @@ def find(settings: ModelSettings) -> tuple[ModelRef, Path]:
     found = snapshot(Repo("model", name, settings.revision), _config_files(trusted))
     if not (found.folder / "config.json").is_file():
         raise ModelError(f"model '{name}' has no config.json on the hub; only models for transformers can be used")
-    if settings.pooling == "auto":
-        pooling = pooling_file(found.folder, name)
-        if pooling not in (None, DEFAULT_POOLING):
-            snapshot(Repo("model", name, found.commit), [escape(pooling)])
     return ModelRef(identity=f"hub:{name}@{found.commit}", name=name, trust_remote_code=trusted), found.folder
 
 
@@ -169,14 +169,14 @@ def estimate_parameters(config: dict[str, Any], num_layers: int) -> int:
     width = _first(config, _HIDDEN) or 0
     inner = _first(config, _INNER) or 4 * width
     matrices = 3 if config.get("hidden_act") in ("silu", "swish", "gelu_pytorch_tanh") else 2
-    return config.get("vocab_size", 0) * width + num_layers * (4 * width * width + matrices * width * inner)
+    return (config.get("vocab_size") or 0) * width + num_layers * (4 * width * width + matrices * width * inner)
 
 
 def _as_transformers_reads(ref: ModelRef, folder: Path) -> dict[str, Any]:
     """The text model's config where config.json names no number of blocks, but transformers knows to count them."""
-    from outshine.models.reading import read_text_config
+    from outshine.models.reading import read_configs
 
-    found = read_text_config(folder, ref.name, ref.trust_remote_code)
+    _, found = read_configs(folder, ref.name, ref.trust_remote_code)
     config = {**found.to_dict(), "num_hidden_layers": getattr(found, "num_hidden_layers", None)}
     if not isinstance(config["num_hidden_layers"], int):
         raise ModelError(f"model '{ref.name}': its config.json names no number of layers; is it a language model?")

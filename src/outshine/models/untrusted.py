@@ -22,7 +22,11 @@ _COUNTS = (  # settings that outshine itself calculates with
 )
 _IMPLEMENTATION = ("attn_implementation", "experts_implementation")
 _QUANTISED = ("quantization_config", "compression_config", "quantization")
-_QUANTISED_FILES = ("quantize_config.json", "quant_config.json", "hf_quant_config.json")  # of tools that name no setting
+_QUANTISED_FILES = (
+    "quantize_config.json",
+    "quant_config.json",
+    "hf_quant_config.json",
+)  # of tools that name no setting
 _OTHER_MODEL = ("backbone", "use_timm_backbone", "transformers_weights")  # what would be loaded from elsewhere
 _MOST = 2**40
 _MOST_LAYERS = 1000  # each is built, if only as a structure
@@ -91,7 +95,9 @@ def check_counts(config: dict[str, Any], name: str) -> None:
         most = _MOST_LAYERS if setting in LAYERS else _MOST
         whole = isinstance(value, int) and not isinstance(value, bool) and 0 < value <= most
         if value is not None and not whole and not (isinstance(value, list) and setting != "vocab_size"):
-            raise ModelError(f"model '{name}': config.json has {setting} = {value!r}; a positive number up to {most:,} is expected")
+            raise ModelError(
+                f"model '{name}': config.json has {setting} = {value!r}; a positive number up to {most:,} is expected"
+            )
 
 
 def check_weights(folder: Path, name: str) -> None:

@@ -18,6 +18,7 @@ NUMBERS = {
     "weak labels": 60,
     "score tables": 30,
     "records of a store": 60,
+    "documents of a store": 60,
 }
 
 

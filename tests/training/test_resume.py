@@ -96,7 +96,7 @@ def advance(done, total):
         os.kill(os.getpid(), signal.SIGKILL)
 
 where = machine(Path({folder!r}), advance, checkpoint_seconds=0)
-finetune(classifier_of(Path({model!r})), rows(), validation(), run("xent"), where)
+finetune(classifier_of(Path({model!r})), rows(), validation(), run("logconf"), where)
 """
 
 

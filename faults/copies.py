@@ -50,10 +50,13 @@ def checkpoints(folder: Path, reference: Mapping[str, str], num_kills: int, rng:
 
 
 def _a_checkpoint(driver: Driver, place: Path) -> Path | None:
-    """The first that is seen; None where the run ends before."""
+    """The first that this run writes; None where it ends before."""
+    before = time.time()
     while driver.process.poll() is None:
         for path in (place / "store" / "work").glob("*/checkpoint.safetensors"):
-            return path
+            with suppress(FileNotFoundError):
+                if path.stat().st_mtime > before:
+                    return path
         time.sleep(0.01)
     driver.end()
     return None

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from faults import disks, hub, inside, kills
+from faults import copies, disks, hub, inside, kills, writers
 from faults.outcome import Outcome
 from faults.study import Driver, tables
 
@@ -51,6 +51,7 @@ def _all(root: Path, num_kills: int, rng: random.Random, only: Sequence[str]) ->
         raise SystemExit(f"the undisturbed run failed: {ended.said}")
     reference = tables(undisturbed)
     with_ray = num_kills * 2 // 5
+    few = max(2, min(10, num_kills // 20))
     scenarios: dict[str, Callable[[Path], Outcome | Sequence[Outcome]]] = {
         "local": lambda place: kills.local(place, reference, num_kills - with_ray, rng),
         "leases": lambda place: kills.leases(place, reference, max(1, num_kills // 10), rng),
@@ -61,6 +62,12 @@ def _all(root: Path, num_kills: int, rng: random.Random, only: Sequence[str]) ->
         "full": lambda place: disks.full(place, reference),
         "read-only": lambda place: disks.read_only(place, undisturbed, reference),
         "damage": lambda place: disks.damage(place, undisturbed, reference, 10, rng),
+        "checkpoints": lambda place: copies.checkpoints(place, reference, num_kills // 2, rng),
+        "copies": lambda place: copies.local(place, reference, 10, rng),
+        "no-locks": lambda place: writers.no_locks(place, reference, few),
+        "stopped": lambda place: writers.stopped(place, reference, few, rng),
+        "eio": lambda place: writers.failing_disk(place, reference, few),
+        "crowd": lambda place: writers.crowd(place, undisturbed, reference, 60.0 * min(1.0, num_kills / 100)),
         "hub": lambda place: hub.flaky(place, rng),
         "clock": lambda place: inside.clock(place, reference),
         "memory": lambda place: inside.memory(place, undisturbed),
@@ -83,7 +90,12 @@ def _all(root: Path, num_kills: int, rng: random.Random, only: Sequence[str]) ->
 
 def _options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=200, help="SIGKILLs, two fifths of them with Ray (%(default)s)")
+    parser.add_argument(
+        "--kills",
+        type=int,
+        default=200,
+        help="SIGKILLs, two fifths with Ray; half as many more over checkpoints (%(default)s)",
+    )
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32), help="default: a new one")
     parser.add_argument("--only", default="", help="some of: local, ray, node, drivers, interrupts, full, …")
     parser.add_argument("--out", type=Path, help="a JSON file of the results")

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 from faults.outcome import Outcome, finish, unlike
-from faults.study import ROOT, Driver, surroundings
+from faults.study import Driver, outshine
 
 _NAMESPACE = ("unshare", "--user", "--map-root-user", "--mount")
 _FULL = """mkdir -p "$1" && mount -t tmpfs -o size=$2 tmpfs "$1" || exit 99
@@ -85,44 +83,40 @@ def _damaged(
     folder.mkdir(parents=True)
     shutil.copytree(finished / "store", folder / "store")
     files = sorted(path for path in (folder / "store" / "artefacts").rglob("*") if path.is_file())
-    candidates = [path for path in files if path.stat().st_size and not (flip and path.name == "DONE.json")]
+    candidates = [path for path in files if path.stat().st_size]
     chosen: dict[Path, Path] = {}  # by artefact: one file each, so that each counts
     for path in rng.sample(candidates, len(candidates)):
         chosen.setdefault(next(p for p in path.parents if len(p.name) == 64), path)
     victims = list(chosen.values())[:count]
     for path in victims:
-        (_flip if flip else _cut)(path, rng)
+        (flip_bit if flip else cut)(path, rng)
     problems: list[str] = []
     found = len(victims)
     if flip:
-        told = _outshine("verify", "--store", str(folder / "store"))
-        found = sum("has changed" in line for line in told.stdout.splitlines())
+        told = outshine("verify", "--store", str(folder / "store"))
+        found = sum("has changed" in line or "is unreadable" in line for line in told.stdout.splitlines())
         if told.returncode != 1:
             problems.append(f"verify ended with {told.returncode}")
-        _outshine("verify", "--mend", "--store", str(folder / "store"))
+        outshine("verify", "--mend", "--store", str(folder / "store"))
     ended = Driver(folder).end()
     if ended.code != 0:
         problems.append(f"the next run ended with {ended.code}: {ended.said.strip().splitlines()[-1:]}")
     problems += unlike(folder, reference)
-    again = _outshine("verify", "--store", str(folder / "store"))
+    again = outshine("verify", "--store", str(folder / "store"))
     if again.returncode != 0:
         problems.append(f"verify afterwards: {again.stdout.strip().splitlines()[:3]}")
     aside = len(list((folder / "store" / "damaged").iterdir()))
     return Outcome(name, len(victims), min(found, aside), aside, "", tuple(problems))
 
 
-def _cut(path: Path, rng: random.Random) -> None:
+def cut(path: Path, rng: random.Random) -> None:
+    """Keep the beginning of a file."""
     whole = path.read_bytes()
     path.write_bytes(whole[: rng.randrange(len(whole))])
 
 
-def _flip(path: Path, rng: random.Random) -> None:
+def flip_bit(path: Path, rng: random.Random) -> None:
+    """Turn one bit of a file round."""
     whole = bytearray(path.read_bytes())
     whole[rng.randrange(len(whole))] ^= 1 << rng.randrange(8)
     path.write_bytes(bytes(whole))
-
-
-def _outshine(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "outshine", *arguments]
-    environment = {**os.environ, **surroundings()}
-    return subprocess.run(command, check=False, capture_output=True, text=True, env=environment, cwd=ROOT)  # noqa: S603

@@ -62,7 +62,7 @@ def two_drivers(folder: Path, reference: Mapping[str, str], rng: random.Random) 
     """Two drivers share a store, and one is killed."""
     other = folder.with_name(folder.name + "-other")
     other.mkdir(parents=True, exist_ok=True)
-    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "store").mkdir(parents=True, exist_ok=True)
     (other / "store").symlink_to(folder / "store")
     first, second = Driver(folder), Driver(other)
     time.sleep(rng.uniform(6, 10))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from faults.study import Driver, committed, litter, orphans, tables
+from faults.study import Driver, committed, litter, orphans, outshine, tables, unfinished
+
+AGE = 2 * 86400.0  # seconds after which what was left unfinished is surely nobody's
 
 
 class Outcome(NamedTuple):
@@ -37,9 +41,19 @@ def finish(
         problems.append(f"the next run ended with {ended.code}: {ended.said.strip().splitlines()[-1:]}")
     problems += unlike(folder, reference)
     problems += lost(before, folder)
+    _clean(folder)
     problems += [f"left behind: {name}" for name in litter(folder)]
     problems += [f"orphan: {command}" for command in orphans(driver.session).values()]
     return problems
+
+
+def _clean(folder: Path) -> None:
+    """Have `gc` remove what nobody but it ever looks at again: small files that a killed process was writing."""
+    left = unfinished(folder)
+    for path in left:
+        os.utime(path, (time.time() - AGE, time.time() - AGE))
+    if left:
+        outshine("gc", "--yes", "--store", str(folder / "store"))
 
 
 def unlike(folder: Path, reference: Mapping[str, str]) -> list[str]:

@@ -85,6 +85,13 @@ class Driver:
         return Ended(code, (self.folder / "errors.txt").read_text(encoding="utf-8", errors="replace"))
 
 
+def outshine(*arguments: str, environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """A command, to its end."""
+    command = [sys.executable, "-m", "outshine", *arguments]
+    own = {**os.environ, **surroundings(), **(environment or {})}
+    return subprocess.run(command, check=False, capture_output=True, text=True, env=own, cwd=ROOT)  # noqa: S603
+
+
 def surroundings() -> dict[str, str]:
     """One thread a process, this checkout, no hub."""
     paths = [str(ROOT / "src"), os.environ.get("PYTHONPATH", "")]
@@ -117,9 +124,14 @@ def under_way(folder: Path) -> set[str]:
 def litter(folder: Path) -> list[str]:
     """What a finished study should not have left in its store."""
     places = ("tmp", "commits", "running", "failures", "work", "leases", "damaged")
-    left = [path for place in places for path in (folder / "store" / place).glob("[!.]*")]
-    left += [path for place in ("tmp", "work") for path in (folder / "copies").glob(f"*/{place}/[!.]*")]
-    return [str(path.relative_to(folder)) for path in [*left, *_unmarked(folder)]]
+    left = [path for place in places for path in (folder / "store" / place).glob("*")]
+    left += [path for place in ("tmp", "work") for path in (folder / "copies").glob(f"*/{place}/*")]
+    return [str(path.relative_to(folder)) for path in {*left, *unfinished(folder), *_unmarked(folder)}]
+
+
+def unfinished(folder: Path) -> list[Path]:
+    """Small files in a store that somebody was killed over. `gc` removes them when they are a day old."""
+    return [path for path in (folder / "store").rglob(".*") if path.is_file()]
 
 
 def _unmarked(folder: Path) -> list[Path]:

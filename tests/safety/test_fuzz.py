@@ -20,6 +20,7 @@ NUMBERS = {
     "records of a store": 60,
     "model folders": 80,
     "hub answers": 40,
+    "documents of a store": 60,
 }
 
 

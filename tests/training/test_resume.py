@@ -1,5 +1,6 @@
 """A run that was cut off goes on from its checkpoint to the same bits."""
 
+import json
 import math
 import os
 import signal
@@ -118,7 +119,11 @@ def test_a_run_that_was_killed_ends_with_the_same_bits(checkpoint, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "damage", ["truncated", "empty", "garbage", "half-written beside", "other weights", "other format"]
+    "damage",
+    [
+        *("truncated", "empty", "garbage", "half-written beside", "other weights", "other format"),
+        *("facts", "no digest", "best/", "weights/", "optimizer/"),
+    ],
 )
 def test_a_checkpoint_that_cannot_be_used_is_ignored(damage, checkpoint, tmp_path):
     folder = checkpoint("bert")
@@ -134,6 +139,12 @@ def test_a_checkpoint_that_cannot_be_used_is_ignored(damage, checkpoint, tmp_pat
     elif damage == "other format":
         tensors, facts = checkpoints.read(path)
         checkpoints.write(path, checkpoints.Checkpoint(tensors, {**facts, "format": 0}))
+    elif damage.endswith("/"):  # the sign of the first number of a tensor
+        path.write_bytes(with_flipped_sign(data, damage))
+    elif damage == "facts":
+        path.write_bytes(data.replace(b'\\"best_step\\": ', b'\\"best_step\\":1'))
+    elif damage == "no digest":
+        path.write_bytes(data.replace(b'"sha256"', b'"sha255"'))
     elif damage != "other weights":
         path.write_bytes({"truncated": data[: len(data) // 2], "empty": b"", "garbage": b"garbage!" * 99}[damage])
     seen = []
@@ -141,6 +152,38 @@ def test_a_checkpoint_that_cannot_be_used_is_ignored(damage, checkpoint, tmp_pat
     assert len(seen) == 12
     assert same(result, expected)
     assert (again == predictions).all()
+
+
+def with_flipped_sign(data: bytes, part: str) -> bytes:
+    size = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + size])
+    name = next(name for name in sorted(header) if part in name)
+    changed = bytearray(data)
+    changed[8 + size + header[name]["data_offsets"][0] + 3] ^= 0x80
+    return bytes(changed)
+
+
+def test_that_a_checkpoint_is_damaged_is_told(checkpoint, tmp_path):
+    folder = checkpoint("bert")
+    with pytest.raises(CutOffError):
+        whole_run(classifier_of(folder), tmp_path / "cut", advance=stopper(5))
+    for damage, told in (("", []), ("weights/", ["the checkpoint is damaged or of another version and is not used"])):
+        notes = []
+        where = machine(tmp_path / "cut", stopper(1), checkpoint_seconds=3600)._replace(note=notes.append)
+        if damage:
+            where.checkpoint.write_bytes(with_flipped_sign(where.checkpoint.read_bytes(), damage))
+        with pytest.raises(CutOffError):
+            finetune(classifier_of(folder), rows(), validation(), run("xent"), where)
+        assert [note.partition(":")[0] for note in notes] == told
+
+
+def test_a_checkpoint_reaches_the_disk_before_it_takes_the_place_of_the_last(tmp_path, monkeypatch):
+    done = []
+    real_sync, real_replace = os.fsync, Path.replace
+    monkeypatch.setattr(os, "fsync", lambda handle: done.append("fsync") or real_sync(handle))
+    monkeypatch.setattr(Path, "replace", lambda path, to: done.append("replace") or real_replace(path, to))
+    checkpoints.write(tmp_path / "c.safetensors", checkpoints.Checkpoint({"a": torch.zeros(3)}, {}))
+    assert done == ["fsync", "replace"]
 
 
 def test_checkpoints_are_written_as_seldom_as_was_asked(checkpoint, tmp_path):

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from pydantic import Field, JsonValue, ValidationError
 
 from outshine.core.errors import OutshineError
+from outshine.core.reading import open_plain
 from outshine.core.settings import Settings, explain
 
 MANIFEST = "manifest.json"
@@ -112,7 +113,7 @@ def open_archive(path: Path, max_bytes: int) -> Iterator[Archive]:
     try:
         with ExitStack() as stack:
             with reading():
-                zipped = stack.enter_context(zipfile.ZipFile(path))
+                zipped = stack.enter_context(zipfile.ZipFile(stack.enter_context(open_plain(path))))
             yield Archive(zipped, max_bytes)
     except ArchiveError as error:
         raise ArchiveError(f"the archive {path} cannot be imported: {error}") from None

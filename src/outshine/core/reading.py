@@ -11,8 +11,9 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 LARGEST = 256 * 10**6  # bytes of a document; no more is read of one
 _DEEPEST = 100  # lists and objects in one another; what reads documents calls itself for each
@@ -46,7 +47,7 @@ def read_bytes(path: Path, most: int = LARGEST) -> bytes:
     return content
 
 
-def open_plain(path: Path) -> BinaryIO:
+def open_plain(path: Path) -> BufferedReader:
     """Open a plain file for reading. Raises OSError, and ValueError for whatever else lies there."""
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from torch import nn
 
+from outshine.models.blocks import every_block
 from outshine.models.catalog import Shape
 from outshine.models.classifier import hidden_size
 from outshine.models.loading import load_structure
-from outshine.models.blocks import every_block
 from outshine.models.spec import ClassifierSpec
 
 

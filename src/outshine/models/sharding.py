@@ -10,8 +10,8 @@ from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
 from outshine.core.errors import SettingsError
 from outshine.core.team import ALONE, Team
-from outshine.models.loading import load_backbone
 from outshine.models.blocks import every_block
+from outshine.models.loading import load_backbone
 from outshine.models.processes import local_rank, local_size
 from outshine.models.spec import ClassifierSpec, Full, in_four_bits
 

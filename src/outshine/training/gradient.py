@@ -14,7 +14,7 @@ from outshine.core.runtime import Runtime
 from outshine.losses import RunningLoss
 from outshine.models.packing import Pack, Packing
 from outshine.models.sharding import team_of
-from outshine.models.trials import Company
+from outshine.models.trials import Sharing
 from outshine.training.batching import training_limits
 from outshine.training.dealing import Turn, add_up, add_up_gradients
 from outshine.training.lanes import lanes
@@ -36,7 +36,7 @@ class Trainee(Protocol):
         ...
 
     @property
-    def company(self) -> Company:
+    def sharing(self) -> Sharing:
         """Texts that may share a batch."""
         ...
 

@@ -49,6 +49,7 @@ ROW: dict[str, Any] = {
     "label_sd": 0.3,
     "test_sd": 0.3,
     "test_one_side": 0.55,
+    "unknown_tokens": 0.0,
     "key": "k",
 }
 FAILED = {"val_auroc": 0.36, "val_low": 0.3, "test_auroc": 0.41, "test_low": 0.39}
@@ -112,6 +113,15 @@ def test_labels_that_hardly_vary_and_predictions_that_do_not():
     assert any("its probabilities hardly vary" in text for text in unsure)
     assert not any("hardly vary" in text for text in told({**UNSURE, "test_low": 0.51, "test_sd": 0.01}))
     assert told({"label_sd": 0.05, "test_sd": 0.02, "test_one_side": 0.97}) == []
+
+
+def test_a_model_that_cannot_read_its_texts():
+    (text,) = told({"unknown_tokens": 1.0})
+    assert text == (
+        "the student vanilla xent on d: 100% of the tokens of its texts are unknown to its tokenizer: it cannot read them."
+    )
+    assert told({"unknown_tokens": 0.49}) == []
+    assert told({"unknown_tokens": math.nan}) == []  # of an artefact that does not tell
 
 
 def test_models_that_were_barely_trained():

@@ -7,9 +7,11 @@ import pytest
 import torch
 from transformers import AutoModel
 
-from outshine.core.errors import SettingsError
+from outshine.core.errors import ModelError, SettingsError
 from outshine.models.classifier import pool
 from outshine.models.loading import load_tokenizer
+from outshine.models.resolve import resolve
+from outshine.models.spec import ModelSettings
 from outshine.models.tokenize import Text, encode
 from outshine.training.batching import collate
 from tiny_checkpoints import CPU, classifier_of, spec_of, write_checkpoint, write_tokenizer
@@ -69,21 +71,145 @@ def test_a_tokenizer_that_pads_with_its_end_token_pools_the_real_end(tmp_path):
         torch.testing.assert_close(z[i], (classifier.head[1] - classifier.head[0]) @ state, rtol=1e-5, atol=1e-5)
 
 
+def sentence_encoder(folder, modes, modules=("Transformer", "Pooling"), pooling="1_Pooling"):
+    """Make a model's folder one of sentence-transformers. `modules` None: without a list of them, as in old ones."""
+    (folder / pooling).mkdir()
+    (folder / pooling / "config.json").write_text(json.dumps(modes))
+    if modules is not None:
+        paths = {"Transformer": "", "Pooling": pooling}
+        told = [
+            {
+                "idx": i,
+                "name": str(i),
+                "path": paths.get(kind, f"{i}_{kind}"),
+                "type": f"sentence_transformers.models.{kind}",
+            }
+            for i, kind in enumerate(modules)
+        ]
+        (folder / "modules.json").write_text(json.dumps(told))
+    return folder
+
+
+@pytest.fixture
+def encoder(checkpoint, tmp_path):
+    """A copy of an encoder that a test may change."""
+    return shutil.copytree(checkpoint("bert"), tmp_path / "encoder")
+
+
+OLD = dict.fromkeys((f"pooling_mode_{mode}" for mode in ("cls_token", "max_tokens", "mean_tokens", "lasttoken")), False)
+
+
+@pytest.mark.parametrize("modules", [None, ("Transformer", "Pooling"), ("Transformer", "Pooling", "Normalize")])
 @pytest.mark.parametrize(
     ("modes", "pooling"),
     [
-        ({"pooling_mode_mean_tokens": True}, "mean"),
-        ({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}, "first"),
+        ({**OLD, "pooling_mode_mean_tokens": True}, "mean"),
+        ({**OLD, "pooling_mode_cls_token": True}, "first"),
         ({"pooling_mode_lasttoken": True}, "last"),
+        ({"embedding_dimension": 16, "pooling_mode": "cls", "include_prompt": True}, "first"),
+        ({"pooling_mode": "mean"}, "mean"),
+        ({"pooling_mode": ["lasttoken"]}, "last"),
     ],
 )
-def test_a_sentence_encoder_says_how_it_pools(modes, pooling, checkpoint, tmp_path):
-    folder = tmp_path / "encoder"
-    shutil.copytree(checkpoint("bert"), folder)
-    (folder / "1_Pooling").mkdir()
-    (folder / "1_Pooling" / "config.json").write_text(json.dumps(modes))
-    assert spec_of(folder).pooling == pooling
-    assert spec_of(folder, pooling="own").pooling == "own"
+def test_a_sentence_encoder_says_how_it_pools(modes, pooling, modules, encoder):
+    sentence_encoder(encoder, modes, modules)
+    resolved = resolve(ModelSettings(model=str(encoder), learning_rate=1e-3), "float32")
+    assert resolved.spec.pooling == pooling
+    assert resolved.notes == ()
+    assert spec_of(encoder, pooling="own").pooling == "own"
+
+
+@pytest.mark.parametrize(
+    ("modes", "told"),
+    [
+        ({**OLD, "pooling_mode_max_tokens": True}, "max_tokens"),
+        ({**OLD, "pooling_mode_mean_sqrt_len_tokens": True}, "mean_sqrt_len_tokens"),
+        ({**OLD, "pooling_mode_cls_token": True, "pooling_mode_mean_tokens": True}, "cls_token and mean_tokens"),
+        ({"pooling_mode": "max"}, "max"),
+        ({"pooling_mode": "weightedmean"}, "weightedmean"),
+        ({"pooling_mode": ["cls", "mean"]}, "cls and mean"),
+        ({"pooling_mode": {"cls": True}}, "cls"),
+        (OLD, "does not name"),
+        ({}, "does not name"),
+    ],
+)
+def test_a_pooling_that_is_not_had_is_refused_until_one_is_chosen(modes, told, encoder):
+    sentence_encoder(encoder, modes)
+    with pytest.raises(ModelError, match=f"pools by .*{told}.*choose with pooling: last, first, mean or own"):
+        spec_of(encoder)
+    assert spec_of(encoder, pooling="mean").pooling == "mean"
+
+
+def test_the_pooling_lies_where_the_modules_say(encoder):
+    sentence_encoder(encoder, {"pooling_mode": "cls"}, pooling="own")
+    (encoder / "1_Pooling").mkdir()
+    (encoder / "1_Pooling" / "config.json").write_text(json.dumps({"pooling_mode": "mean"}))
+    assert spec_of(encoder).pooling == "first"
+
+
+@pytest.mark.parametrize(
+    "modules",
+    [
+        ("WordEmbeddings", "Pooling"),
+        ("Transformer", "LSTM", "Pooling"),
+        ("Transformer", "WeightedLayerPooling", "Pooling"),
+        ("Transformer", "SpladePooling"),
+        ("Transformer", "Pooling", "Pooling"),
+        ("Router",),
+        (),
+    ],
+)
+def test_states_that_are_not_the_transformers_own_are_not_pooled_in_silence(modules, encoder):
+    sentence_encoder(encoder, {"pooling_mode": "mean"}, modules)
+    with pytest.raises(ModelError, match=r"reads its texts through .*modules\.json.*choose with pooling"):
+        spec_of(encoder)
+    assert spec_of(encoder, pooling="mean").pooling == "mean"
+
+
+def test_what_follows_the_pooling_is_left_out_with_a_note(encoder):
+    sentence_encoder(encoder, {"pooling_mode": "mean"}, ("Transformer", "Pooling", "Dense", "Normalize"))
+    resolved = resolve(ModelSettings(model=str(encoder), learning_rate=1e-3), "float32")
+    assert resolved.spec.pooling == "mean"
+    assert resolved.notes == (f"{encoder}: Dense behind its pooling is left out; the head reads the pooled states",)
+
+
+def test_modules_without_a_pooling_leave_it_to_the_architecture(encoder):
+    sentence_encoder(encoder, {"pooling_mode": "cls"}, ("Transformer",))
+    assert spec_of(encoder).pooling == "own"
+
+
+@pytest.mark.parametrize("text", ["{", "{}", "[5]", "[{}]", '[{"type": "a.Transformer"}]', "[" * 50_000])
+def test_modules_that_are_none_are_refused(text, encoder):
+    sentence_encoder(encoder, {"pooling_mode": "cls"})
+    (encoder / "modules.json").write_text(text)
+    with pytest.raises(ModelError, match=r"modules\.json"):
+        spec_of(encoder)
+
+
+def test_a_pooling_without_a_folder_of_its_own_is_refused(encoder):
+    sentence_encoder(encoder, {"pooling_mode": "cls"})
+    modules = json.loads((encoder / "modules.json").read_text())
+    for path, told in (("", "does not name"), ("nowhere", "lacks the settings of its pooling")):
+        modules[1]["path"] = path
+        (encoder / "modules.json").write_text(json.dumps(modules))
+        with pytest.raises(ModelError, match=told):
+            spec_of(encoder)
+
+
+@pytest.mark.parametrize("path", ["../elsewhere", "/elsewhere", "a/../../elsewhere"])
+def test_modules_do_not_lead_out_of_the_folder(path, encoder):
+    sentence_encoder(encoder, {"pooling_mode": "cls"})
+    modules = json.loads((encoder / "modules.json").read_text())
+    modules[1]["path"] = path
+    (encoder / "modules.json").write_text(json.dumps(modules))
+    with pytest.raises(ModelError, match="names the folder"):
+        spec_of(encoder)
+
+
+def test_a_decoder_whose_encoder_reads_the_first_token_is_refused(checkpoint, tmp_path):
+    folder = sentence_encoder(shutil.copytree(checkpoint("llama"), tmp_path / "model"), {"pooling_mode": "cls"})
+    with pytest.raises(SettingsError, match="its first token sees nothing of the text"):
+        spec_of(folder)
 
 
 def test_a_bert_that_was_made_a_decoder_pools_its_last_token(tmp_path):

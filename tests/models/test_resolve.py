@@ -1,5 +1,6 @@
 """From a name to an exact classifier: identity, limits, learning rates and the choices people are told about."""
 
+import json
 import shutil
 
 import pytest
@@ -147,3 +148,78 @@ def test_device_and_dtype_are_what_was_asked_for():
     if not torch.cuda.is_available():
         with pytest.raises(SettingsError, match="device 'cuda' is not available here; use one of: "):
             pick_device(Runtime(device="cuda"))
+
+
+QUANTISED = [
+    {"quant_method": "gptq", "bits": 4, "group_size": -1},
+    {"quant_method": "awq", "bits": 4},
+    {"quant_method": "compressed-tensors", "format": "pack-quantized"},
+    {"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_quant_type": "nf4"},
+    {"load_in_8bit": True},
+    *(
+        {"quant_method": method}
+        for method in ("fp8", "fbgemm_fp8", "mxfp4", "bitnet", "hqq", "quanto", "torchao", "eetq")
+    ),
+    *(
+        {"quant_method": method}
+        for method in ("aqlm", "vptq", "higgs", "spqr", "auto-round", "fp_quant", "of-tomorrow")
+    ),
+    {},
+    "gptq",
+]
+
+
+@pytest.mark.parametrize("told", QUANTISED, ids=str)
+@pytest.mark.parametrize("setting", ["quantization_config", "compression_config", "quantization"])
+def test_quantised_weights_are_refused_when_the_study_is_resolved(setting, told, folder):
+    change_config(folder, **{setting: told})
+    kind = told.get("quant_method", "") if isinstance(told, dict) else ""
+    with pytest.raises(
+        ModelError, match=rf"is quantised \({setting} in config\.json.*{kind}\), which outshine cannot train"
+    ):
+        spec_of(folder)
+
+
+def test_quantised_weights_of_a_part_are_refused(folder):
+    change_config(folder, text_config={"num_hidden_layers": 3, "quantization_config": {"quant_method": "awq"}})
+    with pytest.raises(ModelError, match="is quantised"):
+        spec_of(folder)
+
+
+@pytest.mark.parametrize("name", ["quantize_config.json", "quant_config.json", "hf_quant_config.json"])
+def test_weights_that_a_tool_quantised_beside_the_config_are_refused(name, folder):
+    (folder / name).write_text("{}")
+    with pytest.raises(ModelError, match=rf"is quantised \({name}\)"):
+        spec_of(folder)
+
+
+@pytest.mark.parametrize("role", ["weak", "strong"])
+def test_nothing_is_trained_of_a_study_with_a_quantised_model(role, folder, tmp_path):
+    import outshine
+
+    change_config(folder, quantization_config={"quant_method": "gptq", "bits": 4})
+    models = {"weak": "tiny/weak", "strong": "tiny/weak", role: str(folder)}
+    study = outshine.Study(datasets=["tiny-home"], splits={"n_train": 32, "n_val": 16, "n_test": 16}, **models)
+    with pytest.raises(ModelError, match="is quantised"):
+        outshine.run(study, store=tmp_path / "store")
+    assert not list((tmp_path / "store").rglob("predictions.parquet"))
+
+
+def test_a_config_that_leaves_its_vocabulary_open_is_told_in_one_line(folder):
+    change_config(folder, vocab_size=None)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "vocab_size": None}))
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        spec_of(folder)
+
+
+def test_a_setting_of_no_quantisation_is_none(folder):
+    change_config(folder, quant_mode=False, quantization=None)
+    spec_of(folder)
+
+
+@pytest.mark.parametrize("number", [1001, 10**6, 2**41])
+def test_more_blocks_than_any_model_has_are_not_built(number, folder):
+    change_config(folder, num_hidden_layers=number)
+    with pytest.raises(ModelError, match="a positive number up to 1,000 is expected"):
+        spec_of(folder)

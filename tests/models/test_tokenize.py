@@ -88,3 +88,20 @@ def test_a_tokenizer_that_is_not_monotone_still_gives_a_text_that_fits():
     assert fits(result)
     assert result.startswith("question ")
     assert result.endswith(" answer")
+
+
+@pytest.mark.parametrize(
+    ("text", "share"),
+    [("w1 w2", 0), ("w1 hotel", 0.5), ("grand hotel", 1), ("w1 w2 w3 hotel", 0.25), ("", 0), ("<s> w1", 0)],
+)
+def test_the_share_of_unknown_tokens_leaves_special_ones_out(tokens, text, share):
+    assert encode(tokens, [Text(text)], 32).unknown == [share]
+
+
+def test_a_tokenizer_that_drops_what_it_does_not_know_knows_nothing(tokens):
+    from tokenizers import Tokenizer
+    from tokenizers.models import BPE
+    from transformers import PreTrainedTokenizerFast
+
+    bare = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(BPE({"a": 0, "b": 1}, [])), bos_token="a")
+    assert encode(tokens._replace(tokenizer=bare), [Text("hotel"), Text("b"), Text(" ")], 32).unknown == [1, 0, 0]

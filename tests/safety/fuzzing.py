@@ -6,9 +6,11 @@ Run as a script it tries many more inputs than the tests do: `make fuzz`, or `ma
 from __future__ import annotations
 
 import argparse
+import atexit
 import contextlib
 import io
 import random
+import re
 import shutil
 import signal
 import sys
@@ -17,6 +19,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
@@ -25,26 +28,33 @@ from unittest.mock import patch
 from hostile import CONTROLS
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
-from strange import ASSIGNMENTS, NAMED_FILES, RECORDS, SCORE_TABLES, STUDY_FILES
+from strange import ASSIGNMENTS, HUB_ANSWERS, MODEL_FOLDERS, NAMED_FILES, RECORDS, SCORE_TABLES, STUDY_FILES
 
 from outshine.analysis.outputs import read_tables
 from outshine.cli.main import main
 from outshine.core.errors import OutshineError
+from outshine.core.hub import Repo, snapshot
 from outshine.core.records import DONE
 from outshine.core.store import Store
+from outshine.data.hub import identify_hub, open_hub
 from outshine.data.local import read_weak_labels
 from outshine.data.recipes.file import FileDataset
+from outshine.data.schema import Hub
 from outshine.data.splits import SPLITS, SplitSettings, prepare
+from outshine.models.loading import load_backbone, load_tokenizer
+from outshine.models.resolve import MAX_LENGTH, resolve
+from outshine.models.spec import ModelSettings
 from outshine.studies.parse import parse_study, read_study, study_yaml, with_settings
 
 PATIENCE = 20  # seconds until an input counts as one that hangs
 LONGEST = 2100  # characters of a message
 SIZES = SplitSettings(n_train=16, n_val=8, n_test=8)
 KEY = "ab" * 32
+SMALL = 1000  # numbers of a config below which a model is built, which takes memory
 
 
 class Target(NamedTuple):
-    """Something that reads what others wrote. `share`: of the inputs that the script runs."""
+    """Something that reads what others wrote. `share`: of the inputs that the script runs, beside those of the others."""
 
     inputs: st.SearchStrategy[Any]
     run: Callable[[Path, Any], object]
@@ -135,6 +145,53 @@ def _audit(folder: Path, file: tuple[str, bytes]) -> None:
     _command(folder, ["audit", str(_written(folder, file)), "--n-train=16", "--n-val=8", "--n-test=8"])
 
 
+def _model(folder: Path, files: dict[str, str]) -> None:
+    """All that is read of a model before its weights, then those, where they are of its type and little is asked for."""
+    from tiny_checkpoints import CPU
+
+    model = Path(shutil.copytree(_checkpoint(), folder / "model"))
+    for name, text in files.items():
+        (model / name).parent.mkdir(exist_ok=True)
+        (model / name).write_text(text, encoding="utf-8", errors="surrogatepass")
+    with patch("huggingface_hub.constants.HF_HUB_OFFLINE", True):
+        resolved = resolve(ModelSettings(model=str(model)), "float32")
+        assert 0 < resolved.spec.max_length <= MAX_LENGTH
+        load_tokenizer(resolved.spec.model)
+        small = max((int(number) for number in re.findall(r"\d+", files["config.json"])), default=0) < SMALL
+        if small and '"llama"' in files["config.json"]:
+            load_backbone(resolved.spec, CPU)
+
+
+@cache
+def _checkpoint() -> Path:
+    """A good little model, made once and left to the end of the process."""
+    from tiny_checkpoints import write_checkpoint
+
+    folder = tempfile.mkdtemp(prefix="fuzz-model-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return write_checkpoint(Path(folder) / "whole", "llama")
+
+
+def _hub(folder: Path, asked: tuple[str, int, bytes]) -> None:
+    """Whatever a hub says: models and datasets are found, or it is told in one line; nothing is written elsewhere."""
+    from model_hub import ModelHub, serving
+
+    dataset, commit = Hub("org/data"), "b" * 40
+    calls: dict[str, Callable[[], object]] = {
+        "model": lambda: snapshot(Repo("model", "org/model"), ["*.json", "*/*.py"]),
+        "files": lambda: snapshot(Repo("model", "org/model", commit), ["*.json"]),
+        "dataset": lambda: identify_hub(dataset),
+        "shards": lambda: open_hub(dataset, f"hub:org/data@{commit}"),
+    }
+    call, status, answer = asked
+    with serving(ModelHub(), folder / "cache") as hub:
+        hub.status, hub.answer = status, answer
+        try:
+            calls[call]()
+        finally:
+            assert {path.name for path in folder.iterdir()} <= {"cache"}
+
+
 TARGETS: dict[str, Target] = {
     "study files": Target(STUDY_FILES, _study, 0.35),
     "--set": Target(ASSIGNMENTS, _assignments, 0.15),
@@ -142,6 +199,8 @@ TARGETS: dict[str, Target] = {
     "weak labels": Target(NAMED_FILES, _weak_labels, 0.1),
     "score tables": Target(SCORE_TABLES, _tables, 0.05),
     "records of a store": Target(RECORDS, _record, 0.07),
+    "model folders": Target(MODEL_FOLDERS, _model, 0.06),
+    "hub answers": Target(HUB_ANSWERS, _hub, 0.03),
     "outshine plan": Target(STUDY_FILES, _plan, 0.015),
     "outshine audit": Target(NAMED_FILES, _audit, 0.015),
 }
@@ -207,6 +266,7 @@ def fuzz(target: Target, num_inputs: int, at: int | None = None) -> Counter[str]
 
 
 def _main() -> None:
+    sys.path.append(str(Path(__file__).resolve().parents[1]))  # helpers of all tests, as under pytest
     parser = argparse.ArgumentParser(description="Try strange inputs on everything that reads what others wrote.")
     parser.add_argument("--inputs", type=int, default=12_000, help="how many, over all targets")
     parser.add_argument(
@@ -216,10 +276,11 @@ def _main() -> None:
     options = parser.parse_args()
     sys.stdout.write(f"seed {options.seed}\n")
     total = 0
+    shares = sum(target.share for target in TARGETS.values())
     for name, target in TARGETS.items():
         if options.only in (None, name):
             began = time.monotonic()
-            num = options.inputs if options.only else round(options.inputs * target.share)
+            num = options.inputs if options.only else round(options.inputs * target.share / shares)
             counts = fuzz(target, num, options.seed)
             total += counts.total()
             sys.stdout.write(

@@ -416,3 +416,133 @@ RECORDS = st.one_of(
     st.binary(max_size=100),
     st.just(b"[" * 50_000),
 )
+
+CONFIGS: dict[
+    str, dict[str, Any]
+] = {  # of model types that differ in where they keep sizes, positions and kinds of layers
+    "llama": {  # as the tests' checkpoint
+        "hidden_size": 16,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "head_dim": 8,
+        "intermediate_size": 24,
+    },
+    "gpt2": {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 32},
+    "roberta": {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16},
+    "gemma3_text": {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16},
+}
+_COMMON = {"vocab_size": 48, "max_position_embeddings": 32, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+_MORE = [
+    "text_config",
+    "quantization_config",
+    "backbone",
+    "auto_map",
+    "architectures",
+    "is_decoder",
+    "is_encoder_decoder",
+]
+_MORE += [
+    "layer_types",
+    "num_layers",
+    "n_layers",
+    "dtype",
+    "torch_dtype",
+    "rope_parameters",
+    "rope_scaling",
+    "hidden_act",
+]
+_MORE += [
+    "attn_implementation",
+    "transformers_weights",
+    "tie_word_embeddings",
+    "id2label",
+    "num_labels",
+    "problem_type",
+]
+_MORE += ["head_dim", "num_key_value_heads", "sliding_window", "transformers_version", "pruned_heads", "_name_or_path"]
+_SIZES = st.one_of(st.integers(-2, 40), st.sampled_from([0, 1, 2, 3, 16, 10**6, 2**40, 10**30, 2.5, 1e300]), LEAF, TREE)
+
+
+@st.composite
+def _model_configs(draw: st.DrawFn) -> dict[str, Any]:
+    """A good config of some type with a few settings replaced, dropped or added."""
+    kind = draw(st.sampled_from([*CONFIGS, "llama", "llama"]))
+    config: dict[str, Any] = {"model_type": kind, **_COMMON, **CONFIGS[kind]}
+    for _ in range(draw(st.integers(0, 2))):
+        setting = draw(st.sampled_from([*config, *_MORE]) | TEXT)
+        if draw(st.integers(0, 4)) == 0:
+            config.pop(setting, None)
+        else:
+            config[setting] = draw(_SIZES)
+    return config
+
+
+_JSON = st.one_of(TREE.map(json.dumps), st.sampled_from(["", "{", "[" * 50_000, "null", "[5]", "{}"]), TEXT)
+_POOLINGS = st.dictionaries(
+    st.sampled_from(["pooling_mode", "pooling_mode_cls_token", "pooling_mode_mean_tokens", "pooling_mode_max_tokens"])
+    | TEXT,
+    st.one_of(st.booleans(), st.sampled_from(["cls", "mean", "max", ["cls", "mean"]]), TREE),
+    max_size=3,
+)
+_MODULES = st.lists(
+    st.fixed_dictionaries(
+        {
+            "type": st.sampled_from(["a.Transformer", "a.Pooling", "a.Dense", "Normalize", "LSTM"]),
+            "path": st.sampled_from(["", "1_Pooling", "other"]) | TEXT,
+        },
+        optional={"idx": TREE},
+    ),
+    max_size=3,
+).map(lambda modules: [{"type": "a.Transformer", "path": ""}, *modules])
+_FILES = [
+    "config.json",
+    "modules.json",
+    "1_Pooling/config.json",
+    "tokenizer_config.json",
+    "tokenizer.json",
+    "adapter_config.json",
+]
+_FILES += ["model.safetensors.index.json", "quantize_config.json", "special_tokens_map.json", "generation_config.json"]
+
+
+MODEL_FOLDERS = st.fixed_dictionaries(
+    {"config.json": _model_configs().map(json.dumps)},
+    optional={
+        "1_Pooling/config.json": _POOLINGS.map(json.dumps),
+        "modules.json": _MODULES.map(json.dumps),
+    },
+).flatmap(
+    lambda files: st.one_of(
+        st.just(files),
+        st.builds(lambda name, text: {**files, name: text}, st.sampled_from(_FILES), _JSON),
+    )
+)
+"""Name -> text of the files of a model's folder."""
+
+_FILE = st.one_of(
+    TREE,
+    st.fixed_dictionaries(
+        {"path": TEXT | st.sampled_from(["config.json", "main/train/0.parquet"]), "rfilename": TEXT | TREE},
+        optional={"type": st.sampled_from(["file", "directory"]) | TREE, "size": NUMBER, "oid": TEXT, "lfs": TREE},
+    ),
+)
+_REPOSITORY = st.fixed_dictionaries(
+    {
+        "id": st.just("org/model") | TREE,
+        "sha": st.sampled_from(["a" * 40, "b" * 40, "a" * 7, "A" * 40, "../../escaped"]) | st.just("a" * 40) | TREE,
+    },
+    optional={"siblings": st.lists(_FILE, max_size=3) | TREE, "lastModified": TREE, "private": TREE, "cardData": TREE},
+)
+HUB_ANSWERS = st.tuples(
+    st.sampled_from(["model", "files", "dataset", "shards"]),
+    st.sampled_from([200, 200, 200, 404, 403, 418]),
+    st.one_of(
+        _REPOSITORY.map(lambda answer: json.dumps(answer).encode()),
+        st.lists(_FILE, max_size=3).map(lambda answer: json.dumps(answer).encode()),
+        TREE.map(lambda answer: json.dumps(answer).encode()),
+        st.binary(max_size=60),
+        st.just(b"[" * 50_000),
+    ),
+)
+"""What is asked for, and status and body of what a hub says to everything."""

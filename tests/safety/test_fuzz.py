@@ -18,6 +18,8 @@ NUMBERS = {
     "weak labels": 60,
     "score tables": 30,
     "records of a store": 60,
+    "model folders": 80,
+    "hub answers": 40,
 }
 
 
@@ -27,7 +29,7 @@ def test_a_strange_input_is_taken_or_refused_in_one_line(name):
     assert counts.total() > 0
 
 
-@pytest.mark.parametrize("name", ["study files", "--set", "data files", "weak labels", "score tables"])
+@pytest.mark.parametrize("name", ["study files", "--set", "data files", "weak labels", "score tables", "model folders"])
 def test_the_fuzzer_reaches_what_is_taken_and_what_is_refused(name):
     """A fuzzer whose every input is refused at the door would test the door."""
     counts = fuzz(TARGETS[name], NUMBERS[name])

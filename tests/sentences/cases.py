@@ -112,6 +112,7 @@ TRAINED: dict[str, Any] = {
     "label_sd": 0.3,
     "test_sd": 0.3,
     "test_one_side": 0.55,
+    "unknown_tokens": 0.0,
     "key": "k",
 }
 

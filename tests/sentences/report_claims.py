@@ -167,6 +167,11 @@ TRAINING = (
         training(test_sd=0.003),  # close to one half, and in the right order
     ),
     Claim(
+        "{} of the tokens of its texts are unknown to its tokenizer: it cannot read them",
+        training(unknown_tokens=0.6),
+        training(unknown_tokens=0.4),
+    ),
+    Claim(
         "{} of the test rows lie on one side of .5: its AUROC is about ranks, and what counts classes (accuracy, "
         "repeated errors, differing labels) says little",
         training(test_one_side=1.0),

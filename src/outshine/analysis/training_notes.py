@@ -12,12 +12,13 @@ import pandas as pd
 
 from outshine.analysis.contenders import Contender, method_word
 from outshine.analysis.identity import METHOD_COLUMNS
+from outshine.stages.texts import MOST_UNKNOWN
 
 TRAINING_COLUMNS = (
     *METHOD_COLUMNS,
     *("seed", "role", "updates", "warmup", "chosen_update", "num_validations"),
     *("val_rows", "val_auroc", "val_low", "test_rows", "test_auroc", "test_low"),
-    *("label_sd", "test_sd", "test_one_side", "key"),
+    *("label_sd", "test_sd", "test_one_side", "unknown_tokens", "key"),
 )
 
 CHANCE = 0.5
@@ -49,8 +50,8 @@ class Subject(NamedTuple):
 class TrainingNote(NamedTuple):
     """One sentence about one model or several.
 
-    `what`: `learned` (a model did not learn its labels, or is not shown to have), `choice` (its
-    weights were chosen by chance), `labels`, `training`, `spread` or `classes`.
+    `what`: `texts` (a model cannot read them), `learned` (a model did not learn its labels, or is not shown to have),
+    `choice` (its weights were chosen by chance), `labels`, `training`, `spread` or `classes`.
     """
 
     what: str
@@ -131,6 +132,14 @@ def doubt(notes: Sequence[TrainingNote], student: Contender, datasets: Sequence[
 
 def _contender(row: Row) -> Contender | None:
     return Contender.of(row) if row["role"] == "student" else None
+
+
+def _texts(row: Row) -> Statement | None:
+    if not row["unknown_tokens"] >= MOST_UNKNOWN:
+        return None
+    return "{} of the tokens of its texts are unknown to its tokenizer: it cannot read them", (
+        f"{row['unknown_tokens']:.0%}",
+    )
 
 
 def _learned(row: Row) -> Statement | None:
@@ -236,6 +245,7 @@ def _classes(row: Row) -> Statement | None:
 
 
 _CHECKS = (
+    ("texts", _texts),
     ("learned", _learned),
     ("choice", _choice),
     ("labels", _labels),

@@ -31,7 +31,9 @@ def audit(
     ],
     model: Annotated[
         str | None,
-        typer.Option("--model", "-m", help="Count texts too long for this model, and tokens unknown to it.", show_default=False),
+        typer.Option(
+            "--model", "-m", help="Count texts too long for this model, and tokens unknown to it.", show_default=False
+        ),
     ] = None,
     n_train: TrainOption = None,
     n_val: ValOption = None,

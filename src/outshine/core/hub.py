@@ -121,8 +121,8 @@ def ask(repo: Repo, call: Callable[[], T]) -> T:
     SettingsError where HF_ENDPOINT or the token cannot be used.
     """
     _check_endpoint()
-    _check_token()
     with _understood():
+        _check_token()
         return _ask(repo, call)
 
 
@@ -195,7 +195,7 @@ def _check_token() -> None:
     except (OSError, ValueError) as error:
         why = type(error).__name__ if isinstance(error, ValueError) else error.strerror
         raise SettingsError(f"{source} cannot be read ({why}); mend it, delete it, or set HF_TOKEN") from None
-    if token and not constants.HF_HUB_OFFLINE and not _TOKEN.fullmatch(token):
+    if token and not _TOKEN.fullmatch(token):
         raise SettingsError(f"{source} holds a character that no token has (such as a blank or an accent); set it anew")
 
 

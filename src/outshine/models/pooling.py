@@ -27,8 +27,8 @@ _NO_LOSS = ("Normalize", "Dropout")  # a head of its own makes up for what these
 def choose_pooling(settings: ModelSettings, config: dict[str, Any], folder: Path) -> tuple[Pooling, str | None]:
     """The pooling, and a note where it is not all that a sentence encoder does to a text.
 
-    `auto`: as the sentence encoder says, else last for decoders, else the encoder's own. Raises ModelError where it says
-    what outshine does not do, and SettingsError for a pooling that reads nothing of the text.
+    `auto`: as the sentence encoder says, else last for decoders, else the encoder's own. Raises ModelError where it
+    says what outshine does not do, and SettingsError for a pooling that reads nothing of the text.
     """
     chosen: Pooling | None = None if settings.pooling == "auto" else settings.pooling
     note = None
@@ -53,7 +53,7 @@ def pooling_file(folder: Path, name: str) -> str | None:
     if modules is None:
         return DEFAULT_POOLING
     paths = [path for kind, path in modules if kind == "Pooling"]
-    return f"{paths[0]}/config.json" if paths else None
+    return (PurePosixPath(paths[0]) / "config.json").as_posix() if paths else None
 
 
 def is_causal(config: dict[str, Any]) -> bool:
@@ -93,10 +93,12 @@ def _of_sentences(folder: Path, name: str) -> tuple[Pooling | None, str | None]:
         if lost:
             note = f"{name}: {', '.join(lost)} behind its pooling is left out; the head reads the pooled states"
     place = pooling_file(folder, name)
-    if place is None or not (modules is not None or (folder / place).is_file()):
+    if place is None or not (folder / place).is_file():
+        if modules is not None:
+            raise _other(name, "lacks the settings of its pooling", str(place))
         return None, None
     modes = _modes(read_json(folder / place, name))
-    poolings = {_MODES.get(mode) for mode in modes}
+    poolings: set[Pooling | None] = {_MODES.get(mode) for mode in modes}
     if len(poolings) != 1 or None in poolings:
         raise _other(name, f"pools by {' and '.join(sorted(modes)) or 'a mode that it does not name'}", place)
     return poolings.pop(), note

@@ -16,6 +16,7 @@ from outshine.models.spec import ClassifierSpec, ComputeDtype, ModelRef, ModelSe
 from outshine.models.tiny import TINY_MODELS
 from outshine.models.untrusted import (
     INDEX,
+    LAYERS,
     WEIGHTS,
     check_config,
     check_counts,
@@ -34,7 +35,6 @@ CODE_IN_FOLDERS = "*/*.py"  # of models whose code may run
 WEIGHT_FILES = ("*.safetensors", "*.safetensors.index.json")
 
 _LIMITS = ("max_position_embeddings", "n_positions", "max_seq_len")
-_LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
 _HIDDEN = ("hidden_size", "d_model", "n_embd", "dim")
 _INNER = ("intermediate_size", "ffn_dim", "n_inner", "hidden_dim")
 
@@ -55,7 +55,7 @@ def resolve(settings: ModelSettings, compute_dtype: ComputeDtype) -> Resolved:
     """
     ref, folder = find(settings)
     config = read_config(folder, settings.model)
-    all_layers = _first(config, _LAYERS)
+    all_layers = _first(config, LAYERS)
     if all_layers is None:
         config = _as_transformers_reads(ref, folder)
         all_layers = config["num_hidden_layers"]
@@ -66,6 +66,10 @@ def resolve(settings: ModelSettings, compute_dtype: ComputeDtype) -> Resolved:
         raise SettingsError(f"model '{settings.model}' has {all_layers} blocks; num_layers = {num_layers} is too many")
     num_parameters = estimate_parameters(config, num_layers)
     rate = learning_rate(settings, num_parameters)
+    if settings.pooling == "auto" and ref.folder is None:
+        place = pooling_file(folder, settings.model)
+        if place not in (None, DEFAULT_POOLING):
+            snapshot(_repo(ref), [escape(place)])
     pooling, lost = choose_pooling(settings, config, folder)
     spec = ClassifierSpec(
         model=ref.model_copy(update={"num_layers": all_layers}),
@@ -113,10 +117,6 @@ def find(settings: ModelSettings) -> tuple[ModelRef, Path]:
     found = snapshot(Repo("model", name, settings.revision), _config_files(trusted))
     if not (found.folder / "config.json").is_file():
         raise ModelError(f"model '{name}' has no config.json on the hub; only models for transformers can be used")
-    if settings.pooling == "auto":
-        pooling = pooling_file(found.folder, name)
-        if pooling not in (None, DEFAULT_POOLING):
-            snapshot(Repo("model", name, found.commit), [escape(pooling)])
     return ModelRef(identity=f"hub:{name}@{found.commit}", name=name, trust_remote_code=trusted), found.folder
 
 
@@ -159,7 +159,7 @@ def read_config(folder: Path, name: str) -> dict[str, Any]:
     config = read_json(folder / "config.json", name)
     check_config(config, name)
     check_files(folder, name)
-    text_model = config.get("text_config", config) if _first(config, _LAYERS) is None else config
+    text_model = config.get("text_config", config) if _first(config, LAYERS) is None else config
     check_counts(text_model, name)
     return text_model
 
@@ -169,7 +169,7 @@ def estimate_parameters(config: dict[str, Any], num_layers: int) -> int:
     width = _first(config, _HIDDEN) or 0
     inner = _first(config, _INNER) or 4 * width
     matrices = 3 if config.get("hidden_act") in ("silu", "swish", "gelu_pytorch_tanh") else 2
-    return config.get("vocab_size", 0) * width + num_layers * (4 * width * width + matrices * width * inner)
+    return (config.get("vocab_size") or 0) * width + num_layers * (4 * width * width + matrices * width * inner)
 
 
 def _as_transformers_reads(ref: ModelRef, folder: Path) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
 from torch import Tensor, nn
@@ -15,7 +14,6 @@ from outshine.models.usable import check_usable
 _PLAIN = (bool, int, float, str, tuple, type(None))
 
 
-@lru_cache(maxsize=32)
 def check_structure(spec: ClassifierSpec) -> int | None:
     """Tokens of the longest text, where positions are counted from behind the padding's as in RoBERTa; None: elsewhere.
 
@@ -27,17 +25,14 @@ def check_structure(spec: ClassifierSpec) -> int | None:
     path, blocks = find_blocks(model, spec.num_layers)
     if spec.num_layers < spec.model.num_layers:
         _check_cut(spec, model, path, blocks)
-    usable = [
-        len(module.weight) - module.padding_idx - 1  # the table has an entry for the padding
-        for name, module in model.named_modules()
-        if "position" in name.rpartition(".")[2] and _has_padding_entry(module)
-    ]
-    return min(usable, default=None)
+    tables = [module for name, module in model.named_modules() if "position" in name.rpartition(".")[2]]
+    return min((usable for table in tables if (usable := _behind_padding(table)) is not None), default=None)
 
 
-def _has_padding_entry(module: Any) -> bool:
-    """Whether it is a table with an entry for the padding; one that is computed has no weight and no end."""
-    return isinstance(getattr(module, "padding_idx", None), int) and isinstance(getattr(module, "weight", None), Tensor)
+def _behind_padding(table: Any) -> int | None:
+    """Positions behind that of the padding; None: the table has none for it, or is computed and has no end."""
+    padding, weight = getattr(table, "padding_idx", None), getattr(table, "weight", None)
+    return len(weight) - padding - 1 if isinstance(padding, int) and isinstance(weight, Tensor) else None
 
 
 def _check_cut(spec: ClassifierSpec, part: nn.Module, path: str, blocks: nn.ModuleList) -> None:

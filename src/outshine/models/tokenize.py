@@ -77,12 +77,12 @@ def _longest(top: int, version: Callable[[int], str], fits: Callable[[str], bool
 
 
 def _unknown(tokenizer: Any, text: str, ids: list[int]) -> float:
-    """The share of unknown tokens among those that are the text's own; 1 where a tokenizer drops all that it is given."""
+    """The share of unknown tokens among the text's own; 1 where a tokenizer drops all that it is given."""
     special, unknown = set(tokenizer.all_special_ids), tokenizer.unk_token_id
     if unknown in (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id):
-        unknown = None
+        unknown = None  # cannot be told from those
     own = [one for one in ids if one == unknown or one not in special]
-    return own.count(unknown) / len(own) if own else float(bool(text.strip()))
+    return sum(one == unknown for one in own) / len(own) if own else float(bool(text.strip()))
 
 
 def _ids(tokens: Tokens, texts: list[str]) -> list[list[int]]:

@@ -14,16 +14,22 @@ WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 ADAPTER = "adapter_config.json"
 
+LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
 _COUNTS = (  # settings that outshine itself calculates with
-    *("num_hidden_layers", "n_layer", "n_layers", "num_layers"),
+    *LAYERS,
     *("hidden_size", "d_model", "n_embd", "dim", "intermediate_size", "ffn_dim", "n_inner", "hidden_dim"),
     *("vocab_size", "max_position_embeddings", "n_positions", "max_seq_len"),
 )
 _IMPLEMENTATION = ("attn_implementation", "experts_implementation")
 _QUANTISED = ("quantization_config", "compression_config", "quantization")
-_QUANTISED_FILES = ("quantize_config.json", "quant_config.json", "hf_quant_config.json")  # of tools that name no setting
+_QUANTISED_FILES = (
+    "quantize_config.json",
+    "quant_config.json",
+    "hf_quant_config.json",
+)  # of tools that name no setting
 _OTHER_MODEL = ("backbone", "use_timm_backbone", "transformers_weights")  # what would be loaded from elsewhere
 _MOST = 2**40
+_MOST_LAYERS = 1000  # each is built, if only as a structure
 
 
 def read_json(path: Path, name: str) -> dict[str, Any]:
@@ -86,9 +92,12 @@ def check_counts(config: dict[str, Any], name: str) -> None:
     """Raises ModelError for sizes of the text model that no model has. A list (a size for each block) may stand."""
     for setting in _COUNTS:
         value = config.get(setting)
-        whole = isinstance(value, int) and not isinstance(value, bool) and 0 < value < _MOST
+        most = _MOST_LAYERS if setting in LAYERS else _MOST
+        whole = isinstance(value, int) and not isinstance(value, bool) and 0 < value <= most
         if value is not None and not whole and not (isinstance(value, list) and setting != "vocab_size"):
-            raise ModelError(f"model '{name}': config.json has {setting} = {value!r}; a positive number is expected")
+            raise ModelError(
+                f"model '{name}': config.json has {setting} = {value!r}; a positive number up to {most:,} is expected"
+            )
 
 
 def check_weights(folder: Path, name: str) -> None:

@@ -189,15 +189,20 @@ class Finetune(Predictor):
         if sum(shortened.values()):
             share = sum(shortened.values()) / len(frame)
             notes = [*notes, f"{share:.1%} of the texts were shortened to {self.classifier.max_length} tokens"]
-        if (unknown := float(frame["unknown"].mean())) >= MOST_UNKNOWN:
+        unknown = float(frame["unknown"].mean())
+        if unknown >= MOST_UNKNOWN:
             name = self.classifier.model.name
-            notes = [*notes, f"{unknown:.1%} of the tokens are unknown to the tokenizer of {name}: it cannot read the texts"]
+            notes = [
+                *notes,
+                f"{unknown:.1%} of the tokens are unknown to the tokenizer of {name}: it cannot read the texts",
+            ]
         for note in notes:
             context.progress.note(f"{self.label}: {note}")
         summary = {
             "updates": len(trained.curve),
             "chosen_update": trained.chosen_step,
             "shortened": shortened,
+            "unknown_tokens": unknown,
             "train_rows": len(trial.train.ids),
             "train_tokens": sum(map(len, trial.train.tokens)),
             "notes": notes,

@@ -19,7 +19,9 @@ _SLOT = "tokenized"
 class TokenizedTexts(NamedTuple):
     """A dataset's texts with their token ids. Shared between stages: not to be changed."""
 
-    frame: pd.DataFrame  # the texts' table plus `tokens` (lists of ids), `shortened` (bool), `unknown` (share of tokens)
+    frame: (
+        pd.DataFrame
+    )  # the texts' table plus `tokens` (lists of ids), `shortened` (bool), `unknown` (share of tokens)
     pad_id: int  # fills the padding; masked out everywhere
 
 

@@ -36,7 +36,8 @@ def read_training(study: str, experiments: Iterable[Experiment], reader: Reader)
     was trained on (NaN where that says nothing about test). Soft labels are hardened as validation does.
 
     `label_sd`: standard deviation of a student's training labels. `test_sd`, `test_one_side`: standard deviation of the
-    test probabilities, and the share of test rows on the larger side of one half.
+    test probabilities, and the share of test rows on the larger side of one half. `unknown_tokens`: the share of the
+    tokens of its texts that its tokenizer does not know.
     """
     rows: dict[str, dict[str, Any]] = {}
     for run in experiments:
@@ -51,14 +52,15 @@ def read_training(study: str, experiments: Iterable[Experiment], reader: Reader)
 
 
 def _updates(stage: Finetune, reader: Reader) -> dict[str, Any]:
-    curve = stage.read_curve(reader.store)
+    curve, summary = stage.read_curve(reader.store), stage.summary(reader.store)
     chosen = curve.loc[curve["chosen"], "val_auroc"]
     return {
         "updates": len(curve),
         "warmup": warmup_updates(len(curve), stage.training.warmup_updates),
-        "chosen_update": stage.summary(reader.store)["chosen_update"],
+        "chosen_update": summary["chosen_update"],
         "num_validations": int(curve["val_auroc"].notna().sum()),
         "val_auroc": float(chosen.iloc[0]) if len(chosen) else math.nan,
+        "unknown_tokens": summary.get("unknown_tokens", math.nan),  # not told by older versions
     }
 
 

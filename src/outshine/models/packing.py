@@ -8,6 +8,7 @@ the same mask is given ready-made. Whether either is true of a model is tried ou
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import accumulate
 from typing import Any, Literal, NamedTuple, Protocol
 from weakref import WeakKeyDictionary
@@ -23,6 +24,7 @@ from outshine.models.unpadded import layout_of
 
 ON_CUDA = "flex_attention"  # leaves out the blocks in which no text sees another; elsewhere the mask is dense
 SHORT = (5, 1, 3)  # tokens of the texts that are tried out first: positions run over nobody's table
+STIR = 0.2  # standard deviation of random updates
 _SHARING: WeakKeyDictionary[nn.Module, dict[tuple[Any, ...], Sharing]] = WeakKeyDictionary()
 _KNOWN: WeakKeyDictionary[nn.Module, dict[tuple[Any, ...], Packing | None]] = WeakKeyDictionary()
 _UNABLE = (TypeError, ValueError, AttributeError, IndexError, KeyError, ImportError, RuntimeError, AssertionError)
@@ -145,9 +147,26 @@ def settle_sharing(model: Packable, *, longest: int) -> Sharing:
     known = _SHARING.setdefault(model.backbone, {})
     case = (type(model.spec.tuning), model.spec.pooling, most)
     if case not in known:
-        known[case] = sharing(model.pooled_of_one, model.backbone, most, model.spec.compute_dtype)
+        with _stirred(model.members()[0]):
+            known[case] = sharing(model.pooled_of_one, model.backbone, most, model.spec.compute_dtype)
     model.sharing = known[case]
     return model.sharing
+
+
+@contextmanager
+def _stirred(member: dict[str, nn.Parameter]) -> Iterator[None]:
+    """Fresh adapters with random updates while the block runs: what training will do may show what the base hides."""
+    fresh = [part for name, part in member.items() if name.endswith("lora_B") and not part.any()]
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for part in fresh:
+            part.copy_(torch.randn(part.shape, generator=generator) * STIR)
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for part in fresh:
+                part.zero_()
 
 
 def start_packing(model: Packable, *, longest: int | None = None, dense: bool = True) -> bool:

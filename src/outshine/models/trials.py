@@ -32,6 +32,7 @@ APART: dict[Sharing, str] = {
 Read = Callable[[Int[Tensor, "n t"], Int[Tensor, "n t"]], Float[Tensor, "n d"]]
 """What is read of texts, from their token ids and the mask of real tokens."""
 
+ROUNDING = {"float32": 3e-5, "bfloat16": 0.09}  # by compute format; some compute parts in float32 even in float64
 SHORT = 5  # tokens; some architectures (CANINE) take no fewer than a window
 _BEFORE_USE = ("__init__", "_init_weights", "reset_parameters", "tie_weights")  # what they read, no forward pass reads
 
@@ -96,8 +97,7 @@ def sharing(read: Read, backbone: nn.Module, longest: int, compute_dtype: str) -
     """Which texts of up to `longest` tokens may share a batch: what is read of each is then what is read of it alone.
 
     Padding reaches real tokens in some architectures (convolutions, averages over the whole row). Tried out; each
-    number read may differ by √ε of the compute format, float32's in float64, as a share of itself and of the most by
-    which texts differ. Where what is read is not finite nothing can be found out. Raises ModelError where the same text
+    number read may differ by ROUNDING, as a share of itself and of the most by which texts differ. Where what is read is not finite nothing can be found out. Raises ModelError where the same text
     gives different results each time.
     """
     if longest < 2:
@@ -113,8 +113,8 @@ def sharing(read: Read, backbone: nn.Module, longest: int, compute_dtype: str) -
         alone = torch.cat([found(half), found(short)])
         if not alone.isfinite().all():
             return "any"
-        precision = max(torch.finfo(getattr(torch, name)).eps for name in (compute_dtype, "float32"))
-        most = precision**0.5 * (alone.abs() + (alone[0] - alone[1]).abs().max())
+        rounding = ROUNDING.get(compute_dtype, ROUNDING["float32"])
+        most = rounding * (alone.abs() + (alone[0] - alone[1]).abs().max())
 
         def as_alone(rows: Float[Tensor, "n d"]) -> bool:
             return bool(((rows - alone[: len(rows)]).abs() <= most[: len(rows)]).all())

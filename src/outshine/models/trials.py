@@ -97,8 +97,8 @@ def sharing(read: Read, backbone: nn.Module, longest: int, compute_dtype: str) -
     """Which texts of up to `longest` tokens may share a batch: what is read of each is then what is read of it alone.
 
     Padding reaches real tokens in some architectures (convolutions, averages over the whole row). Tried out; each
-    number read may differ by ROUNDING, as a share of itself and of the most by which texts differ. Where what is read is not finite nothing can be found out. Raises ModelError where the same text
-    gives different results each time.
+    number read may differ by ROUNDING, as a share of itself and of the most by which texts differ. Where what is read
+    is not finite nothing can be found out. Raises ModelError where the same text gives different results each time.
     """
     if longest < 2:
         return "any"

@@ -1,6 +1,7 @@
 """Every text model that transformers builds at toy size, and what becomes of it: what is adapted, batched, probed.
 
-`python tests/models/architectures.py` writes docs/architectures.md anew; names after it: only says what became of those.
+`PYTHONPATH=tests python tests/models/architectures.py` writes docs/architectures.md anew, in two minutes; with names behind
+it, it only says what became of those.
 """
 
 from __future__ import annotations
@@ -22,15 +23,13 @@ import transformers
 from torch import nn
 from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
-
 from outshine.core.errors import OutshineError
 from outshine.core.runtime import Runtime
 from outshine.models.activations import LayerReader
 from outshine.models.classifier import Classifier, pool
 from outshine.models.loading import load_backbone
 from outshine.models.lora import adapters, remove_lora
-from outshine.models.packing import settle_company, start_packing
+from outshine.models.packing import settle_sharing, start_packing
 from outshine.models.resolve import resolve
 from outshine.models.spec import ModelSettings
 from outshine.training.batching import collate
@@ -44,17 +43,24 @@ MOST = 4_000_000  # parameters of a toy
 ROUNDING = 2e-4  # what log-odds and states may differ by, as a share of the largest
 
 _SIZES = {
-    **{"vocab_size": VOCAB_SIZE, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2},
+    "vocab_size": VOCAB_SIZE,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
     **dict.fromkeys(("max_position_embeddings", "n_positions", "max_seq_len"), 64),
     **dict.fromkeys(("hidden_size", "n_embd", "d_model", "dim", "embedding_size", "lru_width"), 32),
     **dict.fromkeys(("attention_hidden_size", "kv_lora_rank", "q_lora_rank"), 32),
     **dict.fromkeys(("num_hidden_layers", "n_layer", "n_layers", "num_layers"), NUM_LAYERS),
     **dict.fromkeys(("num_attention_heads", "n_head", "n_heads", "num_heads", "attention_heads"), 4),
-    **dict.fromkeys(("head_dim", "state_size", "mamba_d_state", "qk_rope_head_dim", "qk_nope_head_dim", "v_head_dim"), 8),
+    **dict.fromkeys(
+        ("head_dim", "state_size", "mamba_d_state", "qk_rope_head_dim", "qk_nope_head_dim", "v_head_dim"), 8
+    ),
     **dict.fromkeys(("intermediate_size", "hidden_dim", "ffn_dim", "intermediate_size_mlp"), 48),
     **dict.fromkeys(("moe_intermediate_size", "shared_expert_intermediate_size", "mamba_d_head"), 16),
     **dict.fromkeys(("num_local_experts", "num_experts", "n_routed_experts", "rotary_dim", "time_step_rank"), 4),
-    **{"num_key_value_heads": 2, "num_experts_per_tok": 2, "mamba_n_heads": 4, "sliding_window": 8},
+    **dict.fromkeys(("num_key_value_heads", "num_experts_per_tok"), 2),
+    "mamba_n_heads": 4,
+    "sliding_window": 8,
 }
 
 
@@ -65,7 +71,7 @@ class Row(NamedTuple):
     refused: str = ""  # why it is not taken at all
     adapted: int = 0  # linear layers with adapters
     frozen: str = ""  # the note on those without
-    company: str = ""  # texts that share a batch
+    sharing: str = ""  # texts that share a batch
     packed: bool = False  # texts may share a row
     probed: str = ""  # "blocks", "transformers", or why no activations are read
     wrong: tuple[str, ...] = ()  # what is not as it should be: must be empty
@@ -83,7 +89,9 @@ def toy_config(kind: str, **others: Any) -> Any:
     if "qk_rope_head_dim" in sizes:  # latent attention: keys of every head are made of one
         sizes |= {"num_key_value_heads": 4}
     given = sizes | _OWN.get(kind, {}) | others
-    return transformers.AutoConfig.for_model(kind, **{name: value for name, value in given.items() if value is not None})
+    return transformers.AutoConfig.for_model(
+        kind, **{name: value for name, value in given.items() if value is not None}
+    )
 
 
 def write_toy(folder: Path, kind: str, **others: Any) -> Path:
@@ -121,12 +129,14 @@ def examine(kind: str, folder: Path) -> Row:
     classifier = Classifier(backbone, spec, 0)
     with torch.no_grad():
         pooled = torch.cat([classifier.pooled(*one) for one in single])
-    expected = torch.cat([pool(one.last_hidden_state, mask, "mean") for one, (_, mask) in zip(told, single, strict=True)])
+    expected = torch.cat(
+        [pool(one.last_hidden_state, mask, "mean") for one, (_, mask) in zip(told, single, strict=True)]
+    )
     wrong += _differing("fresh adapters change the model", pooled, expected)
     wrong += [] if expected.std(0).max() > 1e-3 else ["all texts look alike"]
 
     # a text alone and beside others
-    settle_company(classifier, longest=max(LENGTHS))
+    settle_sharing(classifier, longest=max(LENGTHS))
     stir(classifier)
     alone = torch.cat([classifier(*one) for one in single])
     for budget in (1, 40, 10_000):
@@ -137,7 +147,7 @@ def examine(kind: str, folder: Path) -> Row:
         wrong.append("nothing is trained")
     if any(gradient is not None and not gradient.isfinite().all() for gradient in gradients):
         wrong.append("gradients are not finite")
-    row = Row(kind, adapted=len(list(adapters(backbone))), frozen=classifier.frozen_note(), company=classifier.company)
+    row = Row(kind, adapted=len(list(adapters(backbone))), frozen=classifier.frozen_note(), sharing=classifier.sharing)
     packed = start_packing(classifier, longest=max(LENGTHS))
     if packed:
         found = torch.from_numpy(predict(classifier, texts, 0, Runtime()))
@@ -167,7 +177,7 @@ def rows(only: Iterable[str] = ()) -> Iterator[Row]:
                 _runs(Path(folder))
             except Exception as error:  # transformers': a size that does not go with another
                 reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-                print(f"{kind} was not built: {reason[:150]}", file=sys.stderr)
+                sys.stderr.write(f"{kind} was not built: {reason[:150]}\n")
                 continue
             try:
                 yield examine(kind, Path(folder))
@@ -195,14 +205,14 @@ def page(found: list[Row], not_built: list[str]) -> str:
 
 def is_special(row: Row) -> bool:
     """Whether a type is refused, or not used in the way of most."""
-    return bool(row.refused or row.frozen) or row.company != "any" or row.probed != "blocks"
+    return bool(row.refused or row.frozen) or row.sharing != "any" or row.probed != "blocks"
 
 
 def special_line(row: Row) -> str:
     """Its line in the table."""
     count, _, named = row.frozen.partition(" linear layers")
     left = f"not {count}: {named.partition(': ')[2]}" if row.frozen else "all"
-    batch = {"any": "any", "equal": "of equal length", "none": "one"}[row.company]
+    batch = {"any": "any", "equal": "of equal length", "none": "one"}[row.sharing]
     told = {"blocks": "after the block", "transformers": "transformers'"}.get(row.probed, f"refused: {row.probed}")
     return f"| `{row.kind}` | {left} | {batch} | {told} |"
 
@@ -222,7 +232,9 @@ def quiet() -> Iterator[None]:
 def _can_be_given(config: Any, name: str) -> bool:
     """Whether the config has this setting, and not as something that follows from others."""
     found = inspect.getattr_static(type(config), name, None)
-    return name.endswith("token_id") or (hasattr(config, name) and (not isinstance(found, property) or bool(found.fset)))
+    return name.endswith("token_id") or (
+        hasattr(config, name) and (not isinstance(found, property) or bool(found.fset))
+    )
 
 
 @cache
@@ -234,7 +246,9 @@ def _is_text_model(kind: str) -> bool:
         is_text = built.main_input_name == "input_ids" and "input_ids" in inspect.signature(built.forward).parameters
     except Exception:  # a module or a package that is not there
         return False
-    return is_text and config.get_text_config(decoder=True) is config and not getattr(config, "is_encoder_decoder", False)
+    return (
+        is_text and config.get_text_config(decoder=True) is config and not getattr(config, "is_encoder_decoder", False)
+    )
 
 
 def _runs(folder: Path) -> None:
@@ -259,8 +273,12 @@ _ROPE = {"rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mro
 _OWN: dict[str, dict[str, Any]] = {  # where the general sizes do not go together
     **dict.fromkeys(("glm4v_moe_text", "glm4v_text", "glm_image_text", "glm_ocr_text"), _ROPE),
     **dict.fromkeys(("qwen2_5_vl_text", "qwen2_vl_text", "cosmos3_edge_text"), _ROPE),
-    **dict.fromkeys(("granitemoehybrid",), {"layer_types": ["mamba", "attention"] * 2}),
-    **dict.fromkeys(("glm5_next_text", "esmc"), {"num_key_value_heads": 4}),
+    "granitemoehybrid": {"layer_types": ["mamba", "attention"] * 2},
+    "esmc": {"num_key_value_heads": 4},
+    "deepseek_v3": {"n_group": 1, "topk_group": 1},
+    "deepseek_v32": {"n_group": 1, "topk_group": 1},
+    "axk1": {"n_group": 1, "topk_group": 1},
+    "beam": {"n_group": 1, "topk_group": 1},
     "bamba": {"attn_layer_indices": [1, 3]},
     "dbrx": {
         "attn_config": {"kv_n_heads": 2, "clip_qkv": 8, "rope_theta": 10000.0},
@@ -288,7 +306,7 @@ _OWN: dict[str, dict[str, Any]] = {  # where the general sizes do not go togethe
 _HEAD = """# Architectures
 
 What becomes of each text model that transformers {version} can build from a config (`AutoModel`, token ids and a mask). Made by
-`python tests/models/architectures.py`, which builds each with random weights and four blocks of width 32, and compares three things with transformers' own model:
+`PYTHONPATH=tests python tests/models/architectures.py`, which builds each with random weights and four blocks of width 32, and compares three things with transformers' own model:
 
 1. fresh adapters (B = 0) change nothing;
 2. a text has the same log-odds alone, beside longer ones and with any token budget; packed too, where texts are packed;
@@ -321,10 +339,10 @@ def main(only: list[str]) -> int:
     """Write the page, or say what became of some; 1 where something is wrong."""
     found = list(rows(only))
     if only:
-        print(*found, sep="\n")
+        sys.stdout.write("".join(f"{row}\n" for row in found))
     wrong = [row for row in found if row.wrong]
     for row in wrong:
-        print(f"{row.kind}: {'; '.join(row.wrong)}", file=sys.stderr)
+        sys.stderr.write(f"{row.kind}: {'; '.join(row.wrong)}\n")
     if not only and not wrong:
         seen = {row.kind for row in found}
         PAGE.write_text(page(found, [kind for kind in kinds() if kind not in seen]), encoding="utf-8")

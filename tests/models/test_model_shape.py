@@ -7,9 +7,9 @@ import torch
 from torch import nn
 from transformers import AutoModel, BertConfig, GPT2Config, LlamaConfig, MPNetConfig, PreTrainedConfig, Qwen2Config
 
+from outshine.models.blocks import every_block
 from outshine.models.catalog import KNOWN
 from outshine.models.loading import load_backbone
-from outshine.models.blocks import every_block
 from outshine.models.resolve import resolve
 from outshine.models.shape import shape_of
 from outshine.models.spec import ModelSettings

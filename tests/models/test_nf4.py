@@ -10,10 +10,10 @@ from transformers.pytorch_utils import Conv1D
 pytest.importorskip("bitsandbytes", reason="a base in four bits needs the extra outshine[4bit]")
 
 from outshine.core.errors import SettingsError
+from outshine.models.blocks import block_linears
 from outshine.models.classifier import Classifier
 from outshine.models.cohort import Cohort
 from outshine.models.loading import load_backbone
-from outshine.models.blocks import block_linears
 from outshine.models.lora import LoRALinear
 from outshine.models.nf4 import BLOCK, NF4Linear, check_nf4
 from outshine.models.recompute import recomputed

@@ -21,9 +21,9 @@ from outshine.models.classifier import Classifier
 from outshine.models.cohort import Cohort
 from outshine.models.loading import load_backbone
 from outshine.models.lora import adaptable, adapters, add_lora, left_frozen
-from outshine.models.packing import settle_company, start_packing
+from outshine.models.packing import settle_sharing, start_packing
 from outshine.models.spec import LoRA
-from outshine.models.trials import company
+from outshine.models.trials import sharing
 from outshine.stages.finetune import tried_out
 from outshine.training.batching import collate
 from tiny_checkpoints import CPU, spec_of, token_rows
@@ -61,7 +61,7 @@ def test_most_architectures_are_adapted_batched_and_read_as_they_are(kind, toy):
     row = examine(kind, toy(kind))
     assert row.wrong == ()
     assert row.adapted > 0
-    assert (row.frozen, row.company, row.probed) == ("", "any", "blocks")
+    assert (row.frozen, row.sharing, row.probed) == ("", "any", "blocks")
     assert f"`{kind}`" in page().partition("## Otherwise")[0]
 
 
@@ -70,7 +70,7 @@ def test_the_others_are_used_in_a_way_that_holds_and_the_page_says_how(kind, toy
     row = examine(kind, toy(kind))
     assert row.wrong == ()
     assert row.adapted > 0
-    assert row.frozen or row.company != "any" or row.probed != "blocks"
+    assert row.frozen or row.sharing != "any" or row.probed != "blocks"
     assert special_line(row) in page()
 
 
@@ -122,7 +122,11 @@ class Block(nn.Module):
     def __init__(self, shared: nn.Linear) -> None:
         super().__init__()
         self.plain, self.written, self.rounding = (kind(4, 4) for kind in (nn.Linear, Written, Rounding))
-        self.router, self.read, self.unused, self.unused_rounding = Router(4, 2), *(nn.Linear(4, 4) for _ in range(2)), Rounding(4, 4)
+        self.router, self.read, self.unused, self.unused_rounding = (
+            Router(4, 2),
+            *(nn.Linear(4, 4) for _ in range(2)),
+            Rounding(4, 4),
+        )
         self.shared = shared
         self.read_elsewhere = nn.Linear(4, 4)
 
@@ -219,7 +223,7 @@ def read_by(mix) -> str:
     def read(ids: Tensor, mask: Tensor) -> Tensor:
         return model.table(ids)[torch.arange(len(ids)), mask.sum(1) - 1] + mix(model.table(ids), mask)
 
-    return company(read, model, 8, "float32")
+    return sharing(read, model, 8, "float32")
 
 
 def test_texts_share_a_batch_as_far_as_they_change_nothing_for_each_other():
@@ -243,7 +247,7 @@ def test_trying_out_moves_no_stream_of_random_numbers():
 def test_texts_that_may_not_share_a_batch_are_not_packed(made, toy):
     spec = spec_of(toy("convbert"))
     model = made(load_backbone(spec, CPU), spec, [0, 1] if made is Cohort else 0)
-    assert settle_company(model, longest=20) == "equal"
+    assert settle_sharing(model, longest=20) == "equal"
     assert not start_packing(model)
     assert model.packing is None
 
@@ -289,5 +293,7 @@ def test_states_that_a_block_pads_to_its_window_are_those_of_the_text(pooling, t
 
 def test_where_there_is_no_state_for_each_token_no_layer_is_read(toy):
     spec = spec_of(toy("canine"))
-    with pytest.raises(ModelError, match="CanineModel has not one hidden state for each token after each of its 4 blocks"):
+    with pytest.raises(
+        ModelError, match="CanineModel has not one hidden state for each token after each of its 4 blocks"
+    ):
         LayerReader(load_backbone(spec, CPU), 4, [2], "mean")

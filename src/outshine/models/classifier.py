@@ -16,7 +16,7 @@ from outshine.models.blocks import every_block
 from outshine.models.lora import add_lora, left_frozen, remove_lora
 from outshine.models.packing import Pack, Packing
 from outshine.models.spec import ClassifierSpec, Full, LoRA, Pooling
-from outshine.models.trials import Company
+from outshine.models.trials import Sharing
 
 HEAD_SCALE = 0.01  # of nn.Linear's default: the first predictions are all close to one half
 
@@ -43,7 +43,7 @@ class Classifier(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.spec = spec
-        self.company: Company = "any"  # texts that may share a batch
+        self.sharing: Sharing = "any"  # texts that may share a batch
         self.packing: Packing | None = None  # how texts share a row; None: they are padded
         backbone.eval()
         if isinstance(spec.tuning, LoRA):

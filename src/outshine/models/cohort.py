@@ -17,7 +17,7 @@ from outshine.models.lora import LoRALinear, adapters
 from outshine.models.lowrank import updated_linear
 from outshine.models.packing import Pack, Packing
 from outshine.models.spec import ClassifierSpec, Full, LoRA
-from outshine.models.trials import Company
+from outshine.models.trials import Sharing
 
 SAME = 0.05  # what a pass together may differ from one alone, as a share of what the members differ by
 
@@ -53,7 +53,7 @@ class Cohort:
             raise ValueError("models whose every weight is trained share no base")
         self.backbone = backbone
         self.spec = spec
-        self.company: Company = "any"  # texts that may share a batch
+        self.sharing: Sharing = "any"  # texts that may share a batch
         self.packing: Packing | None = None  # how texts share a row; None: they are padded
         self._members: list[Classifier] = []
         self._layers: list[dict[str, LoRALinear]] = []

@@ -84,7 +84,7 @@ def adaptable(backbone: nn.Module, num_layers: int) -> list[tuple[str, nn.Module
 
 
 def left_frozen(backbone: nn.Module, num_layers: int) -> str:
-    """A note on the linear layers of the blocks without adapters, in a backbone that has them; empty: there are none."""
+    """A note on the linear layers of the blocks that have no adapters beside others that do; empty: all have."""
     wrapped = {layer.base for _, layer in adapters(backbone)}
     left = [path for path, layer in block_linears(backbone, num_layers) if layer not in wrapped]
     if not left:
@@ -92,8 +92,8 @@ def left_frozen(backbone: nn.Module, num_layers: int) -> str:
     kinds = sorted({re.sub(r"\.\d+(?=\.|$)", "", path) for path in left})  # the same layer in every block is named once
     named = ", ".join(kinds[:NAMED]) + (f" and {len(kinds) - NAMED} more" if len(kinds) > NAMED else "")
     return (
-        f"{len(left)} of {len(left) + len(wrapped)} linear layers of the blocks have no adapters, because the model does "
-        f"more with them than multiply: {named}"
+        f"{len(left)} of {len(left) + len(wrapped)} linear layers of the blocks have no adapters, because the model "
+        f"does more with them than multiply: {named}"
     )
 
 

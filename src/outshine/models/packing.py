@@ -8,6 +8,7 @@ the same mask is given ready-made. Whether either is true of a model is tried ou
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import accumulate
 from typing import Any, Literal, NamedTuple, Protocol
 from weakref import WeakKeyDictionary
@@ -18,12 +19,13 @@ from torch import Tensor, nn
 
 from outshine.models.attention import NAME, register
 from outshine.models.spec import ClassifierSpec, Pooling
-from outshine.models.trials import Company, company, padded_batch, random_texts
+from outshine.models.trials import Sharing, padded_batch, random_texts, sharing
 from outshine.models.unpadded import layout_of
 
 ON_CUDA = "flex_attention"  # leaves out the blocks in which no text sees another; elsewhere the mask is dense
 SHORT = (5, 1, 3)  # tokens of the texts that are tried out first: positions run over nobody's table
-_COMPANY: WeakKeyDictionary[nn.Module, dict[tuple[Any, ...], Company]] = WeakKeyDictionary()
+STIR = 0.2  # standard deviation of random updates
+_SHARING: WeakKeyDictionary[nn.Module, dict[tuple[Any, ...], Sharing]] = WeakKeyDictionary()
 _KNOWN: WeakKeyDictionary[nn.Module, dict[tuple[Any, ...], Packing | None]] = WeakKeyDictionary()
 _UNABLE = (TypeError, ValueError, AttributeError, IndexError, KeyError, ImportError, RuntimeError, AssertionError)
 
@@ -111,7 +113,7 @@ class Packable(Protocol):
 
     backbone: nn.Module
     spec: ClassifierSpec
-    company: Company
+    sharing: Sharing
     packing: Packing | None
 
     def pooled_of_one(self, input_ids: Int[Tensor, "n t"], mask: Int[Tensor, "n t"]) -> Float[Tensor, "n d"]:
@@ -136,18 +138,35 @@ class Packable(Protocol):
         ...
 
 
-def settle_company(model: Packable, *, longest: int) -> Company:
-    """Set `company`, which texts of up to `longest` tokens may share a batch. Tried out once (`models.trials`).
+def settle_sharing(model: Packable, *, longest: int) -> Sharing:
+    """Set `sharing`, which texts of up to `longest` tokens may share a batch. Tried out once (`models.trials`).
 
     Raises ModelError where the model cannot be run, or gives the same text other results each time.
     """
     most = min(longest, model.spec.max_length)
-    known = _COMPANY.setdefault(model.backbone, {})
+    known = _SHARING.setdefault(model.backbone, {})
     case = (type(model.spec.tuning), model.spec.pooling, most)
     if case not in known:
-        known[case] = company(model.pooled_of_one, model.backbone, most, model.spec.compute_dtype)
-    model.company = known[case]
-    return model.company
+        with _stirred(model.members()[0]):
+            known[case] = sharing(model.pooled_of_one, model.backbone, most, model.spec.compute_dtype)
+    model.sharing = known[case]
+    return model.sharing
+
+
+@contextmanager
+def _stirred(member: dict[str, nn.Parameter]) -> Iterator[None]:
+    """Fresh adapters with random updates while the block runs: what training will do may show what the base hides."""
+    fresh = [part for name, part in member.items() if name.endswith("lora_B") and not part.any()]
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for part in fresh:
+            part.copy_(torch.randn(part.shape, generator=generator) * STIR)
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for part in fresh:
+                part.zero_()
 
 
 def start_packing(model: Packable, *, longest: int | None = None, dense: bool = True) -> bool:
@@ -155,9 +174,9 @@ def start_packing(model: Packable, *, longest: int | None = None, dense: bool = 
 
     longest: tokens of the longest text, None: the model's limit. dense: also a way whose attention goes over all pairs
     of tokens in a row. What a backbone can is tried out once, for classifiers and for cohorts. Texts that may not share
-    a batch (`company`) may not share a row.
+    a batch (`sharing`) may not share a row.
     """
-    if model.company != "any":
+    if model.sharing != "any":
         return False
     most = model.spec.max_length if longest is None else min(longest, model.spec.max_length)
     known = _KNOWN.setdefault(model.backbone, {})
@@ -178,7 +197,8 @@ def _way(model: Packable, longest: int, dense: bool) -> Packing | None:
     of the compute format (float32's in float64: some architectures compute parts in it), as a share of what the texts
     differ by. The model is left as it was.
     """
-    short, long = (random_texts(model.backbone, [min(n, longest) for n in some]) for some in (SHORT, (longest, 2, longest)))
+    lengths = (SHORT, (longest, 2, longest))
+    short, long = (random_texts(model.backbone, [min(n, longest) for n in some]) for some in lengths)
     expected = [_padded(model, texts) for texts in (short, long)]
     for packing in _ways(model.backbone, model.device, dense):
         model.packing = packing

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from inspect import signature
 from typing import Any
 
 from torch import Tensor, nn
 
-from outshine.core.errors import ModelError
 from outshine.models.blocks import find_blocks
 from outshine.models.loading import cannot_be_cut, load_structure
 from outshine.models.spec import ClassifierSpec
@@ -17,7 +14,6 @@ from outshine.models.usable import check_usable
 _PLAIN = (bool, int, float, str, tuple, type(None))
 
 
-@lru_cache(maxsize=32)
 def check_structure(spec: ClassifierSpec) -> int | None:
     """Tokens of the longest text, where positions are counted from behind the padding's as in RoBERTa; None: elsewhere.
 
@@ -25,8 +21,6 @@ def check_structure(spec: ClassifierSpec) -> int | None:
     alone would not be what they are in the whole model.
     """
     model = load_structure(spec)
-    if "input_ids" not in signature(model.forward).parameters:
-        raise ModelError(f"model '{spec.model.name}': {type(model).__name__} takes no tokens; is it a language model?")
     check_usable(model, spec)
     path, blocks = find_blocks(model, spec.num_layers)
     if spec.num_layers < spec.model.num_layers:

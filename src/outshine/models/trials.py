@@ -21,10 +21,10 @@ from outshine.core.errors import ModelError, OutshineError
 from outshine.models.blocks import PLAIN, place
 from outshine.models.lowrank import updated_linear
 
-Company = Literal["any", "equal", "none"]
+Sharing = Literal["any", "equal", "none"]
 """Texts that may share a batch: any, padded to the longest; those of equal length; none, each goes through alone."""
 
-APART: dict[Company, str] = {
+APART: dict[Sharing, str] = {
     "equal": "padding beside a text changes what the model computes of it: only texts of equal length share a batch",
     "none": "texts beside a text change what the model computes of it: each goes through alone",
 }
@@ -32,6 +32,7 @@ APART: dict[Company, str] = {
 Read = Callable[[Int[Tensor, "n t"], Int[Tensor, "n t"]], Float[Tensor, "n d"]]
 """What is read of texts, from their token ids and the mask of real tokens."""
 
+ROUNDING = {"float32": 3e-5, "bfloat16": 0.09}  # by compute format; some compute parts in float32 even in float64
 SHORT = 5  # tokens; some architectures (CANINE) take no fewer than a window
 _BEFORE_USE = ("__init__", "_init_weights", "reset_parameters", "tie_weights")  # what they read, no forward pass reads
 
@@ -73,8 +74,8 @@ def used_otherwise(backbone: nn.Module, layers: Sequence[tuple[str, nn.Module]])
     A model may read their weights past them (Mamba, RWKV), and a subclass may do something else (a router, a layer that
     quantises what it reads). Found out by a pass over a short text in which each layer notes it. A subclass with a
     forward pass of its own that is not called counts too. Where a class reads past one of its layers, all those count
-    whose weights its methods name: elsewhere, with other kernels, they may read those. So do layers that stand in several
-    places, where an adapter would stand in one.
+    whose weights its methods name: elsewhere, with other kernels, they may read those. So do layers that stand in
+    several places, where an adapter would stand in one.
     """
     watched = {path: _Watched(layer) for path, layer in layers}
     try:
@@ -92,13 +93,12 @@ def used_otherwise(backbone: nn.Module, layers: Sequence[tuple[str, nn.Module]])
     return frozenset(path for path in watched if path in seen or not readers.isdisjoint(_readers(backbone, path)))
 
 
-def company(read: Read, backbone: nn.Module, longest: int, compute_dtype: str) -> Company:
+def sharing(read: Read, backbone: nn.Module, longest: int, compute_dtype: str) -> Sharing:
     """Which texts of up to `longest` tokens may share a batch: what is read of each is then what is read of it alone.
 
-    Padding reaches real tokens in some architectures (convolutions, averages over the whole row). Tried out; each number
-    read may differ by √ε of the compute format, float32's in float64, as a share of itself and of the most by which
-    texts differ. Where what is read is not finite nothing can be found out. Raises ModelError where the same text gives
-    different results each time.
+    Padding reaches real tokens in some architectures (convolutions, averages over the whole row). Tried out; each
+    number read may differ by ROUNDING, as a share of itself and of the most by which texts differ. Where what is read
+    is not finite nothing can be found out. Raises ModelError where the same text gives different results each time.
     """
     if longest < 2:
         return "any"
@@ -113,8 +113,8 @@ def company(read: Read, backbone: nn.Module, longest: int, compute_dtype: str) -
         alone = torch.cat([found(half), found(short)])
         if not alone.isfinite().all():
             return "any"
-        precision = max(torch.finfo(getattr(torch, name)).eps for name in (compute_dtype, "float32"))
-        most = precision**0.5 * (alone.abs() + (alone[0] - alone[1]).abs().max())
+        rounding = ROUNDING.get(compute_dtype, ROUNDING["float32"])
+        most = rounding * (alone.abs() + (alone[0] - alone[1]).abs().max())
 
         def as_alone(rows: Float[Tensor, "n d"]) -> bool:
             return bool(((rows - alone[: len(rows)]).abs() <= most[: len(rows)]).all())
@@ -122,7 +122,8 @@ def company(read: Read, backbone: nn.Module, longest: int, compute_dtype: str) -
         if as_alone(found(wide, half, short)[1:]):
             return "any"
         if not as_alone(found(half)):
-            raise ModelError(f"{type(backbone).__name__} gives the same text other results each time; it cannot be used")
+            name = type(backbone).__name__
+            raise ModelError(f"{name} gives the same text other results each time; it cannot be used")
         return "equal" if as_alone(found(like, half)[1:]) else "none"
 
 

@@ -19,15 +19,12 @@ def check_usable(backbone: nn.Module, spec: ClassifierSpec) -> None:
     Raises ModelError where it takes no token ids with a mask, where its width is not known, and where its blocks, or
     layers in them to adapt, are not found.
     """
-    taken = inspect.signature(backbone.forward).parameters.values()
-    names = {parameter.name for parameter in taken}
-    takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken)
-    lacking = [name for name in ("input_ids", "attention_mask") if name not in names and not takes_all]
-    if lacking:
-        raise ModelError(
-            f"model '{spec.model.name}': {type(backbone).__name__} takes no {' and no '.join(lacking)}; "
-            "only models of text can be used"
-        )
+    taken = inspect.signature(backbone.forward).parameters
+    name, kind = spec.model.name, type(backbone).__name__
+    if "input_ids" not in taken:
+        raise ModelError(f"model '{name}': {kind} takes no tokens; is it a language model?")
+    if "attention_mask" not in taken and not any(one.kind is one.VAR_KEYWORD for one in taken.values()):
+        raise ModelError(f"model '{name}': {kind} takes no attention mask, which tells a text from its padding")
     hidden_size(backbone)
     block_lists(backbone, spec.num_layers)
     if isinstance(spec.tuning, LoRA) and not block_linears(backbone, spec.num_layers):

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import torch
 
     from outshine.core.store import Store
+    from outshine.models.trials import Sharing
 
 IDS, ACTIVATIONS, SUMMARY = "ids.parquet", "activations.safetensors", "summary.json"
 
@@ -121,10 +122,10 @@ class Activations(Stage):
         device = next(backbone.parameters()).device
         limits = evaluation_limits(context.runtime, device.type)
         done, team, lengths = 0, team_in(context.memory), [len(ids) for ids in tokens]
-        company = team.tell(reader.company(max(lengths), self.compute_dtype))
-        if company != "any":
-            context.progress.note(f"{self.label}: {APART[company]}")
-        batches = micro_batches(lengths, range(len(tokens)), limits, company)
+        sharing: Sharing = team.tell(reader.sharing(max(lengths), self.compute_dtype))
+        if sharing != "any":
+            context.progress.note(f"{self.label}: {APART[sharing]}")
+        batches = micro_batches(lengths, range(len(tokens)), limits, sharing)
         with ExitStack() as stack:
             files: dict[int, RowFile] = {}
             for turn in deal(batches, team):

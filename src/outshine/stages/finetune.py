@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from outshine.core.store import Store
     from outshine.models.classifier import Classifier
     from outshine.models.cohort import Cohort
+    from outshine.models.trials import Sharing
     from outshine.training.gradient import Trainee
     from outshine.training.loop import LabelledRows, Machine, Run, Trained, Validation
 
@@ -215,13 +216,13 @@ class Finetune(Predictor):
 
 
 def tried_out(model: Classifier | Cohort, frame: pd.DataFrame, context: Context) -> list[str]:
-    """What was found out about the base beside its weights, as notes; the model then knows which texts share a batch."""
-    from outshine.models.packing import settle_company
+    """Notes on what was found out about the base; the model then knows which texts may share a batch."""
+    from outshine.models.packing import settle_sharing
     from outshine.models.trials import APART
 
-    found = settle_company(model, longest=int(frame["tokens"].map(len).max()))
-    model.company = team_in(context.memory).tell(found)
-    return [note for note in (model.frozen_note(), APART.get(model.company, "")) if note]
+    found: Sharing = settle_sharing(model, longest=int(frame["tokens"].map(len).max()))
+    model.sharing = team_in(context.memory).tell(found)
+    return [note for note in (model.frozen_note(), APART.get(model.sharing, "")) if note]
 
 
 def pack_if_it_pays(model: Classifier | Cohort, frame: pd.DataFrame, context: Context) -> None:

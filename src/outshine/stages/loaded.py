@@ -127,7 +127,7 @@ class Loaded:
         """log P(y = 1) − log P(y = 0) of each text, float64 [n]; arguments and errors as for `predict_proba`."""
         import numpy as np
 
-        from outshine.models.packing import settle_company
+        from outshine.models.packing import settle_sharing
         from outshine.models.tokenize import encode
         from outshine.training.predict import predict
 
@@ -136,7 +136,7 @@ class Loaded:
             return np.zeros(0)
         classifier, tokens = self._classifier, self._tokens
         encoded = encode(tokens, rows, self.spec.max_length)
-        settle_company(classifier, longest=max(encoded.lengths))
+        settle_sharing(classifier, longest=max(encoded.lengths))
         return predict(classifier, encoded.tokens, tokens.pad_id, self._runtime)
 
     def save_pretrained(self, folder: str | Path) -> Path:

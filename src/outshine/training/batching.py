@@ -14,7 +14,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from outshine.core.runtime import Runtime
-from outshine.models.trials import Company
+from outshine.models.trials import Sharing
 
 
 class Limits(NamedTuple):
@@ -86,7 +86,7 @@ def effective_batch(
 
 
 def micro_batches(
-    lengths: Sequence[int], rows: Sequence[int], limits: Limits, company: Company = "any"
+    lengths: Sequence[int], rows: Sequence[int], limits: Limits, sharing: Sharing = "any"
 ) -> list[list[int]]:
     """Cut `rows` into micro-batches of similar length, each within the limits, of texts that may share a batch.
 
@@ -94,7 +94,7 @@ def micro_batches(
     by dynamic programming. The longest come first, so that too little memory shows at once.
     """
     order = sorted(rows, key=lambda i: (-lengths[i], i))
-    if company == "none":
+    if sharing == "none":
         return [[row] for row in order]
     widths = np.array([lengths[i] for i in order], dtype=np.int64)
     least = np.zeros(len(order) + 1, dtype=np.int64)  # cost of the first rows, cut at best
@@ -105,7 +105,7 @@ def micro_batches(
         starts = np.arange(last + 1 - most, last + 1)
         padded = (last + 1 - starts) * widths[starts]
         fits = (padded <= limits.tokens) | (starts == last)
-        if company == "equal":
+        if sharing == "equal":
             fits &= widths[starts] == widths[last]
         costs = np.where(fits, least[starts] + padded + limits.cost, np.iinfo(np.int64).max)
         chosen = int(costs.argmin())

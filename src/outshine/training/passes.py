@@ -39,7 +39,7 @@ def passes(
     """
     lengths, packed = [len(ids) for ids in tokens], trainee.packing is not None
     rows = range(len(tokens))
-    batches = packs(lengths, rows, limits) if packed else micro_batches(lengths, rows, limits, trainee.company)
+    batches = packs(lengths, rows, limits) if packed else micro_batches(lengths, rows, limits, trainee.sharing)
 
     def log_odds(turn: Turn) -> Float[Tensor, "m b"]:
         if packed:

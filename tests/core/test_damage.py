@@ -496,6 +496,7 @@ def test_copies_that_neighbours_drop_all_the_time_are_kept_in_the_end(tmp_path):
         assert isinstance(store, RemoteStore)
         until = time.monotonic() + 2
         while time.monotonic() < until:
+            time.sleep(0.01)
             store._cache.drop(KEY)
             assert store.file(KEY, "a.txt")
             with suppress(FileNotFoundError):

@@ -107,7 +107,7 @@ class Cache:
                 folder.mkdir(parents=True, exist_ok=True)
                 place()
                 return
-            except FileNotFoundError:
+            except (FileNotFoundError, FileExistsError):  # mkdir may find a folder that is gone when it looks again
                 if not left:
                     raise
 

@@ -167,11 +167,9 @@ class FolderObjects(Objects):
                     return False
                 (target.hardlink_to if anew else temporary.replace)(temporary if anew else target)
                 break
-            except FileExistsError:
-                if not (anew and target.exists()):  # a file where a folder should be
-                    raise
-                return False
-            except FileNotFoundError:
+            except (FileNotFoundError, FileExistsError):  # mkdir may find a folder that is gone when it looks again
+                if anew and target.exists():
+                    return False
                 if not left:
                     raise
         with suppress(FileNotFoundError):  # removed by now

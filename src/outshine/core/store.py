@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from outshine.core.index import Listing, Query
 
 _PREFIX = 16  # hex digits of a key that listings show
-_TRIES = 5  # other processes may set aside, remove and commit what is looked at
+_TRIES = 20  # other processes may set aside, remove and commit what is looked at
 
 
 class Mended(NamedTuple):

@@ -143,7 +143,7 @@ def test_budgets_of_a_run_that_began_with_others_are_not_used(tmp_path):
         lambda text: text.replace(b"32", b"99"),
         lambda text: text.replace(b"[[0", b"[[1"),
     ],
-    ids=str,
+    ids=["empty", "no UTF-8", "a list", "null", "no digest", "too deep", "another number", "another change"],
 )
 def test_budgets_that_are_not_as_they_were_written_are_not_used(tmp_path, text):
     path = tmp_path / "budgets.json"

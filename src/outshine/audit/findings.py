@@ -39,8 +39,14 @@ class Finding(NamedTuple):
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> Finding:
-        """The inverse of `to_json`."""
-        return cls(**{**record, "examples": tuple(record["examples"])})
+        """The inverse of `to_json`. Raises ValueError, TypeError or LookupError for what it never writes."""
+        found = cls(**{**record, "examples": tuple(record["examples"])})
+        texts = (found.check, found.message, *found.examples)
+        numbers = [one for one in (found.value, found.low, found.high) if one is not None]
+        known = found.severity in SEVERITIES and all(isinstance(one, str) for one in texts)
+        if not known or not all(isinstance(one, int | float) for one in numbers):
+            raise ValueError("a finding is of another form")
+        return found
 
 
 def measured(check: str, severity: Severity, message: str, interval: Interval) -> Finding:

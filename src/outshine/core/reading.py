@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from io import BufferedReader
@@ -81,6 +81,18 @@ def parse_json(text: str | bytes) -> Any:
 def read_json(path: Path, most: int = LARGEST) -> Any:
     """What a file of JSON says. Raises OSError, and ValueError for whatever is no such file."""
     return parse_json(read_bytes(path, most))
+
+
+def with_fields(found: Any, fields: Mapping[str, type]) -> dict[str, Any]:
+    """A document, if it is a mapping with these fields, of these types; `list`: of texts. Raises ValueError."""
+    if not isinstance(found, dict):
+        raise ValueError("it is no mapping")
+    for name, kind in fields.items():
+        value = found.get(name)
+        texts = kind is not list or (isinstance(value, list) and all(isinstance(one, str) for one in value))
+        if not isinstance(value, kind) or isinstance(value, bool) or not texts:
+            raise ValueError(f"its '{name}' is not what is written there")
+    return found
 
 
 def as_date(text: object) -> datetime:

@@ -20,10 +20,10 @@ import hashlib
 import json
 import shutil
 import uuid
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from filelock import FileLock, Timeout
 
@@ -49,6 +49,7 @@ from outshine.core.shelves import KEY, sorted_shelved
 if TYPE_CHECKING:
     from outshine.core.index import Listing, Query
 
+T = TypeVar("T")
 _PREFIX = 16  # hex digits of a key that listings show
 _TRIES = 20  # other processes may set aside, remove and commit what is looked at
 
@@ -137,10 +138,15 @@ class Store:
                 self._mistrust(key, name)
         raise self._went(key)
 
-    def document(self, key: str, name: str) -> Any:
-        """What a JSON file of a finished artefact says. Raises StoreError where it is missing, damaged or no JSON."""
+    def document(self, key: str, name: str, read: Callable[[Any], T] = lambda found: found) -> T:
+        """What a JSON file of a finished artefact says, as `read` makes it of the parsed text.
+
+        Raises StoreError where it is missing, damaged or no JSON, and for whatever `read` raises over an odd shape.
+        """
+        content = self.read(key, name)
         try:
-            return parse_json(self.read(key, name))
+            with understood("what it says"):
+                return read(parse_json(content))
         except ValueError as error:
             raise StoreError(f"artefact {key[:_PREFIX]}: {name} cannot be read ({error})") from None
 

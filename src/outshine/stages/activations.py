@@ -70,7 +70,7 @@ class Activations(Stage):
         """Ids and activations [n, d] of a split, in the order of ids."""
         from safetensors import safe_open
 
-        ids = read_table(store, self.key, IDS)
+        ids = read_table(store, self.key, IDS, {"id": "text", "split": "text"})
         with safe_open(store.file(self.key, ACTIVATIONS), framework="pt") as file:
             return ids.loc[ids["split"] == split, "id"].tolist(), file.get_tensor(split)
 

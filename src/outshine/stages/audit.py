@@ -44,8 +44,7 @@ class Audit(Stage):
 
     def read(self, store: Store) -> list[Finding]:
         """The findings of a finished audit, passed checks included."""
-        records = store.document(self.key, FINDINGS)
-        return [Finding.from_json(record) for record in records]
+        return store.document(self.key, FINDINGS, lambda records: [Finding.from_json(record) for record in records])
 
 
 def read_by_model(texts: pd.DataFrame, settings: ModelSettings) -> list[Finding]:

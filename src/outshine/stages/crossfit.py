@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import Field, NonNegativeInt
 
 from outshine.core.errors import DataError
+from outshine.core.reading import with_fields
 from outshine.core.rng import stream_seed
 from outshine.core.settings import NotInKey, NotInKeyAtDefault
 from outshine.core.stage import Context, Stage
@@ -105,11 +106,11 @@ class FoldPlan(Stage):
     def read(self, store: Store) -> pd.DataFrame:
         """The rows, sorted by id."""
 
-        return read_table(store, self.key, ROWS)
+        return read_table(store, self.key, ROWS, {"id": "text"})
 
     def notes(self, store: Store) -> list[str]:
         """What a reader must know of the finished plan."""
-        return store.document(self.key, REPORT)["notes"]
+        return store.document(self.key, REPORT, lambda found: with_fields(found, {"notes": list})["notes"])
 
     def _notes(self, rows: pd.DataFrame, num_rows: int, complete: bool) -> list[str]:
         notes = []
@@ -143,6 +144,7 @@ class Fold(TextSource):
     """
 
     VERSION: ClassVar[int] = 1
+    REPORTED: ClassVar[dict[str, type]] = {**TextSource.REPORTED, "labels_digest": str}
     stage: ClassVar[str] = "fold"
 
     name: Annotated[str, NotInKey()]
@@ -219,7 +221,11 @@ class FoldLabels(WeakLabelSource):
 
     def read_labels(self, store: Store) -> pd.Series:
 
-        return read_table(store, self.origin.key, LABELS).set_index("id")["p"].astype("float64")
+        return (
+            read_table(store, self.origin.key, LABELS, {"id": "text", "p": "number"})
+            .set_index("id")["p"]
+            .astype("float64")
+        )
 
 
 def _placed(table: CheapTable, trusted: TrustedTable | None) -> pd.DataFrame:

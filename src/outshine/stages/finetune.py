@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 from pydantic import NonNegativeInt, PositiveFloat, SerializeAsAny, model_validator
 
+from outshine.core.errors import StoreError
 from outshine.core.key import digest
 from outshine.core.stage import Context
-from outshine.core.tables import read_table
+from outshine.core.tables import Columns, read_table
 from outshine.core.team import team_in
 from outshine.losses.base import Loss
 from outshine.losses.xent import Xent
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from outshine.training.loop import LabelledRows, Machine, Run, Trained, Validation
 
 CURVE = "curve.parquet"
+CURVE_COLUMNS: Columns = dict.fromkeys(("step", "loss", "grad_norm", "learning_rate", "val_auroc"), "number")
 
 
 class Trial(NamedTuple):
@@ -57,6 +59,7 @@ class Finetune(Predictor):
     """
 
     VERSION: ClassVar[int] = 1
+    SUMMARISED: ClassVar[dict[str, type]] = {**Predictor.SUMMARISED, "updates": int, "chosen_update": int}
     shares_model: ClassVar[bool] = True
 
     classifier: ClassifierSpec
@@ -138,8 +141,10 @@ class Finetune(Predictor):
     def read_curve(self, store: Store) -> pd.DataFrame:
         """Columns step, loss, grad_norm, learning_rate, val_auroc, an update a row; `chosen` marks the one kept."""
 
-        curve = read_table(store, self.key, CURVE)
-        return curve.assign(chosen=curve["step"] == self.summary(store)["chosen_update"])
+        curve, summary = read_table(store, self.key, CURVE, CURVE_COLUMNS), self.summary(store)
+        if curve["step"].tolist() != [*range(1, summary["updates"] + 1)]:
+            raise StoreError(f"artefact {self.key[:16]}: {CURVE} has not the {summary['updates']} updates of {SUMMARY}")
+        return curve.assign(chosen=curve["step"] == summary["chosen_update"])
 
     def machine(self, context: Context, pad_id: int) -> Machine:
         """Where it is computed; the checkpoint lies in the context's work folder."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import Field, SerializeAsAny
 
 from outshine.core.errors import DataError
+from outshine.core.reading import with_fields
 from outshine.core.stage import Context, Stage
 from outshine.core.tables import read_table
 from outshine.filters.base import Filter
@@ -48,12 +49,19 @@ class Keep(Stage):
     def dropped(self, store: Store) -> frozenset[str]:
         """Ids of the rows that are not kept."""
 
-        frame = read_table(store, self.key, KEEP)
+        frame = read_table(store, self.key, KEEP, {"id": "text", "kept": "truth"})
         return frozenset(frame.loc[~frame["kept"], "id"])
 
     def summary(self, store: Store) -> dict[str, Any]:
         """By split: rows, dropped and the filter's figures; notes."""
-        return store.document(self.key, SUMMARY)
+
+        def checked(found: Any) -> dict[str, Any]:
+            for sizes in with_fields(found, {"notes": list}).values():
+                if isinstance(sizes, dict):
+                    with_fields(sizes, {"rows": int, "dropped": int})
+            return found
+
+        return store.document(self.key, SUMMARY, checked)
 
     def run(self, context: Context) -> None:
         """Filter each split on its own, refuse what leaves nothing to learn from, write the table and the summary."""

@@ -43,7 +43,7 @@ class GroundTruth(LabelSource):
 
     def read_labels(self, store: Store) -> pd.Series:
 
-        truth = read_table(store, self.origin.key, TRUTH)
+        truth = read_table(store, self.origin.key, TRUTH, {"id": "text", "label": "number"})
         return truth.set_index("id")["label"].astype("float64")
 
 

@@ -16,8 +16,8 @@ from outshine.core.runtime import Runtime
 from outshine.core.settings import explain
 from outshine.core.store import Store
 from outshine.core.tables import read_table
-from outshine.stages.predictor import PREDICTIONS
-from outshine.stages.prepare import REPORT, TEXTS
+from outshine.stages.predictor import PREDICTED, PREDICTIONS
+from outshine.stages.prepare import REPORT, TEXT_COLUMNS, TEXTS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,7 +68,7 @@ class Loaded:
     def predictions(self) -> pd.DataFrame:
         """What it predicted when it was made: id, split (strong_train, val, test), log_odds, p = P(y = 1)."""
 
-        return read_table(self._store, self.key, PREDICTIONS)
+        return read_table(self._store, self.key, PREDICTIONS, PREDICTED)
 
     @cached_property
     def texts(self) -> pd.DataFrame:
@@ -80,7 +80,7 @@ class Loaded:
         wanted = self.record["fields"]["texts"]["digest"]
         for entry in self._store.listing(Query(stage="prepare")).entries:
             if not entry.fault and self._report(entry.key).get("texts_digest") == wanted:
-                return read_table(self._store, entry.key, TEXTS)
+                return read_table(self._store, entry.key, TEXTS, TEXT_COLUMNS)
         raise StoreError(f"the texts of {self.key[:_SHOWN]} are not in {self._store.where}; prepare or import them")
 
     @cached_property

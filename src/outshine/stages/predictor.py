@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from outshine.core.reading import with_fields
 from outshine.core.stage import Stage
-from outshine.core.tables import read_table
+from outshine.core.tables import Columns, read_table
 from outshine.stages.labels import WeakLabelSource
 from outshine.stages.prepare import Texts
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from outshine.core.store import Store
 
 PREDICTIONS, SUMMARY = "predictions.parquet", "summary.json"
+PREDICTED: Columns = {"id": "text", "split": "text", "log_odds": "number", "p": "number"}
 PREDICTED_SPLITS = ("strong_train", "val", "test")
 
 
@@ -23,6 +25,7 @@ class Predictor(Stage, WeakLabelSource):
     """Writes `predictions.parquet` (id, split, log_odds, p; splits strong_train, val, test) and `summary.json`."""
 
     VERSION: ClassVar[int] = 1
+    SUMMARISED: ClassVar[dict[str, type]] = {"notes": list}  # what is read of the summary
 
     texts: Texts
 
@@ -55,8 +58,8 @@ class Predictor(Stage, WeakLabelSource):
     def predictions(self, store: Store) -> pd.DataFrame:
         """Columns id, split, log_odds, p."""
 
-        return read_table(store, self.key, PREDICTIONS)
+        return read_table(store, self.key, PREDICTIONS, PREDICTED)
 
     def summary(self, store: Store) -> dict[str, Any]:
         """Figures and notes about how the predictions came about."""
-        return store.document(self.key, SUMMARY)
+        return store.document(self.key, SUMMARY, lambda found: with_fields(found, self.SUMMARISED))

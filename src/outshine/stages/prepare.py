@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import SerializeAsAny
 
+from outshine.core.errors import StoreError
+from outshine.core.reading import with_fields
 from outshine.core.settings import NotInKey, Settings
 from outshine.core.stage import Context, Stage
-from outshine.core.tables import read_table
+from outshine.core.tables import Columns, read_table
 from outshine.data.schema import Recipe
 from outshine.data.splits import SplitSettings
 
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
     from outshine.core.store import Store
     from outshine.data.splits import Prepared
 
+TEXT_COLUMNS: Columns = {
+    **dict.fromkeys(("id", "split", "text", "group"), "text"),
+    **dict.fromkeys(("cut_start", "cut_end"), "number"),
+}
 TEXTS, TRUTH, REPORT = "texts.parquet", "truth.parquet", "report.json"
 
 
@@ -28,16 +34,28 @@ class TextSource(Stage):
     The report has the digest of that table (`texts_digest`) and the size of each split (`splits`: name -> {rows: n}).
     """
 
+    REPORTED: ClassVar[dict[str, type]] = {"texts_digest": str, "splits": dict}  # what is read of the report
+
     name: str
 
     def report(self, store: Store) -> dict[str, Any]:
         """Sizes, notes and digests of what the finished stage wrote."""
-        return store.document(self.key, REPORT)
+
+        def checked(found: Any) -> dict[str, Any]:
+            for sizes in with_fields(found, self.REPORTED)["splits"].values():
+                with_fields(sizes, {"rows": int})
+            return found
+
+        return store.document(self.key, REPORT, checked)
 
     def read_texts(self, store: Store) -> pd.DataFrame:
         """Columns id, split, text, group, cut_start, cut_end; sorted by id."""
 
-        return read_table(store, self.key, TEXTS)
+        found = read_table(store, self.key, TEXTS, TEXT_COLUMNS)
+        rows = found["split"].value_counts()
+        if any(rows.get(split, 0) != sizes["rows"] for split, sizes in self.report(store)["splits"].items()):
+            raise StoreError(f"artefact {self.key[:16]}: {TEXTS} has not the rows that {REPORT} tells of")
+        return found
 
 
 class Prepare(TextSource):
@@ -50,6 +68,7 @@ class Prepare(TextSource):
     """
 
     VERSION: ClassVar[int] = 3
+    REPORTED: ClassVar[dict[str, type]] = {**TextSource.REPORTED, "truth_digest": str, "notes": list}
     stage: ClassVar[str] = "prepare"
 
     recipe: SerializeAsAny[Recipe]
@@ -85,7 +104,7 @@ class Prepare(TextSource):
 
         from outshine.data.splits import Prepared
 
-        truth = read_table(store, self.key, TRUTH)
+        truth = read_table(store, self.key, TRUTH, {"id": "text", "label": "number"})
         report = self.report(store)
         return Prepared(self.read_texts(store), truth, report, report["notes"])
 

@@ -65,7 +65,7 @@ class Trajectory(Stage):
     def read(self, store: Store, split: str = "test") -> pd.DataFrame:
         """Columns step, id, log_odds of the rows of test, or of val."""
 
-        return read_table(store, self.key, FILES[split])
+        return read_table(store, self.key, FILES[split], {"step": "number", "id": "text", "log_odds": "number"})
 
     def read_curve(self, store: Store) -> pd.DataFrame:
         """The curve of the original run, as `Finetune.read_curve` gives it."""

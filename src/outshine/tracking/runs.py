@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from outshine.core.messages import one_line
-from outshine.core.tables import read_table
-from outshine.stages.finetune import CURVE, Finetune
+from outshine.stages.finetune import Finetune
 
 if TYPE_CHECKING:
     from outshine.analysis.reading.artefacts import Reader
@@ -119,7 +118,7 @@ def _counts(stage: Finetune, store: Store) -> dict[str, Any]:
 
 def _points(stage: Finetune, store: Store) -> list[tuple[int, dict[str, float]]]:
 
-    curve = read_table(store, stage.key, CURVE)
+    curve = stage.read_curve(store)
     return [
         (int(row["step"]), _finite({metric: row[column] for column, metric in _CURVE.items()}))
         for row in curve.to_dict(orient="records")

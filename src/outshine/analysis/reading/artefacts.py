@@ -7,13 +7,14 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from outshine.core.errors import StoreError
 from outshine.core.store import Store
 from outshine.losses.base import Loss
 from outshine.methods.identity import identify
 from outshine.methods.vanilla import Vanilla
 from outshine.stages.control import ControlStudent
 from outshine.stages.finetune import Student
-from outshine.stages.predictor import Predictor
+from outshine.stages.predictor import PREDICTED_SPLITS, Predictor
 from outshine.studies.expand import Experiment
 
 
@@ -111,8 +112,15 @@ class Reader:
         )
 
     def predictions(self, stage: Predictor) -> pd.DataFrame:
-        """id (index), split, log_odds, p."""
-        return self._once(stage.key, lambda: stage.predictions(self.store).set_index("id"))
+        """id (index), split, log_odds, p. Raises StoreError where a row that it was to predict is missing."""
+        return self._once(stage.key, lambda: self._complete(stage, stage.predictions(self.store).set_index("id")))
+
+    def _complete(self, stage: Predictor, predictions: pd.DataFrame) -> pd.DataFrame:
+        texts = self._once(f"texts {stage.texts.digest}", lambda: stage.texts.read(self.store))
+        asked = texts.loc[texts["split"].isin(PREDICTED_SPLITS), "id"]
+        if missing := int((~asked.isin(predictions.index)).sum()):
+            raise StoreError(f"artefact {stage.key[:16]} lacks the predictions of {missing} of {len(asked)} rows")
+        return predictions
 
     def weak_scores(self, run: Experiment) -> pd.Series:
         """What ranks the weak labels: the supervisor's log-odds, or p − ½ of labels that no single model makes."""

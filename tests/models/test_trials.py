@@ -23,7 +23,7 @@ from outshine.models.loading import load_backbone
 from outshine.models.lora import adaptable, adapters, add_lora, left_frozen
 from outshine.models.packing import settle_sharing, start_packing
 from outshine.models.spec import LoRA
-from outshine.models.trials import sharing
+from outshine.models.trials import padded_batch, sharing
 from outshine.stages.finetune import tried_out
 from outshine.training.batching import collate
 from tiny_checkpoints import CPU, spec_of, token_rows
@@ -250,6 +250,34 @@ def test_texts_that_may_not_share_a_batch_are_not_packed(made, toy):
     assert settle_sharing(model, longest=20) == "equal"
     assert not start_packing(model)
     assert model.packing is None
+
+
+@pytest.mark.parametrize("kind", ["convbert", "nystromformer", "bert"])
+def test_a_classifier_gives_a_text_the_same_log_odds_beside_a_longer_one(kind, toy):
+    spec = spec_of(toy(kind))
+    model = Classifier(load_backbone(spec, CPU), spec, 0)
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for weight in model.trainable().values():
+            weight.copy_(torch.randn(weight.shape, generator=generator) * 0.2)
+        texts = token_rows([4, 11, 4, 7])
+        alone = torch.cat([model(*padded_batch([text], CPU)) for text in texts])
+        together, padded = model(*padded_batch(texts, CPU)), model.padded(*padded_batch(texts, CPU))
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
+    assert torch.allclose(padded, alone, rtol=1e-4, atol=1e-5) == (kind == "bert")  # what would happen otherwise
+
+
+@pytest.mark.parametrize("made", [Classifier, Cohort])
+@pytest.mark.parametrize(("kind", "expected"), [("convbert", "equal"), ("nystromformer", "equal"), ("bert", "any")])
+def test_what_bfloat16_would_hide_is_seen_in_float32(kind, expected, made, toy):
+    spec = spec_of(toy(kind), "bfloat16")
+    backbone = load_backbone(spec, CPU)
+    before = {name: weight.clone() for name, weight in backbone.state_dict().items()}
+    model = made(backbone, spec, [0, 1] if made is Cohort else 0)
+    assert settle_sharing(model, longest=20) == expected
+    after = model.release().state_dict()
+    assert {name: weight.dtype for name, weight in after.items()} == {n: w.dtype for n, w in before.items()}
+    assert all(torch.equal(after[name], weight) for name, weight in before.items())
 
 
 def test_a_stage_notes_what_is_treated_otherwise(toy):

@@ -15,7 +15,7 @@ from outshine.models.blocks import find_blocks
 from outshine.models.classifier import pool
 from outshine.models.sharding import forward_only, team_of
 from outshine.models.spec import Pooling
-from outshine.models.trials import SHORT, Sharing, padded_batch, random_texts, running, sharing
+from outshine.models.trials import SHORT, Sharing, in_float32, padded_batch, random_texts, running, sharing
 
 
 class _DeepestReachedError(Exception):
@@ -62,10 +62,12 @@ class LayerReader:
     def sharing(self, longest: int, compute_dtype: str) -> Sharing:
         """Which texts of up to `longest` tokens may share a batch. Tried out (`models.trials`)."""
 
-        def read(input_ids: Tensor, mask: Tensor) -> Tensor:
-            return torch.cat([states.float() for states in self(input_ids, mask).values()], 1)
+        tried = in_float32(self, self.backbone)
 
-        return sharing(read, self.backbone, longest, compute_dtype)
+        def read(input_ids: Tensor, mask: Tensor) -> Tensor:
+            return torch.cat([states.float() for states in tried(input_ids, mask).values()], 1)
+
+        return sharing(read, tried.backbone, longest, compute_dtype if tried is self else "float32")
 
     def _blocks_give_layers(self) -> bool:
         """Whether the blocks give a short text's hidden states as transformers tells them, where it tells any.

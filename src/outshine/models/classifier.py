@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -14,7 +16,7 @@ from outshine.core.errors import ModelError
 from outshine.core.rng import stream_seed
 from outshine.models.blocks import every_block
 from outshine.models.lora import add_lora, left_frozen, remove_lora
-from outshine.models.packing import Pack, Packing
+from outshine.models.packing import Pack, Packing, settle_sharing
 from outshine.models.spec import ClassifierSpec, Full, LoRA, Pooling
 from outshine.models.trials import Sharing
 
@@ -44,6 +46,7 @@ class Classifier(nn.Module):
         self.backbone = backbone
         self.spec = spec
         self.sharing: Sharing = "any"  # texts that may share a batch
+        self.is_settled = False  # whether that was tried out
         self.packing: Packing | None = None  # how texts share a row; None: they are padded
         backbone.eval()
         if isinstance(spec.tuning, LoRA):
@@ -63,7 +66,22 @@ class Classifier(nn.Module):
         return self.head.device
 
     def forward(self, input_ids: Int[Tensor, "b t"], mask: Int[Tensor, "b t"]) -> Float[Tensor, "b"]:
-        """The log-odds of y = 1: the difference of the two logits."""
+        """The log-odds of y = 1: the difference of the two logits.
+
+        Where padding would change what the backbone computes, texts of each length go through on their own.
+        """
+        if not self.is_settled and not mask.all():
+            settle_sharing(self, longest=mask.shape[1])
+        if self.sharing == "any" or mask.all():
+            return self.padded(input_ids, mask)
+        lengths = mask.sum(1)
+        alike = [(lengths == length).nonzero()[:, 0] for length in lengths.unique()]
+        groups = [part for rows in alike for part in (rows.split(1) if self.sharing == "none" else [rows])]
+        found = [self.padded(*_unpadded(input_ids[rows], mask[rows])) for rows in groups]
+        return torch.cat(found)[torch.cat(groups).argsort()]
+
+    def padded(self, input_ids: Int[Tensor, "b t"], mask: Int[Tensor, "b t"]) -> Float[Tensor, "b"]:
+        """The log-odds of texts that go through as they are padded, whatever that does to them."""
         return self._judged(self.pooled(input_ids, mask))
 
     def pooled(self, input_ids: Int[Tensor, "b t"], mask: Int[Tensor, "b t"]) -> Float[Tensor, "b d"]:
@@ -87,9 +105,10 @@ class Classifier(nn.Module):
             raise ValueError("not known how this backbone takes packed texts; see start_packing")
         return self._judged(self.pooled_pack(pack, self.packing)).unsqueeze(0)
 
-    def pooled_of_one(self, input_ids: Int[Tensor, "b t"], mask: Int[Tensor, "b t"]) -> Float[Tensor, "b d"]:
+    @contextmanager
+    def alone(self, member: int) -> Iterator[Classifier]:
         """As a cohort of one."""
-        return self.pooled(input_ids, mask)
+        yield self
 
     def members(self) -> list[dict[str, nn.Parameter]]:
         """As a cohort of one."""
@@ -127,6 +146,12 @@ class Classifier(nn.Module):
     def _autocast(self) -> bool:
         """Full fine-tuning keeps float32 weights and computes in bf16 where that was asked for."""
         return isinstance(self.spec.tuning, Full) and self.spec.compute_dtype == "bfloat16"
+
+
+def _unpadded(input_ids: Int[Tensor, "b t"], mask: Int[Tensor, "b t"]) -> tuple[Int[Tensor, "b s"], Int[Tensor, "b s"]]:
+    """Texts of one length without their padding, wherever it lies."""
+    length = int(mask[0].sum())
+    return input_ids[mask.bool()].view(-1, length), mask[mask.bool()].view(-1, length)
 
 
 def hidden_size(backbone: nn.Module) -> int:

@@ -54,6 +54,7 @@ class Cohort:
         self.backbone = backbone
         self.spec = spec
         self.sharing: Sharing = "any"  # texts that may share a batch
+        self.is_settled = False  # whether that was tried out
         self.packing: Packing | None = None  # how texts share a row; None: they are padded
         self._members: list[Classifier] = []
         self._layers: list[dict[str, LoRALinear]] = []
@@ -96,11 +97,6 @@ class Cohort:
             raise ValueError("not known how this backbone takes packed texts; see start_packing")
         return self._judged(self._members[0].pooled_pack(pack, self.packing, self._stacked()))
 
-    def pooled_of_one(self, input_ids: Int[Tensor, "b t"], mask: Int[Tensor, "b t"]) -> Float[Tensor, "b d"]:
-        """What the first member's head reads."""
-        with self.alone(0) as member:
-            return member.pooled(input_ids, mask)
-
     def frozen_note(self) -> str:
         """As each member's alone."""
         with self.alone(0) as member:
@@ -132,7 +128,7 @@ class Cohort:
             alone = []
             for member in range(len(self._members)):
                 with self.alone(member) as classifier:
-                    alone.append(classifier(ids, mask))
+                    alone.append(classifier.padded(ids, mask))
             expected = torch.stack(alone)
             spread = (expected - expected[0]).abs().max()
             return bool((self.log_odds(ids, mask) - expected).abs().max() <= SAME * spread)

@@ -8,9 +8,9 @@ the same mask is given ready-made. Whether either is true of a model is tried ou
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from itertools import accumulate
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 from weakref import WeakKeyDictionary
 
 import torch
@@ -19,8 +19,11 @@ from torch import Tensor, nn
 
 from outshine.models.attention import NAME, register
 from outshine.models.spec import ClassifierSpec, Pooling
-from outshine.models.trials import Sharing, padded_batch, random_texts, sharing
+from outshine.models.trials import Sharing, in_float32, padded_batch, random_texts, sharing
 from outshine.models.unpadded import layout_of
+
+if TYPE_CHECKING:
+    from outshine.models.classifier import Classifier
 
 ON_CUDA = "flex_attention"  # leaves out the blocks in which no text sees another; elsewhere the mask is dense
 SHORT = (5, 1, 3)  # tokens of the texts that are tried out first: positions run over nobody's table
@@ -114,10 +117,11 @@ class Packable(Protocol):
     backbone: nn.Module
     spec: ClassifierSpec
     sharing: Sharing
+    is_settled: bool
     packing: Packing | None
 
-    def pooled_of_one(self, input_ids: Int[Tensor, "n t"], mask: Int[Tensor, "n t"]) -> Float[Tensor, "n d"]:
-        """What a head reads of padded texts; of a cohort the first member's."""
+    def alone(self, member: int) -> AbstractContextManager[Classifier]:
+        """A member as a classifier of its own."""
         ...
 
     def members(self) -> list[dict[str, nn.Parameter]]:
@@ -147,9 +151,13 @@ def settle_sharing(model: Packable, *, longest: int) -> Sharing:
     known = _SHARING.setdefault(model.backbone, {})
     case = (type(model.spec.tuning), model.spec.pooling, most)
     if case not in known:
-        with _stirred(model.members()[0]):
-            known[case] = sharing(model.pooled_of_one, model.backbone, most, model.spec.compute_dtype)
-    model.sharing = known[case]
+        with model.alone(0) as member:
+            tried = in_float32(member, member.backbone)
+            exact = model.spec.compute_dtype if tried is member else "float32"
+            tried.spec = tried.spec.model_copy(update={"compute_dtype": exact})
+            with _stirred(tried.members()[0]):
+                known[case] = sharing(tried.pooled, tried.backbone, most, exact)
+    model.sharing, model.is_settled = known[case], True
     return model.sharing
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dis
 import inspect
 from collections import Counter
@@ -10,7 +11,7 @@ from contextlib import contextmanager
 from functools import cache
 from itertools import pairwise
 from types import FunctionType
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from jaxtyping import Float, Int
@@ -20,6 +21,7 @@ from torch.nn.utils.rnn import pad_sequence
 from outshine.core.errors import ModelError, OutshineError
 from outshine.models.blocks import PLAIN, place
 from outshine.models.lowrank import updated_linear
+from outshine.models.nf4 import NF4Linear
 
 Sharing = Literal["any", "equal", "none"]
 """Texts that may share a batch: any, padded to the longest; those of equal length; none, each goes through alone."""
@@ -29,10 +31,12 @@ APART: dict[Sharing, str] = {
     "none": "texts beside a text change what the model computes of it: each goes through alone",
 }
 
+M = TypeVar("M")
 Read = Callable[[Int[Tensor, "n t"], Int[Tensor, "n t"]], Float[Tensor, "n d"]]
 """What is read of texts, from their token ids and the mask of real tokens."""
 
 ROUNDING = {"float32": 3e-5, "bfloat16": 0.09}  # by compute format; some compute parts in float32 even in float64
+MOST_COPIED = 10**9  # weights; no larger architecture is known in which padding reaches the real tokens
 SHORT = 5  # tokens; some architectures (CANINE) take no fewer than a window
 _BEFORE_USE = ("__init__", "_init_weights", "reset_parameters", "tie_weights")  # what they read, no forward pass reads
 
@@ -91,6 +95,24 @@ def used_otherwise(backbone: nn.Module, layers: Sequence[tuple[str, nn.Module]])
     seen = {path for path, watch in watched.items() if not watch.is_product or places[watch.base] > 1}
     readers = {reader for path in seen for reader in _readers(backbone, path)}
     return frozenset(path for path in watched if path in seen or not readers.isdisjoint(_readers(backbone, path)))
+
+
+def in_float32(model: M, backbone: nn.Module) -> M:
+    """A copy in float32 of a model that computes in bfloat16, whose rounding would hide most of what padding does.
+
+    The model itself where that is not so, and where a copy takes too much memory. `backbone`: the model's.
+    """
+    sizes = [weight.numel() for weight in backbone.parameters()]
+    lossy = any(weight.dtype == torch.bfloat16 for weight in backbone.parameters())
+    divided = any(type(weight) is not nn.Parameter for weight in backbone.parameters())  # among several processes
+    quantised = any(isinstance(part, NF4Linear) for part in backbone.modules())
+    if not lossy or divided or quantised or sum(sizes) > MOST_COPIED:
+        return model
+    copied = copy.deepcopy(model)
+    for part in (copied, getattr(copied, "backbone", None)):
+        if isinstance(part, nn.Module):
+            part.float()
+    return copied
 
 
 def sharing(read: Read, backbone: nn.Module, longest: int, compute_dtype: str) -> Sharing:

@@ -20,7 +20,7 @@ import outshine
         (lambda: outshine.load("abc", stor="x"), "did you mean 'store'"),
         (lambda: outshine.select(None, draws=5), "outshine.select: .*'draws'"),
         (lambda: outshine.label("x.csv", weak_labels="a", strong="s"), "did you mean 'weak_label'"),
-        (lambda: outshine.label("x.csv", strong="s"), "missing a required argument: 'weak_label'"),
+        (lambda: outshine.label("x.csv", strong="s"), "missing a required (keyword-only )?argument: 'weak_label'"),
     ],
 )
 def test_arguments_of_functions(call: Callable[[], Any], told: str) -> None:

@@ -17,6 +17,7 @@ from sklearn.metrics import roc_auc_score
 
 import outshine
 from outshine.core.errors import DataError, ModelError, StoreError
+from outshine.core.files import sha256_of
 from outshine.models.restoring import find_base
 from outshine.models.spec import ModelRef
 from outshine.models.tiny import TINY_MODELS
@@ -245,9 +246,11 @@ def copy_of(ran: Ran, key: str, tmp_path: Path) -> Path:
 
 
 def resized(folder: Path, name: str) -> None:
-    """Have DONE.json say that a file is as long as it is now: a damage that sizes do not show."""
+    """Have DONE.json fit what a file holds now: a stranger's artefact, which sizes and hashes do not show."""
     record = json.loads((folder / "DONE.json").read_text())
-    record["files"][name]["bytes"] = (folder / name).stat().st_size
+    facts = {"bytes": (folder / name).stat().st_size, "sha256": sha256_of(folder / name)}
+    record["files"][name] = facts
+    record.pop("sha256", None)  # of the record itself: older ones have none
     (folder / "DONE.json").write_text(json.dumps(record))
 
 

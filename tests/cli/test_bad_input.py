@@ -102,9 +102,9 @@ def test_models_that_cannot_be_used(outshine, tmp_path, monkeypatch):
         return f"./{name}"
 
     data = ("--dataset", "tiny-home", "--weak", "tiny/weak", "--n-train", "40", "--n-val", "20", "--n-test", "20")
-    llama = {"model_type": "llama", "num_hidden_layers": 2, "hidden_size": 8}
+    llama = {"model_type": "llama", "num_hidden_layers": 2, "hidden_size": 8, "num_attention_heads": 2}
     refused(outshine("run", *data, "--strong", "./nowhere"), "no folder './nowhere'")
-    refused(outshine("run", *data, "--strong", model("empty")), "number of layers")
+    refused(outshine("run", *data, "--strong", model("empty")), "model_type")
     refused(outshine("run", *data, "--strong", model("t5", is_encoder_decoder=True, num_layers=2)), "encoder-decoder")
     unsafe = model("unsafe", **llama)
     (tmp_path / "unsafe" / "pytorch_model.bin").write_bytes(b"x")

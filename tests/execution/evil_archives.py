@@ -323,7 +323,7 @@ DIRECT: dict[Change, str] = {  # and the words that it is refused with
     encrypted: "encrypted",
     no_zip: "no zip archive",
     empty_file: "no zip archive",
-    a_folder: "Is a directory",
+    a_folder: "it is no plain file",
     not_there: "No such file",
     truncated: "no zip archive",
     flipped_bytes: "Bad CRC-32",

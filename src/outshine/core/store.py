@@ -214,6 +214,8 @@ class Store:
         What another process removes, or sets aside and makes anew meanwhile, is no fault.
         """
         faults: list[Fault] = []
+        if not KEY.fullmatch(key):
+            return [Fault(key, "64 hex digits are expected as its name")]
         for _ in range(_TRIES):
             with self._reading():
                 before = _identity(self.path(key))

@@ -18,7 +18,7 @@ from outshine.models.blocks import every_block
 from outshine.models.lora import add_lora, left_frozen, remove_lora
 from outshine.models.packing import Pack, Packing, settle_sharing
 from outshine.models.spec import ClassifierSpec, Full, LoRA, Pooling
-from outshine.models.trials import Sharing
+from outshine.models.trials import Sharing, is_divided
 
 HEAD_SCALE = 0.01  # of nn.Linear's default: the first predictions are all close to one half
 
@@ -68,9 +68,10 @@ class Classifier(nn.Module):
     def forward(self, input_ids: Int[Tensor, "b t"], mask: Int[Tensor, "b t"]) -> Float[Tensor, "b"]:
         """The log-odds of y = 1: the difference of the two logits.
 
-        Where padding would change what the backbone computes, texts of each length go through on their own.
+        Where padding would change what the backbone computes, texts of each length go through on their own. Tried out
+        at the first padding, unless that was done before, or other processes would have to join in.
         """
-        if not self.is_settled and not mask.all():
+        if not self.is_settled and not is_divided(self.backbone) and not mask.all():
             settle_sharing(self, longest=mask.shape[1])
         if self.sharing == "any" or mask.all():
             return self.padded(input_ids, mask)

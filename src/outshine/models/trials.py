@@ -97,6 +97,11 @@ def used_otherwise(backbone: nn.Module, layers: Sequence[tuple[str, nn.Module]])
     return frozenset(path for path in watched if path in seen or not readers.isdisjoint(_readers(backbone, path)))
 
 
+def is_divided(backbone: nn.Module) -> bool:
+    """Whether several processes hold a part of the weights each, and go through every pass together."""
+    return any(hasattr(weight, "placements") for weight in backbone.parameters())
+
+
 def in_float32(model: M, backbone: nn.Module) -> M:
     """A copy in float32 of a model that computes in bfloat16, whose rounding would hide most of what padding does.
 
@@ -104,9 +109,8 @@ def in_float32(model: M, backbone: nn.Module) -> M:
     """
     sizes = [weight.numel() for weight in backbone.parameters()]
     lossy = any(weight.dtype == torch.bfloat16 for weight in backbone.parameters())
-    divided = any(type(weight) is not nn.Parameter for weight in backbone.parameters())  # among several processes
     quantised = any(isinstance(part, NF4Linear) for part in backbone.modules())
-    if not lossy or divided or quantised or sum(sizes) > MOST_COPIED:
+    if not lossy or is_divided(backbone) or quantised or sum(sizes) > MOST_COPIED:
         return model
     copied = copy.deepcopy(model)
     for part in (copied, getattr(copied, "backbone", None)):

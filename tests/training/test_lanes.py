@@ -9,7 +9,7 @@ import torch
 from gradients import TOKENS, cohort_of, gradient
 
 from outshine.core.runtime import Runtime
-from outshine.training.lanes import in_lanes, lanes
+from outshine.training.lanes import LEAST_WIDTH, in_lanes, lanes, suitable_threads
 from outshine.training.predict import predict_together
 from tiny_checkpoints import ARCHITECTURES, classifier_of
 
@@ -107,3 +107,17 @@ def test_models_that_are_tiny_get_one_and_no_more_than_there_are_threads(two_thr
     assert [lanes(Runtime(), head) for head in (narrow, wide)] == [1, 2]
     assert [lanes(Runtime(lanes=1), wide), lanes(Runtime(lanes=2), narrow), lanes(Runtime(lanes=9), wide)] == [1, 2, 2]
     assert lanes(Runtime(), torch.empty(2, 384, device="meta")) == 1
+
+
+@pytest.mark.parametrize(
+    ("width", "threads", "inside"), [(LEAST_WIDTH - 1, None, 1), (LEAST_WIDTH, None, 2), (LEAST_WIDTH - 1, 2, 2)]
+)
+def test_a_tiny_model_has_one_thread_where_no_number_was_asked_for(width, threads, inside):
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with suitable_threads(Runtime(device="cpu", threads=threads), torch.zeros(2, width)):
+            assert torch.get_num_threads() == inside
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

@@ -24,10 +24,14 @@ def run_together(stages: Sequence[Finetune], contexts: Sequence[Context], work: 
     """
     from outshine.models.device import pick_device
     from outshine.models.warm import cohort
+    from outshine.training.lanes import suitable_threads
 
     first, context = stages[0], contexts[0]
     device = pick_device(context.runtime)
-    with cohort(first.classifier, [stage.seed for stage in stages], device, context.memory) as members:
+    with (
+        cohort(first.classifier, [stage.seed for stage in stages], device, context.memory) as members,
+        suitable_threads(context.runtime, members.head),
+    ):
         if team_in(context.memory).tell(members.separates()):
             return _in_one_pass(members, stages, contexts, work)
     context.progress.note(f"{first.classifier.name} mixes the rows of a batch: its models are trained one by one")

@@ -121,11 +121,15 @@ class Finetune(Predictor):
         """The fresh classifier and its rows, before the first update."""
         from outshine.models.device import pick_device
         from outshine.models.warm import classifier
+        from outshine.training.lanes import suitable_threads
 
         device = pick_device(context.runtime)
         spec = self.classifier
         frame, pad_id = tokenized(self.texts, spec.model, spec.max_length, context.store, context.memory)
-        with classifier(spec, self.seed, device, context.memory) as model:
+        with (
+            classifier(spec, self.seed, device, context.memory) as model,
+            suitable_threads(context.runtime, model.head),
+        ):
             found = tried_out(model, frame, context)
             pack_if_it_pays(model, frame, context)
             train, val, notes = self.rows(frame, context.store)

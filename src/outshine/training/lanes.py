@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from functools import cache
 from threading import Barrier
 from typing import TypeVar
@@ -36,6 +37,21 @@ def lanes(runtime: Runtime, head: Float[Tensor, "2 d"]) -> int:
 def computes(head: Float[Tensor, "2 d"]) -> bool:
     """Whether the model with this head is large enough that computing takes longer than issuing operations."""
     return head.shape[-1] >= LEAST_WIDTH
+
+
+@contextmanager
+def suitable_threads(runtime: Runtime, head: Float[Tensor, "2 d"]) -> Iterator[None]:
+    """One thread while the block runs where the model with this head is tiny and no number was asked for.
+
+    Its products are so small that two threads mostly wait for each other: as long alone, and longer beside others.
+    """
+    before = torch.get_num_threads()
+    if runtime.threads is None and head.device.type == "cpu" and not computes(head):
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def in_lanes(compute: Callable[[T], R], items: Iterable[T], count: int) -> Iterator[R]:

@@ -82,7 +82,7 @@ def _write(
             folder / "predictions.parquet", index=False
         )
         _curve(updates).to_parquet(folder / "curve.parquet", index=False)
-        (folder / "summary.json").write_text(json.dumps({"chosen_update": 2, "notes": []}))
+        (folder / "summary.json").write_text(json.dumps({"chosen_update": 2, "updates": updates, "notes": []}))
     elif isinstance(stage, Keep):
         facts = {"removed_by_components": 0.125} if stage.filter.kind == "topofilter" else {}
         splits = ("strong_train", "val") if stage.filter_val else ("strong_train",)

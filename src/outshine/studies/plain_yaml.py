@@ -28,7 +28,7 @@ def read_yaml(text: str, where: str) -> Any:
     """
     if len(text) > MOST_CHARACTERS:
         raise SettingsError(f"{where}: {len(text):,} characters; at most {MOST_CHARACTERS:,} are read")
-    loader = yaml.SafeLoader(text)
+    loader = _Loader(text)
     try:
         node = loader.get_single_node()
         if node is None:
@@ -41,6 +41,23 @@ def read_yaml(text: str, where: str) -> Any:
         raise SettingsError(f"{where}: a value is not what it looks like ({error}); quote it, or mend it") from None
     finally:
         loader.dispose()
+
+
+class _Loader(yaml.SafeLoader):
+    """Goes no deeper than what is read: each token of a deeper text would take longer than the one before."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self._depth > MOST_DEPTH + 1:  # those of one more are counted below
+            raise RecursionError
+        self._depth += 1
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self._depth -= 1
 
 
 def _check(root: yaml.Node, where: str) -> None:

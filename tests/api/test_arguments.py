@@ -36,6 +36,7 @@ def test_arguments_of_functions(call: Callable[[], Any], told: str) -> None:
         (lambda: outshine.Study(datasets=["sciq"], strnog="x"), "did you mean 'strong'"),
         (lambda: outshine.Study(datasets=["sciq"], training={"epoch": 1}), "'training.epoch'; did you mean 'epochs'"),
         (lambda: outshine.Study(datasets=["sciq"], seeds=["one"]), "'seeds.0'"),
+        (lambda: outshine.Study(self=1), "unknown setting 'self'"),  # as a study file may have it
         (lambda: outshine.label("x.csv", weak_label="a", strong="s", fold=3), "did you mean 'folds'"),
         (
             lambda: outshine.label("x.csv", weak_label="a", strong="s", columns={"positve": 1}),

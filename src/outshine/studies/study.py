@@ -119,7 +119,7 @@ class Study(Settings):
 
     if not TYPE_CHECKING:  # a checker sees the fields as arguments
 
-        def __init__(self, **settings: Any) -> None:
+        def __init__(self, /, **settings: Any) -> None:
             """Raises SettingsError in one line, with the nearest name for a misspelt one."""
             try:
                 super().__init__(**settings)

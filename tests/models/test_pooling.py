@@ -10,6 +10,7 @@ from transformers import AutoModel
 from outshine.core.errors import ModelError, SettingsError
 from outshine.models.classifier import pool
 from outshine.models.loading import load_tokenizer
+from outshine.models.pooling import is_causal
 from outshine.models.resolve import resolve
 from outshine.models.spec import ModelSettings
 from outshine.models.tokenize import Text, encode
@@ -220,3 +221,8 @@ def test_a_bert_that_was_made_a_decoder_pools_its_last_token(tmp_path):
 def test_the_first_token_of_a_decoder_is_refused(pooling, checkpoint):
     with pytest.raises(SettingsError, match="is a decoder: its first token sees nothing of the text"):
         spec_of(checkpoint("llama"), pooling=pooling)
+
+
+@pytest.mark.parametrize("kind", [None, "", "unheard_of"])
+def test_a_config_that_names_no_type_is_no_decoder(kind):
+    assert is_causal({"model_type": kind}) is False

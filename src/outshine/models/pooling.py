@@ -72,7 +72,7 @@ def is_causal(config: dict[str, Any]) -> bool:
         MODEL_FOR_MASKED_LM_MAPPING_NAMES,
     )
 
-    kind = config.get("model_type", "")
+    kind = config.get("model_type") or ""
     if kind in MODEL_FOR_MASKED_LM_MAPPING_NAMES:
         return bool(config.get("is_decoder"))
     whole = kind.removesuffix("_text")  # a multimodal model, of which this is the part that writes

@@ -65,8 +65,9 @@ def _a_checkpoint(driver: Driver, place: Path) -> Path | None:
 def local(folder: Path, reference: Mapping[str, str], num_files: int, rng: random.Random) -> Outcome:
     """Local copies of a store below a URL: `verify` finds each, and no table is made of one, mended or not."""
     problems = [] if Driver(folder, below_url=True).end().code == 0 else ["the first run failed"]
-    copies = sorted(path for path in (folder / "copies").glob("*/artefacts/*/*/**/*") if path.is_file())
-    chosen = rng.sample([path for path in copies if path.stat().st_size], min(num_files, len(copies)))
+    copies = sorted(path for path in (folder / "copies").glob("*/artefacts/*/*/**/*") if _is_full(path))
+    by_artefact = {path.relative_to(folder / "copies").parts[3]: path for path in rng.sample(copies, len(copies))}
+    chosen = [*by_artefact.values()][:num_files]  # one of each: a record that changed takes the artefact's copies along
     for path in chosen:
         flip_bit(path, rng)
     store, own = (folder / "store").as_uri(), {"OUTSHINE_CACHE": str(folder / "copies")}
@@ -85,3 +86,7 @@ def local(folder: Path, reference: Mapping[str, str], num_files: int, rng: rando
     if again.returncode != 0 or tables(folder) != dict(reference):
         problems.append(f"verify afterwards: {again.stdout.strip().splitlines()[:3]}")
     return Outcome("flipped bits in local copies", len(chosen), 0 if problems else len(chosen), 0, "", tuple(problems))
+
+
+def _is_full(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size > 0

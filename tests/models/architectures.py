@@ -232,9 +232,10 @@ def quiet() -> Iterator[None]:
 def _can_be_given(config: Any, name: str) -> bool:
     """Whether the config has this setting, and not as something that follows from others."""
     found = inspect.getattr_static(type(config), name, None)
-    return name.endswith("token_id") or (
-        hasattr(config, name) and (not isinstance(found, property) or bool(found.fset))
+    is_there = name in config.to_dict() or (
+        name in config.attribute_map and config.attribute_map[name] in config.to_dict()
     )
+    return name.endswith("token_id") or (is_there and (not isinstance(found, property) or bool(found.fset)))
 
 
 @cache
@@ -270,8 +271,64 @@ def _differing(what: str, found: torch.Tensor, expected: torch.Tensor) -> list[s
 
 _STD = {"mobilebert": 0.05}  # its blocks have no norm to keep states small
 _ROPE = {"rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 1, 1]}}
+_HALF_ROPE = {"rope_parameters": {**_ROPE["rope_parameters"], "mrope_section": [1, 1, 0]}}  # half of a head is turned
+_GEMMA = {
+    "layer_types": ["sliding_attention", "full_attention"] * 2,
+    "vocab_size_per_layer_input": VOCAB_SIZE,
+    "hidden_size_per_layer_input": 8,
+    "per_layer_config": None,
+}
+_KDA = {
+    "layer_types": ["linear_attention", "full_attention"] * 2,
+    "mlp_layer_types": ["dense", "sparse", "sparse", "sparse"],
+    "linear_head_dim": 8,
+    "linear_num_heads": 4,
+    "num_experts_per_token": 2,
+    "num_expert_group": 1,
+    "topk_group": 1,
+}
+_VISION = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 2}
 _OWN: dict[str, dict[str, Any]] = {  # where the general sizes do not go together
-    **dict.fromkeys(("glm4v_moe_text", "glm4v_text", "glm_image_text", "glm_ocr_text"), _ROPE),
+    "bailing_hybrid": _KDA | {"layer_group_size": 2, "first_k_dense_replace": 1},
+    "kimi_linear": _KDA,
+    "gemma3n_text": {**_GEMMA, "per_layer_config": None, "num_kv_shared_layers": 2, "laurel_rank": 8}
+    | {"intermediate_size": [48] * NUM_LAYERS, "activation_sparsity_pattern": [0.5, 0.0, 0.0, 0.0]},
+    "gemma4_text": _GEMMA,
+    "gemma4_unified_text": _GEMMA,
+    "embedding_gemma2_text": _GEMMA,
+    "mistral4": {"head_dim": 16},
+    "xlstm": {"hidden_size": 64, "embedding_dim": 64, "num_blocks": NUM_LAYERS, "ffn_round_up_to_multiple_of": 8}
+    | {"qk_dim_factor": 1.0},
+    "zamba": {"layers_block_type": ["linear_attention", "hybrid"] * 2, "attention_hidden_size": 64}
+    | {"attention_head_dim": 16, "num_key_value_heads": 4, "mamba_dt_rank": 4},
+    "zamba2": {"layers_block_type": ["linear_attention", "hybrid"] * 2, "n_mamba_heads": 4, "mamba_headdim": 16}
+    | {"num_key_value_heads": 4, "attention_hidden_size": 64, "attention_head_dim": 16, "adapter_rank": 4}
+    | {"hybrid_layer_ids": [1, 3]},
+    "cohere_compass_text": {"layer_types": ["sliding_attention", "full_attention"] * 2}
+    | {"rope_parameters": {"sliding_attention": {"rope_type": "default", "rope_theta": 1e4}, "full_attention": None}},
+    "neomme": {"per_layer_config": None, "embedding_dim": 32, "head_dim": 16, "embedding_rank": 16}
+    | {"layer_types": ["sliding_attention", "full_attention"] * 2},
+    "muse_spark_text": {"moe_hidden_size": 32, "num_key_value_heads": 2}
+    | {"layer_types": ["sliding_attention", "full_attention"] * 2, "layer_rope_theta": [10000.0, 0] * 2},
+    "qwen4_exp_text": {"layer_types": ["linear_attention", "indexed_attention"] * 2, "hc_count": 2, "hc_lowrank": 8}
+    | {"indexer_n_heads": 2, "indexer_kv_heads": 1, "indexer_head_dim": 8, "indexer_budget": 64}
+    | {"indexer_compress_ratio": 4, "ngram_vocab_size_base": 100, "ple_embed_dim": 16, "linear_num_key_heads": 2}
+    | {"linear_num_value_heads": 4, "linear_key_head_dim": 8, "linear_value_head_dim": 8},
+    "glm5_next_text": {"qk_rope_head_dim": 0, "layer_types": ["linear_attention", "indexed_attention"] * 2}
+    | {"mlp_layer_types": ["dense", "sparse", "sparse", "sparse"], "indexer_types": ["full"] * NUM_LAYERS}
+    | {"linear_head_dim": 8, "linear_num_heads": 4, "index_topk": 16, "index_head_dim": 8, "index_n_heads": 4}
+    | {"hc_mult": 2, "head_dim": 0},
+    "dots3_note_text": {"layer_types": ["indexed_attention", "sliding_attention"] * 2, "per_layer_config": None}
+    | {"mlp_layer_types": ["dense", "sparse", "sparse", "sparse"], "shared_experts_intermediate_size": 16}
+    | {"index_topk": 64, "index_head_dim": 8, "index_n_heads": 4, "first_k_dense_replace": 1}
+    | {f"swa_{name}": 4 for name in ("num_attention_heads", "num_key_value_heads")}
+    | {f"swa_{name}": 8 for name in ("qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim")}
+    | {"swa_head_dim": 16, "swa_kv_lora_rank": 32, "swa_q_lora_rank": 32},
+    "git": {"vision_config": _VISION},
+    "layoutlmv3": {"coordinate_size": 5, "shape_size": 6},
+    "cpmant": {"dim_head": 8, "dim_ff": 48, "prompt_length": 2, "position_bias_num_buckets": 16},
+    **dict.fromkeys(("glm4v_text", "hunyuan_vl_text"), _ROPE),
+    **dict.fromkeys(("glm4v_moe_text", "glm_image_text", "glm_ocr_text"), _HALF_ROPE),
     **dict.fromkeys(("qwen2_5_vl_text", "qwen2_vl_text", "cosmos3_edge_text"), _ROPE),
     "granitemoehybrid": {"layer_types": ["mamba", "attention"] * 2},
     "esmc": {"num_key_value_heads": 4},

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import architectures
 import pytest
 import torch
 import transformers
@@ -15,7 +16,8 @@ from outshine.models.blocks import find_blocks
 from outshine.models.loading import load_backbone, load_structure
 from outshine.models.resolve import resolve
 from outshine.models.spec import ModelSettings
-from tiny_checkpoints import ARCHITECTURES, CPU, num_layers, spec_of, write_checkpoint
+from outshine.training.batching import collate
+from tiny_checkpoints import ARCHITECTURES, CPU, classifier_of, num_layers, spec_of, token_rows, write_checkpoint
 
 _SIZES = {
     "vocab_size": 48,
@@ -217,6 +219,25 @@ def test_what_is_no_language_model_is_refused(settings, told, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(settings))
     with pytest.raises(ModelError, match=told):
         spec_of(tmp_path)
+
+
+def test_a_model_that_returns_states_of_another_width_than_its_config_says_is_refused(tmp_path):
+    folder = architectures.write_toy(tmp_path / "model", "embedding_gemma2_text", embedding_dim=24)
+    with pytest.raises(ModelError, match="returns states of width 24, and its config says 32"):
+        spec_of(folder)
+
+
+def test_another_width_that_only_the_weights_tell_is_refused_at_the_first_forward(tmp_path):
+    classifier = classifier_of(write_checkpoint(tmp_path / "model", "llama"))
+    classifier.backbone.register_forward_hook(_doubled)
+    ids, mask = collate(token_rows([5]), [0], 0, CPU)
+    with pytest.raises(ModelError, match="LlamaModel returns states of width 32, and its config says 16"):
+        classifier(ids, mask)
+
+
+def _doubled(module: object, inputs: object, output: Any) -> Any:
+    output.last_hidden_state = output.last_hidden_state.repeat(1, 1, 2)
+    return output
 
 
 def test_looking_at_the_structure_draws_nothing_from_the_callers_random_state(tmp_path):

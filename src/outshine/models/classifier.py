@@ -135,6 +135,8 @@ class Classifier(nn.Module):
         return self.backbone
 
     def _judged(self, pooled: Float[Tensor, "b d"]) -> Float[Tensor, "b"]:
+        if pooled.shape[-1] != self.head.shape[1]:
+            raise another_width(self.spec, self.backbone, pooled.shape[-1])
         logits = functional.linear(pooled.to(self.head.dtype), self.head)
         return logits[:, 1] - logits[:, 0]
 
@@ -166,3 +168,9 @@ def hidden_size(backbone: nn.Module) -> int:
             # OPT-350m projects its states back to the embedding size
             return getattr(config, "word_embed_proj_dim", None) or size
     raise ModelError(f"the hidden size of {type(backbone).__name__} is not in its config")
+
+
+def another_width(spec: ClassifierSpec, backbone: nn.Module, width: int) -> ModelError:
+    """What is said of a model whose states are not as wide as its config says."""
+    said = f"returns states of width {width}, and its config says {hidden_size(backbone)}"
+    return ModelError(f"model '{spec.model.name}': {type(backbone).__name__} {said}")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from outshine.models.blocks import find_blocks
+from outshine.core.errors import ModelError
+from outshine.models.blocks import block_linears, block_lists, find_blocks
+from outshine.models.classifier import another_width, hidden_size
 from outshine.models.loading import cannot_be_cut, load_structure
-from outshine.models.spec import ClassifierSpec
-from outshine.models.usable import check_usable
+from outshine.models.lora import NO_LINEARS
+from outshine.models.spec import ClassifierSpec, LoRA
 
 _PLAIN = (bool, int, float, str, tuple, type(None))
 
@@ -21,12 +25,43 @@ def check_structure(spec: ClassifierSpec) -> int | None:
     alone would not be what they are in the whole model.
     """
     model = load_structure(spec)
-    check_usable(model, spec)
+    _check_usable(model, spec)
     path, blocks = find_blocks(model, spec.num_layers)
     if spec.num_layers < spec.model.num_layers:
         _check_cut(spec, model, path, blocks)
+    _check_width(model, spec)  # last: a forward pass may leave something in the model
     tables = [module for name, module in model.named_modules() if "position" in name.rpartition(".")[2]]
     return min((usable for table in tables if (usable := _behind_padding(table)) is not None), default=None)
+
+
+def _check_usable(backbone: nn.Module, spec: ClassifierSpec) -> None:
+    """Look for what a classifier needs of its base.
+
+    Raises ModelError where it takes no token ids with a mask, where its width is not known, and where its blocks, or
+    layers in them to adapt, are not found.
+    """
+    taken = inspect.signature(backbone.forward).parameters
+    name, kind = spec.model.name, type(backbone).__name__
+    if "input_ids" not in taken:
+        raise ModelError(f"model '{name}': {kind} takes no tokens; is it a language model?")
+    if "attention_mask" not in taken and not any(one.kind is one.VAR_KEYWORD for one in taken.values()):
+        raise ModelError(f"model '{name}': {kind} takes no attention mask, which tells a text from its padding")
+    hidden_size(backbone)
+    block_lists(backbone, spec.num_layers)
+    if isinstance(spec.tuning, LoRA) and not block_linears(backbone, spec.num_layers):
+        raise ModelError(NO_LINEARS.format(kind))
+
+
+def _check_width(backbone: nn.Module, spec: ClassifierSpec) -> None:
+    """Compare the states that it returns with what its config says of them, where its code runs without weights."""
+    ids = torch.zeros(1, 8, dtype=torch.long, device="meta")
+    try:
+        with torch.no_grad():
+            width = backbone(input_ids=ids).last_hidden_state.shape[-1]
+    except Exception:  # code that looks into its tensors, which are empty here: the head's first use tells
+        return
+    if width != hidden_size(backbone):
+        raise another_width(spec, backbone, width)
 
 
 def _behind_padding(table: Any) -> int | None:

@@ -93,4 +93,12 @@ def _is_alive(process: int) -> bool:
         return False
     except (PermissionError, OverflowError):
         return True
-    return True
+    return not _is_zombie(process)
+
+
+def _is_zombie(process: int) -> bool:
+    """Whether a process is dead and its parent has not asked how it ended, as in containers without an init."""
+    with suppress(OSError):
+        state = Path(f"/proc/{process}/stat").read_bytes().rpartition(b")")[2].split()
+        return state[:1] == [b"Z"]
+    return False

@@ -11,9 +11,7 @@ from scipy import stats
 
 from outshine.analysis.compare import compare, skewness
 from outshine.analysis.compare_words import (
-    cannot_show,
     caveats,
-    decimals,
     left_out_text,
     noise_sentence,
     p_cell,
@@ -22,7 +20,9 @@ from outshine.analysis.compare_words import (
     verdict,
 )
 from outshine.core.errors import DataError
+from outshine.core.messages import decimals
 from outshine.report.comparison import comparison_sentences, comparison_sheets, conclusion
+from outshine.studies.comparable import cannot_show
 from study_tables import against_xent, pgrs, scores, student
 
 # 16 wins of 21, t-test .135, Wilcoxon .079, sign test .013: the figures of the original post

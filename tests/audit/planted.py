@@ -14,8 +14,8 @@ from outshine.audit.corpus import Corpus, corpus_of
 from outshine.data.recipes.ethics_justice import EthicsJustice
 from outshine.data.recipes.openbookqa import OpenBookQA
 from outshine.data.recipes.sciq import SciQ
-from outshine.data.rows import ListRows, ParquetRows
-from outshine.data.schema import Draw, Example, Hub, Pools, Recipe, Row
+from outshine.data.rows import Hub, ListRows, ParquetRows, Pools, Row
+from outshine.data.schema import Draw, Example, Recipe
 from outshine.data.splits import SPLITS, Prepared, SplitSettings, prepare
 
 SIZES = SplitSettings(n_train=1200, n_val=200, n_test=600)

@@ -27,8 +27,8 @@ from outshine.data.recipes.ethics_justice import EthicsJustice
 from outshine.data.recipes.file import FileDataset
 from outshine.data.recipes.openbookqa import OpenBookQA
 from outshine.data.recipes.sciq import SciQ
-from outshine.data.rows import ListRows
-from outshine.data.schema import Pools, Recipe, recipes
+from outshine.data.rows import ListRows, Pools
+from outshine.data.schema import Recipe, recipes
 from outshine.data.splits import SplitSettings, prepare
 
 CAUGHT_BY = [  # by these at least: one mark is seen by several rules

@@ -8,8 +8,8 @@ import pytest
 from recipe_rows import fixture_rows
 
 from outshine.audit.skeleton import BLOCK_ROWS, BLOCKS, compare, leaves, sample_rows, skeletons
-from outshine.data.rows import ListRows
-from outshine.data.schema import Draw, Example, Pools, Recipe, recipes
+from outshine.data.rows import ListRows, Pools
+from outshine.data.schema import Draw, Example, Recipe, recipes
 
 DRAWING = [name for name, cls in recipes if cls.hub is not None and cls.draws_label]
 ROW = {"question": "which?", "right": "the cat", "wrong": "a dog", "key": "C", "number": 7}

@@ -12,8 +12,8 @@ import pytest
 from own_rows import good_rows
 
 import outshine
-from outshine.data.rows import ListRows
-from outshine.data.schema import Draw, Example, Pools, Recipe, Row, recipes
+from outshine.data.rows import ListRows, Pools, Row
+from outshine.data.schema import Draw, Example, Recipe, recipes
 
 SIZES = ("--n-train", "200", "--n-val", "80", "--n-test", "120")
 RUN = ("run", *SIZES, "--weak", "tiny/weak", "--strong", "tiny/strong", "--set", "training.epochs=1")

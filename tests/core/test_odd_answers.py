@@ -13,7 +13,7 @@ from model_hub import ModelHub, serving
 from outshine.core.errors import HubError, SettingsError
 from outshine.core.hub import Repo, answers, ask, snapshot
 from outshine.data.hub import identify_hub, open_hub
-from outshine.data.schema import Hub
+from outshine.data.rows import Hub
 
 MODEL = Repo("model", "org/model")
 DATASET = Hub("org/data")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from outshine.data.expected import expected_splits
-from outshine.data.rows import ListRows
-from outshine.data.schema import Draw, Example, Pools, Recipe, Row, Size, recipes
+from outshine.data.rows import ListRows, Pools, Row
+from outshine.data.schema import Draw, Example, Recipe, Size, recipes
 from outshine.data.splits import SplitSettings, prepare
 
 

@@ -16,7 +16,7 @@ from outshine.core import hub as core_hub
 from outshine.core.errors import HubError
 from outshine.data import hub as hub_module
 from outshine.data.hub import identify_hub, open_hub
-from outshine.data.schema import Hub, Pools, RowReader
+from outshine.data.rows import Hub, Pools, RowReader
 
 TOY = Hub("org/toy")
 COMMIT = "a" * 40

@@ -11,9 +11,9 @@ import pytest
 
 from outshine.core.errors import DataError
 from outshine.data.label_values import class_labels
-from outshine.data.local import dataset_from_path, id_spellings, join_weak_labels, read_weak_labels
+from outshine.data.local import id_spellings, join_weak_labels, read_weak_labels
 from outshine.data.reading import read_rows
-from outshine.data.recipes.file import FileDataset
+from outshine.data.recipes.file import FileDataset, dataset_from_path
 from outshine.data.schema import recipes
 from outshine.data.splits import Prepared, SplitSettings, prepare
 

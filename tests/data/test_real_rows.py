@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from outshine.data.expected import expected_splits
-from outshine.data.rows import ParquetRows
-from outshine.data.schema import Draw, Hub, Pools, recipes
+from outshine.data.rows import Hub, ParquetRows, Pools
+from outshine.data.schema import Draw, recipes
 from outshine.data.splits import SplitSettings, prepare
 
 HUB_RECIPES = [name for name, cls in recipes if cls.hub is not None]

@@ -10,8 +10,8 @@ from recipe_rows import BUILDERS
 from outshine.data.recipes.anthropic_hh import split_turns
 from outshine.data.recipes.cosmos_qa import is_none_of_the_above
 from outshine.data.recipes.ethics_justice import stems
-from outshine.data.rows import ListRows
-from outshine.data.schema import Draw, Example, Pools, recipes
+from outshine.data.rows import ListRows, Pools
+from outshine.data.schema import Draw, Example, recipes
 from outshine.data.splits import SplitSettings, prepare
 from outshine.data.wording import binary, filled, long_sentences, propose
 

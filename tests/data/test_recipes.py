@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from recipe_rows import BUILDERS, fixture_rows
 
-from outshine.data.rows import ListRows
-from outshine.data.schema import Draw, Hub, Pools, Recipe, recipes
+from outshine.data.rows import Hub, ListRows, Pools
+from outshine.data.schema import Draw, Recipe, recipes
 from outshine.data.splits import SPLITS, Prepared, SplitSettings, prepare
 
 SPEC = [

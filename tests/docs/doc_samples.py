@@ -15,8 +15,8 @@ from doc_pages import ROOT
 from hub_places import REAL_HUB
 from recipe_rows import fixture_rows
 
-from outshine.data.rows import ParquetRows
-from outshine.data.schema import Draw, Example, Recipe, Row, recipes
+from outshine.data.rows import ParquetRows, Row
+from outshine.data.schema import Draw, Example, Recipe, recipes
 
 PAGE = ROOT / "docs" / "samples.md"
 LONGEST = 500  # characters of a shown text; the middle goes

@@ -15,7 +15,7 @@ from outshine.execution import placeholders
 from outshine.execution.local import LocalExecutor
 from outshine.execution.placeholders import Finder, UnresolvedPrepare
 from outshine.execution.plan import UNKNOWN_KEY, Plan, plan_study
-from outshine.models.resolve import UNRESOLVED, weights_folder
+from outshine.models.files import UNRESOLVED, weights_folder
 from outshine.studies.expand import expand, resolve_study
 
 

@@ -16,8 +16,9 @@ from safetensors.torch import load_file, save_file
 
 from model_hub import COMMIT, ModelHub, serving
 from outshine.core.errors import ModelError, OutshineError
+from outshine.models.files import CONFIG_FILES, config_folder, weights_folder
 from outshine.models.loading import load_backbone, load_tokenizer
-from outshine.models.resolve import CONFIG_FILES, config_folder, resolve, weights_folder
+from outshine.models.resolve import resolve
 from outshine.models.spec import ModelSettings
 from tiny_checkpoints import CPU, change_config
 

@@ -8,8 +8,9 @@ import torch
 
 from outshine.core.errors import ModelError, SettingsError
 from outshine.models.catalog import GUESS_FULL, GUESS_HEAD, learning_rate
+from outshine.models.files import read_config
 from outshine.models.loading import load_backbone
-from outshine.models.resolve import estimate_parameters, read_config, resolve
+from outshine.models.resolve import estimate_parameters, resolve
 from outshine.models.spec import ModelSettings
 from tiny_checkpoints import ARCHITECTURES, CPU, change_config, spec_of
 

@@ -40,7 +40,7 @@ from outshine.core.store import Store
 from outshine.data.hub import identify_hub, open_hub
 from outshine.data.local import read_weak_labels
 from outshine.data.recipes.file import FileDataset
-from outshine.data.schema import Hub
+from outshine.data.rows import Hub
 from outshine.data.splits import SPLITS, SplitSettings, prepare
 from outshine.models.loading import load_backbone, load_tokenizer
 from outshine.models.resolve import MAX_LENGTH, resolve

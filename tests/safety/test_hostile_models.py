@@ -19,8 +19,9 @@ from safetensors.torch import load_file, save_file
 
 import outshine
 from outshine.core.errors import ModelError, OutshineError
+from outshine.models.files import weights_folder
 from outshine.models.loading import load_backbone, load_tokenizer
-from outshine.models.resolve import resolve, weights_folder
+from outshine.models.resolve import resolve
 from outshine.models.spec import ModelSettings
 from outshine.models.untrusted import UNSAFE_WEIGHTS
 from tiny_checkpoints import CPU, change_config, write_checkpoint

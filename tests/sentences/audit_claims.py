@@ -20,8 +20,8 @@ from outshine.audit.shape import class_balance, long_texts
 from outshine.audit.skeleton import skeletons
 from outshine.audit.telling import find_telling, telling_tokens
 from outshine.cli.auditing import verdicts
-from outshine.data.rows import ListRows
-from outshine.data.schema import Draw, Example, Pools, Recipe
+from outshine.data.rows import ListRows, Pools
+from outshine.data.schema import Draw, Example, Recipe
 
 MODULES: tuple[str, ...] = (
     "audit/audit.py",

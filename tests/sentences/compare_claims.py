@@ -10,9 +10,10 @@ from typing import Any
 from claim import Claim
 
 from outshine.analysis.compare import compare
-from outshine.analysis.compare_words import planned, verdict
+from outshine.analysis.compare_words import verdict
 from outshine.core.errors import DataError
 from outshine.report import comparison
+from outshine.studies.comparable import planned
 from study_tables import against_xent, pgrs, scores
 
 MODULES: tuple[str, ...] = (

@@ -9,8 +9,8 @@ from typing import Any
 from claim import Claim
 
 from outshine.core.errors import DataError
-from outshine.data.rows import ListRows
-from outshine.data.schema import Draw, Example, Pools, Recipe, Row
+from outshine.data.rows import ListRows, Pools, Row
+from outshine.data.schema import Draw, Example, Recipe
 from outshine.data.splits import SplitSettings, prepare
 
 MODULES: tuple[str, ...] = (

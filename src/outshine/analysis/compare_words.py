@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from outshine.analysis.compare import Compared, MethodComparison, NoiseFloor
-from outshine.core.messages import counted
-from outshine.data.schema import families
-from outshine.metrics.power import ALPHA, least_num_datasets, least_p, tail_level
+from outshine.core.messages import counted, decimals
+from outshine.metrics.power import ALPHA
+from outshine.studies.comparable import cannot_show, sides_text
 
 if TYPE_CHECKING:
-    from outshine.studies.expand import Experiment
-    from outshine.studies.study import Study
+    pass
 
 SKEWED_FROM = 1.0
 UNITS = {"auroc": "AUROC", "pgr": "PGR"}
@@ -29,18 +28,6 @@ def p_text(p: float) -> str:
 def p_cell(p: float) -> str:
     """The same for a column of a table: `.079`, `< .001`."""
     return "< .001" if p < 0.001 else decimals(p)
-
-
-def decimals(value: float) -> str:
-    """Three decimals without the leading zero: `.079`, `-.012`, `1.000`; unbounded: `∞`, unknown: a dash."""
-    if math.isnan(value):
-        return "–"
-    if math.isinf(value):
-        return "∞" if value > 0 else "-∞"
-    sign, digits = ("-" if value < 0 else ""), f"{abs(value):.3f}"
-    if float(digits) == 0:
-        return ".000"
-    return sign + (digits[1:] if digits.startswith("0.") else digits)
 
 
 def verdict(compared: Compared, method: str, pgr: Compared | None = None) -> str:
@@ -62,42 +49,6 @@ def verdict(compared: Compared, method: str, pgr: Compared | None = None) -> str
 def shown(one: MethodComparison, *, one_sided: bool) -> str:
     """What the primary test shows of a method at .05: `helps`, `hurts`, or nothing. One-sided it never `hurts`."""
     return _side(one.wilcoxon.better, one.wilcoxon.worse, one.holm, one_sided)
-
-
-def cannot_show(num_datasets: int, num_methods: int, *, one_sided: bool = False) -> str:
-    """That so few datasets cannot show any difference, in one sentence without its full stop; empty where they can.
-
-    All differences of one sign give the smallest p, and Holm's correction multiplies it by the number of methods.
-    """
-    least = min(1.0, num_methods * least_p(num_datasets, two_sided=not one_sided))
-    if least < ALPHA:
-        return ""
-    size, after = counted(num_datasets, "dataset"), ""
-    if num_methods > 1:
-        size, after = f"{size} and {num_methods} methods", f" after Holm's correction over {num_methods} methods"
-    needed = least_num_datasets(tail_level(num_methods, two_sided=not one_sided))
-    return (
-        f"with {size} no difference, however large, can be shown: the smallest p that Wilcoxon's test can give is "
-        f"{decimals(least)} ({_sides(one_sided)}{after}); at least {needed} datasets are needed"
-    )
-
-
-def planned(experiments: Sequence[Experiment], study: Study) -> list[str]:
-    """`cannot_show` of a study that is to run, as a note: none where it can, or where it has one method only.
-
-    Methods are counted as `compare` does, those with the same students once; one of them is the baseline.
-    """
-    methods = {student.key for run in _first(experiments) if run.purpose == "method" for student in run.students}
-    if len(methods) < 2:
-        return []
-    num = len(families(one.name for one in study.datasets))
-    told = cannot_show(num, len(methods) - 1, one_sided=study.better_than is not None)
-    return [f"compare: {told}"] if told else []
-
-
-def _first(experiments: Sequence[Experiment]) -> list[Experiment]:
-    """Those of the first dataset and seed."""
-    return [run for run in experiments if (run.prepare, run.seed) == (experiments[0].prepare, experiments[0].seed)]
 
 
 def too_few_datasets(compared: Compared) -> str:
@@ -166,7 +117,7 @@ def _floor(compared: Compared, one: MethodComparison) -> str:
     if math.isnan(noise.detectable):
         return "unknown, since the differences do not vary over the datasets"
     level = decimals(ALPHA)[:3] + (f"/{num}" if num > 1 else "")
-    test = f"Wilcoxon's test ({_sides(compared.one_sided)}, level {level})"
+    test = f"Wilcoxon's test ({sides_text(compared.one_sided)}, level {level})"
     if math.isinf(noise.detectable):
         return f"none for {test}, which so few datasets reach only where other methods pass before it"
     return (
@@ -204,10 +155,6 @@ def _amount(noise: NoiseFloor, difference: float, metric: str) -> str:
 def _size(value: float) -> str:
     """A size that is not 0, never as `.000`."""
     return "below .001" if 0 < value < 0.0005 else decimals(value)
-
-
-def _sides(one_sided: bool) -> str:
-    return "one-sided" if one_sided else "two-sided"
 
 
 def _undeclared(compared: Compared) -> list[str]:

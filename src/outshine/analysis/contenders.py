@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from outshine.core.errors import SettingsError, UnknownNameError
-from outshine.methods.identity import changed, described
+from outshine.methods.identity import changed, described, method_word
 
 
 @dataclass(frozen=True)
@@ -90,11 +90,6 @@ def contenders(students: Iterable[Mapping[Any, Any]]) -> dict[Contender, Contend
         earlier = [first for name, first in found.items() if name == first]
         found[one] = next((first for first in earlier if own <= keys[first]), one)
     return found
-
-
-def method_word(method: str, variant: str) -> str:
-    """The method's name, or nothing where the variant says it (`probe=knn` of method `probe`)."""
-    return "" if f"{method}=" in variant else method
 
 
 def labels(several: Sequence[Contender]) -> dict[Contender, str]:

@@ -12,8 +12,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from outshine.analysis.compare_words import decimals
-from outshine.core.messages import counted
+from outshine.core.messages import counted, decimals
 
 CHANCE = 0.5
 ENOUGH_DATASETS = 5  # from which an interval over datasets is taken at its word

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from outshine.analysis.contenders import Contender, method_word
+from outshine.analysis.contenders import Contender
 from outshine.analysis.identity import METHOD_COLUMNS
+from outshine.methods.identity import method_word
 from outshine.stages.texts import MOST_UNKNOWN
 
 TRAINING_COLUMNS = (

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from outshine.audit.findings import Finding, example
-from outshine.data.schema import Draw, Pools, Recipe, Row
+from outshine.data.rows import Pools, Row
+from outshine.data.schema import Draw, Recipe
 
 BLOCKS, BLOCK_ROWS = 4, 500  # rows that are tried: so many blocks, evenly spread over the training rows
 TOLERATED = 0.01  # share of rows that may differ: odd values that a text happens to hold twice

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -13,6 +14,7 @@ from pydantic.fields import FieldInfo
 
 from outshine.core.settings import NotInKey, NotInKeyAtDefault, Plugin, Settings
 
+KEY = re.compile(r"[0-9a-f]{64}")
 _KEPT = 4096  # forms of settings that are kept; those of a study with as many losses still fit
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 _forms: dict[int, tuple[Settings, dict[str, Any]]] = {}

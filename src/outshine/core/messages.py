@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import os
 import re
 import unicodedata
@@ -108,3 +109,15 @@ def one_line(text: str) -> str:
     """The text without secrets in one line that shows every character; of a long one, beginning and end."""
     line = visible(" ".join(without_secrets(text).split()))
     return line if len(line) <= MOST_CHARACTERS else f"{line[:_ENDS]} … {line[-_ENDS:]}"
+
+
+def decimals(value: float) -> str:
+    """Three decimals without the leading zero: `.079`, `-.012`, `1.000`; unbounded: `∞`, unknown: a dash."""
+    if math.isnan(value):
+        return "–"
+    if math.isinf(value):
+        return "∞" if value > 0 else "-∞"
+    sign, digits = ("-" if value < 0 else ""), f"{abs(value):.3f}"
+    if float(digits) == 0:
+        return ".000"
+    return sign + (digits[1:] if digits.startswith("0.") else digits)

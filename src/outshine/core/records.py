@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 from outshine.core.errors import StoreError
 from outshine.core.files import sha256_of, sync, write_synced
+from outshine.core.key import KEY
 from outshine.core.messages import shows
 from outshine.core.reading import as_date, as_seconds, parse_json, read_bytes, understood
-from outshine.core.shelves import KEY
 
 FORMAT = 1  # of stores and their records
 DONE = "DONE.json"

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-KEY = re.compile(r"[0-9a-f]{64}")
+from outshine.core.key import KEY
 
 
 def shelves(root: Path, beginning: str = "") -> list[os.DirEntry[str]]:

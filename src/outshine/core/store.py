@@ -30,6 +30,7 @@ from filelock import FileLock, Timeout
 from outshine.core.documents import Documents, check_document_name
 from outshine.core.errors import StoreError
 from outshine.core.files import absolute_path, bytes_in, named, sha256_of, sync, write_synced
+from outshine.core.key import KEY
 from outshine.core.reading import parse_json, read_bytes, read_json, understood
 from outshine.core.records import (
     DONE,
@@ -44,7 +45,7 @@ from outshine.core.records import (
 )
 from outshine.core.refusals import advice, is_below
 from outshine.core.scratch import left_behind, remove, scratch_path
-from outshine.core.shelves import KEY, sorted_shelved
+from outshine.core.shelves import sorted_shelved
 
 if TYPE_CHECKING:
     from outshine.core.index import Listing, Query

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 from outshine.core.cache import data_folder, is_upload, marker, parsed_record
 from outshine.core.errors import StoreError
+from outshine.core.key import KEY
 from outshine.core.objects import Objects
 from outshine.core.reading import parse_json, understood
-from outshine.core.shelves import KEY
 
 _JOURNALS = "commits"
 

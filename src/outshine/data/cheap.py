@@ -27,7 +27,7 @@ from outshine.data.label_values import (
 )
 from outshine.data.local import id_spellings, normal_text, plain_id
 from outshine.data.reading import check_columns, read_table, refuse_repeated
-from outshine.data.schema import Row
+from outshine.data.rows import Row
 
 
 class Columns(Settings):

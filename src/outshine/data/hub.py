@@ -19,8 +19,7 @@ from pathlib import Path
 
 from outshine.core.errors import HubError
 from outshine.core.hub import REQUEST_TIMEOUT, NoAnswerError, Repo, ask, cache_folder, checked_commit
-from outshine.data.rows import ParquetRows
-from outshine.data.schema import Hub, Pools
+from outshine.data.rows import Hub, ParquetRows, Pools
 
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
 

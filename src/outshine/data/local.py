@@ -10,7 +10,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
@@ -19,9 +19,6 @@ from outshine.core.files import user_path
 from outshine.data.label_values import probability
 from outshine.data.reading import endings, file_format, read_table, refuse_repeated
 from outshine.data.schema import row_id
-
-if TYPE_CHECKING:
-    from outshine.data.recipes.file import FileDataset
 
 NEEDED = ("strong_train", "val")  # the splits whose weak labels a student is trained and stopped on
 FILE_KIND = "file"  # the recipe's registered name, with which the ids of all local rows are made
@@ -41,15 +38,6 @@ _FOREIGN = {  # endings that are no name on the hub either, and what to do
 _WHOLE = re.compile(r"(0|-?[1-9][0-9]*)(?:\.0+)?")
 _SHOWN = 60  # characters of a text in a message
 _MOST_COMPARED = 200  # texts among which the nearest is sought
-
-
-def dataset_from_path(path: str | Path) -> FileDataset:
-    """The dataset in a file, with the default column names. Raises DataError for what is no data file by its ending."""
-    from outshine.data.recipes.file import FileDataset
-
-    if file_format(path) is None:
-        raise DataError(f"'{path}' is none of {endings()}; convert it, one row per example")
-    return FileDataset(path=str(path))
 
 
 def own_source(name: str) -> dict[str, str] | None:

@@ -12,7 +12,8 @@ from outshine.core.errors import DataError
 from outshine.core.messages import counted
 from outshine.data.label_values import Words, class_labels
 from outshine.data.local import plain_id
-from outshine.data.schema import Example, Row, RowReader
+from outshine.data.rows import Row, RowReader
+from outshine.data.schema import Example
 
 OWN_LABELS = {
     "positive": "the values of the label column that are class 1, comma-separated or as a list; 1, true, yes, y, "

@@ -11,7 +11,8 @@ from typing import NamedTuple
 from outshine.core.errors import DataError
 from outshine.core.rng import numpy_rng
 from outshine.data.grouping import Links, connected
-from outshine.data.schema import Draw, Example, Recipe, RowReader, row_id
+from outshine.data.rows import RowReader
+from outshine.data.schema import Draw, Example, Recipe, row_id
 
 
 class UsableRow(NamedTuple):

@@ -20,7 +20,7 @@ import pandas as pd
 from outshine.core.errors import DataError
 from outshine.core.files import user_path
 from outshine.data.label_values import reads_as_label
-from outshine.data.schema import Row
+from outshine.data.rows import Row
 
 FORMATS = {
     ".jsonl": "jsonl",

@@ -3,13 +3,53 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 from outshine.core.errors import DataError
-from outshine.data.schema import Row
+
+Row = Mapping[str, Any]
+"""One row of a source as plain Python values (str, int, bool, float, list, dict)."""
+
+
+class RowReader(Protocol):
+    """Random access to the rows of one source split; big ones stay on disk."""
+
+    def __len__(self) -> int: ...
+
+    def take(self, indices: Sequence[int]) -> list[Row]:
+        """The rows of these numbers, in this order."""
+        ...
+
+
+class Pools(NamedTuple):
+    """The rows that training and validation are cut from, and those that test is cut from.
+
+    `test` None: test rows are held out of `train`, by group (`test_size` of them where the source says so).
+    `notes`: what a reader should know about how the source was read, in sentences.
+    """
+
+    train: RowReader
+    test: RowReader | None
+    test_size: int | None = None
+    notes: tuple[str, ...] = ()
+
+
+class Hub(NamedTuple):
+    """Where a dataset lies on the hub, in the layout of its parquet export: `<config>/<split>/*.parquet`.
+
+    `pooled`: all of `splits` form one pool from which `test_size` rows are held out by group.
+    """
+
+    repo: str
+    config: str = "default"
+    train: str = "train"
+    test: str = "test"
+    pooled: tuple[str, ...] = ()
+    test_size: int | None = None
+    revision: str = "refs/convert/parquet"
 
 
 class ListRows:

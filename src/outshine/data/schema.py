@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from outshine.core.errors import DataError
 from outshine.core.registry import Registry
 from outshine.core.rng import python_rng
 from outshine.core.settings import Plugin
-
-Row = Mapping[str, Any]
-"""One row of a source as plain Python values (str, int, bool, float, list, dict)."""
+from outshine.data.hub import identify_hub, open_hub
+from outshine.data.rows import Hub, Pools, Row
 
 T = TypeVar("T")
 
@@ -58,44 +57,6 @@ class Example(NamedTuple):
     shorten: str = ""
     id: str | None = None
     shared: tuple[str, ...] = ()
-
-
-class RowReader(Protocol):
-    """Random access to the rows of one source split; big ones stay on disk."""
-
-    def __len__(self) -> int: ...
-
-    def take(self, indices: Sequence[int]) -> list[Row]:
-        """The rows of these numbers, in this order."""
-        ...
-
-
-class Pools(NamedTuple):
-    """The rows that training and validation are cut from, and those that test is cut from.
-
-    `test` None: test rows are held out of `train`, by group (`test_size` of them where the source says so).
-    `notes`: what a reader should know about how the source was read, in sentences.
-    """
-
-    train: RowReader
-    test: RowReader | None
-    test_size: int | None = None
-    notes: tuple[str, ...] = ()
-
-
-class Hub(NamedTuple):
-    """Where a dataset lies on the hub, in the layout of its parquet export: `<config>/<split>/*.parquet`.
-
-    `pooled`: all of `splits` form one pool from which `test_size` rows are held out by group.
-    """
-
-    repo: str
-    config: str = "default"
-    train: str = "train"
-    test: str = "test"
-    pooled: tuple[str, ...] = ()
-    test_size: int | None = None
-    revision: str = "refs/convert/parquet"
 
 
 class Size(NamedTuple):
@@ -155,14 +116,10 @@ class Recipe(Plugin):
 
         Raises HubError where the repository cannot be reached and no cached copy is known.
         """
-        from outshine.data.hub import identify_hub
-
         return identify_hub(self._own_hub())
 
     def open(self, identity: str) -> Pools:
         """The rows of exactly that source."""
-        from outshine.data.hub import open_hub
-
         return open_hub(self._own_hub(), identity)
 
     def _own_hub(self) -> Hub:

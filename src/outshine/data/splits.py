@@ -13,7 +13,8 @@ from outshine.core.errors import DataError
 from outshine.core.settings import NotInKeyAtDefault, Settings
 from outshine.data.cutting import Splits, cut_pool, pick, pick_balanced
 from outshine.data.pool import Pool, UsableRow, clean, read_pool
-from outshine.data.schema import Pools, Recipe, RowReader
+from outshine.data.rows import Pools, RowReader
+from outshine.data.schema import Recipe
 
 SPLITS = ("weak_train", "strong_train", "val", "test")
 DRAWN_WHOLE = 50_000  # source rows up to which all are formatted; of larger sources a seeded sample is

@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
-from outshine.data.schema import NO_PROMPT, Draw, Recipe, Row
+from outshine.data.rows import Row
+from outshine.data.schema import NO_PROMPT, Draw, Recipe
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n|\[\w+\]")
 

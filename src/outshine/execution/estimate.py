@@ -19,7 +19,7 @@ from outshine.core.stage import Stage
 from outshine.core.store import Store
 from outshine.execution.placeholders import UnresolvedPrepare
 from outshine.models.catalog import Shape
-from outshine.models.resolve import UNRESOLVED
+from outshine.models.files import UNRESOLVED
 from outshine.models.spec import ModelRef
 from outshine.stages.activations import Activations
 from outshine.stages.audit import Audit

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from outshine.core.files import bytes_in, is_unfinished
+from outshine.core.key import KEY
 from outshine.core.scratch import is_stale, owner_lives
-from outshine.core.shelves import KEY
 from outshine.core.store import Store
 from outshine.execution.needs import Needs
 

@@ -119,11 +119,11 @@ def _artefacts(store: Store) -> Iterator[Unneeded]:
             record = store.done(key)
             made, label = as_date(record["made"]["at"]), str(record["label"])
         except (StoreError, *ODD):
-            made, label = datetime.fromtimestamp(_changed(store.path(key)), UTC), "an artefact that cannot be read"
+            made, label = datetime.fromtimestamp(_has_changed(store.path(key)), UTC), "an artefact that cannot be read"
         yield Unneeded(key, label, made, store.size(key), "no study needs it")
 
 
-def _changed(path: Path) -> float:
+def _has_changed(path: Path) -> float:
     try:
         return path.stat().st_mtime
     except FileNotFoundError:

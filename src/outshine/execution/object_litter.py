@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
 from outshine.core.errors import StoreError
+from outshine.core.key import KEY
 from outshine.core.remote import RemoteStore
-from outshine.core.shelves import KEY
 from outshine.execution.litter import Litter
 from outshine.execution.needs import Needs
 
@@ -23,8 +23,8 @@ def object_litter(found: Needs, store: RemoteStore) -> list[Litter]:
     store.look_ahead([*there])
     things = [
         *_uploads(there, store),
-        *_damaged(store),
-        *_documents(needed, there, store),
+        *_damaged_objects(store),
+        *_document_objects(needed, there, store),
         *_leases(needed, there, store),
         *(Litter(name, size, "a dead process was writing it") for name, size in store.objects.unfinished().items()),
     ]
@@ -58,12 +58,12 @@ def _upload_of(key: str, store: RemoteStore) -> str | None:
         return None
 
 
-def _damaged(store: RemoteStore) -> Iterator[Litter]:
+def _damaged_objects(store: RemoteStore) -> Iterator[Litter]:
     for name, size in _grouped(store.objects.list("damaged"), depth=2).items():
         yield Litter(name, size, "the record of a damaged artefact that was set aside")
 
 
-def _documents(needed: frozenset[str], there: set[str], store: RemoteStore) -> Iterator[Litter]:
+def _document_objects(needed: frozenset[str], there: set[str], store: RemoteStore) -> Iterator[Litter]:
     for name, size in store.objects.list("running").items():
         if KEY.fullmatch(_stem(name)):
             yield Litter(name, size, "the process that wrote it is gone", _stem(name))

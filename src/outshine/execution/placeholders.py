@@ -17,7 +17,8 @@ from outshine.data.local import HUB_KIND
 from outshine.data.schema import Recipe
 from outshine.data.splits import SplitSettings
 from outshine.models.catalog import KNOWN, learning_rate
-from outshine.models.resolve import MAX_LENGTH, UNRESOLVED, Resolved, resolve
+from outshine.models.files import UNRESOLVED
+from outshine.models.resolve import MAX_LENGTH, Resolved, resolve
 from outshine.models.spec import ClassifierSpec, ComputeDtype, ModelRef, ModelSettings
 from outshine.models.tiny import TINY_MODELS
 from outshine.stages.prepare import Prepare

@@ -6,8 +6,6 @@ from collections import Counter
 from contextlib import ExitStack
 from typing import NamedTuple
 
-from outshine.analysis.compare_words import planned as planned_comparison
-from outshine.analysis.contenders import method_word
 from outshine.core.errors import HubError, OutshineError
 from outshine.core.hub import answers, offline
 from outshine.core.progress import Progress
@@ -22,14 +20,16 @@ from outshine.execution.run import by_model
 from outshine.execution.speed import Speed, speed_here
 from outshine.losses.base import Loss
 from outshine.methods.base import Method
-from outshine.methods.identity import identify
+from outshine.methods.identity import identify, method_word
 from outshine.models.catalog import KNOWN, Shape
-from outshine.models.resolve import UNRESOLVED, Resolved
+from outshine.models.files import UNRESOLVED
+from outshine.models.resolve import Resolved
 from outshine.stages.audit import Audit
 from outshine.stages.control import ControlStudent
 from outshine.stages.finetune import Finetune, Student, Supervised
 from outshine.stages.prepare import Prepare
 from outshine.stages.trajectory import Trajectory
+from outshine.studies.comparable import planned as planned_comparison
 from outshine.studies.expand import Experiment, Purpose, Resolution, expand, resolve_study
 from outshine.studies.study import Study
 

@@ -10,15 +10,13 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from outshine.core.errors import StoreError, UnknownNameError
-from outshine.core.key import digest
+from outshine.core.key import KEY, digest
 from outshine.core.progress import Progress
 from outshine.core.reading import ODD, as_date
-from outshine.core.shelves import KEY
+from outshine.core.settings import Settings
 from outshine.core.stage import Stage, in_order
 from outshine.core.store import Store
 from outshine.core.team import Team
-from outshine.studies.labelling import Labeller
-from outshine.studies.study import Study
 
 KIND = "studies"
 _FORMAT = 1
@@ -46,7 +44,7 @@ class Recorded(NamedTuple):
 
 
 def record_study(
-    study: Study | Labeller,
+    study: Settings,
     stages: Sequence[Stage],
     store: Store,
     progress: Progress,

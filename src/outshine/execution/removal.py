@@ -10,8 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from outshine.core.cache import marker
+from outshine.core.key import KEY
 from outshine.core.remote import RemoteStore
-from outshine.core.shelves import KEY
 from outshine.core.store import Store
 
 

@@ -69,7 +69,7 @@ def run_study(
     With a `team` every process of it calls this, and the leader's progress alone is shown. `expect` is told the
     experiments before their stages are computed.
     """
-    from outshine.analysis.compare_words import planned
+    from outshine.studies.comparable import planned
 
     progress = progress if progress and team.leads else Silent()
     resolution = _resolved(study, team)
@@ -194,9 +194,9 @@ def check_models(stages: Sequence[Stage], runtime: Runtime) -> None:
     refs = {spec.model.identity: spec.model for spec in specs}
     if refs:
         from outshine.models.device import pick_device
+        from outshine.models.files import weights_folder
         from outshine.models.loading import DTYPES, load_tokenizer
         from outshine.models.nf4 import check_nf4
-        from outshine.models.resolve import weights_folder
 
         for dtype in {spec.compute_dtype for spec in specs if in_four_bits(spec)}:
             check_nf4(pick_device(runtime), DTYPES[dtype])

@@ -116,3 +116,8 @@ def _parsed(parse: Any, form: Any) -> Any:
         return parse(form) if form else None
     except (OutshineError, ValueError, TypeError):
         return None
+
+
+def method_word(method: str, variant: str) -> str:
+    """The method's name, or nothing where the variant says it (`probe=knn` of method `probe`)."""
+    return "" if f"{method}=" in variant else method

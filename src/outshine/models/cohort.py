@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from jaxtyping import Float, Int
@@ -159,3 +159,7 @@ class Cohort:
     def _install(self, layers: dict[str, Any]) -> None:
         for path, layer in layers.items():
             place(self.backbone, path, layer)
+
+
+Trainee: TypeAlias = Classifier | Cohort
+"""One classifier, or several on one base that go through it together."""

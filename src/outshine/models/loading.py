@@ -11,10 +11,10 @@ from torch import nn
 from outshine.core.errors import ModelError
 from outshine.models.attention import use_plain_attention
 from outshine.models.blocks import find_blocks, place
+from outshine.models.files import config_folder, read_config, weights_folder
 from outshine.models.lora import adaptable
 from outshine.models.nf4 import NF4Linear, check_nf4
 from outshine.models.reading import alone, first_line, quiet, read_configs, refusals
-from outshine.models.resolve import config_folder, read_config, weights_folder
 from outshine.models.spec import ClassifierSpec, Full, ModelRef, in_four_bits
 
 _NO_LAYERS = ("token_id", "architectures")  # lists of a config that are none of values for each block

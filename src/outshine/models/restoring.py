@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from outshine.core.errors import ModelError, StoreError
 from outshine.core.files import user_path
 from outshine.models.classifier import Classifier
+from outshine.models.files import find, read_config
 from outshine.models.loading import load_backbone
 from outshine.models.lora import adapters
-from outshine.models.resolve import find, read_config
 from outshine.models.saving import ADAPTER, MODEL
 from outshine.models.spec import ClassifierSpec, Full, LoRA, ModelRef, ModelSettings
 from outshine.models.tiny import TINY_MODELS

@@ -8,7 +8,6 @@ from outshine.analysis.compare import compare
 from outshine.analysis.compare_words import (
     UNITS,
     caveats,
-    decimals,
     left_out_text,
     noise_sentence,
     p_cell,
@@ -17,7 +16,7 @@ from outshine.analysis.compare_words import (
     verdict,
 )
 from outshine.core.errors import DataError
-from outshine.core.messages import counted
+from outshine.core.messages import counted, decimals
 from outshine.metrics.power import ALPHA
 from outshine.report.sheets import Sheet
 

@@ -6,8 +6,9 @@ import math
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from outshine.analysis.contenders import Contender, method_word
+from outshine.analysis.contenders import Contender
 from outshine.core.messages import counted
+from outshine.methods.identity import method_word
 
 if TYPE_CHECKING:
     import pandas as pd

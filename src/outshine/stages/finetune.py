@@ -30,9 +30,8 @@ if TYPE_CHECKING:
     from outshine.core.progress import Progress
     from outshine.core.store import Store
     from outshine.models.classifier import Classifier
-    from outshine.models.cohort import Cohort
+    from outshine.models.cohort import Cohort, Trainee
     from outshine.models.trials import Sharing
-    from outshine.training.gradient import Trainee
     from outshine.training.loop import LabelledRows, Machine, Run, Trained, Validation
 
 CURVE = "curve.parquet"

@@ -107,7 +107,7 @@ class Loaded:
     @cached_property
     def base(self) -> Path:
         """A folder with the base model's config, tokenizer and weights, as transformers loads it."""
-        from outshine.models.resolve import weights_folder
+        from outshine.models.files import weights_folder
 
         return weights_folder(self._found.model)
 

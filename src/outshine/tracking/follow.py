@@ -12,8 +12,8 @@ from outshine.core.progress import Progress, Silent, tell_overall
 from outshine.core.team import ALONE, Team
 from outshine.execution.recorded import study_digest
 from outshine.execution.run import Finished, run_study
-from outshine.tracking.runs import Part, TrackedRun, fine_tunings, tracked_fine_tuning, tracked_study
-from outshine.tracking.trackers import Ledger, Tracker, start
+from outshine.tracking.runs import Part, TrackedRun, Tracker, fine_tunings, tracked_fine_tuning, tracked_study
+from outshine.tracking.trackers import Ledger, start
 
 if TYPE_CHECKING:
     from outshine.core.store import Store

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from outshine.core.errors import SettingsError
 from outshine.core.messages import one_line
 from outshine.stages.finetune import Finetune
 
@@ -132,3 +134,23 @@ def _finite(values: Mapping[str, Any]) -> dict[str, float]:
 def _clean(facts: Mapping[str, Any]) -> dict[str, Fact]:
     """Plain values; text in one line, without secrets."""
     return {name: one_line(value) if isinstance(value, str) else value for name, value in facts.items()}
+
+
+PROJECT = "outshine"  # what a tracker files runs under, where its own environment names nothing else
+
+
+class Tracker(Protocol):
+    """A place that runs are written to. `write` may raise anything: the caller goes on without it."""
+
+    def write(self, run: TrackedRun) -> None:
+        """Write one run, whole."""
+
+
+def package(name: str, tracker: str) -> Any:
+    """A module of an optional package. Raises SettingsError where it is not installed."""
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise SettingsError(
+            f"--log {tracker} needs a package that cannot be imported ({error}); pip install 'outshine[{tracker}]'"
+        ) from error

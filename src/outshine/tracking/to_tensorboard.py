@@ -7,8 +7,7 @@ import shutil
 import uuid
 from pathlib import Path
 
-from outshine.tracking.runs import TrackedRun
-from outshine.tracking.trackers import package
+from outshine.tracking.runs import TrackedRun, package
 
 
 class TensorBoard:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import io
 from contextlib import redirect_stdout
 
-from outshine.tracking.runs import TrackedRun
-from outshine.tracking.trackers import PROJECT, package
+from outshine.tracking.runs import PROJECT, TrackedRun, package
 
 
 class Trackio:

@@ -6,8 +6,7 @@ import os
 from pathlib import Path
 
 from outshine.core.errors import SettingsError
-from outshine.tracking.runs import TrackedRun
-from outshine.tracking.trackers import PROJECT, package
+from outshine.tracking.runs import PROJECT, TrackedRun, package
 
 _WITHOUT_NETWORK = ("offline", "disabled", "dryrun")
 

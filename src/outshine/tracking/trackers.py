@@ -4,45 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
 
-from outshine.core.errors import SettingsError, UnknownNameError
+from outshine.core.errors import UnknownNameError
 from outshine.core.files import write_synced
-from outshine.tracking.runs import TrackedRun
+from outshine.tracking.runs import Tracker
+from outshine.tracking.to_tensorboard import TensorBoard
+from outshine.tracking.to_trackio import Trackio
+from outshine.tracking.to_wandb import Wandb
 
-PROJECT = "outshine"  # what a tracker files runs under, where its own environment names nothing else
 LEDGER = "tracked.json"
 
 
-class Tracker(Protocol):
-    """A place that runs are written to. `write` may raise anything: the caller goes on without it."""
-
-    def write(self, run: TrackedRun) -> None:
-        """Write one run, whole."""
-        ...
-
-
-def _tensorboard(folder: Path) -> Tracker:
-    from outshine.tracking.to_tensorboard import TensorBoard
-
-    return TensorBoard(folder)
-
-
-def _trackio(folder: Path) -> Tracker:
-    from outshine.tracking.to_trackio import Trackio
-
-    return Trackio()
-
-
-def _wandb(folder: Path) -> Tracker:
-    from outshine.tracking.to_wandb import Wandb
-
-    return Wandb(folder)
-
-
-TRACKERS: dict[str, Callable[[Path], Tracker]] = {"tensorboard": _tensorboard, "trackio": _trackio, "wandb": _wandb}
+TRACKERS: dict[str, Callable[[Path], Tracker]] = {
+    "tensorboard": TensorBoard,
+    "trackio": lambda folder: Trackio(),
+    "wandb": Wandb,
+}
 
 
 def start(names: Sequence[str], folder: Path) -> dict[str, Tracker]:
@@ -55,16 +33,6 @@ def start(names: Sequence[str], folder: Path) -> dict[str, Tracker]:
         if name not in TRACKERS:
             raise UnknownNameError("tracker", name, TRACKERS)
     return {name: TRACKERS[name](folder) for name in names}
-
-
-def package(name: str, tracker: str) -> Any:
-    """A module of an optional package. Raises SettingsError where it is not installed."""
-    try:
-        return import_module(name)
-    except ImportError as error:
-        raise SettingsError(
-            f"--log {tracker} needs a package that cannot be imported ({error}); pip install 'outshine[{tracker}]'"
-        ) from error
 
 
 class Ledger:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,16 +12,12 @@ from torch import Tensor, nn
 
 from outshine.core.runtime import Runtime
 from outshine.losses import RunningLoss
-from outshine.models.classifier import Classifier
-from outshine.models.cohort import Cohort
+from outshine.models.cohort import Trainee
 from outshine.models.sharding import team_of
 from outshine.training.batching import training_limits
 from outshine.training.dealing import Turn, add_up, add_up_gradients
 from outshine.training.lanes import lanes
 from outshine.training.passes import LogOdds, passes
-
-Trainee: TypeAlias = Classifier | Cohort
-"""One classifier, or several on one base that go through it together."""
 
 
 class Outcome(NamedTuple):

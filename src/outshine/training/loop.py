@@ -17,10 +17,11 @@ from outshine.core.heap import Tidying
 from outshine.core.runtime import Runtime
 from outshine.losses import Loss, RunningLoss
 from outshine.models.classifier import Classifier
+from outshine.models.cohort import Trainee
 from outshine.models.sharding import team_of
 from outshine.training.batching import LabelledRows, effective_batch
 from outshine.training.dealing import agreed
-from outshine.training.gradient import Outcome, Trainee, accumulate_gradient
+from outshine.training.gradient import Outcome, accumulate_gradient
 from outshine.training.memory import Budgets
 from outshine.training.predict import check_finite, predict_together
 from outshine.training.schedule import learning_rate_factor, num_updates

@@ -16,7 +16,7 @@ from outshine.training.dealing import Turn, deal
 from outshine.training.lanes import in_lanes
 
 if TYPE_CHECKING:
-    from outshine.training.gradient import Trainee
+    from outshine.models.cohort import Trainee
 
 R = TypeVar("R")
 LogOdds = Callable[[], Float[Tensor, "m b"]]  # of the texts of a pass: runs it

@@ -9,10 +9,10 @@ import torch
 
 from outshine.core.errors import TrainingError
 from outshine.core.runtime import Runtime
+from outshine.models.cohort import Trainee
 from outshine.models.sharding import forward_only, team_of
 from outshine.training.batching import evaluation_limits
 from outshine.training.dealing import Turn, add_up
-from outshine.training.gradient import Trainee
 from outshine.training.lanes import lanes
 from outshine.training.passes import LogOdds, passes
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from outshine.data.schema import Draw, Example, Hub, Row, Size, recipes
+from outshine.data.rows import Hub, Row
+from outshine.data.schema import Draw, Example, Size, recipes
 from outshine.data.wording import PromptedRecipe, binary, filled
 
 OPENING = 10  # words at the beginning of a statement that are too many to be alike by chance

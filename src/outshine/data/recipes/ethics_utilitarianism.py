@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from outshine.data.schema import Draw, Example, Hub, Row, Size, recipes
+from outshine.data.rows import Hub, Row
+from outshine.data.schema import Draw, Example, Size, recipes
 from outshine.data.wording import PromptedRecipe, filled
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
@@ -12,9 +13,9 @@ from outshine.core.settings import NotInKey, NotInKeyAtDefault
 from outshine.data.label_values import Spellings, Words
 from outshine.data.local import FILE_KIND, file_sha256, plain_id
 from outshine.data.own_rows import OWN_LABELS, OwnColumns, carrying, example, is_given, read_labels
-from outshine.data.reading import plain_name, read_table, refuse_repeated
-from outshine.data.rows import ListRows
-from outshine.data.schema import Draw, Example, Pools, Recipe, Row, recipes
+from outshine.data.reading import endings, file_format, plain_name, read_table, refuse_repeated
+from outshine.data.rows import ListRows, Pools, Row
+from outshine.data.schema import Draw, Example, Recipe, recipes
 
 
 @recipes.register(FILE_KIND)
@@ -105,3 +106,10 @@ class FileDataset(Recipe):
 
 
 _WHERE = "\0where"  # the key under which a row carries its place, which no column can be called
+
+
+def dataset_from_path(path: str | Path) -> FileDataset:
+    """The dataset in a file, with the default column names. Raises DataError for what is no data file by its ending."""
+    if file_format(path) is None:
+        raise DataError(f"'{path}' is none of {endings()}; convert it, one row per example")
+    return FileDataset(path=str(path))

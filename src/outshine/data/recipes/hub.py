@@ -13,8 +13,8 @@ from outshine.data.label_values import Spellings, Words, listed
 from outshine.data.local import HUB_KIND
 from outshine.data.own_rows import OWN_LABELS, LabelledRows, OwnColumns, example, read_labels
 from outshine.data.reading import check_columns
-from outshine.data.rows import ParquetRows
-from outshine.data.schema import Draw, Example, Hub, Pools, Recipe, Row, recipes
+from outshine.data.rows import Hub, ParquetRows, Pools, Row
+from outshine.data.schema import Draw, Example, Recipe, recipes
 
 TRAIN = ("train", "partial-train")  # the second: of large datasets the hub exports a part
 TEST = ("test", "validation", "valid", "dev", "partial-test", "partial-validation")

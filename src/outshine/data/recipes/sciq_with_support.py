@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from outshine.data.recipes.sciq import question_and_support
-from outshine.data.schema import Draw, Example, Hub, Row, Size, recipes
+from outshine.data.rows import Hub, Row
+from outshine.data.schema import Draw, Example, Size, recipes
 from outshine.data.wording import PromptedRecipe, filled, propose
 
 

@@ -7,8 +7,8 @@ from dataclasses import asdict
 from typing import ClassVar
 
 from outshine.core.errors import DataError
-from outshine.data.rows import ListRows
-from outshine.data.schema import Draw, Example, Pools, Recipe, Row, recipes
+from outshine.data.rows import ListRows, Pools, Row
+from outshine.data.schema import Draw, Example, Recipe, recipes
 from outshine.world.facts import World, WorldSettings, make_world
 from outshine.world.tasks import queries
 

@@ -12,11 +12,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from outshine.analysis.finished import StudyFailedError
     from outshine.analysis.labelling import Labelling
     from outshine.analysis.results import Results
     from outshine.api import label, load, run, select
     from outshine.core.errors import OutshineError
-    from outshine.execution.run import StudyFailedError
     from outshine.stages.loaded import Loaded
     from outshine.studies.study import Study
 

@@ -9,6 +9,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+from outshine.analysis.finished import StudyFailedError
 from outshine.analysis.labelling import Labelling
 from outshine.analysis.results import Results
 from outshine.core.errors import SettingsError
@@ -16,9 +17,8 @@ from outshine.core.progress import Progress
 from outshine.core.runtime import Runtime
 from outshine.core.stores import open_store
 from outshine.execution.labelling import run_labelling
-from outshine.execution.run import StudyFailedError
+from outshine.execution.run import together
 from outshine.execution.selecting import Selected, select_in
-from outshine.execution.team import together
 from outshine.report.labelled import check_output, write_labelled
 from outshine.report.write import check_writable, write_outputs
 from outshine.stages.loaded import Loaded

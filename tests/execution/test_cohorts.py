@@ -84,7 +84,7 @@ def test_those_of_one_base_and_texts_stand_together_and_the_ceiling_joins_the_st
     stages = stages_of(store, methods=GRID, datasets=["tiny-home"], seeds=[0])
     cohorts = [unit for unit in finetunings(units(stages, 8)) if len(unit) > 1]
     (students,) = cohorts
-    assert all(stage.company == students[0].company for stage in students)
+    assert all(stage.batch_group_key == students[0].batch_group_key for stage in students)
     # the ceiling, two vanilla students, one of a probe's labels; filtered ones and the second round stand apart
     assert len(students) == 4
     assert sum(isinstance(stage, Supervised) for stage in students) == 1
@@ -112,7 +112,7 @@ def test_what_a_pass_depends_on_parts_and_what_is_each_ones_own_does_not(store, 
     fields = {name: getattr(one, name) for name in type(one).model_fields}
     for name, value in change.items():
         fields[name] = fields[name].model_copy(update=value) if isinstance(value, dict) else value
-    assert (type(one)(**fields).company == one.company) == shared
+    assert (type(one)(**fields).batch_group_key == one.batch_group_key) == shared
 
 
 def test_full_tuning_goes_alone(store):
@@ -198,7 +198,7 @@ def test_a_commit_that_was_cut_off_is_finished_by_whoever_comes_next(tmp_path, m
         with pytest.raises(Died):
             run_in(tmp_path / "cut", 8, **settings)
     trained = []
-    monkeypatch.setattr("outshine.execution.local.run_together", lambda *given: trained.append(given))
+    monkeypatch.setattr("outshine.stages.finetune.Finetune.run_together", lambda *given: trained.append(given))
     again, _ = run_in(tmp_path / "cut", 8, **settings)
     assert trained == []
     assert list((again.store.root / "commits").iterdir()) == []

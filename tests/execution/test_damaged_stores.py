@@ -14,6 +14,7 @@ import pytest
 from recorded_studies import record
 
 from fake_artefacts import fake_artefact
+from outshine.cli.travelling import parse_recorded
 from outshine.core.archive import ArchiveError
 from outshine.core.errors import StoreError
 from outshine.core.index import Query
@@ -165,7 +166,7 @@ def test_an_export_of_what_goes_away_meanwhile_says_so(store, tmp_path, monkeypa
 def test_an_archive_that_is_a_pipe_is_not_waited_for(store, tmp_path):
     os.mkfifo(tmp_path / "a.zip")
     with pytest.raises(ArchiveError, match="no plain file"):
-        import_study(tmp_path / "a.zip", store, 10**9)
+        import_study(tmp_path / "a.zip", store, 10**9, parse_recorded)
 
 
 def test_a_source_tree_that_is_not_installed_has_a_version_that_is_unknown(monkeypatch):

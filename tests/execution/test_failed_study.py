@@ -12,12 +12,13 @@ import pytest
 from rich.console import Console
 
 import outshine
+from outshine.analysis.finished import Finished, StudyFailedError, _of_the_rest, run_study
 from outshine.analysis.reading.unfinished import FAILED_COLUMNS
 from outshine.cli.tables import print_results, results_document
 from outshine.core.progress import Silent
 from outshine.core.store import Store
 from outshine.execution.failures import Failure, StagesFailedError
-from outshine.execution.run import Finished, StudyFailedError, _audits, _of_the_rest, run_study
+from outshine.execution.run import Computed
 from outshine.report.papers import tables_text
 from outshine.report.write import write_outputs
 from outshine.studies.expand import Experiment
@@ -60,8 +61,8 @@ def without(world: World, lost: Callable[[Experiment], Any], monkeypatch: pytest
     error = StagesFailedError([Failure(key, one.label, "no luck today") for key, one in stages.items()])
     lacking = store.lacking
     monkeypatch.setattr(store, "lacking", lambda keys: [*lacking(keys), *(key for key in keys if key in stages)])
-    audits = _audits(finished.resolution)
-    found = _of_the_rest(finished.resolution, audits, finished.experiments, store, error)
+    computed = Computed(finished.resolution, finished.experiments, finished.findings, error)
+    found = _of_the_rest(computed, store, error)
     monkeypatch.undo()
     return found
 

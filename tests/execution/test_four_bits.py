@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from outshine.analysis.finished import run_study
 from outshine.core.errors import SettingsError
 from outshine.core.progress import Silent
 from outshine.core.store import Store
-from outshine.execution.run import run_study
 from outshine.stages.finetune import Finetune
 from outshine.studies.parse import parse_study
 

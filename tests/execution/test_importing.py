@@ -11,6 +11,7 @@ from evil_archives import EVIL, Good, good_archive
 from recorded_studies import record
 
 from fake_artefacts import fake_artefact
+from outshine.cli.travelling import parse_recorded
 from outshine.core.archive import ArchiveError
 from outshine.core.errors import StoreError, UnknownNameError
 from outshine.core.store import Store
@@ -45,7 +46,7 @@ def exported(tmp_path: Path) -> tuple[Store, Path]:
 def test_what_was_exported_is_imported_to_the_byte(exported, tmp_path):
     store, archive = exported
     target = Store(tmp_path / "to")
-    done = import_study(archive, target, LIMIT)
+    done = import_study(archive, target, LIMIT, parse_recorded)
     assert (done.num_new, done.num_there) == (4, 0)
     kept = find_recorded("carried", store)
     assert set(target.keys()) == kept.keys
@@ -101,7 +102,7 @@ def test_the_first_commit_wins_and_damage_is_mended(exported, tmp_path):
     for key in keys[:2]:
         fake_artefact(target.root, numbers[key], content=b"computed here")
     (target.path(keys[1]) / "a.bin").write_bytes(b"damaged here, by length")
-    done = import_study(archive, target, LIMIT)
+    done = import_study(archive, target, LIMIT, parse_recorded)
     assert (done.num_new, done.num_there) == (3, 1)
     assert target.file(keys[0], "a.bin").read_bytes() == b"computed here"
     assert tree(target.path(keys[1])) == tree(store.path(keys[1]))
@@ -122,12 +123,12 @@ def test_an_interrupted_import_is_taken_up_by_the_next(exported, tmp_path, monke
 
     monkeypatch.setattr(importing, "_extract", until_the_third)
     with pytest.raises(KeyboardInterrupt):
-        import_study(archive, target, LIMIT)
+        import_study(archive, target, LIMIT, parse_recorded)
     assert len(target.keys()) == 2
     assert [fault for key in target.keys() for fault in target.verify(key)] == []  # noqa: SIM118
     assert find_recorded("carried", target).keys == find_recorded("carried", store).keys
     monkeypatch.undo()
-    done = import_study(archive, target, LIMIT)
+    done = import_study(archive, target, LIMIT, parse_recorded)
     assert (done.num_new, done.num_there) == (2, 2)
     assert all(tree(target.path(key)) == tree(store.path(key)) for key in target.keys())  # noqa: SIM118
 
@@ -135,7 +136,7 @@ def test_an_interrupted_import_is_taken_up_by_the_next(exported, tmp_path, monke
 def test_the_good_archive_of_the_evil_ones_is_imported(good, tmp_path):
     good.write()
     store = Store(tmp_path / "store")
-    assert import_study(good.path, store, LIMIT).num_new == 2
+    assert import_study(good.path, store, LIMIT, parse_recorded).num_new == 2
     assert store.keys() == sorted(good.keys)
 
 
@@ -149,7 +150,7 @@ def test_an_evil_archive_is_refused_in_one_line_and_leaves_nothing(good, tmp_pat
     change(good)
     before = tree(tmp_path)
     with pytest.raises(ArchiveError) as caught:
-        import_study(good.path, store, LIMIT)
+        import_study(good.path, store, LIMIT, parse_recorded)
     message = str(caught.value)
     assert message.startswith(f"the archive {good.path} cannot be imported: ")
     assert words in message
@@ -166,7 +167,7 @@ def test_every_truncation_of_an_archive_is_refused(good, tmp_path):
     for length in range(0, len(whole), 101):
         good.path.write_bytes(whole[:length])
         with pytest.raises(ArchiveError):
-            import_study(good.path, store, LIMIT)
+            import_study(good.path, store, LIMIT, parse_recorded)
     assert not store.root.exists()
 
 
@@ -175,7 +176,7 @@ def test_no_flipped_byte_changes_an_artefact(good, tmp_path):
     good.write()
     whole = good.path.read_bytes()
     first = Store(tmp_path / "first")
-    import_study(good.path, first, LIMIT)
+    import_study(good.path, first, LIMIT, parse_recorded)
     expected = {key: tree(first.path(key)) for key in first.keys()}  # noqa: SIM118
     refused = 0
     for number, at in enumerate(range(0, len(whole), 61)):
@@ -184,7 +185,7 @@ def test_no_flipped_byte_changes_an_artefact(good, tmp_path):
         good.path.write_bytes(bytes(data))
         store = Store(tmp_path / f"store-{number}")
         try:
-            import_study(good.path, store, LIMIT)
+            import_study(good.path, store, LIMIT, parse_recorded)
         except ArchiveError:
             refused += 1
             assert not store.root.exists()
@@ -196,5 +197,5 @@ def test_no_flipped_byte_changes_an_artefact(good, tmp_path):
 def test_an_archive_that_unpacks_to_more_than_allowed_is_refused(exported, tmp_path):
     _, archive = exported
     with pytest.raises(ArchiveError, match="--max-size"):
-        import_study(archive, Store(tmp_path / "to"), 9_999_999)
+        import_study(archive, Store(tmp_path / "to"), 9_999_999, parse_recorded)
     assert not (tmp_path / "to").exists()

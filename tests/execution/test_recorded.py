@@ -13,6 +13,7 @@ from typing import ClassVar
 import pytest
 from recorded_studies import record, resolved
 
+from outshine.analysis.finished import run_study
 from outshine.core import documents as documents_module
 from outshine.core import index
 from outshine.core.errors import OutshineError, StoreError, UnknownNameError
@@ -26,7 +27,6 @@ from outshine.execution import run as run_module
 from outshine.execution.local import LocalExecutor
 from outshine.execution.needs import Wish
 from outshine.execution.recorded import find_recorded, record_study, recorded_studies
-from outshine.execution.run import run_study
 from outshine.execution.sweep import plan_sweep
 from outshine.studies.expand import resolve_study
 from outshine.studies.parse import parse_study

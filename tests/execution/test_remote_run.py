@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 
 import outshine
+from outshine.analysis.finished import read_study, run_study
 from outshine.core.errors import StoreError
 from outshine.core.progress import Silent
-from outshine.execution.run import read_study, run_study
 from outshine.studies.parse import parse_study
 from remote_stores import BucketPlace, Place
 from small_study import TINY

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,18 +12,13 @@ from outshine.core.stage import Stage, in_order
 from outshine.execution.schedule import Schedule, base_of
 
 
-class Ref(NamedTuple):
-    identity: str
-
-
 class OnBase(Number):
     stage: ClassVar[str] = "on base"
-    shares_model: ClassVar[bool] = True
     base: str = "a"
 
     @property
-    def model(self) -> Ref:
-        return Ref(self.base)
+    def base_model(self) -> str:
+        return self.base
 
 
 @st.composite

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from outshine.analysis.finished import run_study
 from outshine.core.errors import ModelError
 from outshine.core.progress import Silent
 from outshine.core.store import Store
 from outshine.execution.recorded import recorded_studies
-from outshine.execution.run import run_study
 from outshine.execution.work import PER_TOKEN, work_of
 from outshine.studies.parse import parse_study
 

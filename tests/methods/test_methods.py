@@ -10,13 +10,13 @@ import pytest
 from pydantic import ValidationError
 from sklearn.metrics import roc_auc_score
 
+from outshine.analysis.finished import run_study
 from outshine.analysis.rounds import strong_train_gain
 from outshine.core.errors import OutshineError, SettingsError
 from outshine.core.progress import Silent
 from outshine.core.stage import in_order
 from outshine.core.store import Store
 from outshine.execution.plan import plan_study
-from outshine.execution.run import run_study
 from outshine.filters.probe_disagreement import ProbeDisagreement
 from outshine.filters.topofilter import TopoFilter
 from outshine.losses.xent import Xent

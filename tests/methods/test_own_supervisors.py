@@ -8,10 +8,10 @@ import pytest
 from pydantic import SerializeAsAny
 from sklearn.metrics import roc_auc_score
 
+from outshine.analysis.finished import run_study
 from outshine.analysis.pairing import pair
 from outshine.analysis.rounds import strong_train_gain
 from outshine.core.store import Store
-from outshine.execution.run import run_study
 from outshine.methods.base import Lab, Method, methods
 from outshine.models.spec import ModelSettings
 from outshine.stages.finetune import Student

@@ -13,10 +13,10 @@ import pytest
 from browsing import needs_browser, seen
 from html_pages import Page
 from made_up import resolved
+from outshine.analysis.finished import Finished
 from outshine.analysis.results import read_results
 from outshine.audit.findings import Finding
 from outshine.core.store import Store
-from outshine.execution.run import Finished
 from outshine.report.write import write_report, write_tables
 from outshine.stages.finetune import Supervised
 from outshine.stages.predictor import Predictor

@@ -16,12 +16,12 @@ from claim import shown
 from rich.console import Console
 
 from made_up import resolved
+from outshine.analysis.finished import Finished
 from outshine.analysis.results import MethodPGR, Results, read_results
 from outshine.analysis.training_notes import TRAINING_COLUMNS, training_notes
 from outshine.audit.findings import Finding
 from outshine.cli.tables import print_results
 from outshine.core.store import Store
-from outshine.execution.run import Finished
 from outshine.metrics.pgr import PGR, PooledPGR
 from outshine.publishing.card import card
 from outshine.publishing.subject import Model, Subject

@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import io
 import tempfile
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack, redirect_stderr, redirect_stdout, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext, redirect_stderr, redirect_stdout, suppress
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,6 +27,7 @@ from outshine.core.errors import DataError, StoreError
 from outshine.core.hub import NoAnswerError
 from outshine.core.progress import Silent
 from outshine.core.records import Fault
+from outshine.core.runtime import Runtime
 from outshine.core.store import Mended, Store
 from outshine.core.team import ALONE
 from outshine.execution.estimate import Estimator
@@ -46,7 +47,7 @@ from outshine.models.catalog import learning_rate
 from outshine.models.spec import ModelSettings
 from outshine.probes import Labelled
 from outshine.report.figures import pgr_by_method
-from outshine.stages.finetune import pack_if_it_pays
+from outshine.stages.finetune import Finetune, pack_if_it_pays
 from outshine.studies.expand import _family_notes, resolve_study
 from outshine.studies.parse import parse_study
 from outshine.tracking.follow import Following
@@ -121,7 +122,7 @@ def reported(form: str) -> Say:
         finished, store = study("bare")
         with (
             tempfile.TemporaryDirectory() as folder,
-            patch("outshine.execution.run.read_study", return_value=finished),
+            patch("outshine.analysis.finished.read_study", return_value=finished),
             patch("outshine.cli.reporting.open_store", return_value=store),
             patch("outshine.cli.reporting.study_at", return_value=finished.resolution.study),
             redirect_stdout(text),
@@ -414,6 +415,27 @@ def packed(*, processes: int = 1, takes_them: bool = True) -> Say:
     return notes_of(work)
 
 
+def together(*, apart: bool) -> Say:
+    """What is noted of a cohort whose base keeps the rows of a batch apart, or mixes them."""
+
+    def work(progress: Silent) -> None:
+        @contextmanager
+        def members(*given: object) -> Iterator[SimpleNamespace]:
+            yield SimpleNamespace(head=None, separates=lambda: apart)
+
+        stage = SimpleNamespace(classifier=SimpleNamespace(name="a model"), seed=0)
+        context = SimpleNamespace(runtime=Runtime(device="cpu"), progress=progress, memory={})
+        with (
+            patch("outshine.models.warm.cohort", members),
+            patch("outshine.training.lanes.suitable_threads", lambda *given: nullcontext()),
+            patch("outshine.stages.finetune._in_one_pass"),
+            patch("outshine.stages.finetune._alone"),
+        ):
+            Finetune.run_together([stage], [context], Path())  # type: ignore[list-item]
+
+    return notes_of(work)
+
+
 def loss_notes(loss: Entropy | Window, *labels: float) -> Say:
     return lambda: loss.notes(torch.tensor(labels or (0.1, 0.5, 0.9)))
 
@@ -460,6 +482,9 @@ NOTES = (
         "{} of the tokens are unknown to the tokenizer of {}: it cannot read the texts",
         read_badly(unknown=0.6),
         read_badly(unknown=0.4),
+    ),
+    Claim(
+        "{} mixes the rows of a batch: its models are trained one by one", together(apart=False), together(apart=True)
     ),
     Claim("several processes share the model: texts are padded, not packed", packed(processes=2), packed()),
     Claim(

@@ -13,7 +13,7 @@ from torch.distributed.tensor import DTensor
 
 from outshine.core.runtime import Runtime
 from outshine.core.team import ALONE, Team, remember
-from outshine.execution.team import together
+from outshine.execution.run import together
 from outshine.losses import losses
 from outshine.models import warm
 from outshine.models.activations import LayerReader

@@ -62,9 +62,9 @@ def report(
 
     Example: outshine report outshine-out
     """
+    from outshine.analysis.finished import read_study
     from outshine.cli.show import console
     from outshine.core.files import user_path
-    from outshine.execution.run import read_study
     from outshine.report.write import check_writable, write_report, write_tables
 
     places = [user_path(place) for place in dict.fromkeys(study or [DEFAULT])]

@@ -125,7 +125,7 @@ def demo(
 
 
 def _together() -> AbstractContextManager[Team]:
-    from outshine.execution.team import together
+    from outshine.execution.run import together
 
     return together()
 
@@ -144,10 +144,10 @@ def run_and_write(
 
     Raises StudyFailedError where stages failed, after it printed and wrote what is finished.
     """
+    from outshine.analysis.finished import StudyFailedError
     from outshine.cli.show import console, progress
     from outshine.cli.tables import print_results, results_document
     from outshine.core.progress import Silent
-    from outshine.execution.run import StudyFailedError
     from outshine.report.write import check_writable, write_outputs
     from outshine.tracking.follow import run_tracked
 

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
+    from outshine.analysis.finished import Finished
     from outshine.analysis.results import Results
-    from outshine.execution.run import Finished
 
 MOST_NOTES = 20  # on training; all of them are on the page
 MOST_ROWS = 40  # of the results' table on a terminal; all of them are in summary.csv and on the page

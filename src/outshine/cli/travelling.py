@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,7 @@ from outshine.cli.quantities import parse_size, size_text
 from outshine.core.messages import counted
 
 if TYPE_CHECKING:
+    from outshine.core.settings import Settings
     from outshine.core.store import Store
     from outshine.execution.recorded import Recorded
 
@@ -89,7 +90,7 @@ def import_(
     from outshine.cli.show import console
     from outshine.execution.importing import import_study
 
-    done = import_study(archive, open_store(store), parse_size(max_size, "--max-size"))
+    done = import_study(archive, open_store(store), parse_size(max_size, "--max-size"), parse_recorded)
     if as_json:
         facts = {"study": done.study.name, "digest": done.study.digest}
         print_json({**facts, "num_imported": done.num_new, "num_there": done.num_there})
@@ -100,6 +101,14 @@ def import_(
         markup=False,
         soft_wrap=True,
     )
+
+
+def parse_recorded(raw: dict[str, Any]) -> Settings:
+    """What a store or an archive calls a study: one, or a labelling. Raises OutshineError where it is neither."""
+    from outshine.studies.labelling import parse_labeller
+    from outshine.studies.parse import parse_study
+
+    return parse_labeller(raw) if raw.get("command") == "label" else parse_study(raw)
 
 
 def _finding(study: Recorded) -> str:

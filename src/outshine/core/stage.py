@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
@@ -12,6 +12,7 @@ from outshine.core.key import canonical_fields, digest_of_form, key_fields
 from outshine.core.settings import Settings
 
 if TYPE_CHECKING:
+    from outshine.core.errors import OutshineError
     from outshine.core.progress import Progress
     from outshine.core.runtime import Runtime
     from outshine.core.store import Store
@@ -36,7 +37,6 @@ class Stage(Settings):
 
     VERSION: ClassVar[int] = 1
     stage: ClassVar[str] = ""
-    shares_model: ClassVar[bool] = False  # several processes run it together; else the leader of them alone
 
     @cached_property
     def key(self) -> str:
@@ -48,6 +48,31 @@ class Stage(Settings):
     def label(self) -> str:
         """A few words for people: progress lines and listings."""
         return self.stage
+
+    @property
+    def base_model(self) -> str | None:
+        """The identity of the model that it needs in memory; None: it needs none.
+
+        A worker computes stages of one model one after the other. Several processes that share a model compute these
+        stages together, and the leader of them all others alone.
+        """
+        return None
+
+    @property
+    def batch_group_key(self) -> str | None:
+        """What stages have in common that `run_together` computes in one pass; None: this one is computed alone."""
+        return None
+
+    @classmethod
+    def run_together(cls, stages: Sequence[Any], contexts: Sequence[Context], work: Path) -> list[OutshineError | None]:
+        """Compute stages of one group, each into its context's folder; returns what went wrong with each.
+
+        `work` keeps what survives a killed run.
+        """
+        raise NotImplementedError
+
+    def check_shared(self) -> None:
+        """Raises SettingsError where several processes cannot compute it together."""
 
     def inputs(self) -> list[Stage]:
         """The stages that this one reads, found in its fields, without repetition."""

@@ -7,16 +7,15 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from outshine.core.stage import Stage
-from outshine.stages.finetune import Finetune
 
-Unit = tuple[Stage, ...]  # a stage alone, or a cohort: fine-tunings of equal company
+Unit = tuple[Stage, ...]  # a stage alone, or several of one batch group
 
 
 def units(stages: Sequence[Stage], most: int) -> list[Unit]:
     """The stages in an order of computation, those that can share passes together, at most `most` of them.
 
-    Depends on the stages and their order alone. Stages stand together where they are of equal company and equally
-    deep in fine-tunings (a student's student comes after its teacher); a ceiling, which nothing waits for, joins
+    Depends on the stages and their order alone. Stages stand together where they are of one batch group and equally
+    deep in such stages (a student's student comes after its teacher); a ceiling, which nothing waits for, joins
     the students.
     """
     together = _together(stages, most)
@@ -41,32 +40,32 @@ def units(stages: Sequence[Stage], most: int) -> list[Unit]:
 
 def _together(stages: Sequence[Stage], most: int) -> list[Unit]:
     """Units in the order of their first stages."""
-    companies = {stage.key: stage.company if isinstance(stage, Finetune) else None for stage in stages}
-    waves = _waves(stages, companies)
+    groups_of = {stage.key: stage.batch_group_key for stage in stages}
+    waves = _waves(stages, groups_of)
     groups: dict[tuple, list[Stage]] = {}
     for stage in stages:
-        company = companies[stage.key]
-        alone = company is None or most == 1
-        groups.setdefault((stage.key,) if alone else (company, waves[stage.key]), []).append(stage)
+        group_key = groups_of[stage.key]
+        alone = group_key is None or most == 1
+        groups.setdefault((stage.key,) if alone else (group_key, waves[stage.key]), []).append(stage)
     return [tuple(group[i : i + most]) for group in groups.values() for i in range(0, len(group), most)]
 
 
-def _waves(stages: Sequence[Stage], companies: Mapping[str, str | None]) -> dict[str, int]:
-    """How many fine-tunings deep each stage lies; one that nothing reads, alone in its wave, goes to the next.
+def _waves(stages: Sequence[Stage], groups_of: Mapping[str, str | None]) -> dict[str, int]:
+    """How many grouped stages deep each stage lies; one that nothing reads, alone in its wave, goes to the next.
 
-    `stages`: inputs before what reads them. No stage depends on another of its company and wave.
+    `stages`: inputs before what reads them. No stage depends on another of its group and wave.
     """
     waves: dict[str, int] = {}
     read: set[str] = set()
-    by_company: dict[str, dict[int, list[str]]] = {}
+    by_group: dict[str, dict[int, list[str]]] = {}
     for stage in stages:
         inputs = [one.key for one in stage.inputs() if one.key in waves]
         read.update(inputs)
-        company = companies[stage.key]
-        waves[stage.key] = max((waves[key] for key in inputs), default=0) + (company is not None)
-        if company is not None:
-            by_company.setdefault(company, {}).setdefault(waves[stage.key], []).append(stage.key)
-    for by_wave in by_company.values():
+        group_key = groups_of[stage.key]
+        waves[stage.key] = max((waves[key] for key in inputs), default=0) + (group_key is not None)
+        if group_key is not None:
+            by_group.setdefault(group_key, {}).setdefault(waves[stage.key], []).append(stage.key)
+    for by_wave in by_group.values():
         ascending = sorted(by_wave)
         for wave, later in pairwise(ascending):
             if len(by_wave[wave]) == 1 and by_wave[wave][0] not in read:

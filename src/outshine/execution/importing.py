@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,10 +11,9 @@ from outshine.core.errors import OutshineError
 from outshine.core.key import digest
 from outshine.core.reading import understood
 from outshine.core.records import DONE, FORMAT, OWN, parse_record
+from outshine.core.settings import Settings
 from outshine.core.store import Store
 from outshine.execution.recorded import Recorded, keep_record, studies_held
-from outshine.studies.labelling import parse_labeller
-from outshine.studies.parse import parse_study
 
 _RECORD_BYTES = 16 * 10**6  # of a DONE.json, which is read into memory
 
@@ -26,15 +26,17 @@ class Imported(NamedTuple):
     num_there: int
 
 
-def import_study(path: Path, store: Store, max_bytes: int) -> Imported:
+def import_study(path: Path, store: Store, max_bytes: int, parse: Callable[[dict[str, Any]], Settings]) -> Imported:
     """Put a study and its artefacts into the store. Raises ArchiveError, and leaves the store as it was.
+
+    parse: reads what the archive calls its study, or raises OutshineError.
 
     Everything is read twice: first to check names, sizes, hashes and keys, then to place one artefact after the other.
     An import that was interrupted is taken up by the next; what the store has already stays as it is.
     """
     with open_archive(path, max_bytes) as archive:
         artefacts = archive.manifest.by_key()
-        _check_study(archive.manifest)
+        _check_study(archive.manifest, parse)
         records = {key: _record(key, files, archive) for key, files in artefacts.items()}
         for files in artefacts.values():
             for file in files:
@@ -46,14 +48,13 @@ def import_study(path: Path, store: Store, max_bytes: int) -> Imported:
     return Imported(recorded, len(new), len(artefacts) - len(new))
 
 
-def _check_study(manifest: Manifest) -> None:
+def _check_study(manifest: Manifest, parse: Callable[[dict[str, Any]], Settings]) -> None:
     """The study must be one, and resolved; what its artefacts are is checked by their own keys."""
     try:
-        parse = parse_labeller if manifest.study.get("command") == "label" else parse_study
         parsed = parse(dict(manifest.study))
     except OutshineError as error:
         raise ArchiveError(f"its study is none that this outshine knows: {error}") from None
-    if parsed.name != manifest.study.get("name"):
+    if getattr(parsed, "name", None) != manifest.study.get("name"):
         raise ArchiveError("its study has no name")
 
 

@@ -21,8 +21,6 @@ from outshine.execution.failures import Failure, StagesFailedError, forget_failu
 from outshine.execution.herald import Herald
 from outshine.execution.record import record_of
 from outshine.execution.schedule import Schedule
-from outshine.stages.cohort import run_together
-from outshine.stages.finetune import Finetune
 
 _PATIENCE = 0.5  # seconds at a time that a process waits for another one's stage
 _WORTH_A_NOTE = 5.0  # seconds of waiting
@@ -144,10 +142,9 @@ class LocalExecutor:
         return not mended.aside and not mended.is_held and self.store.has(stage.key)
 
     def _write(self, unit: Unit) -> None:
-        """Compute a stage, or a cohort in one pass; a member that fails stops none of the others."""
-        fine_tunings = [stage for stage in unit if isinstance(stage, Finetune)]
-        if len(unit) > 1 and len(fine_tunings) == len(unit):
-            self._write_cohort(fine_tunings)
+        """Compute a stage, or several in one pass; a member that fails stops none of the others."""
+        if len(unit) > 1:
+            self._write_together(unit)
             return
         for stage in unit:
             began = time.monotonic()
@@ -155,13 +152,13 @@ class LocalExecutor:
                 stage.run(self._context(stage, folder))
                 self.store.commit(stage.key, folder, self._record(stage, time.monotonic() - began))
 
-    def _write_cohort(self, members: list[Finetune]) -> None:
+    def _write_together(self, members: Unit) -> None:
         began = time.monotonic()
         keys = [stage.key for stage in members]
         work = self.store.work(digest(sorted(keys)))
         with ExitStack() as folders:
             contexts = [self._context(stage, folders.enter_context(self.store.writing(stage.key))) for stage in members]
-            errors = run_together(members, contexts, work)
+            errors = members[0].run_together(members, contexts, work)
             seconds = (time.monotonic() - began) / len(members)
             self.store.commit_together(
                 [

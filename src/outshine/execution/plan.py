@@ -91,7 +91,7 @@ class Plan(NamedTuple):
     stages: list[PlannedStage]
     kinds: list[KindTotals]
     notes: list[str]
-    cohorts: tuple[int, int]  # models to train in company of others, and the passes that this takes
+    cohorts: tuple[int, int]  # models to train in one pass with others, and the passes that this takes
     here: Speed | None  # how quickly this machine would compute it; None where nothing is to do
     attention: float  # what attention's quadratic part, left out of the FLOPs, adds to a forward pass at most
 

@@ -1,9 +1,11 @@
-"""Running a study: resolve, prepare, expand, compute, read the results."""
+"""Running a study: resolve, prepare, audit, expand, compute."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple, TypeVar
 
 from outshine.audit.findings import Finding, leaks
 from outshine.core.errors import DataError
@@ -16,42 +18,29 @@ from outshine.execution.executors import executor
 from outshine.execution.failures import StagesFailedError
 from outshine.execution.local import LocalExecutor
 from outshine.execution.recorded import record_study
-from outshine.execution.team import TeamExecutor, leader_first
+from outshine.execution.team import TeamExecutor
 from outshine.execution.work import work_of
 from outshine.models.spec import in_four_bits
 from outshine.stages.audit import Audit
 from outshine.stages.finetune import Finetune
+from outshine.studies.comparable import planned
 from outshine.studies.expand import Experiment, Resolution, expand, resolve_study
 from outshine.studies.parse import parse_study
 from outshine.studies.study import Study
 
-if TYPE_CHECKING:
-    from outshine.analysis.results import Results
+T = TypeVar("T")
 
 
-class Finished(NamedTuple):
-    """A study that ran: what it was resolved to, its experiments, their results, and what the audits found."""
+class Computed(NamedTuple):
+    """What a run left in the store, and what failed of it (None: nothing did)."""
 
     resolution: Resolution
     experiments: list[Experiment]
-    results: Results
     findings: Mapping[str, list[Finding]]  # dataset's name -> every check of its audit
+    failed: StagesFailedError | None = None
 
 
-class StudyFailedError(StagesFailedError):
-    """Some stages of a study failed. `finished`: the study as far as it went; None where no method is finished."""
-
-    def __init__(self, failed: StagesFailedError, finished: Finished | None) -> None:
-        super().__init__(failed.failures, failed.num_left_out)
-        self.finished = finished
-
-    @property
-    def results(self) -> Results | None:
-        """The results of the methods that are finished; their `failed` names the others."""
-        return self.finished.results if self.finished else None
-
-
-def run_study(
+def compute_study(
     study: Study,
     store: Store,
     progress: Progress | None = None,
@@ -59,18 +48,15 @@ def run_study(
     allow_leaks: bool = False,
     team: Team = ALONE,
     expect: Callable[[Sequence[Experiment]], object] = lambda experiments: None,
-) -> Finished:
-    """Compute what the store lacks and read the results. Raises OutshineError for what a user can mend.
+) -> Computed:
+    """Compute what the store lacks. Raises OutshineError for what a user can mend.
 
     A dataset whose audit finds a leak is refused before anything is trained, unless `allow_leaks`.
-    Stages are computed by the study's `executor`; datasets are prepared and audited in this process. Raises
-    StudyFailedError where some failed, when all that does not need them is finished: it has the results of the methods
-    that are.
+    Stages are computed by the study's `executor`; datasets are prepared and audited in this process. Where some fail,
+    all that does not need them is finished.
     With a `team` every process of it calls this, and the leader's progress alone is shown. `expect` is told the
     experiments before their stages are computed.
     """
-    from outshine.studies.comparable import planned
-
     progress = progress if progress and team.leads else Silent()
     resolution = _resolved(study, team)
     for note in resolution.notes:
@@ -79,7 +65,7 @@ def run_study(
     record_study(resolution.study, [*audits.values()], store, progress, team)
     here = _here(study, store, progress, team)
     here.run([*audits.values()])
-    check_leaks({name: audit.read(store) for name, audit in audits.items()}, progress, allow_leaks)
+    check_leaks(_findings(audits, store), progress, allow_leaks)
     experiments = expand(resolution, store)
     for note in planned(experiments, study):
         progress.note(note)
@@ -92,21 +78,47 @@ def run_study(
     compute = executor(study.executor, store, study.runtime, progress, work) if team.size == 1 else here
     missing = compute.missing(asked)
     leader_first(team, lambda: check_models(missing, study.runtime))
+    computed = Computed(resolution, experiments, _findings(audits, store))
     try:
         compute.run(asked)
     except StagesFailedError as error:
-        raise StudyFailedError(error, _of_the_rest(resolution, audits, experiments, store, error)) from error
-    return _finished(resolution, audits, experiments, store)
+        return computed._replace(failed=error)
+    return computed
 
 
-def read_study(study: Study, store: Store) -> Finished:
-    """The results of a study that ran; computes nothing. Raises DataError where the store lacks a part of it."""
+@contextmanager
+def together() -> Iterator[Team]:
+    """The team that WORLD_SIZE in the environment speaks of, as torchrun sets it; usually this process alone.
+
+    Where the block fails in any process, all end: the first to fail raises its error, the others exit in silence.
+    """
+    if not os.environ.get("WORLD_SIZE", "1").isdecimal() or int(os.environ.get("WORLD_SIZE", "1")) < 2:
+        yield ALONE
+        return
+    from outshine.models.processes import joined
+
+    with joined() as team:
+        yield team
+
+
+def leader_first(team: Team, compute: Callable[[], T]) -> T:
+    """The leader's result, then everyone's own: what the leader fetched from a hub is there for the others."""
+    if team.leads:
+        result = compute()
+        team.tell(None)
+        return result
+    team.tell(None)
+    return compute()
+
+
+def find_study(study: Study, store: Store) -> Computed:
+    """What the store has of a study that ran; computes nothing. Raises DataError where it lacks a part of it."""
     resolution = resolve_study(study)
     audits = _audits(resolution)
     check_there([*audits.values()], store)
     experiments = expand(resolution, store)
     check_there(by_model(experiments), store)
-    return _finished(resolution, audits, experiments, store)
+    return Computed(resolution, experiments, _findings(audits, store))
 
 
 def _here(study: Study, store: Store, progress: Progress, team: Team) -> LocalExecutor:
@@ -129,33 +141,8 @@ def _audits(resolution: Resolution) -> dict[str, Audit]:
     return {prepare.name: Audit(prepare=prepare) for prepare in resolution.prepares}
 
 
-def _finished(
-    resolution: Resolution, audits: Mapping[str, Audit], experiments: list[Experiment], store: Store
-) -> Finished:
-    from outshine.analysis.results import read_results
-
-    findings = {name: audit.read(store) for name, audit in audits.items()}
-    return Finished(resolution, experiments, read_results(resolution.study.name, experiments, store), findings)
-
-
-def _of_the_rest(
-    resolution: Resolution,
-    audits: Mapping[str, Audit],
-    experiments: list[Experiment],
-    store: Store,
-    error: StagesFailedError,
-) -> Finished | None:
-    """The study without what failed; None where no method is finished on any dataset."""
-    from outshine.analysis.reading.unfinished import part
-
-    needed = in_order([stage for experiment in experiments for stage in experiment.stages()])
-    lacking = set(store.lacking([stage.key for stage in needed]))
-    reasons = {failure.key: failure.message for failure in error.failures}
-    parted = part(resolution.study.name, experiments, lacking, reasons)
-    if not any(experiment.purpose == "method" for experiment in parted.finished):
-        return None
-    found = _finished(resolution, audits, parted.finished, store)
-    return found._replace(results=found.results._replace(failed=parted.failed))
+def _findings(audits: Mapping[str, Audit], store: Store) -> dict[str, list[Finding]]:
+    return {name: audit.read(store) for name, audit in audits.items()}
 
 
 def check_there(asked: Sequence[Stage], store: Store) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Sequence
 
-from outshine.core.stage import Stage
 from outshine.execution.cohorts import Unit
 
 
@@ -87,12 +86,4 @@ class Schedule:
 
 def base_of(unit: Unit) -> str | None:
     """The base model that a unit needs in memory; None: it needs none."""
-    return next((base for stage in unit if (base := _base(stage)) is not None), None)
-
-
-def _base(stage: Stage) -> str | None:
-    if not stage.shares_model:
-        return None
-    spec = getattr(stage, "classifier", None)
-    model = getattr(stage, "model", None) if spec is None else spec.model
-    return None if model is None else model.identity
+    return next((stage.base_model for stage in unit if stage.base_model is not None), None)

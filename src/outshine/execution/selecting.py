@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from outshine.analysis.finished import read_study
 from outshine.core.store import Store
-from outshine.execution.run import read_study
 from outshine.studies.study import Study
 
 if TYPE_CHECKING:

@@ -2,53 +2,24 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
-from outshine.core.errors import LostLeaseError, OutshineError, SettingsError, StoreError
+from outshine.core.errors import LostLeaseError, OutshineError, StoreError
 from outshine.core.key import digest
 from outshine.core.progress import Progress
 from outshine.core.runtime import Runtime
 from outshine.core.stage import Stage, in_order
 from outshine.core.store import Store
-from outshine.core.team import ALONE, Team, remember
+from outshine.core.team import Team, remember
 from outshine.execution.cohorts import Unit
 from outshine.execution.failures import Failure
 from outshine.execution.local import LocalExecutor
-from outshine.models.spec import Full
-from outshine.stages.cohort import run_together
-from outshine.stages.finetune import Finetune
 
 T = TypeVar("T")
-
-
-@contextmanager
-def together() -> Iterator[Team]:
-    """The team that WORLD_SIZE in the environment speaks of, as torchrun sets it; usually this process alone.
-
-    Where the block fails in any process, all end: the first to fail raises its error, the others exit in silence.
-    """
-    if not os.environ.get("WORLD_SIZE", "1").isdecimal() or int(os.environ.get("WORLD_SIZE", "1")) < 2:
-        yield ALONE
-        return
-    from outshine.models.processes import joined
-
-    with joined() as team:
-        yield team
-
-
-def leader_first(team: Team, compute: Callable[[], T]) -> T:
-    """The leader's result, then everyone's own: what the leader fetched from a hub is there for the others."""
-    if team.leads:
-        result = compute()
-        team.tell(None)
-        return result
-    team.tell(None)
-    return compute()
 
 
 class TeamExecutor(LocalExecutor):
@@ -76,10 +47,7 @@ class TeamExecutor(LocalExecutor):
 
     def run(self, asked: Sequence[Stage]) -> None:
         for stage in self.missing(asked):
-            if isinstance(stage, Finetune) and isinstance(stage.classifier.tuning, Full):
-                from outshine.models.sharding import FULL
-
-                raise SettingsError(f"{stage.label}: {FULL}")
+            stage.check_shared()
         super().run(asked)
 
     def attempt(self, unit: Unit, timeout: float) -> list[Failure] | None:
@@ -104,7 +72,7 @@ class TeamExecutor(LocalExecutor):
         if self.team.leads:
             super()._write(unit)
         else:
-            self._follow([stage for stage in unit if stage.shares_model])
+            self._follow([stage for stage in unit if stage.base_model is not None])
         self.team.tell(None)  # committed; a leader that failed never comes here, and its end is everyone's
         unseen = [stage for stage in unit if not self.store.has(stage.key)]
         if unseen:
@@ -115,17 +83,16 @@ class TeamExecutor(LocalExecutor):
 
     def _follow(self, unit: Sequence[Stage]) -> None:
         """Compute along with the leader."""
-        fine_tunings = [stage for stage in unit if isinstance(stage, Finetune)]
         with ExitStack() as folders:
             contexts = [self._context(one, Path(folders.enter_context(TemporaryDirectory()))) for one in unit]
-            if len(fine_tunings) > 1:
-                work = self.store.work(digest(sorted(stage.key for stage in fine_tunings)))
-                run_together(fine_tunings, contexts, work)  # the leader raises what went wrong with a member
+            if len(unit) > 1:
+                work = self.store.work(digest(sorted(stage.key for stage in unit)))
+                unit[0].run_together(unit, contexts, work)  # the leader raises what went wrong with a member
                 return
             for stage, context in zip(unit, contexts, strict=True):
                 stage.run(context)
 
     def _record(self, stage: Stage, seconds: float, cohort: Sequence[str] = ()) -> dict[str, Any]:
         record = super()._record(stage, seconds, cohort)
-        record["made"]["processes"] = self.team.size if stage.shares_model else 1
+        record["made"]["processes"] = 1 if stage.base_model is None else self.team.size
         return record

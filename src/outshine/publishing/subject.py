@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from outshine.analysis.finished import read_study
 from outshine.core.errors import StoreError
 from outshine.execution.recorded import recorded_studies
-from outshine.execution.run import by_model, check_there, read_study
+from outshine.execution.run import by_model, check_there
 from outshine.studies.expand import Experiment, Resolution, expand, resolve_study
 from outshine.studies.parse import parse_study
 

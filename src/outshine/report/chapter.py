@@ -16,9 +16,9 @@ from outshine.report.reference import Reference, reference_of
 from outshine.report.reproduce import reproduction
 
 if TYPE_CHECKING:
+    from outshine.analysis.finished import Finished
     from outshine.analysis.results import Results
     from outshine.core.store import Store
-    from outshine.execution.run import Finished
     from outshine.report.plates import Plate
 
 BASELINE = "xent"

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from outshine.analysis.disagreements import Disagreements
+    from outshine.analysis.finished import Finished
     from outshine.analysis.reading.closeups import Closeup
     from outshine.core.store import Store
-    from outshine.execution.run import Finished
     from outshine.report.reference import Reference
     from outshine.stages.prepare import Prepare
 

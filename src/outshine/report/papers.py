@@ -14,7 +14,7 @@ from outshine.report.reference import reference_of
 from outshine.report.words import uncertainty, verdict
 
 if TYPE_CHECKING:
-    from outshine.execution.run import Finished
+    from outshine.analysis.finished import Finished
     from outshine.report.sheets import Sheet
 
 LONG = 40  # rows from which a LaTeX table may break over pages

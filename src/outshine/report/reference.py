@@ -10,8 +10,8 @@ from outshine.report.figures import select
 if TYPE_CHECKING:
     import pandas as pd
 
+    from outshine.analysis.finished import Finished
     from outshine.analysis.results import MethodPGR
-    from outshine.execution.run import Finished
 
 
 class Reference(NamedTuple):

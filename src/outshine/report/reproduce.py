@@ -11,8 +11,8 @@ from outshine.studies.parse import study_yaml
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from outshine.analysis.finished import Finished
     from outshine.core.store import Store
-    from outshine.execution.run import Finished
     from outshine.models.resolve import Resolved
 
 SHOWN_DIGITS = 12  # of a key; `outshine show` takes as many

@@ -21,8 +21,8 @@ from outshine.studies.parse import study_yaml
 if TYPE_CHECKING:
     import pandas as pd
 
+    from outshine.analysis.finished import Finished
     from outshine.core.store import Store
-    from outshine.execution.run import Finished
 
 
 class OutputError(OutshineError):

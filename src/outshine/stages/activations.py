@@ -43,7 +43,6 @@ class Activations(Stage):
 
     VERSION: ClassVar[int] = 1
     stage: ClassVar[str] = "activations"
-    shares_model: ClassVar[bool] = True
 
     model: ModelRef
     num_layers: Annotated[PositiveInt, NotInKey()]  # blocks that are loaded: those above `layer` do not matter
@@ -57,6 +56,10 @@ class Activations(Stage):
     @property
     def label(self) -> str:
         return f"activations of {self.model.name} on {self.texts.origin.name}, layer {self.layer}"
+
+    @property
+    def base_model(self) -> str:
+        return self.model.identity
 
     def run(self, context: Context) -> None:
         team = team_in(context.memory)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import NonNegativeInt, PositiveFloat, SerializeAsAny, model_validator
 
-from outshine.core.errors import StoreError
+from outshine.core.errors import OutshineError, SettingsError, StoreError, TrainingError
 from outshine.core.key import digest
 from outshine.core.stage import Context
 from outshine.core.tables import Columns, read_table
@@ -24,6 +24,8 @@ from outshine.stages.texts import MOST_UNKNOWN, tokenized
 from outshine.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     import pandas as pd
 
@@ -59,7 +61,6 @@ class Finetune(Predictor):
 
     VERSION: ClassVar[int] = 1
     SUMMARISED: ClassVar[dict[str, type]] = {**Predictor.SUMMARISED, "updates": int, "chosen_update": int}
-    shares_model: ClassVar[bool] = True
 
     classifier: ClassifierSpec
     train_split: Literal["weak_train", "strong_train"]
@@ -80,16 +81,46 @@ class Finetune(Predictor):
         return frozenset()
 
     @property
-    def company(self) -> str | None:
-        """Runs of equal company can be trained in one pass: they share base, texts, rows, their order and the schedule.
+    def base_model(self) -> str:
+        return self.classifier.model.identity
 
-        None: full fine-tuning shares nothing.
-        """
+    @property
+    def batch_group_key(self) -> str | None:
+        """Base, texts, rows, their order and the schedule; None: full fine-tuning shares nothing."""
         if isinstance(self.classifier.tuning, Full):
             return None
         training = self.training
         schedule = [training.epochs, training.batch_size, training.eval_every]
         return digest([self.classifier, self.texts, self.train_split, self.seed, self.row_filter(), schedule])
+
+    @classmethod
+    def run_together(
+        cls, stages: Sequence[Self], contexts: Sequence[Context], work: Path
+    ) -> list[OutshineError | None]:
+        """A cohort: one pass through the frozen base serves all. `work` keeps the checkpoint that all share.
+
+        Where the architecture does not keep the rows of a batch apart, the members are trained one after the other.
+        """
+        from outshine.models.device import pick_device
+        from outshine.models.warm import cohort
+        from outshine.training.lanes import suitable_threads
+
+        first, context = stages[0], contexts[0]
+        device = pick_device(context.runtime)
+        with (
+            cohort(first.classifier, [stage.seed for stage in stages], device, context.memory) as members,
+            suitable_threads(context.runtime, members.head),
+        ):
+            if team_in(context.memory).tell(members.separates()):
+                return _in_one_pass(members, stages, contexts, work)
+        context.progress.note(f"{first.classifier.name} mixes the rows of a batch: its models are trained one by one")
+        return [_alone(stage, own) for stage, own in zip(stages, contexts, strict=True)]
+
+    def check_shared(self) -> None:
+        if isinstance(self.classifier.tuning, Full):
+            from outshine.models.sharding import FULL
+
+            raise SettingsError(f"{self.label}: {FULL}")
 
     def row_filter(self) -> Keep | None:
         """What decides which rows are left out; None: all are kept."""
@@ -324,3 +355,44 @@ class Student(Finetune):
         who = self.labels.classifier.name if isinstance(self.labels, Finetune) else self.labels.kind
         kept = f" kept by {self.keep.filter.kind}" if self.keep else ""
         return f"labels of {who}{kept}, {self.loss.kind}"
+
+
+def _in_one_pass(
+    members: Cohort, stages: Sequence[Finetune], contexts: Sequence[Context], work: Path
+) -> list[OutshineError | None]:
+    from outshine.training.loop import Pupil, finetune_together
+    from outshine.training.predict import check_finite
+
+    first, context = stages[0], contexts[0]._replace(work=work)
+    model, max_length = first.classifier.model, first.classifier.max_length
+    frame, pad_id = tokenized(first.texts, model, max_length, context.store, context.memory)
+    found = tried_out(members, frame, context)
+    pack_if_it_pays(members, frame, contexts[0])
+    given = [stage.rows(frame, context.store) for stage in stages]
+    machine = first.machine(context, pad_id)
+    pupils = [Pupil(train, val, stage.how()) for stage, (train, val, _) in zip(stages, given, strict=True)]
+    results = finetune_together(members, pupils, machine)
+    updates = max((len(result.curve) for result in results if not isinstance(result, TrainingError)), default=0)
+    log_odds = predict_asked(members, frame, machine, updates, context.progress)
+    errors: list[OutshineError | None] = []
+    for i, (stage, result) in enumerate(zip(stages, results, strict=True)):
+        try:
+            if isinstance(result, TrainingError):
+                raise result
+            check_finite(log_odds[i])
+            with members.alone(i) as member:
+                train, val, notes = given[i]
+                trial = Trial(member, frame, train, val, notes + found, pad_id)
+                stage.write(trial, result, log_odds[i], contexts[i])
+            errors.append(None)
+        except TrainingError as error:
+            errors.append(error)
+    return errors
+
+
+def _alone(stage: Finetune, context: Context) -> OutshineError | None:
+    try:
+        stage.run(context)
+    except TrainingError as error:
+        return error
+    return None

@@ -32,13 +32,16 @@ class Trajectory(Stage):
 
     VERSION: ClassVar[int] = 2
     stage: ClassVar[str] = "trajectory"
-    shares_model: ClassVar[bool] = True
 
     run_again: SerializeAsAny[Finetune]
 
     @property
     def label(self) -> str:
         return f"trajectory of {self.run_again.label}"
+
+    @property
+    def base_model(self) -> str:
+        return self.run_again.base_model
 
     def run(self, context: Context) -> None:
         """Predictions are kept in the work folder as they come: a run that is taken up again has the earlier ones."""

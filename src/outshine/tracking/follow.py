@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from outshine.analysis.finished import Finished, run_study
 from outshine.core.errors import OutshineError
 from outshine.core.progress import Progress, Silent, tell_overall
 from outshine.core.team import ALONE, Team
 from outshine.execution.recorded import study_digest
-from outshine.execution.run import Finished, run_study
 from outshine.tracking.runs import Part, TrackedRun, Tracker, fine_tunings, tracked_fine_tuning, tracked_study
 from outshine.tracking.trackers import Ledger, start
 

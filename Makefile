@@ -11,7 +11,7 @@ BIN := .venv/bin
 demo: .venv/.installed
 	$(BIN)/outshine demo --out outshine-demo
 
-# two at once, a file's tests together; TESTS="tests/losses -x" runs a part
+# two at once, a file's tests together; TESTS="tests/learn/losses -x" runs a part
 test: .venv/.installed-dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import ClassVar
 
-from outshine.core.stage import Context, Stage
+from outshine.engine.stage import Context, Stage
 
 
 class Busy(Stage):

@@ -36,13 +36,13 @@ def measure(threads: int, repeats: int) -> dict[str, Any]:
 
 def run_study(store: str) -> dict[str, Any]:
     """A study on the embedded models run twice in this process: what the first and the second run took."""
-    from outshine.core.store import Store
+    from outshine.engine.store.store import Store
 
     seconds = []
     for _ in range(2):
         began = time.perf_counter()
         import outshine
-        from outshine.studies.parse import parse_study
+        from outshine.w2s.study_file import parse_study
 
         study = {
             "datasets": ["tiny-home"],

@@ -43,11 +43,11 @@ def measure(*, quick: bool, repeats: int) -> dict[str, Any]:
 def compute(kind: str, store: str, first: int, last: int, rounds: int) -> float:
     """Seconds that the stages of these numbers take; starting workers counts, importing here and a cluster do not."""
     from benchmarks.busy import Busy
-    from outshine.core.executors import LocalWorkers, RayWorkers
-    from outshine.core.progress import Silent
-    from outshine.core.runtime import Runtime
-    from outshine.core.store import Store
-    from outshine.execution.executors import executor
+    from outshine.engine.progress import Silent
+    from outshine.engine.run.executors import executor
+    from outshine.engine.run.workers import LocalWorkers, RayWorkers
+    from outshine.engine.runtime import Runtime
+    from outshine.engine.store.store import Store
 
     pool = LocalWorkers(workers=1 if kind == "plain" else WORKERS)
     workers = RayWorkers(workers=WORKERS) if kind == "ray" else pool

@@ -60,7 +60,7 @@ def measure(quick: bool, repeats: int, compute_dtype: str) -> list[dict[str, Any
 def run_point(point: Point, root: Path, compute_dtype: str) -> float:
     """Seconds of the study of one point on an empty store, rows and model already there."""
     import outshine
-    from outshine.studies.parse import parse_study
+    from outshine.w2s.study_file import parse_study
 
     root.mkdir()
     splits = {"n_train": point.n_train, "n_val": point.n_train // 4, "n_test": point.n_train // 2}

@@ -54,13 +54,13 @@ def make(folder: str, size: dict[str, Any], compute_dtype: Dtype) -> dict[str, A
     """Rows, models and untrained adapters in `folder`; not timed."""
     import torch
 
-    from outshine.core.errors import HubError
-    from outshine.models.classifier import Classifier
-    from outshine.models.device import resolve_dtype
-    from outshine.models.loading import load_backbone
-    from outshine.models.resolve import resolve
-    from outshine.models.saving import save_classifier
-    from outshine.models.spec import ModelSettings
+    from outshine.engine.errors import HubError
+    from outshine.learn.classifier import Classifier
+    from outshine.learn.device import resolve_dtype
+    from outshine.learn.load import load_backbone
+    from outshine.learn.resolve import resolve
+    from outshine.learn.saved_models import save_classifier
+    from outshine.learn.spec import ModelSettings
 
     root, wanted = Path(folder), Size(**size)
     dataset, note = "sciq", ""
@@ -93,7 +93,7 @@ def make(folder: str, size: dict[str, Any], compute_dtype: Dtype) -> dict[str, A
 def run_outshine(folder: str, made: dict[str, Any], size: dict[str, Any], students: int, out: str) -> dict[str, Any]:
     """The study through `outshine.run` on an empty store; each role's log-odds go to `out` as Parquet."""
     import outshine
-    from outshine.studies.parse import parse_study
+    from outshine.w2s.study_file import parse_study
 
     wanted = Size(**size)
     study = parse_study(_study(made, wanted, students))
@@ -120,9 +120,8 @@ def run_usual(
     from scipy.special import expit
 
     from benchmarks.usual_way import Plan, Rows, Start, activations, finetune
-    from outshine.training.schedule import num_updates
-    from outshine.training.settings import TrainingSettings
-    from outshine.training.validation import harden
+    from outshine.learn.settings import TrainingSettings, num_updates
+    from outshine.learn.validation import harden
 
     root, wanted = Path(folder), Size(**size)
     table = pd.read_parquet(root / "rows.parquet")
@@ -168,7 +167,7 @@ def run_usual(
 
 def _prepared(dataset: str, size: Size) -> Any:
     from outshine.data.splits import SplitSettings, prepare
-    from outshine.studies.parse import parse_study
+    from outshine.w2s.study_file import parse_study
 
     recipe = parse_study({"datasets": [dataset]}).datasets[0]
     return prepare(recipe, recipe.identify(), SplitSettings.model_validate(_splits(size)))
@@ -197,7 +196,7 @@ def _kept(root: Path, scores: Any, out: Path) -> list[dict[str, Any]]:
     """Log-odds of supervisor, ceiling and first student as one table, and what each stage took."""
     import pandas as pd
 
-    from outshine.core.store import Store
+    from outshine.engine.store.store import Store
 
     store = Store(root)
     tables = []
@@ -222,8 +221,8 @@ def _usual_result(
     import pandas as pd
 
     from benchmarks.usual_way import Start
-    from outshine.metrics.intervals import auroc_interval
-    from outshine.metrics.placements import combine_seeds
+    from outshine.stats.auc_covariance import combine_seeds
+    from outshine.stats.intervals import auroc_interval
 
     model = made["models"]["strong"]
     texts = [text for rows in asked for text in rows.texts]
@@ -315,7 +314,7 @@ def whole_cost(turn: Measured, rows: dict[str, int], size: Size) -> dict[str, An
     Training in proportion to updates, evaluation and prediction to rows, activations to texts; the rest (imports,
     loading) as it is.
     """
-    from outshine.training.settings import TrainingSettings
+    from outshine.learn.settings import TrainingSettings
 
     batch = TrainingSettings().batch_size
     asked = sum(rows[split] for split in SPLITS)

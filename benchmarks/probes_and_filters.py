@@ -20,11 +20,11 @@ from torch import Tensor
 
 from benchmarks import children, straightforward
 from benchmarks.straightforward import DROP, PENALTY, SPECTRA, K
-from outshine.filters.probe_disagreement import ProbeDisagreement
-from outshine.filters.topofilter import TopoFilter
-from outshine.probes.base import Labelled
-from outshine.probes.knn import KNN
-from outshine.probes.logistic import Logistic
+from outshine.learn.filters.probe_disagreement import ProbeDisagreement
+from outshine.learn.filters.topofilter import TopoFilter
+from outshine.learn.probes.base import Labelled
+from outshine.learn.probes.knn import KNN
+from outshine.learn.probes.logistic import Logistic
 
 SIZES = ((5_000, 384), (10_000, 384), (50_000, 384), (10_000, 4_096))
 TOY_SIZES = ((400, 16), (200, 32))

@@ -10,13 +10,13 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from benchmarks import children
-from outshine.core.progress import Silent
-from outshine.core.runtime import Runtime
-from outshine.core.stage import Context, Stage
-from outshine.core.store import Store
+from outshine.engine.progress import Silent
+from outshine.engine.runtime import Runtime
+from outshine.engine.stage import Context, Stage
+from outshine.engine.store.store import Store
 
 if TYPE_CHECKING:
-    from outshine.studies.study import Study
+    from outshine.w2s.study import Study
 
 PLANNED = (1_000, 10_000, 100_000)  # stages
 DRIVEN = 10_000  # stages
@@ -54,7 +54,7 @@ class Nothing(Stage):
 
 
 def _local(store: Store) -> Executor:
-    from outshine.execution.local import LocalExecutor
+    from outshine.engine.run.local import LocalExecutor
 
     return LocalExecutor(store, Runtime(), Silent())
 
@@ -81,7 +81,7 @@ def _turns(function: str, given: dict[str, Any], threads: int, repeats: int) -> 
 
 def plan(stages: int) -> dict[str, float]:
     """Seconds that the plan of a study of at least so many stages takes, after one that prepared its data."""
-    from outshine.execution.plan import plan_study
+    from outshine.w2s.plan import plan_study
 
     with TemporaryDirectory() as folder:
         store = Store(Path(folder))
@@ -94,7 +94,7 @@ def plan(stages: int) -> dict[str, float]:
 
 def study(num_seeds: int) -> Study:
     """Eight methods on the six embedded tasks, so many times."""
-    from outshine.studies.parse import parse_study, read_study
+    from outshine.w2s.study_file import parse_study, read_study
 
     splits = {"n_train": 160, "n_val": 60, "n_test": 60}
     changed = {"seeds": list(range(num_seeds)), "methods": METHODS, "loss": "xent", "splits": splits}

@@ -10,7 +10,7 @@ from scipy.optimize import minimize
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
-from outshine.probes.base import Labelled
+from outshine.learn.probes.base import Labelled
 
 K, DROP, PENALTY = 50, 0.1, 1e-2
 SPECTRA = ("power law", "outliers", "flat")

@@ -28,16 +28,16 @@ def measure(shape: list[int], rows: int, repeats: int, compute_dtype: Dtype, mem
     """All figures of a model or a cohort; `rows` texts of SciQ's lengths, medians of `repeats` rounds in turns."""
     import torch
 
-    from outshine.core.runtime import Runtime
-    from outshine.models.classifier import Classifier
-    from outshine.models.cohort import Cohort
-    from outshine.models.device import resolve_dtype
-    from outshine.models.loading import load_backbone, load_tokenizer
-    from outshine.models.packing import start_packing
-    from outshine.models.resolve import resolve
-    from outshine.models.spec import ModelSettings
-    from outshine.models.tokenize import Text, encode
-    from outshine.training.lanes import computes
+    from outshine.engine.runtime import Runtime
+    from outshine.learn.classifier import Classifier
+    from outshine.learn.cohort import Cohort
+    from outshine.learn.device import resolve_dtype
+    from outshine.learn.load import load_backbone, load_tokenizer
+    from outshine.learn.packing import start_packing
+    from outshine.learn.parallel_batches import computes
+    from outshine.learn.resolve import resolve
+    from outshine.learn.spec import ModelSettings
+    from outshine.learn.tokenize import Text, encode
 
     model = Shape(*shape)
     cpu = torch.device("cpu")
@@ -123,10 +123,10 @@ def _train(trainee: Any, ids: list[list[int]], y: list[float], pad_id: int, runt
     """One epoch of each member without validation; every run has an order of its own, so that shapes are new."""
     import numpy as np
 
-    from outshine.losses import losses
-    from outshine.training.batching import LabelledRows
-    from outshine.training.loop import Machine, Pupil, Run, Validation, finetune_together
-    from outshine.training.settings import TrainingSettings
+    from outshine.learn.batches import LabelledRows
+    from outshine.learn.loop import Machine, Pupil, Run, Validation, finetune_together
+    from outshine.learn.losses import losses
+    from outshine.learn.settings import TrainingSettings
 
     with TemporaryDirectory() as folder:
         rows = LabelledRows([f"row {i}" for i in range(len(ids))], ids, np.array(y))
@@ -136,7 +136,7 @@ def _train(trainee: Any, ids: list[list[int]], y: list[float], pad_id: int, runt
 
 
 def _evaluate(trainee: Any, ids: list[list[int]], pad_id: int, runtime: Any) -> None:
-    from outshine.training.predict import predict_together
+    from outshine.learn.forward import predict_together
 
     predict_together(trainee, ids, pad_id, runtime)
 
@@ -144,8 +144,8 @@ def _evaluate(trainee: Any, ids: list[list[int]], pad_id: int, runtime: Any) -> 
 def _read(backbone: Any, shape: Shape, layer: int, ids: list[list[int]], pad_id: int, runtime: Any) -> None:
     import torch
 
-    from outshine.models.activations import LayerReader
-    from outshine.training.batching import collate, evaluation_limits, micro_batches
+    from outshine.learn.activations import LayerReader
+    from outshine.learn.batches import collate, evaluation_limits, micro_batches
 
     reader = LayerReader(backbone, shape.layers, [layer], "last")
     lengths = [len(one) for one in ids]

@@ -23,10 +23,9 @@ from torch.nn import functional
 from torch.utils.data import Dataset, Sampler
 from transformers import AutoModel, AutoTokenizer, EvalPrediction, Trainer, TrainerCallback, TrainingArguments
 
-from outshine.metrics.auroc import auroc
-from outshine.training.batching import epoch_order
-from outshine.training.schedule import learning_rate_factor, num_updates
-from outshine.training.settings import TrainingSettings
+from outshine.learn.batches import epoch_order
+from outshine.learn.settings import TrainingSettings, learning_rate_factor, num_updates
+from outshine.stats.auroc import auroc
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -34,7 +33,7 @@ _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 class Start(NamedTuple):
     """Where training begins: the base model, and the folder of an untrained adapter and head.
 
-    `adapter` is laid out as `outshine.models.saving.save_classifier` does it.
+    `adapter` is laid out as `outshine.learn.saved_models.save_classifier` does it.
     """
 
     base: Path

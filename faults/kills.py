@@ -15,7 +15,7 @@ from pathlib import Path
 
 from faults.outcome import Outcome, finish, lost, unlike
 from faults.study import Driver, committed, litter, orphans, processes, surroundings, under_way
-from outshine.core.messages import counted
+from outshine.engine.messages import counted
 
 FAILED = 3  # exit code of a run that gave a stage up
 TOO_OFTEN = "workers died of it"  # why: `executor.retries` began the stage anew, each time it was killed

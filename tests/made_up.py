@@ -11,20 +11,20 @@ from unittest.mock import patch
 import numpy as np
 import pandas as pd
 
-from outshine.analysis.results import Results, read_results
-from outshine.core.progress import Silent
-from outshine.core.runtime import Runtime
-from outshine.core.stage import Stage, in_order
-from outshine.core.store import Store
-from outshine.execution.local import LocalExecutor
-from outshine.execution.record import record_of
-from outshine.execution.run import by_model
-from outshine.stages.keep import Keep
-from outshine.stages.predictor import PREDICTED_SPLITS, Predictor
-from outshine.stages.prepare import Prepare
-from outshine.stages.trajectory import FILES, Trajectory
-from outshine.studies.expand import Experiment, Resolution, expand, resolve_study
-from outshine.studies.parse import parse_study
+from outshine.engine.progress import Silent
+from outshine.engine.run.local import LocalExecutor
+from outshine.engine.run.record import record_of
+from outshine.engine.runtime import Runtime
+from outshine.engine.stage import Stage, in_order
+from outshine.engine.store.store import Store
+from outshine.results.results import Results, read_results
+from outshine.w2s.compute_study import by_model
+from outshine.w2s.expand import Experiment, Resolution, expand, resolve_study
+from outshine.w2s.stages.keep import Keep
+from outshine.w2s.stages.predictor import PREDICTED_SPLITS, Predictor
+from outshine.w2s.stages.prepare import Prepare
+from outshine.w2s.stages.trajectory import FILES, Trajectory
+from outshine.w2s.study_file import parse_study
 
 SMALL: dict[str, Any] = {
     "datasets": ["tiny-home", "tiny-pet"],

@@ -94,7 +94,7 @@ def serving(hub: ModelHub, cache: Path) -> Iterator[ModelHub]:
     from huggingface_hub import constants
     from huggingface_hub.utils import close_session
 
-    from outshine.core import hub as client
+    from outshine.engine import hub as client
 
     thread = Thread(target=hub.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()

@@ -21,8 +21,8 @@ from urllib.request import urlopen
 
 import pytest
 
-from outshine.core.store import Store
-from outshine.core.stores import open_store
+from outshine.engine.store.open_store import open_store
+from outshine.engine.store.store import Store
 
 ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "testing",

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from unittest.mock import patch
 
 import outshine
-from outshine.analysis.results import Results
-from outshine.studies.parse import parse_study
+from outshine.results.results import Results
+from outshine.w2s.study_file import parse_study
 
 TINY: dict[str, Any] = {
     "weak": "tiny/weak",

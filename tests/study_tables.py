@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from outshine.analysis.results import PGR_COLUMNS, SCORE_COLUMNS
-from outshine.losses.base import losses
-from outshine.methods.base import methods
-from outshine.methods.identity import identify
+from outshine.learn.losses.base import losses
+from outshine.results.results import PGR_COLUMNS, SCORE_COLUMNS
+from outshine.w2s.methods.base import methods
+from outshine.w2s.methods.identity import identify
 
 WEAK, CEILING = 0.7, 0.9
 

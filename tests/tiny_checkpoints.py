@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from outshine.models.classifier import Classifier
-from outshine.models.loading import load_backbone
-from outshine.models.resolve import resolve
-from outshine.models.spec import ClassifierSpec, ComputeDtype, ModelSettings
+from outshine.learn.classifier import Classifier
+from outshine.learn.load import load_backbone
+from outshine.learn.resolve import resolve
+from outshine.learn.spec import ClassifierSpec, ComputeDtype, ModelSettings
 
 CPU = torch.device("cpu")
 SPECIAL = ["<pad>", "<s>", "</s>", "<unk>"]  # ids 0 to 3

@@ -14,7 +14,7 @@ SECONDS = 120  # a hang is a failure
 def torchrun(folder: Path, *arguments: str, restarts: int = 0) -> subprocess.CompletedProcess[str]:
     """Two processes on this machine's CPU, in `folder`; `arguments`: a file, or -m and a module, and what follows."""
     folder.mkdir(parents=True, exist_ok=True)
-    paths = [str(TESTS), str(TESTS / "training"), *(path for path in sys.path if path)]
+    paths = [str(TESTS), str(TESTS / "learn" / "training"), *(path for path in sys.path if path)]
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--max-restarts", str(restarts)]
     return subprocess.run(
         [sys.executable, *launch, *arguments],

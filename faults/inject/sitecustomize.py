@@ -57,7 +57,10 @@ def _break_loss(module) -> None:
     module._RunningLogConf.__call__ = lambda self, z, y, step: z * float("nan")
 
 
-PATCHES = {"memory": ("outshine.models.classifier", _break_memory), "nan": ("outshine.losses.logconf", _break_loss)}
+PATCHES = {
+    "memory": ("outshine.learn.classifier", _break_memory),
+    "nan": ("outshine.learn.losses.logconf", _break_loss),
+}
 
 
 class _Patching(importlib.abc.MetaPathFinder):

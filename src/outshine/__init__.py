@@ -12,13 +12,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from outshine.analysis.finished import StudyFailedError
-    from outshine.analysis.labelling import Labelling
-    from outshine.analysis.results import Results
     from outshine.api import label, load, run, select
-    from outshine.core.errors import OutshineError
-    from outshine.stages.loaded import Loaded
-    from outshine.studies.study import Study
+    from outshine.engine.errors import OutshineError
+    from outshine.label.results import Labelling
+    from outshine.results.finished import StudyFailedError
+    from outshine.results.results import Results
+    from outshine.w2s.load_predictor import Loaded
+    from outshine.w2s.study import Study
 
 __all__ = [
     "Labelling",
@@ -34,12 +34,12 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Labelling": "outshine.analysis.labelling",
-    "Loaded": "outshine.stages.loaded",
-    "OutshineError": "outshine.core.errors",
-    "Results": "outshine.analysis.results",
-    "Study": "outshine.studies.study",
-    "StudyFailedError": "outshine.execution.run",
+    "Labelling": "outshine.label.results",
+    "Loaded": "outshine.w2s.load_predictor",
+    "OutshineError": "outshine.engine.errors",
+    "Results": "outshine.results.results",
+    "Study": "outshine.w2s.study",
+    "StudyFailedError": "outshine.w2s.compute_study",
     "label": "outshine.api",
     "load": "outshine.api",
     "run": "outshine.api",
@@ -53,7 +53,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'outshine' has no attribute '{name}'")
     from importlib import import_module
 
-    from outshine.core.waiting import wait_asleep
+    from outshine.engine.threads import wait_asleep
 
     wait_asleep()
     return getattr(import_module(_HOMES[name]), name)

@@ -9,22 +9,22 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from outshine.analysis.finished import StudyFailedError
-from outshine.analysis.labelling import Labelling
-from outshine.analysis.results import Results
-from outshine.core.errors import SettingsError
-from outshine.core.progress import Progress
-from outshine.core.runtime import Runtime
-from outshine.core.stores import open_store
-from outshine.execution.labelling import run_labelling
-from outshine.execution.run import together
-from outshine.execution.selecting import Selected, select_in
-from outshine.report.labelled import check_output, write_labelled
+from outshine.engine.errors import SettingsError
+from outshine.engine.progress import Progress
+from outshine.engine.runtime import Runtime
+from outshine.engine.store.open_store import open_store
+from outshine.label.files import check_output, write_labelled
+from outshine.label.results import Labelling
+from outshine.label.run import run_labelling
+from outshine.label.settings import parse_labeller
 from outshine.report.write import check_writable, write_outputs
-from outshine.stages.loaded import Loaded
-from outshine.studies.labelling import parse_labeller
-from outshine.studies.study import Study
-from outshine.tracking.follow import run_tracked
+from outshine.results.finished import StudyFailedError
+from outshine.results.results import Results
+from outshine.select.run import Selected, select_in
+from outshine.share.follow import run_tracked
+from outshine.w2s.compute_study import together
+from outshine.w2s.load_predictor import Loaded
+from outshine.w2s.study import Study
 
 P = ParamSpec("P")
 R = TypeVar("R")

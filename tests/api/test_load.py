@@ -16,12 +16,12 @@ from safetensors.torch import load_file, save_file
 from sklearn.metrics import roc_auc_score
 
 import outshine
-from outshine.core.errors import DataError, ModelError, StoreError
-from outshine.core.files import sha256_of
-from outshine.models.restoring import find_base
-from outshine.models.spec import ModelRef
-from outshine.models.tiny import TINY_MODELS
-from outshine.studies.parse import parse_study
+from outshine.engine.errors import DataError, ModelError, StoreError
+from outshine.engine.files import sha256_of
+from outshine.learn.saved_models import find_base
+from outshine.learn.spec import ModelRef
+from outshine.learn.tiny_models import TINY_MODELS
+from outshine.w2s.study_file import parse_study
 from small_study import TINY, Ran, small_study
 
 PREDICTED = ("strong_train", "val", "test")

@@ -17,24 +17,24 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from outshine.analysis.labelling import Labelling
-from outshine.core.progress import Silent
-from outshine.core.rng import numpy_rng
-from outshine.core.runtime import Runtime
-from outshine.core.store import Store
 from outshine.data.schema import recipes
 from outshine.data.splits import SplitSettings
-from outshine.execution.labelling import run_labelling
-from outshine.execution.local import LocalExecutor
-from outshine.losses.xent import Xent
-from outshine.methods.base import Lab, Tuned
-from outshine.metrics.auroc import auroc
-from outshine.models.resolve import resolve
-from outshine.models.spec import ModelSettings
-from outshine.stages.labels import GroundTruth
-from outshine.stages.prepare import Prepare, Texts
-from outshine.studies.labelling import parse_labeller
-from outshine.training.settings import TrainingSettings
+from outshine.engine.progress import Silent
+from outshine.engine.rng import numpy_rng
+from outshine.engine.run.local import LocalExecutor
+from outshine.engine.runtime import Runtime
+from outshine.engine.store.store import Store
+from outshine.label.results import Labelling
+from outshine.label.run import run_labelling
+from outshine.label.settings import parse_labeller
+from outshine.learn.losses.xent import Xent
+from outshine.learn.resolve import resolve
+from outshine.learn.settings import TrainingSettings
+from outshine.learn.spec import ModelSettings
+from outshine.stats.auroc import auroc
+from outshine.w2s.methods.base import Lab, Tuned
+from outshine.w2s.stages.labels import GroundTruth
+from outshine.w2s.stages.prepare import Prepare, Texts
 
 TURNED = (0.1, 0.2, 0.3)
 

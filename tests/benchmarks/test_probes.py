@@ -63,8 +63,8 @@ def test_every_probe_and_filter_is_measured_at_every_size_and_50_000_rows_withou
 def test_the_names_are_those_of_the_registries():
     from benchmarks.probes_and_filters import NAMES
 
-    from outshine.filters import filters
-    from outshine.probes import probes
+    from outshine.learn.filters import filters
+    from outshine.learn.probes import probes
 
     assert set(NAMES) == {*probes.names(), *filters.names()}
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from outshine.core.store import Store
+from outshine.engine.store.store import Store
 
 
 def test_a_plan_has_at_least_the_stages_asked_for_and_not_a_seed_more():
     from benchmarks import scale
 
     one, more = (scale.plan(stages)["stages"] for stages in (1, 200))
-    assert one == 102  # 24 that seeds share, 78 of a seed: counted by hand in tests/execution/plan_studies.py
+    assert one == 102  # 24 that seeds share, 78 of a seed: counted by hand in tests/engine/run/plan_studies.py
     assert more == 102 + 2 * 78
     assert scale.plan(102)["stages"] == 102
 

@@ -10,20 +10,20 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from outshine.core.runtime import Runtime
-from outshine.losses import losses
-from outshine.models.activations import LayerReader
-from outshine.models.classifier import Classifier
-from outshine.models.loading import load_backbone, load_tokenizer
-from outshine.models.resolve import resolve
-from outshine.models.saving import save_classifier
-from outshine.models.spec import ModelSettings
-from outshine.models.tokenize import Text, encode
-from outshine.training.batching import LabelledRows, collate
-from outshine.training.loop import Machine, Run, Validation, finetune
-from outshine.training.predict import predict
-from outshine.training.settings import TrainingSettings
-from outshine.training.validation import selection
+from outshine.engine.runtime import Runtime
+from outshine.learn.activations import LayerReader
+from outshine.learn.batches import LabelledRows, collate
+from outshine.learn.classifier import Classifier
+from outshine.learn.forward import predict
+from outshine.learn.load import load_backbone, load_tokenizer
+from outshine.learn.loop import Machine, Run, Validation, finetune
+from outshine.learn.losses import losses
+from outshine.learn.resolve import resolve
+from outshine.learn.saved_models import save_classifier
+from outshine.learn.settings import TrainingSettings
+from outshine.learn.spec import ModelSettings
+from outshine.learn.tokenize import Text, encode
+from outshine.learn.validation import selection
 
 # PEFT asks transformers for a property by its old name
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")

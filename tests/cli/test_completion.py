@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 import outshine
-from outshine.cli import completing
-from outshine.core.executors import LocalWorkers, RayWorkers
-from outshine.data.local import OWN_KINDS
+from outshine.cli import completion as completing
+from outshine.data.local_files import OWN_KINDS
 from outshine.data.schema import recipes
-from outshine.losses import losses
-from outshine.studies.parse import presets
-from outshine.tracking.trackers import TRACKERS
+from outshine.engine.run.workers import LocalWorkers, RayWorkers
+from outshine.learn.losses import losses
+from outshine.share.trackers import TRACKERS
+from outshine.w2s.study_file import presets
 
 COMPLETE = """
 import sys
@@ -72,7 +72,7 @@ def test_what_is_in_a_list_is_not_offered_again() -> None:
 
 
 def test_studies_that_ran_are_offered_from_a_folder_and_not_from_a_url(tmp_path, monkeypatch) -> None:
-    from outshine.core.store import Store
+    from outshine.engine.store.store import Store
 
     store = Store(tmp_path / "store")
     store.documents("studies").write("a" * 64, {"name": "mine"})

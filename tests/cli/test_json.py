@@ -17,9 +17,9 @@ import typer.main
 
 from outshine.cli.json_output import as_json, print_json
 from outshine.cli.main import app, main
-from outshine.core.settings import Settings
-from outshine.core.store import Store
-from outshine.metrics.intervals import Interval
+from outshine.engine.settings import Settings
+from outshine.engine.store.store import Store
+from outshine.stats.intervals import Interval
 
 EXEMPT = {
     "": "prints its help or the version",
@@ -132,7 +132,7 @@ def test_every_command_offers_json_or_is_exempt_with_a_reason(name: str) -> None
 @pytest.fixture
 def quick_pretraining(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pretraining takes minutes; what it returns is what is looked at here."""
-    from outshine.models.tiny import pretrain
+    from outshine.learn.tiny_models import pretrain
 
     record = {"seed": 1, "sizes": {"weak": {"parameters": 10, "tokens": 20, "loss": 0.5, "seconds": 1.0}}}
     monkeypatch.setattr(pretrain, "pretrain", lambda *arguments: record)

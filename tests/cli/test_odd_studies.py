@@ -10,8 +10,8 @@ import yaml
 
 from calling import Run
 from outshine.cli.options import build_study
-from outshine.core.errors import OutshineError
-from outshine.studies.study import Study
+from outshine.engine.errors import OutshineError
+from outshine.w2s.study import Study
 
 ODD: list[Any] = [
     ["file", "9"], [], {}, 5, True, None, "x", "x.csv", [[]], [None], [["file", "9"]], [{"kind": ["a"]}], {"a": [1]},

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from outshine.core.runtime import Runtime
-from outshine.execution.speed import Speed, speed_here
+from outshine.engine.runtime import Runtime
+from outshine.w2s.cost import Speed, speed_here
 
 BIG = {
     "name": "big",
@@ -98,7 +98,7 @@ def test_offline_asks_no_hub(outshine, big, monkeypatch):
         raise AssertionError("the hub was asked")
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr("outshine.execution.plan.answers", never)
+    monkeypatch.setattr("outshine.w2s.plan.answers", never)
     assert outshine("plan", big, "--offline").code == 0
     assert not constants.HF_HUB_OFFLINE
     utils.close_session()
@@ -135,7 +135,7 @@ def test_a_name_that_no_recipe_has_is_still_a_mistake(outshine):
 
 def test_the_time_on_this_machine_is_told_and_how_it_comes_about(outshine, monkeypatch):
     """At a matrix product's 10 GFLOP/s, half of which is reckoned with, and a million FLOPs a token besides."""
-    monkeypatch.setattr("outshine.execution.plan.speed_here", lambda *_: Speed("cpu", "float32", 10e9))
+    monkeypatch.setattr("outshine.w2s.plan.speed_here", lambda *_: Speed("cpu", "float32", 10e9))
     arguments = ("plan", "--dataset", "tiny-home", "--weak", "tiny/weak", "--strong", "tiny/strong")
     document = json.loads(outshine(*arguments, "--json").out)
     assert document["seconds_here"] == pytest.approx((document["flops"] + 1e6 * document["tokens"]) / 5e9)

@@ -18,9 +18,9 @@ import pytest
 from rich.console import Console
 
 import outshine
-from outshine.cli import show
-from outshine.core import progress
-from outshine.core.progress import Pace, Silent, Work, tell_overall
+from outshine.cli import output as show
+from outshine.engine import progress
+from outshine.engine.progress import Pace, Silent, Work, tell_overall
 
 SOURCES = Path(outshine.__file__).parents[1]
 MODEL = "/home/somebody/models/sentence-transformers/all-MiniLM-L6-v2"

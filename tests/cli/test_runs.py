@@ -369,7 +369,7 @@ def test_a_killed_run_goes_on_to_the_same_bits(outshine, tmp_path):
 
 
 def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(outshine, monkeypatch):
-    from outshine.stages.finetune import Student
+    from outshine.w2s.stages.finetune import Student
 
     def interrupt(self: Student) -> None:
         raise KeyboardInterrupt

@@ -9,9 +9,9 @@ import pytest
 from test_report_command import files, refused
 
 import outshine as package
-from outshine.analysis.choosing.pooled import POOLED_COLUMNS, pooled_regrets
-from outshine.analysis.choosing.regret import REGRET_COLUMNS
-from outshine.studies.parse import parse_study
+from outshine.select.pooled import POOLED_COLUMNS, pooled_regrets
+from outshine.select.regret import REGRET_COLUMNS
+from outshine.w2s.study_file import parse_study
 from small_study import EVERYTHING, Ran, small_study
 
 

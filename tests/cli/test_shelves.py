@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fake_artefacts import fake_artefact
-from outshine.core import index
+from outshine.engine.store import index
 
 SMALL = ("--weak", "tiny/weak", "--strong", "tiny/strong", "--n-train", "48", "--n-val", "20", "--n-test", "20")
 SMALL += ("--set", "training.epochs=1", "--set", "compute_dtype=float32", "--set", "runtime.threads=1")
@@ -146,7 +146,7 @@ def test_ls_selects_sorts_and_limits(outshine, monkeypatch):
     assert "3 artefacts in" in outshine("ls", "--text", "nr. 1").out
     refused(outshine("ls", "--study", "none"), "unknown study")
 
-    from outshine.cli import shelving
+    from outshine.cli import ls as shelving
 
     monkeypatch.setattr(shelving, "_LIMIT", 5)
     assert "the 5 newest of 12 artefacts" in outshine("ls").out
@@ -160,6 +160,6 @@ def test_ls_selects_sorts_and_limits(outshine, monkeypatch):
     ("text", "expected"), [("10GB", 10**10), ("1.5 kB", 1500), ("7", 7), ("2MiB", 2 * 2**20), ("0", 0)]
 )
 def test_sizes_are_read_as_written(text, expected):
-    from outshine.cli.quantities import parse_size
+    from outshine.cli.output import parse_size
 
     assert parse_size(text, "--max-size") == expected

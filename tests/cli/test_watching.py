@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from outshine.core.errors import DataError
-from outshine.core.store import Store
-from outshine.stages.finetune import Student
+from outshine.engine.errors import DataError
+from outshine.engine.store.store import Store
+from outshine.w2s.stages.finetune import Student
 
 RUN = (
     "run", "--dataset", "tiny-home", "--weak", "tiny/weak", "--strong", "tiny/strong", "--loss", "xent",

@@ -36,7 +36,7 @@ def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.M
 @pytest.fixture
 def loopback_hub(client: pytest.MonkeyPatch, parquet_files: dict[str, bytes]) -> Iterator[LoopbackHub]:
     """`org/toy` served on loopback, and the client pointed at it."""
-    from outshine.core import hub
+    from outshine.engine import hub
 
     client.setattr(hub, "RETRY_WAITS", (0.0,) * 5)
     with serving(LoopbackHub("org/toy", parquet_files, commit="a" * 40)) as server:

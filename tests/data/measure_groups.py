@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import sys
 
-from outshine.core.errors import HubError
 from outshine.data.schema import recipes
 from outshine.data.splits import SplitSettings, prepare
+from outshine.engine.errors import HubError
 
 TRAINING = ("weak_train", "strong_train", "val")
 HEADER = ("dataset", "training rows", "groups", "largest", "left out: group in test", "test rows", "groups", "largest")

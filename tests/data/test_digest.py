@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from outshine.data.digest import digest
+from outshine.data.schema import digest
 
 FRAME = pd.DataFrame({"id": ["a", "b"], "text": ["é ☃", None], "n": [1, 2], "p": [0.1, 1 / 3]})
 

@@ -12,11 +12,11 @@ import pytest
 from hub_places import REAL_HUB, point_client_at
 from loopback_hub import LoopbackHub
 
-from outshine.core import hub as core_hub
-from outshine.core.errors import HubError
-from outshine.data import hub as hub_module
-from outshine.data.hub import identify_hub, open_hub
+from outshine.data import hub_source as hub_module
+from outshine.data.hub_source import identify_hub, open_hub
 from outshine.data.rows import Hub, Pools, RowReader
+from outshine.engine import hub as core_hub
+from outshine.engine.errors import HubError
 
 TOY = Hub("org/toy")
 COMMIT = "a" * 40

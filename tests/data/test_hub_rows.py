@@ -12,12 +12,12 @@ import pytest
 from hub_places import point_client_at
 from loopback_hub import LoopbackHub, serving
 
-from outshine.core import hub as core_hub
-from outshine.core.errors import DataError, HubError, SettingsError
 from outshine.data.recipes.file import FileDataset
 from outshine.data.recipes.hub import HubDataset
 from outshine.data.splits import Prepared, SplitSettings, prepare
-from outshine.studies.parse import parse_study, with_columns
+from outshine.engine import hub as core_hub
+from outshine.engine.errors import DataError, HubError, SettingsError
+from outshine.w2s.study_file import parse_study, with_columns
 
 Served = Callable[[dict[str, pd.DataFrame]], AbstractContextManager[LoopbackHub]]
 

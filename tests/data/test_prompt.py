@@ -8,11 +8,11 @@ import pytest
 from recipe_rows import fixture_rows
 from test_recipes import SPEC, leaves, prepare_fixture, recipe_of, skeleton
 
-from outshine.core.errors import SettingsError
+from outshine.data.recipe_wording import PromptedRecipe
 from outshine.data.recipes.sciq import SciQ
 from outshine.data.schema import Draw, Recipe, families, recipes
-from outshine.data.wording import PromptedRecipe
-from outshine.studies.parse import parse_study, with_settings
+from outshine.engine.errors import SettingsError
+from outshine.w2s.study_file import parse_study, with_settings
 
 
 def bare(name: str) -> Recipe:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from outshine.data.expected import expected_splits
+from outshine.data.expected_sizes import expected_splits
 from outshine.data.rows import Hub, ParquetRows, Pools
 from outshine.data.schema import Draw, recipes
 from outshine.data.splits import SplitSettings, prepare

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from recipe_rows import BUILDERS
 
+from outshine.data.recipe_wording import binary, filled, long_sentences, propose
 from outshine.data.recipes.anthropic_hh import split_turns
 from outshine.data.recipes.cosmos_qa import is_none_of_the_above
 from outshine.data.recipes.ethics_justice import stems
 from outshine.data.rows import ListRows, Pools
 from outshine.data.schema import Draw, Example, recipes
 from outshine.data.splits import SplitSettings, prepare
-from outshine.data.wording import binary, filled, long_sentences, propose
 
 
 def formatted(name: str, coin: bool = True, row_number: int = 0, **changes: object) -> Example | None:

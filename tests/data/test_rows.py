@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outshine.core.errors import DataError
 from outshine.data.rows import ListRows, ParquetRows
+from outshine.engine.errors import DataError
 
 
 @pytest.fixture(scope="module")

@@ -13,12 +13,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from outshine.core.errors import DataError
 from outshine.data import splits as splits_module
-from outshine.data.cutting import scale_sizes
 from outshine.data.rows import ListRows, Pools, Row
 from outshine.data.schema import Draw, Example, Recipe, row_id
-from outshine.data.splits import SPLITS, Prepared, SplitSettings, prepare, preview
+from outshine.data.splits import SPLITS, Prepared, SplitSettings, prepare, preview, scale_sizes
+from outshine.engine.errors import DataError
 
 SMALL = SplitSettings(n_train=40, n_val=10, n_test=20)
 

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from outshine.core.errors import DataError
-from outshine.data.tables import check_free, write_with
+from outshine.engine.errors import DataError
+from outshine.label.files import check_free, write_with
 
 NEW = {"p": [0.25, None, 0.5], "rank": [2, None, 1], "suspect": [True, None, False]}
 

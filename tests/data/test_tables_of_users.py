@@ -11,9 +11,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from outshine.core.errors import DataError
-from outshine.data.reading import file_format, plain_name, read_rows, read_table
-from outshine.data.tables import write_with
+from outshine.data.user_tables import file_format, plain_name, read_rows, read_table
+from outshine.engine.errors import DataError
+from outshine.label.files import write_with
 
 ROWS = [
     {"Review Body": "good, warm; and bright", "sent": "yes"},

@@ -32,7 +32,7 @@ class Block(NamedTuple):
 
     @property
     def file(self) -> str | None:
-        """The path in the comment of the first line (`# src/outshine/losses/brier.py`), if there is one."""
+        """The path in the comment of the first line (`# src/outshine/learn/losses/brier.py`), if there is one."""
         found = re.match(r"# ([\w./-]+\.\w+)$", self.text.partition("\n")[0])
         return found[1] if found else None
 

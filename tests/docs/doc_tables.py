@@ -16,18 +16,18 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from recipe_rows import fixture_rows
 
-from outshine.core.executors import LocalWorkers, RayWorkers
-from outshine.core.registry import Registry
-from outshine.core.runtime import Runtime
 from outshine.data.recipes.file import FileDataset
 from outshine.data.recipes.hub import HubDataset
 from outshine.data.schema import Draw, Example, Recipe, recipes
 from outshine.data.splits import SplitSettings
-from outshine.losses import losses
-from outshine.methods import methods
-from outshine.models.spec import LoRA, ModelSettings
-from outshine.studies.study import FileLabelSettings, Study
-from outshine.training.settings import TrainingSettings
+from outshine.engine.registry import Registry
+from outshine.engine.run.workers import LocalWorkers, RayWorkers
+from outshine.engine.runtime import Runtime
+from outshine.learn.losses import losses
+from outshine.learn.settings import TrainingSettings
+from outshine.learn.spec import LoRA, ModelSettings
+from outshine.w2s.methods import methods
+from outshine.w2s.study import FileLabelSettings, Study
 
 SECTIONS: dict[str, tuple[type[BaseModel], ...]] = {
     "": (Study,),

@@ -100,7 +100,7 @@ def lay_out(page: Path, folder: Path) -> None:
 
 def made_up(num_rows: int) -> list[dict[str, object]]:
     """Rows of two classes that a bag of words tells apart half-way, each text once, two of an author."""
-    from outshine.core.rng import numpy_rng
+    from outshine.engine.rng import numpy_rng
 
     rng = numpy_rng("made-up rows of the pages", 0)
     good, bad, other = ("fine", "lovely", "warm"), ("dull", "cold", "slow"), ("film", "song", "play", "book", "day")

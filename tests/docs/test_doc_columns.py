@@ -5,17 +5,17 @@ from __future__ import annotations
 import pytest
 from doc_pages import ROOT
 
-from outshine.analysis.choosing.pooled import POOLED_COLUMNS
-from outshine.analysis.choosing.regret import REGRET_COLUMNS
-from outshine.analysis.controls import CONTROL_COLUMNS
-from outshine.analysis.diagnostics import DIAGNOSTIC_COLUMNS
-from outshine.analysis.reading.filters import FILTER_COLUMNS
-from outshine.analysis.reading.scores import SCORE_COLUMNS
-from outshine.analysis.reading.sweeps import SWEEP_COLUMNS
-from outshine.analysis.reading.unfinished import FAILED_COLUMNS
-from outshine.analysis.results import PGR_COLUMNS, SUMMARY_COLUMNS, Results
-from outshine.analysis.training_notes import TRAINING_COLUMNS
-from outshine.analysis.trajectories import TRAJECTORY_COLUMNS
+from outshine.results.controls import CONTROL_COLUMNS
+from outshine.results.diagnostics import DIAGNOSTIC_COLUMNS
+from outshine.results.read.filters import FILTER_COLUMNS
+from outshine.results.read.scores import SCORE_COLUMNS
+from outshine.results.read.sweeps import SWEEP_COLUMNS
+from outshine.results.read.unfinished import FAILED_COLUMNS
+from outshine.results.results import PGR_COLUMNS, SUMMARY_COLUMNS, Results
+from outshine.results.training_notes import TRAINING_COLUMNS
+from outshine.results.trajectories import TRAJECTORY_COLUMNS
+from outshine.select.pooled import POOLED_COLUMNS
+from outshine.select.regret import REGRET_COLUMNS
 
 TABLES = {
     "scores": SCORE_COLUMNS,

@@ -10,7 +10,7 @@ from doc_commands import PLUGINS, command_of, shown_commands
 from doc_pages import all_blocks
 
 from outshine.cli.options import build_study, own_columns
-from outshine.studies.parse import parse_study
+from outshine.w2s.study_file import parse_study
 
 SHOWN = shown_commands()
 STUDY_OPTIONS = (

@@ -9,8 +9,8 @@ import pytest
 import yaml
 from doc_pages import ROOT
 
-from outshine.metrics.power import detectable, least_num_datasets, tail_level
-from outshine.studies.comparable import cannot_show
+from outshine.stats.power import detectable, least_num_datasets, tail_level
+from outshine.w2s.comparable import cannot_show
 
 STATISTICS = (ROOT / "docs" / "statistics.md").read_text(encoding="utf-8")
 FLOOR = re.compile(r"^\| (\d+) \| (\d+) \| (one|two) \| (cannot be found|[\d.]+) \| ?([\d.]*) ?\|$", re.MULTILINE)

@@ -39,7 +39,7 @@ def module(name: str, folder: Path) -> ModuleType:
 
 def labelled(n: int = 120, d: int = 5, hard: bool = False):
     """Activations of two overlapping classes and their weak labels."""
-    from outshine.probes import Labelled
+    from outshine.learn.probes import Labelled
 
     generator = torch.Generator().manual_seed(3)
     acts = torch.randn(n, d, generator=generator) @ torch.randn(d, d, generator=generator)
@@ -56,7 +56,7 @@ def test_each_example_is_one_file_of_twenty_lines() -> None:
 
 
 def test_the_loss_runs_from_cross_entropy_to_absolute_error(tmp_path: Path) -> None:
-    from outshine.losses import cross_entropy
+    from outshine.learn.losses import cross_entropy
 
     gce = module("gce", tmp_path).GCE
     z, y = torch.linspace(-9, 9, 37, dtype=torch.float64), torch.linspace(1, 0, 37, dtype=torch.float64)
@@ -78,7 +78,7 @@ def test_the_probe_is_scikit_learns_discriminant_analysis(tmp_path: Path) -> Non
 
 
 def test_soft_labels_count_as_rows_of_both_classes(tmp_path: Path) -> None:
-    from outshine.probes import Labelled
+    from outshine.learn.probes import Labelled
 
     probe = module("mass_mean", tmp_path).MassMean()
     rows = labelled()
@@ -92,7 +92,7 @@ def test_soft_labels_count_as_rows_of_both_classes(tmp_path: Path) -> None:
 
 
 def test_the_filter_drops_what_falls_short_of_its_class(tmp_path: Path) -> None:
-    from outshine.probes.knn import KNN
+    from outshine.learn.probes.knn import KNN
 
     rows = labelled()
     found = module("confident", tmp_path).Confident(probe=KNN(k=7)).keep(rows, 0.25, rows)

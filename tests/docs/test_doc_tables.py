@@ -8,12 +8,12 @@ import pytest
 from doc_pages import ROOT
 from doc_tables import DEFAULTS, GENERATED, SECTIONS, default_text, with_generated
 
-from outshine.core.registry import Registry
-from outshine.core.settings import Plugin
-from outshine.data.local import OWN_KINDS
+from outshine.data.local_files import OWN_KINDS
 from outshine.data.schema import recipes
-from outshine.losses import losses
-from outshine.methods import methods
+from outshine.engine.registry import Registry
+from outshine.engine.settings import Plugin
+from outshine.learn.losses import losses
+from outshine.w2s.methods import methods
 
 
 @pytest.mark.parametrize("name", GENERATED)

@@ -12,7 +12,7 @@ import pandas as pd
 from recomputed import NAME, Artefacts, all_diagnostics, every_test, holm, means, pooled, students
 from scipy import stats
 
-from outshine.report.words import contender_name
+from outshine.report.text import contender_name
 from small_study import Ran
 
 RUN = ["purpose", *NAME, "dataset"]

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 from recomputed import Artefacts
 
-from outshine.analysis.disagreements import disagreements
-from outshine.report.datasets import MOST_CHARACTERS, differ_sentence
-from outshine.report.words import excerpt
+from outshine.report.dataset_section import MOST_CHARACTERS, differ_sentence
+from outshine.report.text import excerpt
+from outshine.results.diagnostics import disagreements
 from small_study import Ran
 
 DATASETS = ["tiny-home", "tiny-pet", "tiny-food"]

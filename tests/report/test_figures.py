@@ -14,7 +14,7 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from outshine.core.errors import DataError, SettingsError
+from outshine.engine.errors import DataError, SettingsError
 from outshine.report import figures
 from outshine.report.figures.pgr import value_text
 from outshine.report.figures.style import house_style, series_styles, wrapped

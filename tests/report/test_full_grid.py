@@ -13,14 +13,14 @@ import pytest
 from browsing import needs_browser, seen
 from html_pages import Page
 from made_up import resolved
-from outshine.analysis.finished import Finished
-from outshine.analysis.results import read_results
-from outshine.audit.findings import Finding
-from outshine.core.store import Store
+from outshine.data.audit.findings import Finding
+from outshine.engine.store.store import Store
 from outshine.report.write import write_report, write_tables
-from outshine.stages.finetune import Supervised
-from outshine.stages.predictor import Predictor
-from outshine.studies.parse import read_study
+from outshine.results.finished import Finished
+from outshine.results.results import read_results
+from outshine.w2s.stages.finetune import Supervised
+from outshine.w2s.stages.predictor import Predictor
+from outshine.w2s.study_file import read_study
 
 pytestmark = pytest.mark.slow
 

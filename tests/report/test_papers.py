@@ -7,9 +7,9 @@ import re
 import pytest
 from markdown_it import MarkdownIt
 
-from outshine.report.markup import markdown as escaped
-from outshine.report.papers import LONG, latex, markdown
-from outshine.report.sheets import Sheet
+from outshine.report.latex_and_markdown import LONG, latex, markdown
+from outshine.report.markdown import markdown as escaped
+from outshine.report.tables import Sheet
 
 EVIL = [
     "strong_to_strong logconf rounds=2",

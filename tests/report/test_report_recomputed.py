@@ -22,9 +22,9 @@ from expected_cells import (
 from recomputed import NAME, every_test, holm, pooled
 from scipy import stats
 
-from outshine.analysis.compare import compare
-from outshine.report.chapter import comparison_of
-from outshine.report.words import contender_name, interval_text, pgr_text
+from outshine.report.study_section import comparison_of
+from outshine.report.text import contender_name, interval_text, pgr_text
+from outshine.results.compare import compare
 from small_study import Ran
 
 SEED = [*RUN, "seed"]

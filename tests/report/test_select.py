@@ -7,23 +7,23 @@ from hashlib import sha256
 
 import pandas as pd
 
-from outshine.analysis.contenders import Contender
-from outshine.analysis.results import SUMMARY_COLUMNS
-from outshine.filters.probe_disagreement import ProbeDisagreement
-from outshine.filters.topofilter import TopoFilter
-from outshine.losses.base import Loss
-from outshine.losses.logconf import LogConf
-from outshine.losses.xent import Xent
-from outshine.methods.base import Method
-from outshine.methods.filtered import FilteredMethod
-from outshine.methods.identity import identify
-from outshine.methods.probe import ProbeMethod
-from outshine.methods.probe_to_strong import ProbeToStrong
-from outshine.methods.strong_to_strong import StrongToStrong
-from outshine.methods.vanilla import Vanilla
-from outshine.probes.knn import KNN
-from outshine.probes.logistic import Logistic
+from outshine.learn.filters.probe_disagreement import ProbeDisagreement
+from outshine.learn.filters.topofilter import TopoFilter
+from outshine.learn.losses.base import Loss
+from outshine.learn.losses.logconf import LogConf
+from outshine.learn.losses.xent import Xent
+from outshine.learn.probes.knn import KNN
+from outshine.learn.probes.logistic import Logistic
 from outshine.report.figures import select
+from outshine.results.names import Contender
+from outshine.results.results import SUMMARY_COLUMNS
+from outshine.w2s.methods.base import Method
+from outshine.w2s.methods.filtered import FilteredMethod
+from outshine.w2s.methods.identity import identify
+from outshine.w2s.methods.probe import ProbeMethod
+from outshine.w2s.methods.probe_to_strong import ProbeToStrong
+from outshine.w2s.methods.strong_to_strong import StrongToStrong
+from outshine.w2s.methods.vanilla import Vanilla
 
 DATASETS = ("sciq", "boolq")
 

@@ -7,11 +7,19 @@ import math
 import pandas as pd
 import pytest
 
-from outshine.analysis.compare import compare
-from outshine.analysis.results import MethodPGR
-from outshine.metrics.pgr import PGR, PooledPGR
-from outshine.report.comparison import conclusion
-from outshine.report.words import auroc_text, pgr_text, pooled_sentence, short, signed_text, uncertainty, verdict
+from outshine.report.compare_section import conclusion
+from outshine.report.text import (
+    auroc_text,
+    pgr_text,
+    pooled_sentence,
+    short,
+    signed_text,
+    uncertainty,
+    verdict,
+)
+from outshine.results.compare import compare
+from outshine.results.results import MethodPGR
+from outshine.stats.pgr import PGR, PooledPGR
 from study_tables import against_xent, scores
 
 NAN = math.nan

@@ -31,21 +31,21 @@ from hypothesis import strategies as st
 from store_documents import DAMAGES, Damage, look
 from strange import ASSIGNMENTS, HUB_ANSWERS, MODEL_FOLDERS, NAMED_FILES, RECORDS, SCORE_TABLES, STUDY_FILES
 
-from outshine.analysis.outputs import read_tables
 from outshine.cli.main import main
-from outshine.core.errors import OutshineError
-from outshine.core.hub import Repo, snapshot
-from outshine.core.records import DONE
-from outshine.core.store import Store
-from outshine.data.hub import identify_hub, open_hub
-from outshine.data.local import read_weak_labels
+from outshine.data.hub_source import identify_hub, open_hub
+from outshine.data.local_files import read_weak_labels
 from outshine.data.recipes.file import FileDataset
 from outshine.data.rows import Hub
 from outshine.data.splits import SPLITS, SplitSettings, prepare
-from outshine.models.loading import load_backbone, load_tokenizer
-from outshine.models.resolve import MAX_LENGTH, resolve
-from outshine.models.spec import ModelSettings
-from outshine.studies.parse import parse_study, read_study, study_yaml, with_settings
+from outshine.engine.errors import OutshineError
+from outshine.engine.hub import Repo, snapshot
+from outshine.engine.store.records import DONE
+from outshine.engine.store.store import Store
+from outshine.learn.load import load_backbone, load_tokenizer
+from outshine.learn.resolve import MAX_LENGTH, resolve
+from outshine.learn.spec import ModelSettings
+from outshine.results.saved_tables import read_tables
+from outshine.w2s.study_file import parse_study, read_study, study_yaml, with_settings
 
 PATIENCE = 20  # seconds until an input counts as one that hangs
 LONGEST = 2100  # characters of a message

@@ -18,10 +18,10 @@ from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
 
-from outshine.core.store import Store
+from outshine.engine.store.store import Store
 
 sys.path.append(str(Path(__file__).parents[1]))
-sys.path.append(str(Path(__file__).parents[1] / "execution"))
+sys.path.append(str(Path(__file__).parents[1] / "engine" / "run"))
 
 COMMANDS = (
     ["ls"],
@@ -70,7 +70,7 @@ def _good() -> dict[str, bytes]:
     from recorded_studies import record
 
     from fake_artefacts import fake_artefact
-    from outshine.core.index import Query
+    from outshine.engine.store.index import Query
 
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder) / "store")

@@ -14,14 +14,14 @@ import yaml
 from hostile import MARKUP, PATHS
 from hypothesis import strategies as st
 
-from outshine.analysis.reading.scores import SCORE_COLUMNS
-from outshine.core.settings import setting_names
 from outshine.data.schema import recipes
-from outshine.filters import filters
-from outshine.losses import losses
-from outshine.methods import methods
-from outshine.probes import probes
-from outshine.studies.study import Study
+from outshine.engine.settings import setting_names
+from outshine.learn.filters import filters
+from outshine.learn.losses import losses
+from outshine.learn.probes import probes
+from outshine.results.read.scores import SCORE_COLUMNS
+from outshine.w2s.methods import methods
+from outshine.w2s.study import Study
 
 REGISTRIES = (recipes, losses, probes, filters, methods)
 KINDS = sorted(

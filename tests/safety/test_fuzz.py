@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strange import VALID
 
-from outshine.core.errors import DataError, SettingsError
-from outshine.studies.parse import parse_study, read_study
+from outshine.engine.errors import DataError, SettingsError
+from outshine.w2s.study_file import parse_study, read_study
 
 NUMBERS = {
     "study files": 150,

@@ -18,12 +18,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import outshine
-from outshine.core.errors import ModelError, OutshineError
-from outshine.models.files import weights_folder
-from outshine.models.loading import load_backbone, load_tokenizer
-from outshine.models.resolve import resolve
-from outshine.models.spec import ModelSettings
-from outshine.models.untrusted import UNSAFE_WEIGHTS
+from outshine.engine.errors import ModelError, OutshineError
+from outshine.learn.config_checks import UNSAFE_WEIGHTS
+from outshine.learn.load import load_backbone, load_tokenizer
+from outshine.learn.model_files import weights_folder
+from outshine.learn.resolve import resolve
+from outshine.learn.spec import ModelSettings
 from tiny_checkpoints import CPU, change_config, write_checkpoint
 
 WEIGHTS = "model.safetensors"

@@ -20,10 +20,10 @@ from hostile import CONTROLS, MARKUP, file_names
 import outshine as package
 from calling import Run
 from html_pages import Page
-from outshine.analysis.csv_cells import as_named, inert
-from outshine.analysis.outputs import read_tables
-from outshine.models.tiny import TINY_MODELS
-from outshine.studies.parse import parse_study, read_study
+from outshine.learn.tiny_models import TINY_MODELS
+from outshine.results.csv_cells import as_named, inert
+from outshine.results.saved_tables import read_tables
+from outshine.w2s.study_file import parse_study, read_study
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 BROWSER = next((found for name in BROWSERS if (found := shutil.which(name))), "")
@@ -214,7 +214,7 @@ def test_a_terminal_gets_no_control_character(outshine: Run, cage: Path, monkeyp
 
 @pytest.mark.parametrize("text", [text for text in MARKUP if CONTROLS & set(text)])
 def test_errors_notes_and_progress_write_control_characters_out(outshine: Run, capsys, monkeypatch, text):
-    from outshine.cli.show import LineProgress, TerminalProgress
+    from outshine.cli.output import LineProgress, TerminalProgress
 
     refused = outshine("plan", "--offline", f"--dataset={text}")
     assert refused.code == 2

@@ -11,9 +11,9 @@ from caged import ROWS, SMALL, TINY, write_rows
 from hostile import CONTROLS, MARKUP, PATHS, file_names
 
 from calling import Outcome, Run
-from outshine.core.errors import StoreError
-from outshine.core.records import DONE
-from outshine.core.store import Store
+from outshine.engine.errors import StoreError
+from outshine.engine.store.records import DONE
+from outshine.engine.store.store import Store
 
 PLAN = ("plan", "--offline", "--n-train=64", "--n-val=24", "--n-test=24")
 TASK = "--dataset=tiny-home"

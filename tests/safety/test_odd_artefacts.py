@@ -14,8 +14,8 @@ import pytest
 
 import outshine
 from calling import caller
-from outshine.core.records import seal
-from outshine.studies.parse import parse_study
+from outshine.engine.store.records import seal
+from outshine.w2s.study_file import parse_study
 from small_study import TINY
 
 STUDY = {

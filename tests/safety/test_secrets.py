@@ -13,8 +13,8 @@ import pytest
 from commands import Ended, command
 
 from outshine.cli import main
-from outshine.core.errors import HubError
-from outshine.core.messages import one_line, without_secrets
+from outshine.engine.errors import HubError
+from outshine.engine.messages import one_line, without_secrets
 
 USER, PASSWORD = "someuser", "Passw0rd-c4f1"
 SECRETS = {

@@ -11,30 +11,35 @@ from claim import Claim
 from marks import MARKS, OPENERS
 from planted import WORDS, random_corpus, small_corpus
 
-from outshine.audit.corpus import Corpus
-from outshine.audit.cues import answer_only, bag_of_words, length
-from outshine.audit.findings import Finding, Severity
-from outshine.audit.form import characters, format_tree, last_tokens, normalisation, pairs_of_marks
-from outshine.audit.interactions import _remainders
-from outshine.audit.shape import class_balance, long_texts
-from outshine.audit.skeleton import skeletons
-from outshine.audit.telling import find_telling, telling_tokens
-from outshine.cli.auditing import verdicts
+from outshine.cli.audit import verdicts
+from outshine.data.audit.audit import class_balance, long_texts
+from outshine.data.audit.corpus import Corpus
+from outshine.data.audit.cues import answer_only, bag_of_words, length
+from outshine.data.audit.findings import Finding, Severity
+from outshine.data.audit.interactions import _remainders
+from outshine.data.audit.label_tokens import find_telling, telling_tokens
+from outshine.data.audit.surface_features import (
+    characters,
+    format_tree,
+    last_tokens,
+    normalisation,
+    pairs_of_marks,
+)
+from outshine.data.audit.template_check import skeletons
 from outshine.data.rows import ListRows, Pools
 from outshine.data.schema import Draw, Example, Recipe
 
 MODULES: tuple[str, ...] = (
-    "audit/audit.py",
-    "audit/characters.py",
-    "audit/corpus.py",
-    "audit/cues.py",
-    "audit/findings.py",
-    "audit/form.py",
-    "audit/interactions.py",
-    "audit/shape.py",
-    "audit/skeleton.py",
-    "audit/telling.py",
-    "cli/auditing.py",
+    "data/audit/audit.py",
+    "data/audit/characters.py",
+    "data/audit/corpus.py",
+    "data/audit/cues.py",
+    "data/audit/findings.py",
+    "data/audit/surface_features.py",
+    "data/audit/interactions.py",
+    "data/audit/template_check.py",
+    "data/audit/label_tokens.py",
+    "cli/audit.py",
 )
 
 Printed = Callable[[], list[str]]
@@ -175,7 +180,7 @@ def drawn(num_rows: int) -> Printed:
     """The check with at most 300 rows of either half."""
 
     def printed() -> list[str]:
-        import outshine.audit.form as module
+        import outshine.data.audit.surface_features as module
 
         kept, module.MAX_ROWS = module.MAX_ROWS, 300
         try:

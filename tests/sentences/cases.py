@@ -16,21 +16,21 @@ from claim import shown
 from rich.console import Console
 
 from made_up import resolved
-from outshine.analysis.finished import Finished
-from outshine.analysis.results import MethodPGR, Results, read_results
-from outshine.analysis.training_notes import TRAINING_COLUMNS, training_notes
-from outshine.audit.findings import Finding
-from outshine.cli.tables import print_results
-from outshine.core.store import Store
-from outshine.metrics.pgr import PGR, PooledPGR
-from outshine.publishing.card import card
-from outshine.publishing.subject import Model, Subject
-from outshine.report.chapter import Chapter
+from outshine.cli.run_tables import print_results
+from outshine.data.audit.findings import Finding
+from outshine.engine.store.store import Store
 from outshine.report.page import render
-from outshine.report.plates import Plate, plates
-from outshine.report.sheets import pooled_sheet
-from outshine.report.words import contender_name, pooled_sentence, question, uncertainty, verdict
-from outshine.stages.finetune import Supervised
+from outshine.report.study_figures import Plate, plates
+from outshine.report.study_section import Chapter
+from outshine.report.tables import pooled_sheet
+from outshine.report.text import contender_name, pooled_sentence, question, uncertainty, verdict
+from outshine.results.finished import Finished
+from outshine.results.results import MethodPGR, Results, read_results
+from outshine.results.training_notes import TRAINING_COLUMNS, training_notes
+from outshine.share.card import card
+from outshine.share.selection import Model, Subject
+from outshine.stats.pgr import PGR, PooledPGR
+from outshine.w2s.stages.finetune import Supervised
 
 NAN = math.nan
 AHEAD, BEHIND, OPEN, NO_GAP = (0.2, 0.6), (-0.6, -0.2), (-0.3, 0.4), None
@@ -290,7 +290,7 @@ def _card(name: str, role: str, license_id: str | None) -> str:
 
 
 def _models(finished: Finished, role: str) -> list[Model]:
-    from outshine.analysis.reading.scores import roles
+    from outshine.results.read.scores import roles
 
     found = [
         Model(stage, run, facts)

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from claim import Claim
 
-from outshine.analysis.pairing import pair
-from outshine.analysis.results import _NO_WEAK_TEST
-from outshine.metrics.pgr import SATURATED_ABOVE
-from outshine.training.validation import selection
+from outshine.learn.validation import selection
+from outshine.results.pairing import pair
+from outshine.results.results import _NO_WEAK_TEST
+from outshine.stats.pgr import SATURATED_ABOVE
 from study_tables import against_xent, pgrs, scores, student
 
-MODULES: tuple[str, ...] = ("training/validation.py", "analysis/pairing.py", "analysis/results.py")
+MODULES: tuple[str, ...] = ("learn/validation.py", "results/pairing.py", "results/results.py")
 
 Say = Callable[[], Iterable[str]]
 SOFT = np.linspace(0.05, 0.95, 100)
@@ -86,6 +86,6 @@ CLAIMS: tuple[Claim, ...] = WEIGHTS + PAIRS
 
 
 def _hardened(p: np.ndarray) -> str:
-    from outshine.training.validation import harden
+    from outshine.learn.validation import harden
 
     return harden(p).note or ""

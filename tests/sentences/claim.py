@@ -38,7 +38,7 @@ def sentences_in(module: str) -> list[str]:
     """The sentences that a module's source holds, `{}` in place of each value.
 
     Left out: docstrings, errors (they have tests of their own), descriptions of settings and annotations.
-    `module`: its path below the package, such as `analysis/compare_words.py`; of a template (`.j2`) the texts between
+    `module`: its path below the package, such as `results/compare_text.py`; of a template (`.j2`) the texts between
     its tags, white space as in a browser.
     """
     if module.endswith(".j2"):

@@ -9,18 +9,18 @@ from typing import Any
 
 from claim import Claim
 
-from outshine.analysis.compare import compare
-from outshine.analysis.compare_words import verdict
-from outshine.core.errors import DataError
-from outshine.report import comparison
-from outshine.studies.comparable import planned
+from outshine.engine.errors import DataError
+from outshine.report import compare_section as comparison
+from outshine.results.compare import compare
+from outshine.results.compare_text import verdict
+from outshine.w2s.comparable import planned
 from study_tables import against_xent, pgrs, scores
 
 MODULES: tuple[str, ...] = (
-    "analysis/compare.py",
-    "analysis/compare_words.py",
-    "metrics/paired.py",
-    "report/comparison.py",
+    "results/compare.py",
+    "results/compare_text.py",
+    "stats/paired.py",
+    "report/compare_section.py",
 )
 
 SIX = (0.01, 0.02, 0.03, 0.05, 0.07, 0.09)

@@ -17,35 +17,35 @@ import typer
 from claim import Claim
 from rich.console import Console
 
-from outshine.analysis.evidence import Evidence, evidence
-from outshine.analysis.judging import rows_to_judge
-from outshine.analysis.labelling import COLUMNS, Labelling, Signs
-from outshine.analysis.labelling_words import (
+from outshine.cli import label as command
+from outshine.engine.errors import DataError
+from outshine.label import files as report
+from outshine.label import run as execution
+from outshine.label.evidence import Evidence, evidence
+from outshine.label.folds import FoldPlan
+from outshine.label.results import COLUMNS, Labelling, Signs
+from outshine.label.rows import Columns
+from outshine.label.rows_to_judge import rows_to_judge
+from outshine.label.text import (
     evidence_sentences,
     judging_sentences,
     sentences,
     sign_sentences,
     unknown_sentences,
 )
-from outshine.cli import labelling as command
-from outshine.core.errors import DataError
-from outshine.data.cheap import Columns
-from outshine.execution import labelling as execution
-from outshine.report import labelled as report
 from outshine.report.write import OutputError
-from outshine.stages.crossfit import FoldPlan
 
 MODULES = (
-    "analysis/labelling_words.py",
-    "analysis/evidence.py",
-    "analysis/judging.py",
-    "metrics/trusted.py",
-    "metrics/shares.py",
-    "metrics/random_draw.py",
-    "cli/labelling.py",
-    "report/labelled.py",
-    "execution/labelling.py",
-    "stages/crossfit.py",
+    "label/text.py",
+    "label/evidence.py",
+    "label/rows_to_judge.py",
+    "label/trusted_rows.py",
+    "stats/proportions.py",
+    "stats/random_draw.py",
+    "cli/label.py",
+    "label/files.py",
+    "label/run.py",
+    "label/folds.py",
 )
 
 Said = Callable[[], Iterable[str]]
@@ -184,11 +184,11 @@ def run_of_the_command(outcome: Any) -> list[str]:
             return None
 
     with (
-        patch("outshine.cli.show.console", lambda: screen),
-        patch("outshine.cli.show.progress", Shown),
-        patch("outshine.report.labelled.check_output"),
-        patch("outshine.report.labelled.write_labelled", return_value=[Path("out/mine.csv"), Path("out/suspects.csv")]),
-        patch("outshine.execution.labelling.run_labelling", side_effect=[outcome]),
+        patch("outshine.cli.output.console", lambda: screen),
+        patch("outshine.cli.output.progress", Shown),
+        patch("outshine.label.files.check_output"),
+        patch("outshine.label.files.write_labelled", return_value=[Path("out/mine.csv"), Path("out/suspects.csv")]),
+        patch("outshine.label.run.run_labelling", side_effect=[outcome]),
         suppress(typer.Exit),
     ):
         command._run(SimpleNamespace(), SimpleNamespace(), Path("out"), "outshine_", False)  # type: ignore[arg-type]
@@ -201,9 +201,9 @@ def plan_of_the_command(as_json: bool = False) -> list[str]:
     stage = SimpleNamespace(key="0" * 64, label="a stage")
     planned = execution.PlannedLabelling([stage], [False], [cost], [])  # type: ignore[list-item]
     with (
-        patch("outshine.cli.show.console", lambda: Console(file=stream, width=400)),
-        patch("outshine.execution.labelling.plan_labelling", return_value=planned),
-        patch("outshine.cli.labelling.print_json", lambda document: stream.write(str(document))),
+        patch("outshine.cli.output.console", lambda: Console(file=stream, width=400)),
+        patch("outshine.label.run.plan_labelling", return_value=planned),
+        patch("outshine.cli.label.print_json", lambda document: stream.write(str(document))),
     ):
         command._print_plan(SimpleNamespace(), SimpleNamespace(), as_json)  # type: ignore[arg-type]
     return stream.getvalue().splitlines()
@@ -216,7 +216,7 @@ def written(writable: bool) -> list[str]:
     )
     done = SimpleNamespace(resolution=resolution, labelling=labelling())
     failing = None if writable else OSError(28, "No space left on device")
-    with patch("outshine.report.labelled.write_whole", side_effect=failing):
+    with patch("outshine.label.files.write_whole", side_effect=failing):
         try:
             return [str(path) for path in report.write_labelled(done, Path("nowhere"))]  # type: ignore[arg-type]
         except OutputError as error:
@@ -226,7 +226,7 @@ def written(writable: bool) -> list[str]:
 def size_of_a_model(known: bool) -> list[str]:
     notes: list[str] = []
     resolution = SimpleNamespace(strong=SimpleNamespace(spec=SimpleNamespace(name="big/model")))
-    with patch("outshine.models.shape.shape_of", side_effect=None if known else DataError("no config")):
+    with patch("outshine.learn.model_size.shape_of", side_effect=None if known else DataError("no config")):
         execution._shape(resolution, notes)  # type: ignore[arg-type]
     return notes
 

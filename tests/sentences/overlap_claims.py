@@ -8,10 +8,10 @@ from unittest import mock
 import numpy as np
 from claim import Claim
 
-from outshine.audit import overlap
-from outshine.audit.corpus import Corpus, tokenise
+from outshine.data.audit import overlap
+from outshine.data.audit.corpus import Corpus, tokenise
 
-MODULES: tuple[str, ...] = ("audit/overlap.py",)
+MODULES: tuple[str, ...] = ("data/audit/overlap.py",)
 
 WORDS = [a + b + c for a in "bdfgklmprst" for b in ("a", "e", "i", "o", "u") for c in ("n", "rt", "sh", "m", "x")]
 LONG = "the old mill by the river has been closed for years"

@@ -8,17 +8,16 @@ from typing import Any
 
 from claim import Claim
 
-from outshine.core.errors import DataError
 from outshine.data.rows import ListRows, Pools, Row
 from outshine.data.schema import Draw, Example, Recipe
 from outshine.data.splits import SplitSettings, prepare
+from outshine.engine.errors import DataError
 
 MODULES: tuple[str, ...] = (
-    "data/cutting.py",
-    "data/grouping.py",
-    "data/pool.py",
     "data/splits.py",
-    "stages/prepare.py",
+    "data/grouping.py",
+    "data/candidate_rows.py",
+    "w2s/stages/prepare.py",
 )
 
 

@@ -24,25 +24,25 @@ from cases import (
 )
 from claim import Claim
 
-from outshine.analysis.control_words import sentence
-from outshine.analysis.disagreements import disagreements
-from outshine.analysis.reading.unfinished import FAILED_COLUMNS
-from outshine.analysis.results import Results
-from outshine.report.datasets import differ_sentence
+from outshine.report.dataset_section import differ_sentence
+from outshine.results.controls_text import sentence
+from outshine.results.diagnostics import disagreements
+from outshine.results.read.unfinished import FAILED_COLUMNS
+from outshine.results.results import Results
 
 MODULES: tuple[str, ...] = (
-    "report/words.py",
-    "report/sheets.py",
-    "report/plates.py",
-    "report/datasets.py",
+    "report/text.py",
+    "report/tables.py",
+    "report/study_figures.py",
+    "report/dataset_section.py",
     "report/figures/auroc.py",
     "report/figures/filtering.py",
     "report/figures/sweeps.py",
     "report/templates/study.html.j2",
     "report/templates/parts.html.j2",
     "report/templates/report.html.j2",
-    "analysis/training_notes.py",
-    "analysis/control_words.py",
+    "results/training_notes.py",
+    "results/controls_text.py",
     "publishing/templates/card.md.j2",
 )
 

@@ -21,59 +21,61 @@ from cases import captions, figures, page, printed, study
 from claim import Claim
 from rich.console import Console
 
-from outshine.cli import planning, reporting, running
-from outshine.cli.tables import MOST_NOTES, MOST_ROWS
-from outshine.core.errors import DataError, StoreError
-from outshine.core.hub import NoAnswerError
-from outshine.core.progress import Silent
-from outshine.core.records import Fault
-from outshine.core.runtime import Runtime
-from outshine.core.store import Mended, Store
-from outshine.core.team import ALONE
-from outshine.execution.estimate import Estimator
-from outshine.execution.failures import Failure, StagesFailedError
-from outshine.execution.local import LocalExecutor, _Elsewhere, unit_label
-from outshine.execution.placeholders import Finder, unresolved_model
-from outshine.execution.plan import Plan, _shape, plan_study
-from outshine.execution.recorded import record_study
-from outshine.filters.topofilter import TopoFilter
-from outshine.losses.entropy import Entropy
-from outshine.losses.window import Window
-from outshine.metrics.estimates import Estimate, Part
-from outshine.metrics.intervals import auroc_interval, difference_interval
-from outshine.metrics.pgr import pgr, pooled_pgr
-from outshine.metrics.placements import combine_seeds
-from outshine.models.catalog import learning_rate
-from outshine.models.spec import ModelSettings
-from outshine.probes import Labelled
+from outshine.cli import plan as planning
+from outshine.cli import report as reporting
+from outshine.cli import run as running
+from outshine.cli.run_tables import MOST_NOTES, MOST_ROWS
+from outshine.engine.errors import DataError, StoreError
+from outshine.engine.hub import NoAnswerError
+from outshine.engine.process_group import ALONE
+from outshine.engine.progress import Silent
+from outshine.engine.run.failures import Failure, StagesFailedError
+from outshine.engine.run.local import LocalExecutor, _Elsewhere, unit_label
+from outshine.engine.runtime import Runtime
+from outshine.engine.store.recorded_studies import record_study
+from outshine.engine.store.records import Fault
+from outshine.engine.store.store import Mended, Store
+from outshine.learn.filters.topofilter import TopoFilter
+from outshine.learn.known_models import learning_rate
+from outshine.learn.losses.entropy import Entropy
+from outshine.learn.losses.window import Window
+from outshine.learn.probes import Labelled
+from outshine.learn.spec import ModelSettings
 from outshine.report.figures import pgr_by_method
-from outshine.stages.finetune import Finetune, pack_if_it_pays
-from outshine.studies.expand import _family_notes, resolve_study
-from outshine.studies.parse import parse_study
-from outshine.tracking.follow import Following
+from outshine.share.follow import Following
+from outshine.stats.auc_covariance import combine_seeds
+from outshine.stats.estimates import Estimate, Part
+from outshine.stats.intervals import auroc_interval, difference_interval
+from outshine.stats.pgr import pgr, pooled_pgr
+from outshine.w2s.cost import Estimator
+from outshine.w2s.expand import _family_notes, resolve_study
+from outshine.w2s.placeholders import Finder, unresolved_model
+from outshine.w2s.plan import Plan, _shape, plan_study
+from outshine.w2s.stages.finetune import Finetune, pack_if_it_pays
+from outshine.w2s.study_file import parse_study
 
 MODULES: tuple[str, ...] = (
-    "cli/tables.py",
-    "cli/running.py",
-    "cli/reporting.py",
-    "cli/planning.py",
-    "execution/estimate.py",
-    "execution/failures.py",
-    "execution/local.py",
-    "execution/placeholders.py",
-    "execution/plan.py",
-    "execution/recorded.py",
-    "tracking/follow.py",
-    "studies/expand.py",
-    "stages/finetune.py",
-    "losses/entropy.py",
-    "losses/window.py",
-    "filters/topofilter.py",
-    "models/catalog.py",
-    "metrics/intervals.py",
-    "metrics/pgr.py",
+    "cli/run_tables.py",
+    "cli/run.py",
+    "cli/report.py",
+    "cli/plan.py",
+    "w2s/cost.py",
+    "engine/run/failures.py",
+    "engine/run/local.py",
+    "w2s/placeholders.py",
+    "w2s/plan.py",
+    "engine/store/recorded_studies.py",
+    "share/follow.py",
+    "w2s/expand.py",
+    "w2s/stages/finetune.py",
+    "learn/losses/entropy.py",
+    "learn/losses/window.py",
+    "learn/filters/topofilter.py",
+    "learn/known_models.py",
+    "stats/intervals.py",
+    "stats/pgr.py",
     "report/figures/pgr.py",
-    "report/reproduce.py",
+    "report/reproduction.py",
 )
 
 Say = Callable[[], Iterable[str]]
@@ -104,8 +106,8 @@ def ran(**how: Any) -> Say:
         store = study("bare")[1]
         with (
             tempfile.TemporaryDirectory() as folder,
-            patch("outshine.tracking.follow.run_tracked", **how),
-            patch("outshine.cli.running.open_store", return_value=store),
+            patch("outshine.share.follow.run_tracked", **how),
+            patch("outshine.cli.run.open_store", return_value=store),
             redirect_stdout(text),
             redirect_stderr(text),
             suppress(typer.Exit),
@@ -122,9 +124,9 @@ def reported(form: str) -> Say:
         finished, store = study("bare")
         with (
             tempfile.TemporaryDirectory() as folder,
-            patch("outshine.analysis.finished.read_study", return_value=finished),
-            patch("outshine.cli.reporting.open_store", return_value=store),
-            patch("outshine.cli.reporting.study_at", return_value=finished.resolution.study),
+            patch("outshine.results.finished.read_study", return_value=finished),
+            patch("outshine.cli.report.open_store", return_value=store),
+            patch("outshine.cli.report.study_at", return_value=finished.resolution.study),
             redirect_stdout(text),
         ):
             reporting.report([folder], None, None, form, False)  # type: ignore[arg-type]
@@ -251,7 +253,7 @@ def waited(seconds: float) -> Say:
 
     def work(progress: Silent) -> None:
         waiting, unit = _Elsewhere(progress), [SimpleNamespace(key="0" * 64, label="a student")]
-        with patch("outshine.execution.local.time.monotonic", side_effect=[0.0, 0.0, seconds, seconds]):
+        with patch("outshine.engine.run.local.time.monotonic", side_effect=[0.0, 0.0, seconds, seconds]):
             waiting.add(unit)  # type: ignore[arg-type]
             waiting.add(unit)  # type: ignore[arg-type]
 
@@ -262,7 +264,7 @@ def recorded(error: Exception | None) -> Say:
     """What is told where a study is written down and the store answers with this error."""
 
     def work(progress: Silent) -> None:
-        with patch("outshine.execution.recorded.keep_record", side_effect=error):
+        with patch("outshine.engine.store.recorded_studies.keep_record", side_effect=error):
             store = Store(Path(tempfile.mkdtemp()))
             record_study(study("bare")[0].resolution.study, [], store, progress, ALONE)
 
@@ -278,9 +280,7 @@ def tracked(*, study_fails: bool = False, tracker_fails: bool = False) -> Say:
         if tracker_fails:
             tracker.write.side_effect = RuntimeError("no network")
         following = Following("s", progress, {"wandb": tracker}, ledger, Mock())
-        with patch(
-            "outshine.tracking.follow.tracked_study", side_effect=RuntimeError("a table") if study_fails else None
-        ):
+        with patch("outshine.share.follow.tracked_study", side_effect=RuntimeError("a table") if study_fails else None):
             following.conclude(study("bare")[0])
 
     return notes_of(work)
@@ -303,7 +303,7 @@ def shaped(error: Exception | None) -> Say:
     def said() -> list[str]:
         notes: list[str] = []
         model = SimpleNamespace(spec=SimpleNamespace(model=SimpleNamespace(identity="hub:m@1", name="m")))
-        with patch("outshine.models.shape.shape_of", side_effect=error):
+        with patch("outshine.learn.model_size.shape_of", side_effect=error):
             _shape(model, notes)  # type: ignore[arg-type]
         return notes
 
@@ -315,7 +315,7 @@ def counted_tokens(error: Exception | None) -> Say:
         finished, store = study("bare")
         estimator = Estimator(store, {}, lambda stage: True)
         texts, model = finished.experiments[0].texts, finished.resolution.strong.spec.model
-        with patch("outshine.models.loading.load_tokenizer", side_effect=error) if error else ExitStack():
+        with patch("outshine.learn.load.load_tokenizer", side_effect=error) if error else ExitStack():
             estimator._counted(model, texts, 64, 5.0)
         return estimator.notes
 
@@ -390,7 +390,7 @@ def read_badly(shortened: int = 0, unknown: float = 0) -> Say:
         progress = Silent()
         with (
             tempfile.TemporaryDirectory() as folder,
-            patch("outshine.models.saving.save_classifier"),
+            patch("outshine.learn.saved_models.save_classifier"),
         ):
             context = SimpleNamespace(progress=progress, folder=Path(folder))
             stage.write(trial, trained, np.zeros(2), context)  # type: ignore[arg-type]
@@ -407,8 +407,8 @@ def packed(*, processes: int = 1, takes_them: bool = True) -> Say:
         context = SimpleNamespace(runtime=SimpleNamespace(packing=True), progress=progress)
         frame = pd.DataFrame({"tokens": [[1, 2]]})
         with (
-            patch("outshine.models.packing.start_packing", return_value=takes_them),
-            patch("outshine.models.sharding.team_of", return_value=SimpleNamespace(size=processes)),
+            patch("outshine.learn.packing.start_packing", return_value=takes_them),
+            patch("outshine.learn.sharding.team_of", return_value=SimpleNamespace(size=processes)),
         ):
             pack_if_it_pays(model, frame, context)  # type: ignore[arg-type]
 
@@ -426,10 +426,10 @@ def together(*, apart: bool) -> Say:
         stage = SimpleNamespace(classifier=SimpleNamespace(name="a model"), seed=0)
         context = SimpleNamespace(runtime=Runtime(device="cpu"), progress=progress, memory={})
         with (
-            patch("outshine.models.warm.cohort", members),
-            patch("outshine.training.lanes.suitable_threads", lambda *given: nullcontext()),
-            patch("outshine.stages.finetune._in_one_pass"),
-            patch("outshine.stages.finetune._alone"),
+            patch("outshine.learn.model_cache.cohort", members),
+            patch("outshine.learn.parallel_batches.suitable_threads", lambda *given: nullcontext()),
+            patch("outshine.w2s.stages.finetune._in_one_pass"),
+            patch("outshine.w2s.stages.finetune._alone"),
         ):
             Finetune.run_together([stage], [context], Path())  # type: ignore[list-item]
 
@@ -465,7 +465,7 @@ def rate(name: str) -> Say:
 
 
 def listed() -> list[str]:
-    from outshine.models.catalog import KNOWN
+    from outshine.learn.known_models import KNOWN
 
     return [text for name, known in KNOWN.items() for text in (name, known.note)]
 
@@ -553,7 +553,7 @@ def _too_few_kept() -> list[str]:
     acts = torch.randn(12, 2, generator=torch.Generator().manual_seed(0))
     rows = Labelled.of(list("abcdefghijkl"), acts, torch.arange(12) / 11)
     kept = torch.arange(12) > 7
-    with patch("outshine.filters.topofilter.largest_components", return_value=kept):
+    with patch("outshine.learn.filters.topofilter.largest_components", return_value=kept):
         try:
             TopoFilter(k=6).keep(rows, 0.9, rows)
         except DataError as error:

@@ -15,17 +15,17 @@ import pandas as pd
 from cases import study
 from claim import Claim
 
-from outshine.analysis.choosing.pooled import pooled_regrets
-from outshine.cli import selecting
-from outshine.report.choosing import by_dataset_sheet, choosing_sentences, regret_plates, regret_sheet
-from outshine.report.sheets import Sheet
+from outshine.cli import select as selecting
+from outshine.report.tables import Sheet
+from outshine.select.pooled import pooled_regrets
+from outshine.select.text import by_dataset_sheet, choosing_sentences, regret_plates, regret_sheet
 from regret_tables import THREE, rows
 
 MODULES: tuple[str, ...] = (
-    "report/choosing.py",
+    "select/text.py",
     "report/figures/regret.py",
-    "analysis/choosing/rules.py",
-    "cli/selecting.py",
+    "select/rules.py",
+    "cli/select.py",
 )
 
 Say = Callable[[], Iterable[str]]
@@ -88,9 +88,9 @@ def selected() -> list[str]:
     frame = rows(THREE)
     with (
         tempfile.TemporaryDirectory() as folder,
-        patch("outshine.cli.selecting.study_at", return_value=finished.resolution.study),
-        patch("outshine.cli.selecting.open_store", return_value=store),
-        patch("outshine.execution.selecting.select_in", return_value=(frame, pooled_regrets(frame))),
+        patch("outshine.cli.select.study_at", return_value=finished.resolution.study),
+        patch("outshine.cli.select.open_store", return_value=store),
+        patch("outshine.select.run.select_in", return_value=(frame, pooled_regrets(frame))),
         redirect_stdout(text),
     ):
         selecting.select(folder, None, Path(folder) / "out", 10, False)

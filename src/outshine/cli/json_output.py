@@ -32,7 +32,7 @@ def print_json(document: Any) -> None:
 
 def json_text(document: Any, indent: int) -> str:
     """JSON for the terminal: letters as they are where standard output can have them, what is not seen as escapes."""
-    from outshine.core.messages import visible_json
+    from outshine.engine.messages import visible_json
 
     document = as_json(document)
     text = json.dumps(document, ensure_ascii=False, indent=indent, allow_nan=False)

@@ -9,24 +9,52 @@ from typing import Annotated, TextIO
 import typer
 
 from outshine.cli import (
-    auditing,
-    comparing,
-    labelling,
-    listing,
-    planning,
-    pushing,
-    reporting,
-    running,
-    selecting,
-    shelving,
-    storing,
-    tidying,
-    tiny,
-    travelling,
-    watching,
+    audit as auditing,
+)
+from outshine.cli import (
+    compare as comparing,
+)
+from outshine.cli import (
+    export_import as travelling,
+)
+from outshine.cli import (
+    gc as tidying,
+)
+from outshine.cli import (
+    label as labelling,
+)
+from outshine.cli import (
+    ls as shelving,
+)
+from outshine.cli import (
+    plan as planning,
+)
+from outshine.cli import (
+    push as pushing,
+)
+from outshine.cli import (
+    registries as listing,
+)
+from outshine.cli import (
+    report as reporting,
+)
+from outshine.cli import (
+    run as running,
+)
+from outshine.cli import (
+    select as selecting,
+)
+from outshine.cli import (
+    show_verify as storing,
+)
+from outshine.cli import (
+    tiny_models as tiny,
+)
+from outshine.cli import (
+    watch as watching,
 )
 from outshine.cli.streams import fault_of, prepare
-from outshine.core.waiting import wait_asleep
+from outshine.engine.threads import wait_asleep
 
 app = typer.Typer(
     name="outshine",
@@ -59,7 +87,7 @@ _DEFECT, _TO_MEND = 1, 2  # exit codes
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from outshine.core.versions import version_of
+        from outshine.engine.runtime import version_of
 
         typer.echo(f"outshine {version_of('outshine')}")
         raise typer.Exit
@@ -97,7 +125,7 @@ def main() -> None:
 
 def _code_of_app(output: TextIO) -> int:
     """Run the command: its exit code. Errors are told, but that of the output."""
-    from outshine.core.errors import OutshineError
+    from outshine.engine.errors import OutshineError
 
     try:
         app()
@@ -129,15 +157,15 @@ def _show_coloured(word: str, text: str) -> None:
     """One line on the error stream, its first word red where that stream shows colours."""
     from rich.text import Text
 
-    from outshine.cli.show import console
-    from outshine.core.messages import visible, without_secrets
+    from outshine.cli.output import console
+    from outshine.engine.messages import visible, without_secrets
 
     line = Text.assemble((word, "bold red"), visible(without_secrets(text)))
     console(stderr=True).print(line, soft_wrap=True)
 
 
 def _show(text: str) -> None:
-    from outshine.core.messages import visible, without_secrets
+    from outshine.engine.messages import visible, without_secrets
 
     typer.echo(visible(without_secrets(text)), err=True)
 

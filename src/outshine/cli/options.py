@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from outshine.cli import completing
+from outshine.cli import completion as completing
 
 if TYPE_CHECKING:
-    from outshine.core.store import Store
-    from outshine.studies.study import Study
+    from outshine.engine.store.store import Store
+    from outshine.w2s.study import Study
 
 StudyArgument = Annotated[
     str | None,
@@ -179,7 +179,7 @@ LogOption = Annotated[
 
 def open_store(where: str | None) -> Store:
     """The store named by the option, by OUTSHINE_STORE, or in the user's cache folder."""
-    from outshine.core import stores
+    from outshine.engine.store import open_store as stores
 
     return stores.open_store(where or None)
 
@@ -207,8 +207,8 @@ def build_study(
 
     `columns`: what is said about the user's own datasets, as `own_columns` gives it.
     """
-    from outshine.core.errors import SettingsError
-    from outshine.studies.parse import parse_study, with_columns, with_settings
+    from outshine.engine.errors import SettingsError
+    from outshine.w2s.study_file import parse_study, with_columns, with_settings
 
     raw: dict[str, Any] = raw_study(study, store) if study else {}
     given = {"weak": weak, "strong": strong, "datasets": split_names(dataset), "seeds": _numbers(seed)}
@@ -271,10 +271,10 @@ def _executor(before: Any, given: dict[str, Any]) -> dict[str, Any]:
 
 def raw_study(name: str, store: Store | None) -> dict[str, Any]:
     """The raw settings of a study file or preset, or of a study that ran in the store."""
-    from outshine.core.errors import UnknownNameError
-    from outshine.execution.recorded import find_recorded
-    from outshine.studies.labelling import refuse_labelling
-    from outshine.studies.parse import presets, read_study
+    from outshine.engine.errors import UnknownNameError
+    from outshine.engine.store.recorded_studies import find_recorded
+    from outshine.label.settings import refuse_labelling
+    from outshine.w2s.study_file import presets, read_study
 
     if store is None or name in presets() or name.endswith((".yaml", ".yml")):
         return read_study(name)
@@ -304,7 +304,7 @@ def split_names(text: str | None) -> list[str] | None:
 
 
 def _numbers(text: str | None) -> list[int] | None:
-    from outshine.core.errors import SettingsError
+    from outshine.engine.errors import SettingsError
 
     try:
         return None if text is None else [int(number) for number in text.split(",")]

@@ -8,7 +8,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from outshine.core.errors import DataError
+from outshine.engine.errors import DataError
 
 Row = Mapping[str, Any]
 """One row of a source as plain Python values (str, int, bool, float, list, dict)."""

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
-from outshine.core.errors import DataError
-from outshine.core.registry import Registry
-from outshine.core.rng import python_rng
-from outshine.core.settings import Plugin
-from outshine.data.hub import identify_hub, open_hub
+import pandas as pd
+
+from outshine.data.hub_source import identify_hub, open_hub
 from outshine.data.rows import Hub, Pools, Row
+from outshine.engine.errors import DataError
+from outshine.engine.registry import Registry
+from outshine.engine.rng import python_rng
+from outshine.engine.settings import Plugin
 
 T = TypeVar("T")
 
@@ -156,3 +159,19 @@ def row_id(dataset: str, text: str) -> str:
     order of ids says nothing about the order of rows or their labels.
     """
     return hashlib.sha256(f"{dataset}\x1f{text}".encode()).hexdigest()[:16]
+
+
+def digest(frame: pd.DataFrame) -> str:
+    """sha256 (hex) of the columns' names and values, in order; the index and the storage types do not count.
+
+    Each column is written as canonical JSON (missing values as null), so that the digest depends neither on
+    the version of pandas or pyarrow nor on how the frame was stored in between.
+    Raises ValueError for infinite numbers and for values that JSON does not know.
+    """
+    hasher = hashlib.sha256()
+    for name in frame.columns:
+        column = frame[name]
+        values = [None if missing else value for value, missing in zip(column.tolist(), column.isna(), strict=True)]
+        hasher.update(json.dumps([name, values], ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode())
+        hasher.update(b"\n")
+    return hasher.hexdigest()

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from outshine.core.messages import visible
-from outshine.core.versions import version_of
-from outshine.report.chapter import Chapter, content
-from outshine.report.sheets import studies_sheet
+from outshine.engine.messages import visible
+from outshine.engine.runtime import version_of
+from outshine.report.study_section import Chapter, content
+from outshine.report.tables import studies_sheet
 
 if TYPE_CHECKING:
-    from outshine.core.store import Store
+    from outshine.engine.store.store import Store
 
 
 def render(chapters: Sequence[Chapter], store: Store) -> str:

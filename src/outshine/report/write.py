@@ -8,21 +8,21 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from outshine.analysis.csv_cells import inert
-from outshine.core.errors import OutshineError
-from outshine.core.files import user_path, write_whole
-from outshine.report.chapter import Chapter
+from outshine.engine.errors import OutshineError
+from outshine.engine.files import user_path, write_whole
 from outshine.report.figures import png, svg
+from outshine.report.latex_and_markdown import Form, tables_text
 from outshine.report.page import render
-from outshine.report.papers import Form, tables_text
-from outshine.report.plates import Plate, plates
-from outshine.studies.parse import study_yaml
+from outshine.report.study_figures import Plate, plates
+from outshine.report.study_section import Chapter
+from outshine.results.csv_cells import inert
+from outshine.w2s.study_file import study_yaml
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from outshine.analysis.finished import Finished
-    from outshine.core.store import Store
+    from outshine.engine.store.store import Store
+    from outshine.results.finished import Finished
 
 
 class OutputError(OutshineError):
@@ -55,7 +55,7 @@ def write_outputs(finished: Finished, store: Store, out: Path) -> Path:
     Tables: those of `Results.tables()`, and `controls` where the study has any. What was measured is written before
     anything is made of it, so that a failure of a comparison or of the page leaves the tables where they are.
     """
-    from outshine.analysis.controls import against
+    from outshine.results.controls import against
 
     results = finished.results
     always = ("scores", "pgr", "summary", "diagnostics")

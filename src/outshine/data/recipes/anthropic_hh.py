@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from outshine.data.recipe_wording import PromptedRecipe, filled
 from outshine.data.rows import Hub, Row
 from outshine.data.schema import Draw, Example, Size, recipes
-from outshine.data.wording import PromptedRecipe, filled
 
 TURN = "\n\nAssistant:"  # how the dataset marks a turn of the assistant
 

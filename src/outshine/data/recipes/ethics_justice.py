@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
+from outshine.data.recipe_wording import PromptedRecipe, binary, filled
 from outshine.data.rows import Hub, Row
 from outshine.data.schema import Draw, Example, Size, recipes
-from outshine.data.wording import PromptedRecipe, binary, filled
 
 OPENING = 10  # words at the beginning of a statement that are too many to be alike by chance
 _CONJUNCTION = re.compile(r"(?<=\w)\W+(?:because|since|but|although)\b", re.IGNORECASE)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
+from outshine.data.recipe_wording import PromptedRecipe, filled
 from outshine.data.rows import Hub, Row
 from outshine.data.schema import Draw, Example, Size, recipes
-from outshine.data.wording import PromptedRecipe, filled
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 

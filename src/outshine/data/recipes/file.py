@@ -7,15 +7,15 @@ from typing import Annotated
 
 from pydantic import Field
 
-from outshine.core.errors import DataError
-from outshine.core.files import absolute_path
-from outshine.core.settings import NotInKey, NotInKeyAtDefault
-from outshine.data.label_values import Spellings, Words
-from outshine.data.local import FILE_KIND, file_sha256, plain_id
-from outshine.data.own_rows import OWN_LABELS, OwnColumns, carrying, example, is_given, read_labels
-from outshine.data.reading import endings, file_format, plain_name, read_table, refuse_repeated
+from outshine.data.column_options import OWN_LABELS, OwnColumns, carrying, example, is_given, read_labels
+from outshine.data.label_spellings import Spellings, Words
+from outshine.data.local_files import FILE_KIND, file_sha256, plain_id
 from outshine.data.rows import ListRows, Pools, Row
 from outshine.data.schema import Draw, Example, Recipe, recipes
+from outshine.data.user_tables import endings, file_format, plain_name, read_table, refuse_repeated
+from outshine.engine.errors import DataError
+from outshine.engine.files import absolute_path
+from outshine.engine.settings import NotInKey, NotInKeyAtDefault
 
 
 @recipes.register(FILE_KIND)

@@ -6,15 +6,15 @@ from typing import Annotated
 
 from pydantic import Field
 
-from outshine.core.errors import DataError, HubError, SettingsError
-from outshine.core.settings import NotInKeyAtDefault
-from outshine.data.hub import identify_repo, paths_on_hub, splits_on_hub
-from outshine.data.label_values import Spellings, Words, listed
-from outshine.data.local import HUB_KIND
-from outshine.data.own_rows import OWN_LABELS, LabelledRows, OwnColumns, example, read_labels
-from outshine.data.reading import check_columns
+from outshine.data.column_options import OWN_LABELS, LabelledRows, OwnColumns, example, read_labels
+from outshine.data.hub_source import identify_repo, paths_on_hub, splits_on_hub
+from outshine.data.label_spellings import Spellings, Words, listed
+from outshine.data.local_files import HUB_KIND
 from outshine.data.rows import Hub, ParquetRows, Pools, Row
 from outshine.data.schema import Draw, Example, Recipe, recipes
+from outshine.data.user_tables import check_columns
+from outshine.engine.errors import DataError, HubError, SettingsError
+from outshine.engine.settings import NotInKeyAtDefault
 
 TRAIN = ("train", "partial-train")  # the second: of large datasets the hub exports a part
 TEST = ("test", "validation", "valid", "dev", "partial-test", "partial-validation")

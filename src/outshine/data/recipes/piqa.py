@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from outshine.data.recipe_wording import PromptedRecipe, filled, propose
 from outshine.data.rows import Hub, Row
 from outshine.data.schema import Draw, Example, Size, recipes
-from outshine.data.wording import PromptedRecipe, filled, propose
 
 
 @recipes.register("piqa")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from outshine.data.recipe_wording import PromptedRecipe, filled, propose
 from outshine.data.recipes.sciq import question_and_support
 from outshine.data.rows import Hub, Row
 from outshine.data.schema import Draw, Example, Size, recipes
-from outshine.data.wording import PromptedRecipe, filled, propose
 
 
 @recipes.register("sciq_with_support")

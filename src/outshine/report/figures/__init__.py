@@ -6,7 +6,13 @@
 from outshine.report.figures.auroc import auroc_by_dataset
 from outshine.report.figures.closeup import curves_of_dataset
 from outshine.report.figures.filtering import removed_by_components
-from outshine.report.figures.pgr import pgr_by_loss, pgr_by_method, pgr_by_round, pgr_of_changed_data, pgr_of_probes
+from outshine.report.figures.pgr import (
+    pgr_by_loss,
+    pgr_by_method,
+    pgr_by_round,
+    pgr_of_changed_data,
+    pgr_of_probes,
+)
 from outshine.report.figures.regret import regret_by_labels
 from outshine.report.figures.render import png, svg
 from outshine.report.figures.sweeps import knn_sweep, logistic_sweep

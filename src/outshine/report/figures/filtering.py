@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from outshine.report.figures.rows import label_x, row_chart
-from outshine.report.figures.style import BLUE, INK, VERMILION, Series, add_legend, handle, house_style, once_each
+from outshine.report.figures.style import (
+    BLUE,
+    INK,
+    VERMILION,
+    Series,
+    add_legend,
+    handle,
+    house_style,
+    once_each,
+)
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,10 +6,10 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from outshine.analysis.contenders import Contender
-from outshine.core.settings import Plugin
-from outshine.filters.probe_disagreement import ProbeDisagreement
-from outshine.methods.identity import changed, described
+from outshine.engine.settings import Plugin
+from outshine.learn.filters.probe_disagreement import ProbeDisagreement
+from outshine.results.names import Contender
+from outshine.w2s.methods.identity import changed, described
 
 Settings = dict[str, str]
 """Settings that are not the defaults, by name, as text; naming a series takes out those that its name tells."""

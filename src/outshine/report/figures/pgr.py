@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from outshine.core.errors import SettingsError
+from outshine.engine.errors import SettingsError
 from outshine.report.figures.rows import MARK, Rows, label_x, offsets, row_chart
 from outshine.report.figures.style import (
     SMALL,

@@ -7,7 +7,7 @@ import re
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from outshine.core.messages import visible
+from outshine.engine.messages import visible
 from outshine.report.figures.style import house_style
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """Which rows of a study's summary go into which figure, and how their series are called.
 
-Every function takes the summary of `outshine.analysis.results` and returns rows of it with a column `label`, or None
+Every function takes the summary of `outshine.results.results` and returns rows of it with a column `label`, or None
 where the study has nothing for that figure. Methods, probes, filters and losses of third parties are called by the
 names they are registered under.
 """
@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from outshine.analysis.contenders import Contender
 from outshine.report.figures.labels import KNOWN_METHODS, loss_labels, series_labels
 from outshine.report.figures.style import VANILLA
+from outshine.results.names import Contender
 
 if TYPE_CHECKING:
     import pandas as pd

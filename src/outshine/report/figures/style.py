@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from outshine.core.errors import DataError
+from outshine.engine.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd

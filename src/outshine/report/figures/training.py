@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from outshine.report.figures.grid import label_panels, panel_grid
-from outshine.report.figures.style import INK, Series, add_legend, handle, house_style, once_each, series_styles
+from outshine.report.figures.style import (
+    INK,
+    Series,
+    add_legend,
+    handle,
+    house_style,
+    once_each,
+    series_styles,
+)
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,1 +1,0 @@
-"""Analysis: results read from the store into frames, and statistics on frames."""

@@ -1,0 +1,73 @@
+"""The command that compares methods with a baseline over datasets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from outshine.cli.json_output import JsonOption, print_json
+
+PlacesArgument = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        metavar="[PLACES]", help="Folders that runs wrote (--out), or score files.", show_default="outshine-out"
+    ),
+]
+BaselineOption = Annotated[
+    str, typer.Option("--baseline", "-b", help="What to compare with: a loss, a method, or both ('filtered xent').")
+]
+MetricOption = Annotated[str, typer.Option("--metric", help="auroc (primary) or pgr (secondary).")]
+RopeOption = Annotated[
+    float | None,
+    typer.Option(
+        "--rope",
+        min=0.0,
+        help="Bayesian signed-rank test too, with this half-width of practical equivalence (.005 AUROC is usual).",
+        show_default=False,
+    ),
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command()(compare)
+
+
+def compare(
+    places: PlacesArgument = None,
+    baseline: BaselineOption = "xent",
+    metric: MetricOption = "auroc",
+    rope: RopeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare methods with a baseline over datasets: wins, tests, intervals, noise floor, one plain sentence each.
+
+    Tests are two-sided, unless the study declared a direction beforehand (its setting `better_than`).
+
+    Example: outshine compare outshine-out --baseline xent
+    """
+    from outshine.cli.output import console, sheet
+    from outshine.report import compare_section as comparison
+    from outshine.results.saved_tables import read_tables
+
+    tables = read_tables(places or [Path("outshine-out")])
+    compared, on_pgr, notes = comparison.compare_both(
+        tables.scores, tables.pgr, baseline, metric, rope, tables.declared
+    )
+    notes += comparison.comparison_notes(compared, on_pgr)
+    lines = [*comparison.comparison_sentences(compared, on_pgr), *comparison.noise_sentences(compared)]
+    if as_json:
+        tables_of = {part.metric: part.frame() for part in (compared, on_pgr) if part is not None}
+        sides = "one" if compared.one_sided else "two"
+        print_json(
+            {"baseline": compared.baseline, "sides": sides, "methods": tables_of, "sentences": lines, "notes": notes}
+        )
+        return
+    screen = console()
+    for part in (compared, on_pgr):
+        for one in comparison.comparison_sheets(part) if part is not None else ():
+            screen.print(sheet(one))
+    for line in [*lines, *(f"note: {note}" for note in notes)]:
+        screen.print(line, markup=False)

@@ -1,0 +1,144 @@
+"""Commands that follow a study from outside: watch, retry."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from outshine.cli import completion as completing
+from outshine.cli.json_output import JsonOption, print_json
+from outshine.cli.options import (
+    AddressOption,
+    ExecutorOption,
+    LogOption,
+    StoreOption,
+    WorkersOption,
+    executor_settings,
+    open_store,
+)
+
+if TYPE_CHECKING:
+    from outshine.engine.store.recorded_studies import Recorded
+    from outshine.engine.store.store import Store
+    from outshine.w2s.status import Standing
+
+FAILED, UNFINISHED = 3, 4  # exit codes
+_EVERY = 5.0  # seconds between two looks
+
+RecordedArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="STUDY",
+        help="A study that ran in the store: its name, digest, file or preset.",
+        autocompletion=completing.studies,
+    ),
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    app.command()(watch)
+    app.command()(retry)
+
+
+def watch(
+    study: RecordedArgument,
+    store: StoreOption = None,
+    line: Annotated[bool, typer.Option("--line", help="One line, for logs.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Look again until nothing is left to do.")] = False,
+    every: Annotated[float, typer.Option("--every", min=0.1, help="Seconds between two looks.")] = _EVERY,
+    as_json: JsonOption = False,
+) -> None:
+    """Show how far a study is: done, running where, failed why, time left. From any machine that sees the store.
+
+    Exits with 0 when all is done, 3 when stages failed and nothing else is left, 4 when it is not finished.
+    """
+    from outshine.cli.output import console
+
+    opened = open_store(store)
+    screen = console()
+    while True:
+        now = _standing(_found(study, opened), opened)
+        if line and not as_json:
+            screen.print(now.line, markup=False)
+        elif not as_json:  # of several looks the last is the document
+            _show(now)
+        over = now.done + len(now.failed) == now.total or not (now.num_running or now.waiting)
+        if over or not follow:
+            break
+        sys.stdout.flush()
+        time.sleep(every)
+    if as_json:
+        print_json({**now._asdict(), "num_running": now.num_running, "waiting": now.waiting})
+    if now.done < now.total:
+        raise typer.Exit(FAILED if now.failed and not now.num_running else UNFINISHED)
+
+
+def retry(
+    study: RecordedArgument,
+    store: StoreOption = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for tables, study.yaml and report.html.")] = Path(
+        "outshine-out"
+    ),
+    executor: ExecutorOption = None,
+    workers: WorkersOption = None,
+    address: AddressOption = None,
+    log: LogOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compute the stages of a study that failed from their beginning, and all that was left out for them.
+
+    `outshine run` tries failed stages again too, but goes on from what they left behind: checkpoints, smaller batches.
+    """
+    from outshine.cli.output import console
+    from outshine.cli.run import run_and_write
+    from outshine.engine.process_group import ALONE
+    from outshine.engine.run.failures import start_over
+    from outshine.label.settings import refuse_labelling
+    from outshine.w2s.study_file import parse_study
+
+    opened = open_store(store)
+    found = _found(study, opened)
+    refuse_labelling(found.study, "retry")
+    forgotten = start_over(opened, found.keys)
+    for failure in forgotten:
+        console(quiet=as_json).print(f"again: {failure.label} ({failure.message})", markup=False)
+    raw = dict(found.study)
+    given = executor_settings(executor, workers, address)
+    if given:
+        raw["executor"] = {"kind": "local", **given}
+    run_and_write(parse_study(raw), store, out, ALONE, log=log, as_json=as_json)
+
+
+def _found(study: str, store: Store) -> Recorded:
+    """The latest recorded study of that name; a file or preset stands for the name that it gives."""
+    from outshine.engine.store.recorded_studies import find_recorded, recorded_studies
+    from outshine.w2s.study_file import presets, read_study
+
+    name = study
+    if study in presets() or study.endswith((".yaml", ".yml")):
+        name = str(read_study(study).get("name", "study"))
+    named = [one for one in recorded_studies(store) if one.name == name]
+    return named[-1] if named else find_recorded(name, store)
+
+
+def _standing(found: Recorded, store: Store) -> Standing:
+    from outshine.w2s.status import standing
+
+    now = standing(found.name, found.keys, store, found.kinds, found.work)
+    return now if found.expanded else now._replace(seconds_left=None)  # what else is to come is not known yet
+
+
+def _show(now: Standing) -> None:
+    from outshine.cli.output import console, table
+    from outshine.w2s.status import summary_rows
+
+    screen = console()
+    screen.print(now.line, markup=False)
+    rows = summary_rows(now)
+    if rows:
+        screen.print(table("", ["", "stage", ""], rows))

@@ -1,0 +1,406 @@
+"""Labels as people and language models write them: 0 and 1, yes and no, names of classes, probabilities, nothing."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Container, Iterable, Mapping, Sequence
+from typing import Annotated, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BeforeValidator
+
+from outshine.engine.errors import DataError
+
+Token = float | str
+"""A label without what does not matter: a number, or a text in small letters without blanks around it."""
+
+
+def _as_texts(value: Any) -> Any:
+    """Numbers of a study file as the texts that an option would have."""
+    if isinstance(value, list | tuple):
+        return tuple(map(_as_texts, value))
+    return text_form(token_of(value)) if isinstance(value, bool | int | float) else value
+
+
+Spellings = Annotated[str | tuple[str, ...] | None, BeforeValidator(_as_texts)]
+"""Values as a user gives them: one, several separated by commas, or a list."""
+
+KNOWN_PAIRS = (("no", "yes"), ("n", "y"), ("negative", "positive"), ("neg", "pos"))
+"""Names of class 0 and class 1 that need no word, beside false and true, which are read as 0 and 1."""
+
+MISSING = frozenset(("n/a", "na", "n.a.", "<na>", "#n/a", "nan", "nat", "null", "none", "-", "?"))
+"""What says, beside an empty cell, that a row has no label."""
+
+_TRUTHS = {"false": 0.0, "true": 1.0}
+_KNOWN = {name: float(truth) for pair in KNOWN_PAIRS for truth, name in enumerate(pair)} | _TRUTHS
+_MARKS = " .!*\"'`"  # what stands around an answer of a language model: **Yes.**
+_PERCENT = re.compile(r"([0-9.,]+)\s*%")
+_DECIMAL_COMMA = re.compile(r"[+-]?[0-9]*,[0-9]+")
+_WHOLE_BELOW = 1e15  # whole numbers up to which a float is written without a point
+_MOST_CLASSES = 20  # different values beyond which a column holds no classes
+_MOST_SHOWN = 5
+_MOST_CHARACTERS = 40
+
+
+class Words(NamedTuple):
+    """What the user says about labels: which values are class 1, class 0, and no label."""
+
+    positive: Spellings = None
+    negative: Spellings = None
+    missing: Spellings = None
+
+    @property
+    def given(self) -> bool:
+        """Whether classes are named."""
+        return self.positive is not None or self.negative is not None
+
+
+NO_WORDS = Words()
+
+
+class CheapLabels(NamedTuple):
+    """P(class 1) as the cheap labels have it.
+
+    `p` [n] in [0, 1], NaN where a row has no label. `hard`: all are 0 or 1. `names`: of class 0 and class 1 as the
+    file writes them most often, where it does not write probabilities. `meaning`: token -> p, of all values in the
+    file. `words`: what the user said about them.
+    """
+
+    p: NDArray[np.float64]
+    hard: bool
+    names: tuple[str, str] | None
+    meaning: Mapping[Token, float]
+    words: Words = NO_WORDS
+
+
+def cheap_labels(values: Sequence[Any], where: Sequence[str], column: str, words: Words = NO_WORDS) -> CheapLabels:
+    """Cheap labels: hard ones in any spelling of `known_label`, probabilities, percentages, or what `words` name.
+
+    `where`: what each row is called in errors. None, "", NaN and the words of MISSING: no label.
+    Raises DataError for values that are none of these, and where all rows have the same label, or none has one.
+    """
+    tokens = _tokens_of(values)
+    meaning = _meanings(tokens, where, column, words)
+    p = _read(tokens, meaning)
+    given = p[~np.isnan(p)]
+    if not given.size:
+        raise DataError(f"no row has a cheap label in the column '{column}'")
+    if np.all(given == given[0]):
+        raise DataError(
+            f"all {len(given)} cheap labels in the column '{column}' are {given[0]:g}: nothing can be learned from them"
+            f"{_hint_at_missing(tokens)}"
+        )
+    hard = bool(np.all((given == 0) | (given == 1)))
+    return CheapLabels(p, hard, _names(tokens, meaning) if hard else None, meaning, words)
+
+
+def class_labels(
+    values: Sequence[Any], where: Sequence[str], column: str, words: Words = NO_WORDS
+) -> NDArray[np.float64]:
+    """True labels of a dataset, 0 or 1 [n], NaN where a row has none; spelled as cheap ones, without probabilities.
+
+    Raises DataError, naming the first offending row, for others.
+    """
+    tokens = _tokens_of(values)
+    meaning = _meanings(tokens, where, column, words, hard=True)
+    return _read(tokens, meaning)
+
+
+def true_labels(values: Sequence[Any], where: Sequence[str], labels: CheapLabels) -> list[bool]:
+    """True labels, written as the cheap ones are, or in another known spelling. Raises DataError for others."""
+    found = []
+    for value, place in zip(values, where, strict=True):
+        token = token_of(value)
+        p = math.nan if token is None else _as_in(token, labels, (0.0, 1.0))
+        if p is None:
+            told = f", {labels.names[0]} or {labels.names[1]}" if labels.names else ""
+            raise DataError(f"the true label of {place} is {value!r}; expected 0/1, true/false{told}")
+        if math.isnan(p):
+            raise DataError(f"{place} has no true label; every trusted row needs one")
+        found.append(p == 1)
+    return found
+
+
+def labels_alike(values: Sequence[Any], where: Sequence[str], column: str, labels: CheapLabels) -> NDArray[np.float64]:
+    """More labels, written as those that are known, as P(class 1) [n]; NaN where there is none. Raises DataError."""
+    found = []
+    for value, place in zip(values, where, strict=True):
+        token = token_of(value)
+        p = math.nan if token is None else _as_in(token, labels, (0.0, 1.0) if labels.hard else ())
+        foreign = labels.words.given and token not in labels.meaning and p is not None and not math.isnan(p)
+        if p is None or foreign:
+            has = f"{labels.names[0]} and {labels.names[1]}" if labels.names else "probabilities"
+            raise DataError(f"the cheap label of {place} is {text_form(token)!r}; the labelled file has {has}")
+        found.append(p)
+    return np.array(found, dtype=np.float64)
+
+
+def probability(value: Any) -> float | None:
+    """A soft label in any known spelling as P(class 1); None: it is none, or missing."""
+    token = token_of(value)
+    p = None if token is None else known_label(token)
+    return None if p is None or math.isnan(p) else p
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a value says that there is no label."""
+    token = token_of(value)
+    return token is None or token in MISSING
+
+
+def reads_as_label(value: Any) -> bool:
+    """Whether a value is a class, or no label, in a spelling that needs no word."""
+    token = token_of(value)
+    p = math.nan if token is None else known_label(token)
+    return p is not None and (math.isnan(p) or p in (0, 1))
+
+
+def known_label(token: Token) -> float | None:
+    """P(class 1) of a value that needs no word, NaN where it says that there is no label; None: it needs one."""
+    if isinstance(token, str):
+        return math.nan if token in MISSING else _KNOWN.get(token.strip(_MARKS))
+    return token if 0 <= token <= 1 else None
+
+
+def token_of(value: Any) -> Token | None:
+    """A label as a number or a text; None: an empty cell. 85 % is .85, and 0,85 too."""
+    if isinstance(value, bool | int | float | np.bool_ | np.integer | np.floating):
+        try:
+            number = float(value)
+        except OverflowError:  # a whole number of hundreds of digits
+            number = math.inf
+        return None if math.isnan(number) else number
+    if value is None:
+        return None
+    text = " ".join(str(value).lower().split())
+    if text in _TRUTHS:
+        return _TRUTHS[text]
+    percent = _PERCENT.fullmatch(text)
+    number = _number(percent[1] if percent else text)
+    if number is None:
+        return text or None
+    if math.isnan(number):
+        return None
+    return number / 100 if percent else number
+
+
+def _tokens_of(values: Sequence[Any]) -> list[Token | None]:
+    """The token of each value; equal texts, of which a column of labels has few, are read once."""
+    known: dict[str, Token | None] = {}
+    for text in {value for value in values if isinstance(value, str)}:
+        known[text] = token_of(text)
+    return [known[value] if isinstance(value, str) else token_of(value) for value in values]
+
+
+def text_form(token: Token | None) -> str:
+    """A token as one would write it."""
+    if token is None or isinstance(token, str):
+        return token or ""
+    return str(int(token)) if abs(token) < _WHOLE_BELOW and token == int(token) else repr(token)
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text.replace(",", ".") if _DECIMAL_COMMA.fullmatch(text) else text)
+    except ValueError:
+        return None
+
+
+def _read(tokens: Sequence[Token | None], meaning: Mapping[Token, float]) -> NDArray[np.float64]:
+    return np.array([math.nan if token is None else meaning[token] for token in tokens], dtype=np.float64)
+
+
+def _as_in(token: Token, labels: CheapLabels, allowed: tuple[float, ...] = ()) -> float | None:
+    """What a value means in the file of `labels`, or by itself where it is not in there; NaN: no label.
+
+    `allowed`: what it may mean; empty: anything. None: it means nothing, or something else.
+    """
+    p = labels.meaning.get(token)
+    if p is None:
+        p = math.nan if token in _tokens(labels.words.missing, {token}) else known_label(token)
+    return p if p is None or math.isnan(p) or not allowed or p in allowed else None
+
+
+def _names(tokens: Iterable[Token | None], meaning: Mapping[Token, float]) -> tuple[str, str]:
+    """How each class is written most often; the first one where two are level."""
+    seen: tuple[Counter[str], Counter[str]] = (Counter(), Counter())
+    for token in tokens:
+        if token is not None and not math.isnan(p := meaning[token]):
+            seen[int(p)][text_form(token)] += 1
+    return seen[0].most_common(1)[0][0], seen[1].most_common(1)[0][0]
+
+
+# --- what values mean -----------------------------------------------------------------------------------------------
+
+
+def _meanings(
+    tokens: Sequence[Token | None], where: Sequence[str], column: str, words: Words, hard: bool = False
+) -> dict[Token, float]:
+    """Each value of a column as P(class 1); NaN: no label. Raises DataError where one has no meaning."""
+    counts = Counter(token for token in tokens if token is not None)
+    meaning = _named(counts, column, words)
+    rest = [token for token in counts if token not in meaning]
+    if words.given:
+        meaning |= _other_class(rest, meaning, counts, column, words)
+    else:
+        meaning |= {token: p for token in rest if (p := known_label(token)) is not None}
+    soft = [token for token, p in meaning.items() if p not in (0, 1) and not math.isnan(p)]
+    unknown = [token for token in counts if token not in meaning or (hard and token in soft)]
+    if unknown:
+        first = next(place for place, token in zip(where, tokens, strict=True) if token in unknown)
+        raise DataError(_not_understood(unknown, first, meaning, counts, column, hard))
+    names = [token for token in meaning if isinstance(token, str) and not math.isnan(meaning[token])]
+    if soft and names:
+        places = [
+            next(place for place, token in zip(where, tokens, strict=True) if token == one)
+            for one in (soft[0], names[0])
+        ]
+        raise DataError(
+            f"the column '{column}' mixes probabilities ({places[0]}) and names ({places[1]}); write all alike"
+        )
+    return meaning
+
+
+def _named(counts: Mapping[Token, int], column: str, words: Words) -> dict[Token, float]:
+    """The values that the user gives a meaning. Raises DataError where a class is not there, or a value is in two."""
+    meaning: dict[Token, float] = {}
+    for option, given, p in (
+        ("missing", words.missing, math.nan),
+        ("positive", words.positive, 1.0),
+        ("negative", words.negative, 0.0),
+    ):
+        for token in _tokens(given, counts):
+            if token in meaning:
+                raise DataError(f"--{option} names {quote(token)}, which another option has given a meaning already")
+            if token in counts:
+                meaning[token] = p
+            elif option != "missing":
+                raise DataError(
+                    f"with --{option} {_as_given(given)} the column '{column}' must hold {quote(token)}; it holds "
+                    f"{listed(counts)}"
+                )
+    return meaning
+
+
+def _other_class(
+    rest: Sequence[Token], named: Mapping[Token, float], counts: Mapping[Token, int], column: str, words: Words
+) -> dict[Token, float]:
+    """What the values mean that are not named, where a class is.
+
+    Where one class is named alone, the only other value is the other class, whatever it is called. Of several, each
+    must be known by itself, and nothing that is named may contradict what is known.
+    """
+    given = words.positive if words.positive is not None else words.negative
+    option = "positive" if words.positive is not None else "negative"
+    both = words.positive is not None and words.negative is not None
+    known = {token: known_label(token) for token in rest}
+    others = [token for token in rest if known[token] is None or not math.isnan(known[token] or 0)]
+    if not others and len(rest) == 1:  # "none" beside "toxic" is a class
+        others = list(rest)
+    if not both and len(others) == 1:
+        left = {token: math.nan for token in rest if token not in others}
+        return {others[0]: 0.0 if words.negative is None else 1.0, **left}
+    turned = any(not math.isnan(p) and known_label(token) == 1 - p for token, p in named.items())
+    if (not both and not others) or (turned and others) or any(known[token] not in (0, 1) for token in others):
+        unclear = [token for token in others if turned or known[token] not in (0, 1)]
+        told = f"with --{option} {_as_given(given)} the column '{column}' must hold one other value"
+        if both:
+            told = f"the column '{column}' must hold what --positive and --negative name"
+        cure = f"; {_cure(unclear, words)}" if unclear else ""
+        raise DataError(f"{told}; it holds {listed(counts)}{cure}")
+    return {token: p for token, p in known.items() if p is not None}
+
+
+def _cure(unclear: Sequence[Token], words: Words) -> str:
+    """The options that say what values mean."""
+    names = ",".join(quote(token) for token in unclear[:_MOST_SHOWN])
+    free = [f"--{name}" for name in ("positive", "negative") if getattr(words, name) is None]
+    return f"say what the others mean: {' or '.join([*free, '--missing'])} (no label), such as --missing {names}"
+
+
+def _not_understood(
+    unknown: Sequence[Token],
+    first: str,
+    meaning: Mapping[Token, float],
+    counts: Mapping[Token, int],
+    column: str,
+    hard: bool,
+) -> str:
+    """What is wrong with values that mean nothing by themselves, and the options that would say it."""
+    classes = {p for p in meaning.values() if p in (0, 1)}
+    example = quote(sorted(unknown, key=text_form)[0])
+    told = f"{first} has {example} in the column '{column}'"
+    numbers = [token for token in counts if isinstance(token, float)]
+    if all(token in numbers for token in unknown) and not (
+        len(counts) <= _MOST_CLASSES and all(token.is_integer() for token in numbers)
+    ):
+        if hard:
+            return f"{told}, which is not binary; true labels are 0/1, yes/no … (`outshine label` takes probabilities)"
+        return f"{told}; expected 0/1, yes/no …, a probability from 0 to 1, or a percentage with its sign, such as 85%"
+    if len(counts) > _MOST_CLASSES:
+        return (
+            f"{told}, and {len(counts)} different values in all; two classes are expected: is it the column of the "
+            "labels? Say which is (--label)"
+        )
+    if len(classes) == 2:
+        several = f"one of {len(unknown)} values that are" if len(unknown) > 1 else "which is"
+        names = ",".join(quote(token) for token in sorted(unknown, key=text_form)[:_MOST_SHOWN])
+        return (
+            f"{told}, {several} no class that is known; say what it means: --missing {names} (no label), --positive "
+            f"{names} or --negative {names}"
+        )
+    values = sorted((token for token in counts if not math.isnan(meaning.get(token, 0.0))), key=text_form)
+    if len(values) == 1:
+        name, hint = quote(values[0]), _hint_at_missing(counts)
+        return f"{told}, the only value; say what it means: --positive {name} or --negative {name}{hint}"
+    if len(values) == 2:
+        return f"{told}; it holds {listed(values)}: say which is class 1: --positive {quote(values[1])}"
+    return (
+        f"{told}; it holds {len(values)} different values ({listed(values)}) and two classes are expected: say which "
+        "are class 1 and which are class 0, comma-separated (--positive … --negative …), and which are no label "
+        "(--missing …)"
+    )
+
+
+def _hint_at_missing(tokens: Iterable[Token | None]) -> str:
+    """Where one class is all there is: what was taken for no label may be the other."""
+    names = sorted({token for token in tokens if token in MISSING and isinstance(token, str)})
+    if not names:
+        return ""
+    return (
+        f"; {listed(names)} counts as no label: if it is a class, name it (--positive or --negative {quote(names[0])})"
+    )
+
+
+def _tokens(given: Spellings, present: Container[Token]) -> list[Token]:
+    """The values that an option names: the whole text where the column holds it, else what its commas separate."""
+    if given is None:
+        return []
+    parts = [given] if isinstance(given, str) else list(given)
+    found: list[Token] = []
+    for part in parts:
+        whole = token_of(part)
+        one = not isinstance(given, str) or (isinstance(whole, str) and whole in present)
+        split = [part] if one else part.split(",")
+        found += [token for text in split if (token := token_of(text)) is not None]
+    return list(dict.fromkeys(found))
+
+
+def _as_given(given: Spellings) -> str:
+    return given if isinstance(given, str) else ",".join(given or ())
+
+
+def quote(token: Token) -> str:
+    """A value as one types it on a command line; a long one is cut."""
+    text = text_form(token)
+    text = text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]}…"
+    return text if re.fullmatch(r"[\w./+-]+", text) else f'"{text}"'
+
+
+def listed(values: Iterable[Token]) -> str:
+    """The first of some values, in order."""
+    names = [quote(token) for token in sorted(values, key=text_form)]
+    return ", ".join(names[:_MOST_SHOWN]) + (" …" if len(names) > _MOST_SHOWN else "")

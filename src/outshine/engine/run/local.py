@@ -1,0 +1,228 @@
+"""Stages computed one after the other in this process; what the store has is not computed again."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from outshine.engine.errors import LostLeaseError, StoreError
+from outshine.engine.key import digest
+from outshine.engine.progress import Progress, tell_overall
+from outshine.engine.run.failures import Failure, StagesFailedError, forget_failures, note_failures
+from outshine.engine.run.heartbeat import Herald
+from outshine.engine.run.record import record_of
+from outshine.engine.run.schedule import Schedule, Unit, units
+from outshine.engine.runtime import Runtime
+from outshine.engine.stage import Context, Stage, in_order
+from outshine.engine.store.store import Store
+from outshine.engine.threads import spinning_note, wait_asleep
+
+_PATIENCE = 0.5  # seconds at a time that a process waits for another one's stage
+_WORTH_A_NOTE = 5.0  # seconds of waiting
+
+
+class LocalExecutor:
+    """Runs stages in this process and keeps the last base model in memory between them.
+
+    Several of them, on one store, share the work: each computes what no other is computing.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        runtime: Runtime,
+        progress: Progress,
+        *,
+        keep_going: bool = False,
+        work: Mapping[str, float] | None = None,
+    ) -> None:
+        self.store = store
+        self.runtime = runtime
+        self.progress = progress
+        self.herald = Herald(store, progress)
+        self.keep_going = keep_going
+        self.work = work or {}  # of stages, by key, for the progress; a stage that costs next to nothing has none
+        self.memory: dict[str, Any] = {}
+        self._noted: set[str] = set()
+
+    def missing(self, asked: Sequence[Stage]) -> list[Stage]:
+        """Of the stages and all they depend on, those that the store lacks, in the order of computation."""
+        stages = in_order(list(asked))
+        lacking = set(self.store.lacking([stage.key for stage in stages]))
+        return [stage for stage in stages if stage.key in lacking and not self._is_mended(stage)]
+
+    def run(self, asked: Sequence[Stage]) -> None:
+        """Compute what is missing of the stages and all they depend on.
+
+        Raises the first failure; what is finished stays. With `keep_going` a stage that fails stops none that does
+        not need it, and StagesFailedError is raised when the others are finished; at once only what concerns all: a
+        StoreError, an interrupt.
+        """
+        missing = self.missing(asked)
+        if not missing:
+            return
+        self.set_threads()
+        schedule = Schedule(units(missing, self.runtime.cohort))
+        failures: list[Failure] = []
+        done, elsewhere = 0, _Elsewhere(self.progress)
+        through, total = 0.0, work_in(missing, self.work)
+        while schedule.num_left:
+            unit = schedule.take()
+            if unit is None:
+                unit = elsewhere.next()
+            own = work_in(unit, self.work)
+            if not elsewhere.knows(unit):
+                tell_overall(self.progress, through, own, total)
+                self.progress.stage(done + 1, len(missing), unit_label(unit))
+            found = self.attempt(unit, 0 if schedule.has_ready else _PATIENCE)
+            if found is None:
+                elsewhere.add(unit)
+                continue
+            failures += found
+            done += len(unit)
+            through += own
+            schedule.finish(unit, [failure.key for failure in found])
+            elsewhere.give_back(schedule)
+        if failures:
+            raise StagesFailedError(failures, schedule.num_left_out)
+
+    def attempt(self, unit: Unit, timeout: float) -> list[Failure] | None:
+        """Compute a unit, and say what failed of it; None where another process holds it longer than `timeout` s."""
+        keys = sorted(stage.key for stage in unit)  # in one order everywhere: no two processes wait for each other
+        try:
+            with ExitStack() as locks:
+                if not all(locks.enter_context(self.store.lock(key, timeout=timeout)) for key in keys):
+                    return None
+                self._note_once(self.store.finish_commits(keys))
+                return self._tried(tuple(stage for stage in unit if not self.store.has(stage.key)))
+        except LostLeaseError as lost:  # the other computes it, or has
+            self.progress.note(f"{unit_label(unit)}: {lost}")
+            return None
+
+    def _note_once(self, notes: Sequence[str]) -> None:
+        for note in notes:
+            if note not in self._noted:
+                self._noted.add(note)
+                self.progress.note(note)
+
+    def _tried(self, lacking: Unit) -> list[Failure]:
+        """Compute what is lacking, its locks held."""
+        if not lacking:
+            return []
+        forget_failures(self.store, lacking)
+        try:
+            with self.herald.announcing(lacking):
+                self._write(lacking)
+        except StoreError:
+            raise
+        except Exception as error:  # a defect too: it stays with its stage, and is told with it
+            failures = error.failures if isinstance(error, StagesFailedError) else self._failed(lacking, error)
+            note_failures(self.store, failures, lacking)
+            if not self.keep_going:
+                raise
+            return failures
+        return []
+
+    def _failed(self, unit: Unit, error: Exception) -> list[Failure]:
+        return [Failure.of(stage, error) for stage in unit if not self.store.has(stage.key)]
+
+    def _is_mended(self, stage: Stage) -> bool:
+        """Set what is damaged aside. True where the stage turns out to be there: another process computed it anew."""
+        if not self.store.is_damaged(stage.key):
+            return False
+        mended = self.store.mend(stage.key)
+        if mended.aside:
+            reason, aside = mended.faults[0].message, mended.aside
+            self.progress.note(f"{stage.label}: damaged artefact set aside ({reason}) in {aside}; computing it anew")
+        return not mended.aside and not mended.is_held and self.store.has(stage.key)
+
+    def _write(self, unit: Unit) -> None:
+        """Compute a stage, or several in one pass; a member that fails stops none of the others."""
+        if len(unit) > 1:
+            self._write_together(unit)
+            return
+        for stage in unit:
+            began = time.monotonic()
+            with self.store.writing(stage.key) as folder:
+                stage.run(self._context(stage, folder))
+                self.store.commit(stage.key, folder, self._record(stage, time.monotonic() - began))
+
+    def _write_together(self, members: Unit) -> None:
+        began = time.monotonic()
+        keys = [stage.key for stage in members]
+        work = self.store.work(digest(sorted(keys)))
+        with ExitStack() as folders:
+            contexts = [self._context(stage, folders.enter_context(self.store.writing(stage.key))) for stage in members]
+            errors = members[0].run_together(members, contexts, work)
+            seconds = (time.monotonic() - began) / len(members)
+            self.store.commit_together(
+                [
+                    (stage.key, context.folder, self._record(stage, seconds, cohort=keys))
+                    for stage, context, error in zip(members, contexts, errors, strict=True)
+                    if error is None
+                ]
+            )
+        shutil.rmtree(work, ignore_errors=True)
+        failures = [Failure.of(one, error) for one, error in zip(members, errors, strict=True) if error is not None]
+        if failures:
+            raise StagesFailedError(failures)
+
+    def _context(self, stage: Stage, folder: Path) -> Context:
+        return Context(self.store, folder, self.store.work(stage.key), self.runtime, self.herald, self.memory)
+
+    def _record(self, stage: Stage, seconds: float, cohort: Sequence[str] = ()) -> dict[str, Any]:
+        return record_of(stage, seconds, self.runtime, cohort)
+
+    def set_threads(self) -> None:
+        """Take the number of threads that was asked for; say where several will wait by spinning."""
+        wait_asleep()
+        import torch
+
+        if self.runtime.threads is not None:
+            torch.set_num_threads(self.runtime.threads)
+        if torch.get_num_threads() > 1 and (note := spinning_note()):
+            self.progress.note(note)
+
+
+class _Elsewhere:
+    """Units that others are computing: looked at again after each of our own, and when nothing else is left."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._units: list[Unit] = []
+        self._progress = progress
+        self._since: dict[str, float] = {}  # by the first key of a unit: when it was first found taken
+        self._told: set[str] = set()
+
+    def add(self, unit: Unit) -> None:
+        self._units.append(unit)
+        key = unit[0].key
+        waited = time.monotonic() - self._since.setdefault(key, time.monotonic())
+        if waited > _WORTH_A_NOTE and key not in self._told:
+            self._told.add(key)
+            self._progress.note(f"{unit_label(unit)}: another process is computing it; waiting")
+
+    def knows(self, unit: Unit) -> bool:
+        return unit[0].key in self._since
+
+    def next(self) -> Unit:
+        return self._units.pop(0)
+
+    def give_back(self, schedule: Schedule) -> None:
+        for unit in self._units:
+            schedule.give_back(unit)
+        self._units.clear()
+
+
+def work_in(stages: Iterable[Stage], work: Mapping[str, float]) -> float:
+    """The work in these stages together."""
+    return sum(work.get(stage.key, 0.0) for stage in stages)
+
+
+def unit_label(unit: Unit) -> str:
+    """A stage's label, or the first one's and how many go with it."""
+    others = len(unit) - 1
+    return unit[0].label + (f" and {others} more in one pass" if others else "")

@@ -1,0 +1,98 @@
+"""A study computed by several processes, one for each GPU, that share every big model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack, nullcontext
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
+
+from outshine.engine.errors import LostLeaseError, OutshineError, StoreError
+from outshine.engine.key import digest
+from outshine.engine.process_group import Team, remember
+from outshine.engine.progress import Progress
+from outshine.engine.run.failures import Failure
+from outshine.engine.run.local import LocalExecutor
+from outshine.engine.run.schedule import Unit
+from outshine.engine.runtime import Runtime
+from outshine.engine.stage import Stage, in_order
+from outshine.engine.store.store import Store
+
+T = TypeVar("T")
+
+
+class TeamExecutor(LocalExecutor):
+    """What every process of a team runs. All compute the stages that share a model; the leader alone all others.
+
+    The leader decides what is missing, holds the locks and commits. What the others write is thrown away.
+    """
+
+    def __init__(self, store: Store, runtime: Runtime, progress: Progress, team: Team) -> None:
+        super().__init__(store, runtime, progress)
+        self.team = team
+        remember(team, self.memory)
+
+    def missing(self, asked: Sequence[Stage]) -> list[Stage]:
+        stages = in_order(list(asked))
+        found = [stage.key for stage in super().missing(asked)] if self.team.leads else []
+        every = digest([stage.key for stage in stages])
+        told, keys = self.team.tell((every, found))
+        if told != every:
+            raise OutshineError(
+                f"process {self.team.rank} would compute other stages than process 0; all processes must have the same "
+                "version of outshine, the same study and the same files"
+            )
+        return [stage for stage in stages if stage.key in set(keys)]
+
+    def run(self, asked: Sequence[Stage]) -> None:
+        for stage in self.missing(asked):
+            stage.check_shared()
+        super().run(asked)
+
+    def attempt(self, unit: Unit, timeout: float) -> list[Failure] | None:
+        if self.team.leads:
+            return super().attempt(unit, -1)  # the others wait in the meantime
+        self._write(unit)
+        return []
+
+    def _tried(self, lacking: Unit) -> list[Failure]:
+        """A failure ends the run: the others may be in the middle of a pass."""
+        try:
+            with self.herald.announcing(lacking) if lacking else nullcontext():
+                self._write(lacking)
+        except LostLeaseError as lost:  # the others are through with it: it cannot be given to them again
+            raise StoreError(str(lost)) from lost
+        return []
+
+    def _write(self, unit: Unit) -> None:
+        """`unit`: what the store lacks where the leader asks; the others are told."""
+        keys = self.team.tell([stage.key for stage in unit])
+        unit = tuple(stage for stage in unit if stage.key in keys)
+        if self.team.leads:
+            super()._write(unit)
+        else:
+            self._follow([stage for stage in unit if stage.base_model is not None])
+        self.team.tell(None)  # committed; a leader that failed never comes here, and its end is everyone's
+        unseen = [stage for stage in unit if not self.store.has(stage.key)]
+        if unseen:
+            raise StoreError(
+                f"process {self.team.rank} does not see in {self.store.where} what process 0 wrote there; "
+                "the store must lie on storage that all processes share"
+            )
+
+    def _follow(self, unit: Sequence[Stage]) -> None:
+        """Compute along with the leader."""
+        with ExitStack() as folders:
+            contexts = [self._context(one, Path(folders.enter_context(TemporaryDirectory()))) for one in unit]
+            if len(unit) > 1:
+                work = self.store.work(digest(sorted(stage.key for stage in unit)))
+                unit[0].run_together(unit, contexts, work)  # the leader raises what went wrong with a member
+                return
+            for stage, context in zip(unit, contexts, strict=True):
+                stage.run(context)
+
+    def _record(self, stage: Stage, seconds: float, cohort: Sequence[str] = ()) -> dict[str, Any]:
+        record = super()._record(stage, seconds, cohort)
+        record["made"]["processes"] = 1 if stage.base_model is None else self.team.size
+        return record

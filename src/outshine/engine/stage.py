@@ -1,0 +1,153 @@
+"""Stages: frozen values that hold everything their result depends on. Configuration, graph and key in one."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
+
+from outshine.engine.key import canonical_fields, digest_of_form, key_fields
+from outshine.engine.settings import Settings
+
+if TYPE_CHECKING:
+    from outshine.engine.errors import OutshineError
+    from outshine.engine.progress import Progress
+    from outshine.engine.runtime import Runtime
+    from outshine.engine.store.store import Store
+
+
+class Context(NamedTuple):
+    """What a stage is given to run with; nothing in it may change the result by more than rounding."""
+
+    store: Store
+    folder: Path  # write the artefact's files here; it is committed as a whole afterwards
+    work: Path  # what survives a killed run (checkpoints); removed after the commit
+    runtime: Runtime
+    progress: Progress
+    memory: dict[str, Any]  # what a worker keeps between stages (a loaded base model); never a result
+
+
+class Stage(Settings):
+    """One step of an experiment. Fields that are stages are its inputs.
+
+    `VERSION` is bumped by hand when the meaning of the stage changes: old results are then never reused.
+    """
+
+    VERSION: ClassVar[int] = 1
+    stage: ClassVar[str] = ""
+
+    @cached_property
+    def key(self) -> str:
+        """sha256 (hex) of the stage's name, VERSION, every resolved field and the keys of its inputs."""
+        _key_inputs(self)
+        return digest_of_form({"stage": self.stage, "version": self.VERSION, "fields": canonical_fields(self)})
+
+    @property
+    def label(self) -> str:
+        """A few words for people: progress lines and listings."""
+        return self.stage
+
+    @property
+    def base_model(self) -> str | None:
+        """The identity of the model that it needs in memory; None: it needs none.
+
+        A worker computes stages of one model one after the other. Several processes that share a model compute these
+        stages together, and the leader of them all others alone.
+        """
+        return None
+
+    @property
+    def batch_group_key(self) -> str | None:
+        """What stages have in common that `run_together` computes in one pass; None: this one is computed alone."""
+        return None
+
+    @classmethod
+    def run_together(cls, stages: Sequence[Any], contexts: Sequence[Context], work: Path) -> list[OutshineError | None]:
+        """Compute stages of one group, each into its context's folder; returns what went wrong with each.
+
+        `work` keeps what survives a killed run.
+        """
+        raise NotImplementedError
+
+    def check_shared(self) -> None:
+        """Raises SettingsError where several processes cannot compute it together."""
+
+    def inputs(self) -> list[Stage]:
+        """The stages that this one reads, found in its fields, without repetition."""
+        return list({stage.key: stage for stage in self._held}.values())
+
+    @cached_property
+    def _held(self) -> tuple[Stage, ...]:
+        """The stages in its fields. Kept like the key: a plan asks for them again and again."""
+        return tuple(one for name in key_fields(type(self)) for one in held_stages(getattr(self, name)))
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy, with other fields where `update` says so: its key and inputs are then its own."""
+        copied = super().model_copy(update=update, deep=deep)
+        if update:
+            for derived in vars(copied).keys() - type(copied).model_fields.keys():
+                vars(copied).pop(derived)
+        return copied
+
+    @abstractmethod
+    def run(self, context: Context) -> None:
+        """Compute the result and write its files into `context.folder`."""
+
+
+def held_stages(value: Any) -> list[Stage]:
+    """The stages that a value is or holds in its fields, without what they depend on."""
+    found: list[Stage] = []
+    _find_stages(value, found)
+    return found
+
+
+def _find_stages(value: Any, found: list[Stage]) -> None:
+    """Add the stages that a field's value is or holds."""
+    if value is None or isinstance(value, str | int | float):  # first, for nearly all are
+        return
+    if isinstance(value, Stage):
+        found.append(value)
+    elif isinstance(value, Settings):
+        for name in key_fields(type(value)):
+            _find_stages(getattr(value, name), found)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            _find_stages(item, found)
+    elif isinstance(value, dict):
+        for item in value.values():
+            _find_stages(item, found)
+
+
+def _key_inputs(stage: Stage) -> None:
+    """Have the keys of all that a stage depends on computed from the bottom up.
+
+    A key would ask for those of its inputs, these for theirs, and a long chain of stages exhaust the call stack.
+    """
+    waiting = list(stage._held)
+    keyed: set[int] = set()
+    while waiting:
+        last = waiting[-1]
+        below = [one for one in last._held if "key" not in vars(one) and id(one) not in keyed]
+        if below:
+            waiting.extend(below)
+        else:
+            last.key  # noqa: B018
+            keyed.add(id(last))
+            waiting.pop()
+
+
+def in_order(stages: list[Stage]) -> list[Stage]:
+    """The given stages and all they depend on, each once, inputs before what reads them."""
+    ordered: dict[str, Stage] = {}
+    waiting = stages[::-1]
+    while waiting:
+        stage = waiting[-1]
+        below = [] if stage.key in ordered else [one for one in stage.inputs() if one.key not in ordered]
+        if below:
+            waiting.extend(reversed(below))
+        else:
+            ordered.setdefault(stage.key, stage)
+            waiting.pop()
+    return list(ordered.values())

@@ -1,1 +1,0 @@
-"""Execution: what a study would compute, and computing it."""

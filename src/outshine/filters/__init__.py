@@ -1,5 +1,0 @@
-"""Filters that choose which training rows a student sees, one idea a file."""
-
-from outshine.filters.base import Filter, Filtered, filters
-
-__all__ = ["Filter", "Filtered", "filters"]

@@ -1,0 +1,1 @@
+"""`outshine label`: is a strong model that is trained on cheap labels better than the labels?"""

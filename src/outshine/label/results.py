@@ -1,0 +1,254 @@
+"""What a labelling found: the student's opinion of every row, labels in doubt, and what trusted rows say of both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy.special import expit
+
+from outshine.engine.store.store import Store
+from outshine.label.evidence import Evidence, evidence
+from outshine.label.folds import EVERY, FoldPlan
+from outshine.label.rows import NUM_TO_JUDGE, CheapTable, TrustedTable
+from outshine.label.rows_to_judge import ToJudge, judging_order, rows_to_judge
+from outshine.stats.auroc import soft_auroc
+from outshine.stats.label_quality import confident_joint, suspicion
+from outshine.w2s.stages.predictor import Predictor
+
+COLUMNS = {
+    "row": "place in the file, from 1",
+    "id": "the row's own id; missing where the file has none",
+    "text": "what the model read",
+    "label": "the cheap label as P(class 1); NaN: none",
+    "fold": "which student predicted it, from 1; missing where there is no text",
+    "p": "P(class 1) by the student that trained on neither this row's label nor one of its group",
+    "log_odds": "the same as log-odds: rows that p rounds to 1 stay apart",
+    "disagrees": "whether label and p lie on different sides of one half; missing without a label",
+    "suspicion": "P(a class drawn from the label differs from one drawn from p)",
+    "rank": "1: the highest suspicion; rows without a label have none",
+    "suspect": "whether confident learning counts the label as doubted",
+}
+"""The columns of `Labelling.rows`."""
+
+
+class Signs(NamedTuple):
+    """What can be said without a true label: how alike student and labels are, never which of them is right.
+
+    `label_auroc`: how well the student orders rows by labels that it did not see, in all and the least and greatest of
+    a fold; NaN where that cannot be computed. `num_conflicts`: rows whose label is the rarer one among rows that are
+    nearly the same: so many labels at least are wrong, or the texts do not tell. `label_positive`,
+    `student_positive`: shares above one half.
+    """
+
+    num_rows: int
+    num_labelled: int
+    num_disagreements: int
+    label_auroc: float
+    fold_aurocs: tuple[float, float]
+    num_suspects: int
+    num_conflicts: int
+    label_positive: float
+    student_positive: float
+
+    @property
+    def disagreement(self) -> float:
+        """Share of the labelled rows on which student and label are on different sides of one half."""
+        return self.num_disagreements / self.num_labelled
+
+    @property
+    def one_sided(self) -> bool:
+        """Whether all labels, or all predictions, lie on one side of one half, so that classes tell nothing."""
+        return (
+            min(self.label_positive, self.student_positive) == 0 or max(self.label_positive, self.student_positive) == 1
+        )
+
+
+@dataclass(frozen=True)
+class Labelling:
+    """The result of `outshine label`.
+
+    `rows`: one for each row of the file, in its order, with `COLUMNS`. `evidence`: what trusted rows say, of rows of
+    the file and of new ones apart; empty without trusted rows. `hard`: whether all cheap labels are 0 or 1.
+    `to_judge`: rows drawn at random to be judged for a verdict; `truth_column`, `spelling`: where their true labels are
+    to be written and how, class 0 and class 1.
+    """
+
+    rows: pd.DataFrame
+    signs: Signs
+    evidence: tuple[Evidence, ...]
+    hard: bool
+    names: tuple[str, str] | None
+    notes: tuple[str, ...]
+    to_judge: ToJudge
+    truth_column: str = "label"
+    spelling: tuple[str, str] = ("0", "1")
+
+    @property
+    def wants_judging(self) -> bool:
+        """Whether there are rows left to judge, and whether the student is better on the file is still open."""
+        settled = any(one.of == "file" and one.verdict != "open" for one in self.evidence)
+        return self.to_judge.num_open > 0 and not settled
+
+    @property
+    def suspects(self) -> pd.DataFrame:
+        """The rows whose labels are doubted, the most suspicious first."""
+        return self.rows[self.rows["suspect"]].sort_values("rank").reset_index(drop=True)
+
+
+def read_labelling(
+    plan: FoldPlan, students: Sequence[Predictor], notes: Sequence[str], store: Store, num_to_judge: int = NUM_TO_JUDGE
+) -> Labelling:
+    """Bring the predictions of all folds together. Computes nothing; every student must be finished."""
+    table = plan.table()
+    placed = plan.read(store)
+    placed = placed.assign(log_odds=_out_of_fold(placed, [_test_log_odds(one, store) for one in students]))
+    rows = _rows(table, placed)
+    signs = _signs(rows, placed)
+    trusted = plan.trusted(table)
+    file = _file(rows, placed)
+    found = _evidence(table, rows, placed, trusted, signs, file) if trusted is not None else ()
+    hard = table.labels.hard
+    known = {} if trusted is None else dict(zip(trusted.frame["row"] + 1, trusted.frame["truth"], strict=True))
+    listed = file.assign(id=rows["id"], text=rows["text"], row=file.index + 1)
+    return Labelling(
+        rows,
+        signs,
+        found,
+        hard,
+        table.labels.names,
+        (*plan.notes(store), *notes),
+        rows_to_judge(listed, hard, known, num_to_judge),
+        plan.columns.trusted_label,
+        table.spelling,
+    )
+
+
+def _test_log_odds(student: Predictor, store: Store) -> Mapping[str, float]:
+    predictions = student.predictions(store)
+    test = predictions[predictions["split"] == "test"]
+    return dict(zip(test["id"], test["log_odds"], strict=True))
+
+
+def _out_of_fold(placed: pd.DataFrame, by_fold: Sequence[Mapping[str, float]]) -> list[float]:
+    """Log-odds of each row by the student of its fold; the mean of all students where none has seen its like."""
+    return [
+        float(np.mean([one[name] for one in by_fold])) if fold == EVERY else by_fold[fold][name]
+        for name, fold in zip(placed["id"], placed["fold"], strict=True)
+    ]
+
+
+def _rows(table: CheapTable, placed: pd.DataFrame) -> pd.DataFrame:
+    """The table of `COLUMNS`."""
+    own = placed[placed["row"] >= 0].set_index("row")
+    rows = pd.DataFrame(
+        {"row": np.arange(1, len(table.frame) + 1), "id": table.frame["id"], "text": table.frame["text"]}
+    )
+    rows["label"] = table.frame["p"].to_numpy()
+    rows["fold"] = (own["fold"] + 1).reindex(rows.index).astype("Int64")
+    rows["log_odds"] = own["log_odds"].reindex(rows.index)
+    rows["p"] = expit(rows["log_odds"].to_numpy())
+    both = rows["label"].notna() & rows["p"].notna()
+    label, p = rows.loc[both, "label"].to_numpy(), rows.loc[both, "p"].to_numpy()
+    rows["disagrees"] = (
+        pd.Series((label > 0.5) != (p > 0.5), index=rows.index[both]).reindex(rows.index).astype("boolean")
+    )
+    rows["suspicion"] = pd.Series(suspicion(label, p), index=rows.index[both]).reindex(rows.index)
+    order = rows.sort_values(["suspicion", "row"], ascending=[False, True]).index[: int(both.sum())]
+    rank = pd.Series(np.arange(1, len(order) + 1), index=order)
+    rows["rank"] = rank.reindex(rows.index).astype("Int64")
+    doubted = pd.Series(False, index=rows.index)
+    if 0 < (label > 0.5).mean() < 1:
+        doubted[rows.index[both]] = confident_joint(label > 0.5, p).suspect
+    rows["suspect"] = doubted
+    return rows[list(COLUMNS)]
+
+
+def _signs(rows: pd.DataFrame, placed: pd.DataFrame) -> Signs:
+    known = rows[rows["label"].notna() & rows["p"].notna()]
+    by_fold = [_label_auroc(one) for _, one in known.groupby("fold")]
+    return Signs(
+        num_rows=len(rows),
+        num_labelled=len(known),
+        num_disagreements=int(known["disagrees"].sum()),
+        label_auroc=_label_auroc(known),
+        fold_aurocs=(float(np.min(by_fold)), float(np.max(by_fold))),
+        num_suspects=int(known["suspect"].sum()),
+        num_conflicts=_num_conflicts(placed[placed["row"] >= 0]),
+        label_positive=float((known["label"] > 0.5).mean()),
+        student_positive=float((known["p"] > 0.5).mean()),
+    )
+
+
+def _label_auroc(rows: pd.DataFrame) -> float:
+    label = rows["label"].to_numpy()
+    if label.sum() == 0 or (1 - label).sum() == 0:
+        return float("nan")
+    return soft_auroc(label, rows["log_odds"].to_numpy())
+
+
+def _num_conflicts(placed: pd.DataFrame) -> int:
+    """Among rows that are nearly the same, those with the rarer class. Groups of the user's are no such rows."""
+    known = placed[placed["p"].notna() & placed["given"].isna()]
+    positive = (known["p"] > 0.5).groupby(known["group"]).agg(["sum", "count"])
+    return int(np.minimum(positive["sum"], positive["count"] - positive["sum"]).sum())
+
+
+def _file(rows: pd.DataFrame, placed: pd.DataFrame) -> pd.DataFrame:
+    """What is known of each row that has a label and a prediction, by its place from 0; `order`: in which to judge."""
+    own = placed[placed["row"] >= 0].set_index("row")
+    known = rows[rows["label"].notna() & rows["p"].notna()]
+    own = own.loc[known.index]
+    return pd.DataFrame(
+        {
+            "apart": known["disagrees"].astype(bool),
+            "order": judging_order(own["id"].tolist()),
+            "suspicion": known["suspicion"],
+            "log_odds": known["log_odds"],
+            "label": known["label"],
+            "fold": known["fold"].astype(int),
+            "length": known["text"].str.len(),
+            "group": own["group"],
+        }
+    )
+
+
+def _evidence(
+    table: CheapTable,
+    rows: pd.DataFrame,
+    placed: pd.DataFrame,
+    trusted: TrustedTable,
+    signs: Signs,
+    file: pd.DataFrame,
+) -> tuple[Evidence, ...]:
+    """Of rows of the file, and of new ones, where there are any."""
+    frame = trusted.frame
+    own = frame[frame["row"] >= 0]
+    group_of = placed[placed["row"] >= 0].set_index("row")["group"]
+    places = own["row"].to_numpy()
+    in_file = pd.DataFrame(
+        {
+            "row": places,
+            "truth": own["truth"].to_numpy(),
+            "label": rows["label"].to_numpy()[places],
+            "log_odds": rows["log_odds"].to_numpy()[places],
+            "group": group_of.reindex(places).to_numpy(),
+        }
+    )
+    by_number = placed[placed["row"] < 0].set_index("number")
+    fresh = trusted.new.assign(**{name: trusted.new["number"].map(by_number[name]) for name in ("log_odds", "group")})
+    fresh = fresh.rename(columns={"p": "label"})[["truth", "label", "log_odds", "group"]]
+    hard = table.labels.hard
+    one_sided = signs.one_sided and not hard
+    found = []
+    if len(in_file):
+        population = (signs.num_labelled, signs.num_disagreements)
+        found.append(
+            evidence(in_file, hard=hard, one_sided=one_sided, population=population, file=file, listed=trusted.listed)
+        )
+    if len(fresh):
+        found.append(evidence(fresh, hard=hard, one_sided=one_sided))
+    return tuple(found)

@@ -1,0 +1,310 @@
+"""Cheap labels in a user's own table, and the true labels of a small trusted one."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import Annotated, Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import Field
+
+from outshine.data.label_spellings import (
+    CheapLabels,
+    Spellings,
+    Words,
+    cheap_labels,
+    is_missing,
+    labels_alike,
+    true_labels,
+)
+from outshine.data.local_files import id_spellings, normal_text, plain_id
+from outshine.data.rows import Row
+from outshine.data.user_tables import check_columns, read_table, refuse_repeated
+from outshine.engine.errors import DataError
+from outshine.engine.messages import counted
+from outshine.engine.rng import numpy_rng
+from outshine.engine.settings import NotInKeyAtDefault, Settings
+
+
+class Columns(Settings):
+    """Which column of a table is what. `id` and `group` may be left to be found under these names, or be missing."""
+
+    text: str = Field(default="text", description="the column with the text that the model reads")
+    label: str = Field(default="label", description="the column with the cheap labels")
+    id: str | None = Field(default=None, description="the column with a row's identity; None: `id`, if there is one")
+    group: str | None = Field(
+        default=None, description="rows with equal values share a fold; None: `group`, if there is one"
+    )
+    positive: Spellings = Field(default=None, description="the values that are class 1, comma-separated or as a list")
+    negative: Annotated[Spellings, NotInKeyAtDefault()] = Field(default=None, description="the values that are class 0")
+    missing: Annotated[Spellings, NotInKeyAtDefault()] = Field(
+        default=None, description="values that are no label, beside an empty cell, n/a, null and none"
+    )
+    trusted_label: str = Field(default="label", description="the column with the true labels of the trusted rows")
+
+    @property
+    def words(self) -> Words:
+        """What the user says about the labels' values."""
+        return Words(self.positive, self.negative, self.missing)
+
+
+PLACE = "outshine_row"
+"""The column of `to_judge.csv` with a row's place in the user's table, from 1."""
+
+NUM_TO_JUDGE = 100
+"""Rows that are drawn for a person to judge, unless told otherwise."""
+
+
+class CheapTable(NamedTuple):
+    """A user's rows. `frame`: text ("" where missing), p, id and group (None where not given), in the file's order.
+
+    `drawn` in it: whether a row is used, which all are unless only some are asked for.
+
+    `spelling`: how the file writes class 0 and class 1, as it does most often; 0 and 1 where it has probabilities.
+    `notes`: what a reader should know about how the file was read.
+    """
+
+    frame: pd.DataFrame
+    labels: CheapLabels
+    spelling: tuple[str, str] = ("0", "1")
+    notes: tuple[str, ...] = ()
+
+
+class TrustedTable(NamedTuple):
+    """Rows whose true label is known.
+
+    `frame`: row (place in the user's table; -1: not one of its rows), truth (bool), text, p (the cheap label, NaN
+    where there is none), group (of a new row, None where not given), number (place among the trusted rows).
+    `listed`: it is a to_judge.csv, rows of which may have been left empty. `notes`: what a reader should know.
+    """
+
+    frame: pd.DataFrame
+    listed: bool = False
+    notes: tuple[str, ...] = ()
+
+    @property
+    def new(self) -> pd.DataFrame:
+        """The rows that are not in the user's table."""
+        return self.frame[self.frame["row"] < 0]
+
+
+def read_cheap(path: str, columns: Columns, limit: int | None = None) -> CheapTable:
+    """The user's table. `limit`: how many of its rows are drawn at random; None: all.
+
+    Raises DataError, naming the first offending row, for what cannot be used.
+    """
+    table = read_table(path, {columns.text: "--text", columns.label: "--label", **_named(columns)})
+    refuse_repeated(path, table, (columns.id or "id", columns.group or "group"))
+    rows = table.rows
+    where = [f"row {number} of '{path}'" for number in range(1, len(rows) + 1)]
+    labels = cheap_labels([row.get(columns.label) for row in rows], where, columns.label, columns.words)
+    frame = pd.DataFrame(
+        {
+            "text": _texts(rows, columns.text, where),
+            "p": labels.p,
+            "id": _ids(rows, columns.id or "id", where),
+            "group": [_group(row.get(columns.group or "group")) for row in rows],
+            "drawn": _drawn(len(rows), limit),
+        }
+    )
+    notes = list(table.notes)
+    if limit is not None and limit < len(rows):
+        notes.append(
+            f"a random draw of {limit:,} of {len(rows):,} rows (limit): the others are left out, their new columns "
+            "stay empty"
+        )
+    return CheapTable(frame, labels, _spelling([row.get(columns.label) for row in rows], labels), tuple(notes))
+
+
+def _spelling(values: Sequence[Any], labels: CheapLabels) -> tuple[str, str]:
+    """How each class is written most often; the first one where two are level."""
+    if not labels.hard:
+        return "0", "1"
+    seen: tuple[Counter[str], Counter[str]] = (Counter(), Counter())
+    for value, p in zip(values, labels.p, strict=True):
+        if not math.isnan(p):
+            whole = isinstance(value, float) and value.is_integer()
+            seen[int(p)][str(int(value) if whole else value).strip()] += 1
+    return seen[0].most_common(1)[0][0], seen[1].most_common(1)[0][0]
+
+
+def read_trusted(path: str, columns: Columns, table: CheapTable) -> TrustedTable:
+    """The trusted rows, matched with the user's table by id where both have ids, else by their whole text.
+
+    A row of neither known id nor known text is a new one and needs a text. Two trusted rows that are one row of the
+    table count once. `to_judge.csv` has the place in the table (`outshine_row`) and may be filled in part: its rows
+    without a true label are left out. Raises DataError, naming the first offending row, for a missing or unknown
+    label, two labels for one row, and an id or place whose text is another one in the table.
+    """
+    rows = _read_trusted_rows(path, columns)
+    where = [f"row {number} of '{path}'" for number in range(1, len(rows) + 1)]
+    listed = any(_group(row.get(PLACE)) is not None for row in rows)
+    if listed:
+        rows, where = _judged(rows, where, columns, path)
+    truth = true_labels([row.get(columns.trusted_label) for row in rows], where, table.labels)
+    texts = _texts(rows, columns.text, where)
+    frame = pd.DataFrame(
+        {
+            "row": _places(rows, texts, where, columns, table.frame),
+            "truth": truth,
+            "text": texts,
+            "p": _own_cheap(rows, where, columns, table.labels),
+            "group": [_group(row.get(columns.group or "group")) for row in rows],
+            "number": range(len(rows)),
+        }
+    )
+    notes = _nearly_known(frame, table.frame)
+    _make_new(frame, table.frame)
+    return TrustedTable(_once(frame, where), listed, notes)
+
+
+def _nearly_known(frame: pd.DataFrame, rows: pd.DataFrame) -> tuple[str, ...]:
+    """What is said where new texts are texts of the file but for how they are written."""
+    known = {normal_text(text) for text in rows["text"] if text}
+    alike = int(sum(normal_text(text) in known for text in frame.loc[frame["row"] < 0, "text"]))
+    if not alike:
+        return ()
+    return (
+        f"{counted(alike, 'trusted row')} differ from a row of the file by line ends, Unicode form or blanks alone: "
+        "taken for new texts",
+    )
+
+
+def _read_trusted_rows(path: str, columns: Columns) -> list[Row]:
+    """The rows; those of a `to_judge.csv` without the apostrophes that kept its header from computing."""
+    table = read_table(path)
+    needed = {columns.trusted_label: "--trusted-label"}
+    if PLACE not in table.columns:
+        check_columns(f"'{path}'", table.rows, needed, table.columns)
+        refuse_repeated(path, table, needed)
+        return table.rows
+    own = {f"'{name}": name for name in (columns.text, columns.id, columns.trusted_label) if name}
+    rows: list[Row] = [{own.get(name, name): value for name, value in row.items()} for row in table.rows]
+    check_columns(f"'{path}'", rows, needed)
+    return rows
+
+
+def _make_new(frame: pd.DataFrame, rows: pd.DataFrame) -> None:
+    """A trusted row of the file that was not drawn is a new one, with what the file says of it."""
+    left = frame.index[[row >= 0 and not rows["drawn"][row] for row in frame["row"]]]
+    for name in ("text", "p", "group"):
+        frame.loc[left, name] = rows.loc[frame.loc[left, "row"], name].to_numpy()
+    frame.loc[left, "row"] = -1
+
+
+def _drawn(num_rows: int, limit: int | None) -> NDArray[np.bool_]:
+    """Which rows are used. A larger draw contains every smaller one."""
+    drawn = np.zeros(num_rows, dtype=bool)
+    drawn[numpy_rng("label-limit").permutation(num_rows)[:limit]] = True
+    return drawn
+
+
+def _judged(rows: Sequence[Row], where: Sequence[str], columns: Columns, path: str) -> tuple[list[Row], list[str]]:
+    """The rows of a `to_judge.csv` that have a true label, without the apostrophe that kept a cell from computing."""
+    kept = [
+        ({**row, columns.trusted_label: value.lstrip("'") if isinstance(value, str) else value}, told)
+        for row, told in zip(rows, where, strict=True)
+        if _group(value := row.get(columns.trusted_label)) is not None and not is_missing(str(value).strip(" '"))
+    ]
+    if not kept:
+        raise DataError(f"no row of '{path}' has a true label yet; fill in its column '{columns.trusted_label}'")
+    return [row for row, _ in kept], [told for _, told in kept]
+
+
+def _texts(rows: Sequence[Row], column: str, where: Sequence[str]) -> list[str]:
+    texts = []
+    for row, place in zip(rows, where, strict=True):
+        text = row.get(column)
+        if not (text is None or isinstance(text, str)):
+            raise DataError(f"'{column}' of {place} is {text!r}, not text")
+        texts.append(text if text and text.strip() else "")
+    return texts
+
+
+def _ids(rows: Sequence[Row], column: str, where: Sequence[str]) -> list[str | None]:
+    """Ids are given for all rows or for none, and never twice."""
+    if not any(_group(row.get(column)) for row in rows):
+        return [None] * len(rows)
+    seen: dict[str, str] = {}
+    for row, place in zip(rows, where, strict=True):
+        name = plain_id(row.get(column), place, what=column)
+        if name in seen:
+            raise DataError(f"{place} has the {column} {name!r}, so has {seen[name]}; ids must be unique")
+        seen[name] = place
+    return list(seen)
+
+
+def _group(value: Any) -> str | None:
+    return None if value is None or value == "" or value != value else str(value)
+
+
+def _named(columns: Columns) -> dict[str, str]:
+    """Columns that the user named and that must hence be there, with their options."""
+    return {name: option for name, option in ((columns.id, "--id"), (columns.group, "--group")) if name}
+
+
+def _places(
+    rows: Sequence[Row], texts: Sequence[str], where: Sequence[str], columns: Columns, frame: pd.DataFrame
+) -> list[int]:
+    """The place of each trusted row in the user's table, -1 for a new one."""
+    ids = {name: place for place, name in enumerate(frame["id"]) if isinstance(name, str)}
+    by_text: dict[str, int] = {}
+    for place, text in enumerate(frame["text"]):
+        by_text.setdefault(text, place)
+    known = frame["text"].tolist()
+    found = []
+    for row, text, told in zip(rows, texts, where, strict=True):
+        if _group(row.get(PLACE)) is not None:
+            found.append(_checked_place(row, text, told, known))
+            continue
+        given = row.get(columns.id or "id")
+        name = plain_id(given, told) if ids and _group(given) is not None else None
+        if name is not None:
+            place = next((ids[one] for one in id_spellings(name) if one in ids), -1)
+        else:
+            place = by_text.get(text, -1) if text else -1
+        if name is not None and place >= 0 and text and text != known[place]:
+            raise DataError(f"{told} has the id {name!r} of a row with another text; mend the id or the text")
+        if place < 0 and not text:
+            raise DataError(f"{told} is no row of the labelled file and has no text in the column '{columns.text}'")
+        found.append(place)
+    return found
+
+
+def _checked_place(row: Row, text: str, told: str, known: Sequence[str]) -> int:
+    """The place in the table that a row of `to_judge.csv` names, whose text it must have."""
+    name = plain_id(row[PLACE], told, what=PLACE)
+    place = int(name) - 1 if name.isdigit() else -1
+    if not 0 <= place < len(known) or _loosely(text) != _loosely(known[place]):
+        raise DataError(
+            f"{told} has the {PLACE} {name!r}, which is another text, or none, in the labelled file: hand back the "
+            "to_judge.csv of this very file, with its texts as they were"
+        )
+    return place
+
+
+def _loosely(text: str) -> str:
+    """A text but for what a table program may change: white space, an apostrophe before what looks like a formula."""
+    return " ".join(text.split()).lstrip("'")
+
+
+def _own_cheap(rows: Sequence[Row], where: Sequence[str], columns: Columns, labels: CheapLabels) -> NDArray[np.float64]:
+    """The cheap labels that the trusted file has itself: a new row is compared by its own."""
+    if columns.label == columns.trusted_label:
+        return np.full(len(rows), math.nan)
+    return labels_alike([row.get(columns.label) for row in rows], where, columns.label, labels)
+
+
+def _once(frame: pd.DataFrame, where: Sequence[str]) -> pd.DataFrame:
+    """One entry for each row of the user's table, and for each new text."""
+    kept: dict[int | str, tuple[bool, int]] = {}
+    for number, (row, truth, text) in enumerate(zip(frame["row"], frame["truth"], frame["text"], strict=True)):
+        name = int(row) if row >= 0 else text
+        before = kept.setdefault(name, (truth, number))
+        if before[0] != truth:
+            raise DataError(f"{where[number]} and {where[before[1]]} are one row and have different true labels")
+    return frame.iloc[[number for _, number in kept.values()]].reset_index(drop=True)

@@ -1,0 +1,1 @@
+"""Training: models, adapters, batches, the loop, losses, probes and filters."""

@@ -1,0 +1,147 @@
+"""Hidden states of a pretrained model after chosen blocks, pooled to one vector a text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from outshine.engine.errors import ModelError
+from outshine.learn.blocks import find_blocks
+from outshine.learn.classifier import pool
+from outshine.learn.model_checks import (
+    SHORT,
+    Sharing,
+    in_float32,
+    padded_batch,
+    random_texts,
+    running,
+    sharing,
+)
+from outshine.learn.sharding import forward_only, team_of
+from outshine.learn.spec import Pooling
+
+
+class _DeepestReachedError(Exception):
+    """Raised inside a forward pass to end it: all layers asked for are there."""
+
+
+class LayerReader:
+    """Reads layers of a backbone. Layer l is what comes out of the l-th block, before any final norm; 0: what goes in.
+
+    Hidden states are pooled like a classifier's; an encoder's own pooler reads the last layer only, so that
+    `own` takes the token that it pools, the first. Whether blocks give what transformers calls the hidden states of
+    layer l is tried out first: where they do not (XLM's blocks have no module of their own, Longformer pads its states
+    to a window), transformers' own are taken. Raises ModelError where there are none of these layers either.
+    """
+
+    def __init__(self, backbone: nn.Module, num_layers: int, layers: Sequence[int], pooling: Pooling) -> None:
+        self.backbone = backbone
+        self.num_layers = num_layers
+        self.blocks = find_blocks(backbone, num_layers)[1]
+        self.layers = sorted(set(layers))
+        self.pooling: Pooling = "first" if pooling == "own" else pooling
+        self.by_blocks = self._blocks_give_layers()
+
+    def __call__(self, input_ids: Int[Tensor, "b t"], mask: Int[Tensor, "b t"]) -> dict[int, Float[Tensor, "b d"]]:
+        """The pooled states of each layer. The forward pass ends after the deepest of them.
+
+        Where several processes share the backbone it goes through to its end: one that is cut short would leave
+        borrowed weights behind. Neither does it end early where the states are transformers' own.
+        """
+        team = team_of(self.backbone)
+
+        def pooled(hidden: Tensor) -> Tensor:
+            return pool(hidden, mask, self.pooling)
+
+        with forward_only(team):
+            if not self.by_blocks:
+                told = self._told(input_ids, mask)
+                return {layer: pooled(told[layer]) for layer in self.layers}
+            found = self._given(input_ids, mask, self.layers, pooled, ends=team.size == 1)
+        if self.layers[-1] in found:
+            return found
+        raise ModelError(f"the blocks of {type(self.backbone).__name__} were not run; its activations cannot be read")
+
+    def sharing(self, longest: int, compute_dtype: str) -> Sharing:
+        """Which texts of up to `longest` tokens may share a batch. Tried out (`models.trials`)."""
+
+        tried = in_float32(self, self.backbone)
+
+        def read(input_ids: Tensor, mask: Tensor) -> Tensor:
+            return torch.cat([states.float() for states in tried(input_ids, mask).values()], 1)
+
+        return sharing(read, tried.backbone, longest, compute_dtype if tried is self else "float32")
+
+    def _blocks_give_layers(self) -> bool:
+        """Whether the blocks give a short text's hidden states as transformers tells them, where it tells any.
+
+        The last layer is left out: transformers tells it after the final norm.
+        """
+        layers = range(self.num_layers)
+        with running(self.backbone):
+            batch = padded_batch(random_texts(self.backbone, [SHORT]), next(self.backbone.parameters()).device)
+            told = self._told(*batch)
+            if not told:
+                return True
+            given = self._given(*batch, layers, lambda hidden: hidden, ends=False)
+        return len(given) == len(layers) and all(torch.equal(given[layer], told[layer]) for layer in layers)
+
+    def _told(self, input_ids: Int[Tensor, "b t"], mask: Int[Tensor, "b t"]) -> Sequence[Float[Tensor, "b t d"]]:
+        """The hidden states of all layers, from 0, as transformers tells them; empty: it tells none."""
+        outputs = self.backbone(input_ids=input_ids, attention_mask=mask, output_hidden_states=True)
+        told = getattr(outputs, "hidden_states", None) or ()
+        if told and (len(told) != self.num_layers + 1 or any(states.shape[:-1] != mask.shape for states in told)):
+            raise ModelError(
+                f"{type(self.backbone).__name__} has not one hidden state for each token after each of its "
+                f"{self.num_layers} blocks: no probe or filter can read it"
+            )
+        return told
+
+    def _given(
+        self,
+        input_ids: Int[Tensor, "b t"],
+        mask: Int[Tensor, "b t"],
+        layers: Sequence[int],
+        keep: Callable[[Tensor], Tensor],
+        ends: bool,
+    ) -> dict[int, Tensor]:
+        """What is kept of what goes into the first block or comes out of others. ends: after the deepest of them."""
+        found: dict[int, Tensor] = {}
+
+        def take(layer: int, hidden: Tensor) -> None:
+            found[layer] = keep(hidden)
+            if ends and layer == layers[-1]:
+                raise _DeepestReachedError
+
+        with self._hooks(take, layers), suppress(_DeepestReachedError):
+            self.backbone(input_ids=input_ids, attention_mask=mask)
+        return found
+
+    @contextmanager
+    def _hooks(self, take: Callable[[int, Tensor], None], layers: Sequence[int]) -> Iterator[None]:
+        handles = []
+        for layer in layers:
+            if layer == 0:
+                hook = self.blocks[0].register_forward_pre_hook(
+                    lambda _, args, kwargs: take(0, _hidden(args or tuple(kwargs.values()))), with_kwargs=True
+                )
+            else:
+                hook = self.blocks[layer - 1].register_forward_hook(
+                    lambda _, args, output, layer=layer: take(layer, _hidden(output))
+                )
+            handles.append(hook)
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+
+def _hidden(states: Any) -> Tensor:
+    """The hidden states among what goes into or comes out of a block: they come first."""
+    return states if isinstance(states, Tensor) else states[0]

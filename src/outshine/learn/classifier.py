@@ -1,0 +1,176 @@
+"""A language model with a two-way head: tokens in, log-odds of the positive class out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+
+from outshine.engine.errors import ModelError
+from outshine.engine.rng import stream_seed
+from outshine.learn.blocks import every_block
+from outshine.learn.lora import add_lora, left_frozen, remove_lora
+from outshine.learn.model_checks import Sharing, is_divided
+from outshine.learn.packing import Pack, Packing, settle_sharing
+from outshine.learn.spec import ClassifierSpec, Full, LoRA, Pooling
+
+HEAD_SCALE = 0.01  # of nn.Linear's default: the first predictions are all close to one half
+
+
+def pool(hidden: Float[Tensor, "b t d"], mask: Int[Tensor, "b t"], pooling: Pooling) -> Float[Tensor, "b d"]:
+    """One vector a text from the hidden states of its real tokens, wherever the padding lies."""
+    if pooling == "mean":
+        hidden = hidden.to(torch.promote_types(hidden.dtype, torch.float32))  # sums of bf16 lose what they add
+        weight = mask.unsqueeze(-1).to(hidden.dtype)
+        return (hidden * weight).sum(1) / weight.sum(1)
+    positions = torch.arange(mask.shape[1], device=mask.device)
+    index = (positions * mask).argmax(1) if pooling == "last" else mask.argmax(1)
+    return hidden[torch.arange(hidden.shape[0], device=hidden.device), index]
+
+
+class Classifier(nn.Module):
+    """Backbone, pooling and a float32 head with two outputs and no bias.
+
+    Dropout is off in training too: an update then depends on neither micro-batches nor a global seed.
+    `head_seed` feeds the streams of the head's and the adapters' initial weights.
+    """
+
+    def __init__(self, backbone: nn.Module, spec: ClassifierSpec, head_seed: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.spec = spec
+        self.sharing: Sharing = "any"  # texts that may share a batch
+        self.is_settled = False  # whether that was tried out
+        self.packing: Packing | None = None  # how texts share a row; None: they are padded
+        backbone.eval()
+        if isinstance(spec.tuning, LoRA):
+            add_lora(backbone, spec.num_layers, spec.tuning, head_seed)
+        else:
+            backbone.requires_grad_(isinstance(spec.tuning, Full))
+        size = hidden_size(backbone)
+        generator = torch.Generator().manual_seed(stream_seed("head", head_seed))
+        bound = HEAD_SCALE / math.sqrt(size)
+        start = torch.empty(2, size).uniform_(-bound, bound, generator=generator)
+        parameter = next(backbone.parameters())
+        self.head = nn.Parameter(start.to(parameter.device, torch.promote_types(parameter.dtype, torch.float32)))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.head.device
+
+    def forward(self, input_ids: Int[Tensor, "b t"], mask: Int[Tensor, "b t"]) -> Float[Tensor, "b"]:
+        """The log-odds of y = 1: the difference of the two logits.
+
+        Where padding would change what the backbone computes, texts of each length go through on their own. Tried out
+        at the first padding, unless that was done before, or other processes would have to join in.
+        """
+        if not self.is_settled and not is_divided(self.backbone) and not mask.all():
+            settle_sharing(self, longest=mask.shape[1])
+        if self.sharing == "any" or mask.all():
+            return self.padded(input_ids, mask)
+        lengths = mask.sum(1)
+        alike = [(lengths == length).nonzero()[:, 0] for length in lengths.unique()]
+        groups = [part for rows in alike for part in (rows.split(1) if self.sharing == "none" else [rows])]
+        found = [self.padded(*_unpadded(input_ids[rows], mask[rows])) for rows in groups]
+        return torch.cat(found)[torch.cat(groups).argsort()]
+
+    def padded(self, input_ids: Int[Tensor, "b t"], mask: Int[Tensor, "b t"]) -> Float[Tensor, "b"]:
+        """The log-odds of texts that go through as they are padded, whatever that does to them."""
+        return self._judged(self.pooled(input_ids, mask))
+
+    def pooled(self, input_ids: Int[Tensor, "b t"], mask: Int[Tensor, "b t"]) -> Float[Tensor, "b d"]:
+        """What the head reads."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._autocast()):
+            outputs = self.backbone(input_ids=input_ids, attention_mask=mask)
+            return self._pool(outputs, mask)
+
+    def pooled_pack(self, pack: Pack, packing: Packing, members: int = 1) -> Float[Tensor, "mn d"]:
+        """What the heads read of packed texts that each of the members in the backbone goes through."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._autocast()):
+            return packing.pooled(self.backbone, pack, members, self.spec.pooling)
+
+    def log_odds(self, input_ids: Int[Tensor, "b t"], mask: Int[Tensor, "b t"]) -> Float[Tensor, "1 b"]:
+        """As a cohort of one."""
+        return self(input_ids, mask).unsqueeze(0)
+
+    def packed_log_odds(self, pack: Pack) -> Float[Tensor, "1 n"]:
+        """As a cohort of one. Raises ValueError where `packing` is not set."""
+        if self.packing is None:
+            raise ValueError("not known how this backbone takes packed texts; see start_packing")
+        return self._judged(self.pooled_pack(pack, self.packing)).unsqueeze(0)
+
+    @contextmanager
+    def alone(self, member: int) -> Iterator[Classifier]:
+        """As a cohort of one."""
+        yield self
+
+    def members(self) -> list[dict[str, nn.Parameter]]:
+        """As a cohort of one."""
+        return [self.trainable()]
+
+    def blocks(self) -> list[nn.Module]:
+        """The backbone's transformer blocks."""
+        return every_block(self.backbone, self.spec.num_layers)
+
+    def frozen_note(self) -> str:
+        """Which linear layers of the blocks have no adapters though others have; empty: none."""
+        return left_frozen(self.backbone, self.spec.num_layers) if isinstance(self.spec.tuning, LoRA) else ""
+
+    def trainable(self) -> dict[str, nn.Parameter]:
+        """The parameters that training changes, by name."""
+        return {name: parameter for name, parameter in self.named_parameters() if parameter.requires_grad}
+
+    def release(self) -> nn.Module:
+        """The backbone without adapters, to be used again (not after full fine-tuning: its weights changed)."""
+        if self.packing is not None:
+            self.packing.leave(self.backbone)
+        remove_lora(self.backbone)
+        return self.backbone
+
+    def _judged(self, pooled: Float[Tensor, "b d"]) -> Float[Tensor, "b"]:
+        if pooled.shape[-1] != self.head.shape[1]:
+            raise another_width(self.spec, self.backbone, pooled.shape[-1])
+        logits = functional.linear(pooled.to(self.head.dtype), self.head)
+        return logits[:, 1] - logits[:, 0]
+
+    def _pool(self, outputs: Any, mask: Int[Tensor, "b t"]) -> Float[Tensor, "b d"]:
+        if self.spec.pooling == "own":
+            own = getattr(outputs, "pooler_output", None)
+            return pool(outputs.last_hidden_state, mask, "first") if own is None else own
+        return pool(outputs.last_hidden_state, mask, self.spec.pooling)
+
+    def _autocast(self) -> bool:
+        """Full fine-tuning keeps float32 weights and computes in bf16 where that was asked for."""
+        return isinstance(self.spec.tuning, Full) and self.spec.compute_dtype == "bfloat16"
+
+
+def _unpadded(input_ids: Int[Tensor, "b t"], mask: Int[Tensor, "b t"]) -> tuple[Int[Tensor, "b s"], Int[Tensor, "b s"]]:
+    """Texts of one length without their padding, wherever it lies."""
+    length = int(mask[0].sum())
+    return input_ids[mask.bool()].view(-1, length), mask[mask.bool()].view(-1, length)
+
+
+def hidden_size(backbone: nn.Module) -> int:
+    """Width of the hidden states that the head reads."""
+    config = getattr(backbone, "config", None)
+    for name in ("hidden_size", "d_model", "n_embd"):
+        size = getattr(config, name, None)
+        if isinstance(size, int):
+            if getattr(config, "model_type", None) == "reformer":  # its two streams lie side by side
+                return 2 * size
+            # OPT-350m projects its states back to the embedding size
+            return getattr(config, "word_embed_proj_dim", None) or size
+    raise ModelError(f"the hidden size of {type(backbone).__name__} is not in its config")
+
+
+def another_width(spec: ClassifierSpec, backbone: nn.Module, width: int) -> ModelError:
+    """What is said of a model whose states are not as wide as its config says."""
+    said = f"returns states of width {width}, and its config says {hidden_size(backbone)}"
+    return ModelError(f"model '{spec.model.name}': {type(backbone).__name__} {said}")

@@ -1,0 +1,245 @@
+"""The fine-tuning loop: from classifiers and labelled token ids to the weights that validate best."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from outshine.engine.errors import TrainingError
+from outshine.engine.runtime import Runtime
+from outshine.engine.threads import Tidying
+from outshine.learn.batches import LabelledRows, effective_batch
+from outshine.learn.classifier import Classifier
+from outshine.learn.cohort import Trainee
+from outshine.learn.forward import check_finite, predict_together
+from outshine.learn.gradient import Outcome, accumulate_gradient
+from outshine.learn.losses import Loss, RunningLoss
+from outshine.learn.out_of_memory import Budgets
+from outshine.learn.settings import TrainingSettings, learning_rate_factor, num_updates
+from outshine.learn.shard_batches import agreed
+from outshine.learn.sharding import team_of
+from outshine.learn.training_state import RunState, Update, restore, save
+
+Score = Callable[[np.ndarray], float]
+_TIDY_SECONDS = 5.0  # at least, from one return of freed memory to the system to the next
+
+
+class Validation(NamedTuple):
+    """Validation rows and the score of log-odds on them; `score` None: validation cannot choose."""
+
+    tokens: list[list[int]]
+    score: Score | None
+
+
+class Run(NamedTuple):
+    """What a run's result depends on besides the classifier and the rows."""
+
+    loss: Loss
+    settings: TrainingSettings
+    learning_rate: float  # at the peak of the schedule
+    seed: int  # of the batch order
+
+
+class Machine(NamedTuple):
+    """Where and how a run is computed: nothing here changes its result by more than rounding."""
+
+    runtime: Runtime
+    pad_id: int  # masked out everywhere
+    checkpoint: Path  # where it exists the run goes on from there to the same bits
+    advance: Callable[[int, int], None] = lambda done, total: None  # told examples done, and of how many
+    watch: Callable[[int], object] = lambda updates: None  # told the updates made, where validation is due
+    note: Callable[[str], object] = lambda message: None  # told what a user should know
+
+    @property
+    def budgets(self) -> Path:
+        """The file of the budgets that were found to fit into memory."""
+        return self.checkpoint.with_name("budgets.json")
+
+
+class Trained(NamedTuple):
+    """What a run leaves: the classifier carries the chosen weights."""
+
+    curve: list[Update]
+    chosen_step: int  # updates made when the chosen weights were taken
+
+
+class Pupil(NamedTuple):
+    """What one member of a cohort learns: its training rows, its validation and how it is trained."""
+
+    train: LabelledRows
+    val: Validation
+    run: Run
+
+
+def finetune(classifier: Classifier, train: LabelledRows, val: Validation, run: Run, machine: Machine) -> Trained:
+    """Train for all epochs, validate on the way, leave the chosen weights in the classifier.
+
+    Raises TrainingError where the loss, the gradient or a validation prediction is not finite.
+    """
+    (result,) = finetune_together(classifier, [Pupil(train, val, run)], machine)
+    if isinstance(result, TrainingError):
+        raise result
+    return result
+
+
+def finetune_together(trainee: Trainee, pupils: Sequence[Pupil], machine: Machine) -> list[Trained | TrainingError]:
+    """Train the members of a cohort in the same passes over the same texts, each as if it were alone.
+
+    Pupils have the same texts in the same order, batch sizes, epochs and validation steps; labels, losses, learning
+    rates and the rest are each one's own. A member whose loss, gradient or validation prediction is not finite
+    gets the error in place of its result, and the others go on.
+    """
+    first, runtime = pupils[0], machine.runtime
+    settings, ids = first.run.settings, first.train.ids
+    total = num_updates(len(ids), settings.batch_size, settings.epochs)
+    states = [_start(pupil, members, total) for pupil, members in zip(pupils, trainee.members(), strict=True)]
+    team = team_of(trainee)
+    made = agreed(restore(states, machine.checkpoint, machine.note), team)
+    budgets = Budgets(runtime, machine.budgets, trainee.device.type, team)
+    saved_at, heap = time.monotonic(), Tidying(_TIDY_SECONDS)
+    orders: dict[int, list[int]] = {}
+
+    for step in range(made, total):
+        # the gradient of each member's mean loss over one effective batch
+        rows = effective_batch(ids, first.run.seed, settings.batch_size, step, orders)
+        tokens, labels = [first.train.tokens[i] for i in rows], [pupil.train.y[rows] for pupil in pupils]
+        outcomes = budgets.fitting(
+            step,
+            "token_budget",
+            partial(_gradient, trainee, tokens, labels, [state.loss for state in states], step, machine.pad_id),
+            _longest(trainee, tokens),
+        )
+
+        # one update of each
+        updates = [
+            _update(state, pupil.run, outcome, step, total)
+            for state, pupil, outcome in zip(states, pupils, outcomes, strict=True)
+        ]
+
+        # validation, on val alone
+        last = step + 1 == total
+        scores = [math.nan] * len(states)
+        if last or (step + 1) % settings.eval_every == 0:
+            scores = _validate(trainee, states, pupils, machine, step)
+            machine.watch(step + 1)
+            heap.tidy()
+        _record(states, updates, scores)
+
+        if all(state.error for state in states):
+            break
+        if not last and team.leads and time.monotonic() - saved_at >= runtime.checkpoint_seconds:
+            save(states, step + 1, machine.checkpoint)
+            saved_at = time.monotonic()
+        machine.advance(_examples(step + 1, len(ids), settings.batch_size), settings.epochs * len(ids))
+
+    return [TrainingError(state.error) if state.error else Trained(state.curve, state.choose()) for state in states]
+
+
+def predict_fitting(
+    trainee: Trainee,
+    tokens: list[list[int]],
+    machine: Machine,
+    step: int,
+    advance: Callable[[int, int], None] = lambda done, total: None,
+) -> np.ndarray:
+    """`predict_together` after update `step` (from 0) of a run, in batches that fit into memory; [m, n]."""
+    return Budgets(machine.runtime, machine.budgets, trainee.device.type, team_of(trainee)).fitting(
+        step,
+        "eval_token_budget",
+        lambda runtime: predict_together(trainee, tokens, machine.pad_id, runtime, advance),
+        _longest(trainee, tokens),
+    )
+
+
+def _gradient(
+    trainee: Trainee,
+    tokens: list[list[int]],
+    labels: list[np.ndarray],
+    losses: list[RunningLoss],
+    step: int,
+    pad_id: int,
+    runtime: Runtime,
+) -> list[Outcome]:
+    """The gradient from nothing: what an attempt left that ran out of memory is thrown away."""
+    for parameters in trainee.members():
+        for parameter in parameters.values():
+            parameter.grad = None
+    return accumulate_gradient(trainee, tokens, labels, losses, step, pad_id, runtime)
+
+
+def _longest(trainee: Trainee, tokens: list[list[int]]) -> int:
+    """Tokens of a batch of one text: as little as can go through at once."""
+    return len(trainee.members()) * max(map(len, tokens))
+
+
+def _start(pupil: Pupil, parameters: dict[str, torch.nn.Parameter], total: int) -> RunState:
+    """A member before its first update."""
+    settings = pupil.run.settings
+    optimizer = torch.optim.AdamW(
+        parameters.values(),
+        lr=pupil.run.learning_rate,
+        betas=(settings.beta1, settings.beta2),
+        weight_decay=settings.weight_decay,
+        foreach=True,  # the same numbers: a CPU's default goes through the parameters one by one
+    )
+    loss = pupil.run.loss.start(torch.as_tensor(pupil.train.y), total)
+    return RunState(parameters, optimizer, loss, settings.select)
+
+
+def _update(state: RunState, run: Run, outcome: Outcome, step: int, total: int) -> Update:
+    """Clip the gradient and take one step; where it is not finite the run ends, its weights as they were."""
+    settings = run.settings
+    norm = torch.nn.utils.clip_grad_norm_(state.parameters.values(), settings.max_grad_norm).item()
+    rate = run.learning_rate * learning_rate_factor(step, total, settings.warmup_updates)
+    if not state.error and not (math.isfinite(outcome.loss) and math.isfinite(norm)):
+        state.error = (
+            f"training diverged at update {step + 1} of {total} (loss {outcome.loss:g}, gradient norm {norm:g}); "
+            f"lower the learning rate (now {run.learning_rate:g}) or use compute_dtype: float32"
+        )
+    if not state.error:
+        for group in state.optimizer.param_groups:
+            group["lr"] = rate
+        state.optimizer.step()
+        state.loss.observe(torch.sigmoid(outcome.log_odds))
+    state.optimizer.zero_grad(set_to_none=True)
+    return Update(step + 1, outcome.loss, norm, rate, math.nan)
+
+
+def _record(states: Sequence[RunState], updates: Sequence[Update], scores: Sequence[float]) -> None:
+    """A line of the curve, and perhaps the best weights so far, for each member that goes on."""
+    for state, update, score in zip(states, updates, scores, strict=True):
+        if not state.error:
+            state.record(update._replace(val_auroc=score))
+
+
+def _validate(
+    trainee: Trainee, states: Sequence[RunState], pupils: Sequence[Pupil], machine: Machine, step: int
+) -> list[float]:
+    """Each member's score; NaN where validation cannot choose or the member has failed."""
+    scores = [math.nan] * len(states)
+    asked = [i for i, pupil in enumerate(pupils) if pupil.val.score is not None and not states[i].error]
+    if not asked:
+        return scores
+    log_odds = predict_fitting(trainee, pupils[0].val.tokens, machine, step)
+    for i in asked:
+        score = pupils[i].val.score
+        try:
+            check_finite(log_odds[i])
+        except TrainingError as error:
+            states[i].error = str(error)
+            continue
+        scores[i] = score(log_odds[i]) if score else math.nan
+    return scores
+
+
+def _examples(updates: int, num_rows: int, batch_size: int) -> int:
+    """Examples seen in so many updates: the last batch of an epoch may be smaller."""
+    epochs, batches = divmod(updates, num_updates(num_rows, batch_size, 1))
+    return epochs * num_rows + batches * batch_size

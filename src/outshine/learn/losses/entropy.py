@@ -1,0 +1,62 @@
+"""Cross-entropy with an entropy penalty: the student is pushed away from one half, wherever it stands."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from jaxtyping import Float
+from pydantic import Field, NonNegativeInt
+from torch import Tensor
+from torch.nn import functional
+
+from outshine.learn.losses.base import Loss, RunningLoss, auxiliary_warmup, cross_entropy, fade_in, losses
+
+BISTABLE = 0.5  # above: at y = ½ the loss has two minima away from f = ½, and the start decides between them
+
+
+def entropy(z: Float[Tensor, "b"]) -> Float[Tensor, "b"]:
+    """H(f) = CE(f, f) in nats, f = sigmoid(z), differentiable in both places: dH/dz = −z f (1 − f).
+
+    H is even in z; written for |z| it loses no digits where softplus(z) − z f would cancel.
+    """
+    size = z.abs()
+    return functional.softplus(-size) + size * (-size).sigmoid()
+
+
+class _RunningEntropy(RunningLoss):
+    def __init__(self, alpha: float, warmup: int) -> None:
+        self.alpha = alpha
+        self.warmup = warmup
+
+    def __call__(self, z: Float[Tensor, "b"], y: Float[Tensor, "b"], step: int) -> Float[Tensor, "b"]:
+        a = self.alpha * fade_in(step, self.warmup)
+        return (1 - a) * cross_entropy(z, y) + a * entropy(z)
+
+
+@losses.register("entropy")
+class Entropy(Loss):
+    """(1 − a)·CE(f, y) + a·H(f), a = alpha·min(1, t / warm-up), H(f) = CE(f, f).
+
+    The gradient goes through both places of CE(f, f): with the target detached it would vanish, and the
+    loss would be `xent` scaled by 1 − a. At y = ½ the curvature at f = ½ is (1 − 2a) / 4: alpha = ½ is a
+    bifurcation, above it f = ½ is unstable.
+    Source: the post, "Entropy loss"; Grandvalet & Bengio, NeurIPS 2004.
+    """
+
+    title: ClassVar[str] = "cross-entropy plus a penalty on the entropy of the student's predictions"
+
+    alpha: float = Field(default=0.5, ge=0, le=1, description="weight of the penalty; above .5 it is bistable")
+    warmup_updates: NonNegativeInt = Field(
+        default=100, description="optimizer updates to fade in; at most a quarter of the run"
+    )
+
+    def start(self, y: Float[Tensor, "n"], num_updates: int) -> RunningLoss:
+        return _RunningEntropy(self.alpha, auxiliary_warmup(num_updates, self.warmup_updates))
+
+    def notes(self, y: Float[Tensor, "n"]) -> list[str]:
+        if self.alpha <= BISTABLE:
+            return []
+        return [
+            f"entropy: alpha = {self.alpha:g} is above .5: rows with labels near one half are pushed to either side, "
+            "whichever the start favours"
+        ]

@@ -1,0 +1,125 @@
+"""Where memory runs out: smaller micro-batches, the same update, and the same cuts when the run is taken up again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal, NamedTuple, TypeVar
+
+import torch
+
+from outshine.engine.checked_reading import ODD, read_json
+from outshine.engine.errors import SettingsError, TrainingError
+from outshine.engine.files import write_synced
+from outshine.engine.key import digest
+from outshine.engine.process_group import ALONE, Team
+from outshine.engine.runtime import Runtime
+
+T = TypeVar("T")
+Part = Literal["token_budget", "eval_token_budget"]
+
+_SIGNS = ("out of memory", "can't allocate memory", "not enough memory")  # as CUDA and MPS, Linux and Windows say it
+
+
+class _Since(NamedTuple):
+    """Budgets from an update on."""
+
+    step: int
+    token_budget: int
+    eval_token_budget: int
+    gradient_checkpointing: bool = False
+
+    def budgets(self) -> dict[str, int]:
+        """By the names that they have in a runtime."""
+        return {name: value for name, value in self._asdict().items() if name != "step"}
+
+
+class Budgets:
+    """The token budgets of a run, halved from the update on at which they were too large.
+
+    Where training runs out of memory with one text at a time, gradient checkpointing is switched on and the budget
+    begins anew: a token then needs a small part of the memory.
+    Kept in the file `path` before the smaller ones are used, so that a run that is taken up again cuts every batch
+    as before. Those of a run that began with other budgets are not used.
+
+    Processes that share a model cannot try again: the others wait in the middle of a pass for the one that has no
+    memory left. It writes the smaller budget down and the run ends; the next start finds it and goes on.
+    """
+
+    def __init__(self, runtime: Runtime, path: Path, device_type: str, team: Team = ALONE) -> None:
+        budget = runtime.budget(device_type)
+        self._runtime = runtime
+        self._path = path
+        self._team = team
+        self._start = _Since(0, budget.training, budget.evaluation, runtime.gradient_checkpointing)
+
+    def at(self, step: int) -> Runtime:
+        """The runtime with the budgets of update `step` (from 0)."""
+        return self._runtime.model_copy(update=_Since(*self._team.tell(self._now(step))).budgets())
+
+    def fitting(self, step: int, part: Part, compute: Callable[[Runtime], T], least: int) -> T:
+        """What `compute` gives with the largest budget of halves that fits into memory.
+
+        least: padded tokens of the largest single text; raises TrainingError where not even that fits, and
+        SettingsError where processes that share a model are to be started again.
+        """
+        while True:
+            runtime = self.at(step)
+            try:
+                return compute(runtime)
+            except RuntimeError as error:  # torch.OutOfMemoryError is one
+                if not is_out_of_memory(error):
+                    raise
+                tokens = getattr(self._now(step), part)
+                exhausted = tokens <= least
+                if exhausted and (part == "eval_token_budget" or runtime.gradient_checkpointing):
+                    raise TrainingError(
+                        f"out of memory with one text at a time ({least} tokens); use a smaller max_length or model, "
+                        "a smaller runtime.cohort, or a device with more memory"
+                    ) from error
+            if exhausted:
+                self._checkpoint(step)
+            else:
+                self._halve(step, part)
+            if self._team.size > 1:
+                raise SettingsError(
+                    f"out of memory with runtime.{part}: {tokens}; the next start goes on from the last checkpoint "
+                    "with half of it, or with gradient checkpointing (torchrun --max-restarts 9 starts by itself); "
+                    "a smaller one from the beginning saves the trouble"
+                )
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+
+    def _halve(self, step: int, part: Part) -> None:
+        now = self._now(step)
+        self._add(now._replace(**{"step": step, part: max(1, getattr(now, part) // 2)}))
+
+    def _checkpoint(self, step: int) -> None:
+        """The last resort of training: about twice the forward passes, and a budget that begins anew."""
+        whole = self._start.token_budget
+        self._add(self._now(step)._replace(step=step, token_budget=whole, gradient_checkpointing=True))
+
+    def _add(self, change: _Since) -> None:
+        changes = [*self._changes(), change]
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        told = [list(change) for change in changes]
+        write_synced(self._path, json.dumps({"changes": told, "sha256": digest(told)}))
+
+    def _now(self, step: int) -> _Since:
+        return next(change for change in reversed(self._changes()) if change.step <= step)
+
+    def _changes(self) -> list[_Since]:
+        """In the order in which they came about: the file's, if the run that wrote it began like this one."""
+        with suppress(OSError, *ODD):  # there is none, or none that is as it was written
+            found = read_json(self._path)
+            kept = [_Since(*change) for change in found["changes"]]
+            if kept[0] == self._start and found["sha256"] == digest(found["changes"]):
+                return kept
+        return [self._start]
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error of torch says that memory ran out, on any device."""
+    return isinstance(error, torch.OutOfMemoryError) or any(sign in str(error).lower() for sign in _SIGNS)

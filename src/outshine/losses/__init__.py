@@ -1,5 +1,0 @@
-"""Losses for students, one idea a file."""
-
-from outshine.losses.base import Loss, RunningLoss, cross_entropy, losses
-
-__all__ = ["Loss", "RunningLoss", "cross_entropy", "losses"]

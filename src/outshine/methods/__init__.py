@@ -1,5 +1,0 @@
-"""Methods: what turns weak labels into a student."""
-
-from outshine.methods.base import Lab, Method, methods
-
-__all__ = ["Lab", "Method", "methods"]

@@ -1,0 +1,134 @@
+"""The page's part on each dataset: splits, sample texts, audit, curves, and where student and supervisor differ."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from outshine.data.audit.findings import worst_first
+from outshine.report import figures
+from outshine.report.tables import ROLES, splits_sheet
+from outshine.report.text import auroc_text, contender_name, excerpt, pgr_text, short
+from outshine.results.names import Contender
+from outshine.results.read.artefacts import Reader
+from outshine.results.read.dataset_details import read_closeup
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from outshine.engine.store.store import Store
+    from outshine.report.headline_student import Reference
+    from outshine.results.diagnostics import Disagreements
+    from outshine.results.finished import Finished
+    from outshine.results.read.dataset_details import Closeup
+    from outshine.w2s.stages.prepare import Prepare
+
+MOST_CHARACTERS = 600  # of a text that is shown
+ROLE_WORDS = {"weak": "supervisor", "student": "student", "ceiling": "ceiling"}
+WORDS = {True: "positive", False: "negative"}
+
+
+def dataset_pages(finished: Finished, reference: Reference, store: Store, prefix: str) -> list[dict[str, Any]]:
+    """What the template shows of each dataset, in the study's order; `reference`: the student it is about.
+
+    Where that student is not finished it is about the first method that is; where none is, the dataset is left out.
+    """
+    reader = Reader(store)
+    shown = _shown(finished.results.summary, reference)
+    pages = []
+    for number, prepare in enumerate(finished.resolution.prepares, 1):
+        if prepare.name not in shown:
+            continue
+        row = shown[prepare.name]
+        student = Contender.of(row)
+        closeup = read_closeup(prepare, finished.experiments, student, reader)
+        tests = _tests(finished.results.trajectories, prepare.name, student)
+        drawn = figures.curves_of_dataset(closeup.curves, tests, f"closeup-{number}")
+        pages.append(
+            {
+                "id": f"{prefix}dataset-{number}",
+                **_about(prepare, finished, store),
+                "student": contender_name(row),
+                "aurocs": _aurocs(row),
+                "pgr": pgr_text(row),
+                "samples": _samples(closeup),
+                "curves": figures.svg(drawn, prefix),
+                "with_tests": len(tests) > 0,
+                "differ": None if closeup.differ is None else _differ(closeup.differ),
+            }
+        )
+    return pages
+
+
+def _shown(summary: pd.DataFrame, reference: Reference) -> dict[str, dict[str, Any]]:
+    """The row of the summary that each dataset's part is about."""
+    methods = summary[summary["purpose"] == "method"].drop_duplicates("dataset").to_dict("records")
+    rows: list[dict[Any, Any]] = [*methods, *reference.rows.to_dict("records")]
+    return {row["dataset"]: row for row in rows}
+
+
+def _about(prepare: Prepare, finished: Finished, store: Store) -> dict[str, Any]:
+    report, recipe = prepare.report(store), prepare.recipe
+    findings = worst_first(finished.findings.get(prepare.name, []))
+    return {
+        "name": prepare.name,
+        "title": recipe.title,
+        "positive_means": recipe.positive_means,
+        "source": recipe.source,
+        "license": recipe.license,
+        "note": recipe.note,
+        "pinned": prepare.source,
+        "splits": splits_sheet(report),
+        "notes": report["notes"],
+        "findings": [finding for finding in findings if finding.severity != "passed"],
+        "num_passed": sum(finding.severity == "passed" for finding in findings),
+    }
+
+
+def _aurocs(row: Mapping[str, Any]) -> str:
+    texts = {role: auroc_text(*(row[f"{role}_{end}"] for end in ("auroc", "low", "high"))) for role in ROLES}
+    return ", ".join(f"{ROLE_WORDS[role]} {text}" for role, text in texts.items())
+
+
+def _samples(closeup: Closeup) -> list[dict[str, str]]:
+    return [
+        {"label": WORDS[bool(row["label"])], "split": row["split"], "text": excerpt(row["text"], MOST_CHARACTERS)}
+        for row in closeup.samples.to_dict("records")
+    ]
+
+
+def _tests(trajectories: pd.DataFrame, dataset: str, student: Contender) -> pd.DataFrame:
+    """The student's test AUROC along training on one dataset."""
+    own = trajectories[trajectories["dataset"] == dataset]
+    return own if own.empty else own[[Contender.of(row) == student for row in own.to_dict("records")]]
+
+
+def _differ(found: Disagreements) -> dict[str, Any]:
+    return {
+        "sentence": differ_sentence(found),
+        "rows": [
+            {
+                "p_student": short(row["p_student"]),
+                "p_weak": short(row["p_weak"]),
+                "truth": WORDS[bool(row["y"] > 0.5)],
+                "right": bool(row["student_right"]),
+                "text": excerpt(row["text"], MOST_CHARACTERS),
+            }
+            for row in found.rows.to_dict("records")
+        ],
+    }
+
+
+def differ_sentence(found: Disagreements) -> str:
+    """On how many test rows the two differ, and how often the student is right there."""
+    if not found.num_apart:
+        return f"Student and supervisor give the same label to all {found.num_rows:,} test rows."
+    share = f"{found.num_apart / found.num_rows:.0%}"
+    told = (
+        f"Student and supervisor give different labels to {found.num_apart:,} of {found.num_rows:,} test rows "
+        f"({share}); the student is right on {found.num_student_right:,} of them, the supervisor on the other "
+        f"{found.num_apart - found.num_student_right:,}."
+    )
+    if found.one_sided:
+        told += " The supervisor gives every row the same label at the threshold of .5, so this says little."
+    return told

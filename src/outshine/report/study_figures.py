@@ -1,0 +1,115 @@
+"""The figures that a study has, each with its caption: whatever its methods, sweeps and trajectories give."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from outshine.report import figures
+from outshine.report.figures import select
+from outshine.report.text import contender_name
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from outshine.results.results import Results
+
+_PGR = (
+    "PGR = (student − weak) / (ceiling − weak) in test ROC AUC with 95 % intervals. 0: no better than the supervisor, "
+    "1: as good as the ceiling. What lies outside the window is drawn at its edge with an arrow and its value."
+)
+
+MOST_CURVES = 4  # students whose curves stand in one figure
+
+
+class Plate(NamedTuple):
+    """A figure, the name of its files, its heading and its caption."""
+
+    name: str
+    title: str
+    caption: str
+    figure: Figure
+
+
+def plates(results: Results, loss: str) -> list[Plate]:
+    """All figures of a study in the order of the page; `loss`: the study's own, which the reference student has."""
+    summary = results.summary[results.summary["purpose"] == "method"]
+    return [
+        *_of_aurocs(summary, loss),
+        *_of_pgrs(summary, loss),
+        *_of_filters(results.filters),
+        *_of_sweeps(results.sweeps),
+        *_of_training(results.trajectories),
+    ]
+
+
+def _of_aurocs(summary: pd.DataFrame, loss: str) -> Iterator[Plate]:
+    seeds = int(summary["num_seeds"].iloc[0])
+    meaning = (
+        "One seed: intervals cover the choice of test rows for these trained models."
+        if seeds == 1
+        else f"Means over {seeds} seeds; intervals cover the choice of test rows and of seeds."
+    )
+    caption = f"Test ROC AUC against ground truth. {meaning} Rows that share a passage or question count as one group."
+    chosen = select.reference(summary, loss)
+    yield Plate("auroc", "Weak supervisor, student and ceiling", caption, figures.auroc_by_dataset(chosen))
+
+
+def _of_pgrs(summary: pd.DataFrame, loss: str) -> Iterator[Plate]:
+    found = {
+        "rounds": ("Strong-to-strong training", select.rounds(summary, loss), figures.pgr_by_round),
+        "losses": ("Losses", select.losses(summary), figures.pgr_by_loss),
+        "probes": ("Probes", select.probes(summary, loss), figures.pgr_of_probes),
+        "filters-and-probe-labels": (
+            "Filters and probe-to-strong training",
+            select.changed_data(summary, loss),
+            figures.pgr_of_changed_data,
+        ),
+        "other-methods": ("Other methods", select.other_methods(summary, loss), figures.pgr_by_method),
+    }
+    for name, (title, chosen, draw) in found.items():
+        if chosen is not None and chosen["label"].nunique() > 1:
+            yield Plate(name, title, _PGR, draw(chosen))
+
+
+def _of_filters(filters: pd.DataFrame) -> Iterator[Plate]:
+    topo = filters[filters["removed_by_components"].notna() & (filters["split"] == "strong_train")]
+    if len(topo):
+        one = topo[topo["key"].isin(topo.drop_duplicates(["dataset", "seed"])["key"])]
+        one = one.drop_duplicates(["dataset", "seed"]).rename(columns={"removed_by_components": "fraction"})
+        quota = float(one["quota"].iloc[0])
+        caption = (
+            "What TopoFilter's first step (TopoCC: all but the largest connected component of each class) removes. "
+            f"Where that is more than the quota of {quota:.0%}, nothing further is dropped."
+        )
+        yield Plate("topocc", "What TopoFilter's components remove", caption, figures.removed_by_components(one, quota))
+
+
+def _of_sweeps(sweeps: pd.DataFrame) -> Iterator[Plate]:
+    drawn = {
+        "knn": ("sweep-knn", "kNN sweep", figures.knn_sweep),
+        "logistic": ("sweep-logistic", "Logistic regression sweep", figures.logistic_sweep),
+    }
+    caption = (
+        "Test ROC AUC of the probe less that of the weak labels it was fitted to, by layer. Above 0 it is the higher."
+    )
+    for probe, (name, title, draw) in drawn.items():
+        own = sweeps[(sweeps["probe"] == probe) & sweeps["setting"].notna()]
+        if own["setting"].nunique() > 1:
+            yield Plate(name, title, caption, draw(own.assign(layer=own["layer_name"])))
+
+
+def _of_training(trajectories: pd.DataFrame) -> Iterator[Plate]:
+    if len(trajectories):
+        caption = (
+            "Solid: test ROC AUC against ground truth, looked at afterwards and never used for selection. Dashed: "
+            "ROC AUC on val against the labels that the student was given. Open mark: the update whose weights are "
+            "kept."
+        )
+        named = trajectories.assign(label=[contender_name(row) for row in trajectories.to_dict("records")])
+        labels = list(dict.fromkeys(named["label"]))
+        for number, start in enumerate(range(0, len(labels), MOST_CURVES), 1):
+            own = named[named["label"].isin(labels[start : start + MOST_CURVES])]
+            name = "training" if number == 1 else f"training-{number}"
+            yield Plate(name, "Along training", caption, figures.training_curves(own, name))

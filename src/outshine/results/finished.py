@@ -1,0 +1,83 @@
+"""A study that ran, with its results: computed and read, or read alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from outshine.data.audit.findings import Finding
+from outshine.engine.process_group import ALONE, Team
+from outshine.engine.progress import Progress
+from outshine.engine.run.failures import StagesFailedError
+from outshine.engine.stage import in_order
+from outshine.engine.store.store import Store
+from outshine.results.read.unfinished import part
+from outshine.results.results import Results, read_results
+from outshine.w2s.compute_study import Computed, compute_study, find_study
+from outshine.w2s.expand import Experiment, Resolution
+from outshine.w2s.study import Study
+
+
+class Finished(NamedTuple):
+    """A study that ran: what it was resolved to, its experiments, their results, and what the audits found."""
+
+    resolution: Resolution
+    experiments: list[Experiment]
+    results: Results
+    findings: Mapping[str, list[Finding]]  # dataset's name -> every check of its audit
+
+
+class StudyFailedError(StagesFailedError):
+    """Some stages of a study failed. `finished`: the study as far as it went; None where no method is finished."""
+
+    def __init__(self, failed: StagesFailedError, finished: Finished | None) -> None:
+        super().__init__(failed.failures, failed.num_left_out)
+        self.finished = finished
+
+    @property
+    def results(self) -> Results | None:
+        """The results of the methods that are finished; their `failed` names the others."""
+        return self.finished.results if self.finished else None
+
+
+def run_study(
+    study: Study,
+    store: Store,
+    progress: Progress | None = None,
+    *,
+    allow_leaks: bool = False,
+    team: Team = ALONE,
+    expect: Callable[[Sequence[Experiment]], object] = lambda experiments: None,
+) -> Finished:
+    """Compute what the store lacks (`compute_study`, with the same arguments) and read the results.
+
+    Raises OutshineError for what a user can mend, and StudyFailedError where stages failed, when all that does not
+    need them is finished: it has the results of the methods that are.
+    """
+    computed = compute_study(study, store, progress, allow_leaks=allow_leaks, team=team, expect=expect)
+    if computed.failed:
+        raise StudyFailedError(computed.failed, _of_the_rest(computed, store, computed.failed)) from computed.failed
+    return _read(computed, store)
+
+
+def read_study(study: Study, store: Store) -> Finished:
+    """The results of a study that ran; computes nothing. Raises DataError where the store lacks a part of it."""
+    return _read(find_study(study, store), store)
+
+
+def _read(computed: Computed, store: Store) -> Finished:
+    resolution, experiments, findings, _ = computed
+    return Finished(resolution, experiments, read_results(resolution.study.name, experiments, store), findings)
+
+
+def _of_the_rest(computed: Computed, store: Store, error: StagesFailedError) -> Finished | None:
+    """The study without what failed; None where no method is finished on any dataset."""
+    experiments = computed.experiments
+    needed = in_order([stage for experiment in experiments for stage in experiment.stages()])
+    lacking = set(store.lacking([stage.key for stage in needed]))
+    reasons = {failure.key: failure.message for failure in error.failures}
+    parted = part(computed.resolution.study.name, experiments, lacking, reasons)
+    if not any(experiment.purpose == "method" for experiment in parted.finished):
+        return None
+    found = _read(computed._replace(experiments=parted.finished), store)
+    return found._replace(results=found.results._replace(failed=parted.failed))

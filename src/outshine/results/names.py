@@ -1,0 +1,165 @@
+"""What a row of any table is about: the columns that name a run, in the order of all tables."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from outshine.engine.errors import DataError, SettingsError, UnknownNameError
+from outshine.w2s.methods.identity import changed, described, method_word
+
+METHOD_COLUMNS = (
+    *("study", "dataset", "weak", "strong", "purpose", "method", "variant", "round", "loss"),
+    *("method_id", "settings", "data_seed"),
+)
+"""A method (or one round of it) on a dataset, whatever the training seed."""
+
+IDENTITY_COLUMNS = (*METHOD_COLUMNS, "seed")
+"""The same with one training seed: the first columns of `PGR_COLUMNS`."""
+
+NO_METHOD: dict[str, Any] = {
+    **dict.fromkeys(("purpose", "method", "variant"), ""),
+    "round": 0,
+    "loss": "",
+    "method_id": "",
+    "settings": "",
+}
+"""What the rows say that no single method has: supervisor and ceiling."""
+
+
+def require_columns(frame: pd.DataFrame, wanted: Iterable[str], what: str) -> None:
+    """Raise DataError where `frame`, called `what` in the message, lacks a column."""
+    lacking = [name for name in wanted if name not in frame.columns]
+    if lacking:
+        raise DataError(
+            f"{what} lack the column(s) {', '.join(lacking)}; there are {', '.join(map(str, frame.columns))}"
+        )
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A method, or one round of it, as the tables name it.
+
+    Two of them are the same where `method_id` and `round` are. The rest is for people: kind, settings that are not the
+    defaults, loss; and `settings`, JSON of all settings. In tables without a `method_id` kind, loss and `variant` stand
+    for it.
+    """
+
+    method: str = field(compare=False)
+    variant: str = field(compare=False)
+    round: int
+    loss: str = field(compare=False)
+    method_id: str = ""
+    settings: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        if not self.method_id:
+            object.__setattr__(self, "method_id", repr((self.method, self.variant, self.loss)))
+
+    @classmethod
+    def of(cls, row: Mapping[Any, Any]) -> Contender:
+        """The contender that a row of any table is about."""
+        named = (row.get(name) for name in ("method_id", "settings"))
+        method_id, settings = (one if isinstance(one, str) else "" for one in named)  # NaN: a table without them
+        method, variant, loss = (str(row[name]) for name in ("method", "variant", "loss"))
+        return cls(method, variant, int(row["round"]), loss, method_id, settings)
+
+    def facts(self) -> dict[str, Any]:
+        """The columns of a table that name it."""
+        names = ("method", "variant", "round", "loss", "method_id", "settings")
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def words(self) -> list[str]:
+        """Everything that tells it apart: `strong_to_strong logconf loss.alpha=.3 round 2`."""
+        number = f"round {self.round}" if self.round else ""
+        return " ".join([self.method, self.loss, self.variant, number]).replace(",", " ").split()
+
+    def has(self, words: Iterable[str]) -> bool:
+        """Whether all these words are its own; settings of the loss may stand without their owner: `alpha=.3`."""
+        own = self.words
+        return set(words) <= {*own, *(word.removeprefix("loss.") for word in own)}
+
+    def told(self, leave_out: tuple[str, ...] = ()) -> dict[str, str]:
+        """The settings of the method and of its loss (`loss.alpha`) that are not the defaults, by name, in words.
+
+        A plugin's own settings are in brackets behind its name. Of a method that is not installed here all settings
+        are told, of a table without settings its words.
+        """
+        known = described(self.settings)
+        if not known.raw:
+            return {self.variant: ""} if self.variant else {}
+        if known.method is None:
+            silent = ("kind", "loss", *leave_out)
+            return {name: json.dumps(value) for name, value in known.raw.items() if name not in silent}
+        told = changed(known.method, leave_out=("loss", *leave_out))
+        return told | {f"loss.{name}": text for name, text in (changed(known.loss) if known.loss else {}).items()}
+
+    def setting(self, name: str) -> Any:
+        """A setting by its name in `settings`, None where it is not told."""
+        return described(self.settings).raw.get(name)
+
+
+def contenders(students: Iterable[Mapping[Any, Any]]) -> dict[Contender, Contender]:
+    """The methods in rows of students' scores, in order; each with itself, or with the earlier one that it doubles.
+
+    Round 0 of strong-to-strong training, for instance, is the vanilla student: the same stages with the same keys.
+    A contender is such a double where all its keys are among those of one that came before it.
+    """
+    keys: dict[Contender, set[str]] = {}
+    for row in students:
+        keys.setdefault(Contender.of(row), set()).add(row["key"])
+    found: dict[Contender, Contender] = {}
+    for one, own in keys.items():
+        earlier = [first for name, first in found.items() if name == first]
+        found[one] = next((first for first in earlier if own <= keys[first]), one)
+    return found
+
+
+def labels(several: Sequence[Contender]) -> dict[Contender, str]:
+    """Short names that still tell them apart: what all have in common is left out (`xent`, `logconf loss.alpha=.3`).
+
+    Where two would have one name, as methods of two versions of a package may, the first digits of their ids follow.
+    """
+    many_methods = len({one.method for one in several}) > 1
+    many_losses = len({one.loss for one in several}) > 1
+    named = {}
+    for one in several:
+        method = method_word(one.method, one.variant) if many_methods else ""
+        loss = one.loss if many_losses or not many_methods else ""
+        number = f"round {one.round}" if one.round else ""
+        named[one] = " ".join(part for part in (method, loss, one.variant, number) if part) or one.method
+    return distinct_names(named)
+
+
+def distinct_names(named: Mapping[Contender, str]) -> dict[Contender, str]:
+    """The same names; behind those that two contenders share, the first six digits of each one's id."""
+    times = Counter(named.values())
+    return {one: name if times[name] == 1 else f"{name} #{one.method_id[:6]}" for one, name in named.items()}
+
+
+def find_baseline(wanted: str, known: dict[Contender, Contender], named: dict[Contender, str]) -> Contender:
+    """The contender that `wanted` names: a label, or words such as `xent` or `filtered xent round 1`.
+
+    Of several that have all these words, the one with the fewest others; of those, the vanilla method. `known` as
+    `contenders` finds them, doubles included; `named`: the labels of those that are none.
+    Raises UnknownNameError where none has these words, SettingsError where several are left.
+    """
+    words = set(wanted.replace(",", " ").split())
+    exact = [one for one, label in named.items() if label == wanted]
+    candidates = exact or [one for one in known if words and one.has(words)]
+    if not candidates:
+        raise UnknownNameError("baseline", wanted, named.values())
+    fewest = min(len(one.words) for one in candidates)
+    plainest = [one for one in candidates if len(one.words) == fewest]
+    vanilla = [one for one in plainest if one.method == "vanilla"]
+    chosen = list(dict.fromkeys(known[one] for one in (vanilla if len(vanilla) == 1 else plainest)))
+    if len(chosen) > 1:
+        names = " or ".join(named[one] for one in chosen)
+        raise SettingsError(f"baseline '{wanted}' could be {names}; name one of them")
+    return chosen[0]

@@ -1,0 +1,133 @@
+"""Scores: AUROC and accuracy of every role on every split."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from outshine.engine.errors import OutshineError
+from outshine.engine.store.index import Query
+from outshine.engine.store.store import Store
+from outshine.results.names import METHOD_COLUMNS, NO_METHOD
+from outshine.results.read.artefacts import Reader, method_facts, run_facts
+from outshine.stats.auc_covariance import combine_seeds
+from outshine.stats.auroc import accuracy
+from outshine.stats.intervals import auroc_interval
+from outshine.w2s.expand import Experiment
+from outshine.w2s.stages.predictor import Predictor
+
+SPLITS = ("strong_train", "val", "test")
+SCORE_COLUMNS = (
+    *METHOD_COLUMNS,
+    *("seed", "role", "split", "n", "num_groups", "auroc", "auroc_low", "auroc_high", "accuracy", "key"),
+)
+
+
+def read_scores(experiments: Iterable[Experiment], reader: Reader) -> list[dict[str, Any]]:
+    """A row per role, split and seed; supervisor and ceiling once, though every method has them."""
+    scored: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for run in experiments:
+        for facts, stage in roles(run):
+            which = (run.prepare.key, *facts.values())
+            if (*which, SPLITS[-1]) in scored:
+                continue
+            for split, measured in split_scores(run, stage, reader).items():
+                scored[(*which, split)] = {**facts, "split": split, **measured}
+    return list(scored.values())
+
+
+def split_scores(run: Experiment, stage: Predictor | None, reader: Reader) -> dict[str, dict[str, Any]]:
+    """What is measured of a stage on each split that it predicts; None: of the experiment's weak labels."""
+    rows = reader.rows(run)
+    score = reader.weak_scores(run) if stage is None else reader.predictions(stage)["log_odds"]
+    measured = {}
+    for split in SPLITS:
+        part = rows[rows["split"] == split]
+        found = score.reindex(part.index).to_numpy()
+        if not np.isnan(found).any():
+            measured[split] = measure(part, found)
+    return measured
+
+
+def roles(run: Experiment) -> Iterator[tuple[dict[str, Any], Predictor | None]]:
+    """What each role's rows say, and the stage that predicts; None: weak labels that no single model makes.
+
+    Supervisor and ceiling, which methods share, are of no method. Where a method has supervisors of its own, its row of
+    the role weak bears the method's name, so that no table takes it for the study's supervisor.
+    """
+    facts = {**run_facts(run), "seed": run.seed}
+    weak = {"role": "weak", "key": run.weak.key if run.weak else ""}
+    if run.own_labels:
+        yield {**facts, **method_facts(run, len(run.students) - 1), **weak}, run.weak
+    else:
+        yield {**facts, **NO_METHOD, "loss": "xent" if run.weak else "", **weak}, run.weak
+    ceiling = {"loss": "xent", "role": "ceiling", "key": run.ceiling.key}
+    yield {**facts, **NO_METHOD, **ceiling}, run.ceiling
+    for number, student in enumerate(run.students):
+        named = {**method_facts(run, number), "role": "student", "key": student.key}
+        yield {**facts, **named}, student
+
+
+def measure(part: pd.DataFrame, score: np.ndarray) -> dict[str, Any]:
+    """AUROC with its interval by group, and accuracy, of one role on one split."""
+    y = part["y"].to_numpy() > 0.5
+    facts: dict[str, Any] = {"n": len(y), "num_groups": 0, "accuracy": accuracy(y, score)}
+    if y.all() or not y.any():  # no AUC without both classes; test always has both
+        return {**facts, "auroc": np.nan, "auroc_low": np.nan, "auroc_high": np.nan}
+    aucs = combine_seeds(y, score[None, None], part["group"].tolist())
+    found = auroc_interval(aucs, 0)
+    facts["num_groups"] = aucs.num_groups
+    return {**facts, "auroc": found.value, "auroc_low": found.low, "auroc_high": found.high}
+
+
+PREDICTIONS, TEXTS, TRUTH, REPORT = "predictions.parquet", "texts.parquet", "truth.parquet", "report.json"
+
+
+def own_scores(key: str, store: Store) -> dict[str, dict[str, Any]]:
+    """AUROC with its interval, and accuracy, on each split against ground truth, test first.
+
+    Empty where the artefact predicts nothing, or the store lacks the rows that it predicts or cannot read them.
+    """
+    try:
+        return _scores(key, store)
+    except (OutshineError, OSError, KeyError, TypeError, ValueError):  # damage is for `verify` to tell
+        return {}
+
+
+def _scores(key: str, store: Store) -> dict[str, dict[str, Any]]:
+    record = store.done(key)
+    digest = _texts_digest(record, store) if PREDICTIONS in record["files"] else None
+    preparation = _preparation(digest, store) if digest else None
+    if preparation is None:
+        return {}
+    rows, truth, predicted = (
+        pd.read_parquet(store.file(one, name)).set_index("id")
+        for one, name in ((preparation, TEXTS), (preparation, TRUTH), (key, PREDICTIONS))
+    )
+    joined = rows[["split", "group"]].assign(y=truth["label"]).join(predicted["log_odds"], how="inner")
+    parts = {split: joined[joined["split"] == split] for split in reversed(SPLITS)}
+    return {split: measure(part, part["log_odds"].to_numpy()) for split, part in parts.items() if len(part)}
+
+
+def _texts_digest(record: Mapping[str, Any], store: Store) -> str | None:
+    """Of the texts that a predictor read, or of what it was made of, as a probe of activations."""
+    texts = record["fields"].get("texts")
+    if isinstance(texts, dict):
+        return str(texts.get("digest"))
+    found = (_texts_digest(store.done(key), store) for key in record["inputs"] if store.has(key))
+    return next((digest for digest in found if digest), None)
+
+
+def _preparation(digest: str, store: Store) -> str | None:
+    """The prepared dataset that holds these texts and their ground truth."""
+    for entry in store.listing(Query(stage="prepare")).entries:
+        if (
+            not entry.fault
+            and json.loads(store.file(entry.key, REPORT).read_text("utf-8")).get("texts_digest") == digest
+        ):
+            return entry.key
+    return None

@@ -1,0 +1,1 @@
+"""`outshine select`: how well could one have chosen without ground truth?"""

@@ -1,0 +1,1 @@
+"""Results for others: experiment trackers and repositories of the hub."""

@@ -1,0 +1,96 @@
+"""What is published: one model, or all models of a finished study, with what the tables say about each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from outshine.engine.errors import StoreError
+from outshine.engine.store.recorded_studies import recorded_studies
+from outshine.results.finished import read_study
+from outshine.w2s.compute_study import by_model, check_there
+from outshine.w2s.expand import Experiment, Resolution, expand, resolve_study
+from outshine.w2s.study_file import parse_study
+
+if TYPE_CHECKING:
+    from outshine.engine.store.store import Store
+    from outshine.results.results import Results
+    from outshine.w2s.stages.predictor import Predictor
+    from outshine.w2s.study import Study
+
+
+class Model(NamedTuple):
+    """A predictor of a study, the first experiment that it is part of, and its columns of the table `scores`."""
+
+    stage: Predictor
+    run: Experiment
+    facts: Mapping[str, Any]
+
+
+class Subject(NamedTuple):
+    """What is published. `results` are those of the whole study, or of the experiments that the one model is in."""
+
+    resolution: Resolution
+    models: list[Model]
+    results: Results
+    whole: bool
+
+    @property
+    def study(self) -> Study:
+        """The resolved study."""
+        return self.resolution.study
+
+
+def of_study(study: Study, store: Store) -> Subject:
+    """Supervisors, ceilings, students and controls of a finished study; sweeps are in its tables only.
+
+    Raises DataError where the store lacks a part of it.
+    """
+    finished = read_study(study, store)
+    models = _models(run for run in finished.experiments if run.purpose != "sweep")
+    return Subject(finished.resolution, list(models.values()), finished.results, whole=True)
+
+
+def of_key(key: str, store: Store) -> Subject:
+    """One supervisor, student, ceiling, control or probe, read in the study that ran last of those that need it.
+
+    Raises StoreError where no study does, or where the artefact is none of these, DataError where the store lacks what
+    it is compared with.
+    """
+    from outshine.results.results import read_results
+
+    for recorded in reversed(recorded_studies(store)):
+        if key not in recorded.keys:
+            continue
+        resolution = resolve_study(parse_study(dict(recorded.study)))
+        experiments = expand(resolution, store)
+        found = _models(experiments).get(key)
+        if found is None:
+            raise StoreError(
+                f"artefact {key[:16]} is '{store.done(key)['label']}'; expected is a supervisor, student, ceiling, "
+                "control or probe of a study: `outshine ls --kind student` lists students"
+            )
+        alike = _same_but_seed(found.run, experiments)
+        check_there(by_model(alike), store)
+        return Subject(resolution, [found], read_results(resolution.study.name, alike, store), whole=False)
+    raise StoreError(f"no study recorded in {store.where} needs artefact {key[:16]}; run its study once more")
+
+
+def _models(experiments: Iterable[Experiment]) -> dict[str, Model]:
+    """Every predictor of the experiments once, by key."""
+    from outshine.results.read.scores import roles
+
+    found: dict[str, Model] = {}
+    for run in experiments:
+        for facts, stage in roles(run):
+            if stage is not None:
+                found.setdefault(stage.key, Model(stage, run, facts))
+    return found
+
+
+def _same_but_seed(run: Experiment, experiments: Iterable[Experiment]) -> list[Experiment]:
+    return [
+        one
+        for one in experiments
+        if (one.prepare.key, one.purpose, one.method) == (run.prepare.key, run.purpose, run.method)
+    ]

@@ -1,1 +1,0 @@
-"""Curves and scores handed to experiment trackers: wandb, tensorboard, trackio. Nothing here can change a result."""

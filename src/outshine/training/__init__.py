@@ -1,1 +1,0 @@
-"""Fine-tuning: one loop that reads from top to bottom, its batches, schedule and checkpoints."""

@@ -1,0 +1,259 @@
+"""From a study to its experiments: every choice made, every stage named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from outshine.data.local_files import file_sha256
+from outshine.data.schema import Recipe, families
+from outshine.data.splits import SplitSettings
+from outshine.engine.files import absolute_path, user_path
+from outshine.engine.settings import Plugin
+from outshine.engine.stage import Stage, held_stages
+from outshine.engine.store.store import Store
+from outshine.learn.device import pick_device, resolve_dtype
+from outshine.learn.resolve import Resolved, resolve
+from outshine.learn.spec import ComputeDtype, ModelSettings
+from outshine.w2s.methods.base import Lab, Method, Tuned
+from outshine.w2s.methods.vanilla import Vanilla
+from outshine.w2s.methods.weak_to_weak import WeakToWeak
+from outshine.w2s.stages.finetune import Finetune, Supervised
+from outshine.w2s.stages.labels import FileLabels, GroundTruth, WeakLabelSource
+from outshine.w2s.stages.predictor import Predictor
+from outshine.w2s.stages.prepare import Prepare, Texts
+from outshine.w2s.stages.trajectory import Trajectory
+from outshine.w2s.study import FileLabelSettings, Labels, Study
+
+ModelFinder = Callable[[ModelSettings, ComputeDtype], Resolved]
+DataFinder = Callable[[Recipe, SplitSettings, str | None], Prepare]
+
+
+class Resolution(NamedTuple):
+    """The choices that a study leaves open, made: models, number format, sources of the data."""
+
+    study: Study  # fully resolved: running it again makes the same keys
+    weak: Resolved | None
+    strong: Resolved
+    prepares: tuple[Prepare, ...]  # one a dataset, in the study's order
+    notes: tuple[str, ...]
+    of_methods: Mapping[ModelSettings, Resolved] = {}  # the models that methods name, by their pinned settings
+
+    @property
+    def models(self) -> list[Resolved]:
+        """All models, the supervisor's first."""
+        return [one for one in (self.weak, self.strong, *self.of_methods.values()) if one is not None]
+
+
+Purpose = Literal["method", "sweep", "control"]
+"""Methods are compared; sweeps show a setting's influence; controls and baselines say what a result is worth."""
+
+
+class Experiment(NamedTuple):
+    """One dataset, seed and method: the stages whose predictions make up one PGR."""
+
+    prepare: Prepare
+    truth: GroundTruth
+    texts: Texts
+    seed: int
+    method: Method
+    purpose: Purpose
+    weak: Predictor | None  # makes `labels`, the supervisor; None: they come from a file or are made of several
+    labels: WeakLabelSource  # what PGR is measured from: the study's weak labels, or those of the method's own
+    own_labels: bool  # whether they are the method's
+    study_weak: str  # the name of the study's supervisor, or of its file of weak labels
+    students: tuple[Predictor, ...]  # students or probes, one a round
+    ceiling: Supervised
+    trajectories: tuple[Trajectory, ...] = ()  # of the students that are fine-tuned, where they are asked for
+
+    def stages(self) -> list[Stage]:
+        """The stages asked for; what they depend on is not listed."""
+        return [*held_stages(self.labels), self.ceiling, *self.students, *self.trajectories]
+
+
+def resolve_study(study: Study, find_model: ModelFinder = resolve, find_data: DataFinder = Prepare.of) -> Resolution:
+    """Make every open choice. Asks the hub (or its cache) for commits; loads no weights and no rows.
+
+    `find_model`, `find_data`: how; a plan puts placeholders where the hub gives nothing.
+    """
+    dtype = resolve_dtype(study.compute_dtype, pick_device(study.runtime))
+    strong = find_model(study.strong, dtype)
+    by_file = isinstance(study.labels, FileLabelSettings)
+    weak = None if by_file or study.weak is None else find_model(study.weak, dtype)
+    found: dict[ModelSettings, Resolved] = {}
+
+    def pin(settings: ModelSettings) -> ModelSettings:
+        resolved = find_model(settings, dtype)
+        exact = pinned_model(settings, resolved)
+        found[exact] = resolved
+        return exact
+
+    rosters = {name: _with_models(getattr(study, name), pin) for name in ("methods", "sweeps", "controls")}
+    prepares = tuple(find_data(recipe, study.splits, study.sources.get(recipe.name)) for recipe in study.datasets)
+    pinned = study.model_copy(
+        update={
+            "weak": pinned_model(study.weak, weak) if weak and study.weak else None,
+            "strong": pinned_model(study.strong, strong),
+            **rosters,
+            "datasets": tuple(recipe.located() for recipe in study.datasets),
+            "labels": _located(study.labels),
+            "compute_dtype": dtype,
+            "sources": {prepare.name: prepare.source for prepare in prepares},
+        }
+    )
+    of_models = [note for one in (weak, strong, *found.values()) if one for note in one.notes]
+    notes = [*study.notes, *_family_notes(study), *of_models]
+    if weak is None and any(isinstance(method, WeakToWeak) for method in study.controls):
+        notes.append("weak_to_weak is left out: weak labels from a file have no weak model")
+    return Resolution(pinned, weak, strong, prepares, tuple(dict.fromkeys(notes)), found)
+
+
+def _with_models(value: Any, pin: Callable[[ModelSettings], ModelSettings]) -> Any:
+    """Methods, or what a field of one holds, with every model in them pinned."""
+    if isinstance(value, ModelSettings):
+        return pin(value)
+    if isinstance(value, tuple):
+        return tuple(_with_models(item, pin) for item in value)
+    if not isinstance(value, Plugin):
+        return value
+    fields = {name: getattr(value, name) for name in type(value).model_fields}
+    pinned = {name: _with_models(held, pin) for name, held in fields.items()}
+    changed = {name: held for name, held in pinned.items() if held != fields[name]}
+    return value.model_copy(update=changed) if changed else value
+
+
+def _family_notes(study: Study) -> list[str]:
+    """Which datasets are made of the same rows, and what follows from it."""
+    return [
+        f"{' and '.join(names)} are made of the same rows: pooled PGRs and comparisons count them as one dataset"
+        for names in families(one.name for one in study.datasets).values()
+        if len(names) > 1
+    ]
+
+
+def expand(resolution: Resolution, store: Store) -> list[Experiment]:
+    """The experiments of a study whose datasets are prepared: dataset × seed × method."""
+    experiments = []
+    roster = _roster(resolution)
+    for prepare in resolution.prepares:
+        lab = _lab(resolution, prepare, store)
+        lab = replace(lab, layers=tuple(sorted({layer for _, method in roster for layer in method.layers(lab)})))
+        for seed in resolution.study.seeds:
+            experiments += _experiments(resolution.study, prepare, replace(lab, seed=seed), roster)
+    return experiments
+
+
+def _lab(resolution: Resolution, prepare: Prepare, store: Store) -> Lab:
+    """What experiments on one dataset have, for the first seed."""
+    study = resolution.study
+    texts = Texts.of(prepare, store)
+    return Lab(
+        texts=texts,
+        truth=GroundTruth.of(prepare, store),
+        weak=_tuned(resolution.weak) if resolution.weak else None,
+        strong=_tuned(resolution.strong),
+        training=study.training,
+        loss=study.loss,
+        seed=study.seeds[0],
+        file_labels=_file_labels(study, texts, store),
+        models={settings: _tuned(one) for settings, one in resolution.of_methods.items()},
+    )
+
+
+def _experiments(
+    study: Study, prepare: Prepare, lab: Lab, roster: Sequence[tuple[Purpose, Method]]
+) -> list[Experiment]:
+    """Those of one dataset and seed."""
+    experiments = []
+    seen: set[tuple[Purpose, tuple[str, ...]]] = set()
+    for purpose, method in roster:
+        students = method.predictors(lab)
+        same = (purpose, tuple(student.key for student in students))
+        if purpose != "method" and same in seen:  # a quarter and a half of two blocks are one layer
+            continue
+        seen.add(same)
+        labels = method.weak_labels(lab)
+        experiments.append(
+            Experiment(
+                prepare=prepare,
+                truth=lab.truth,
+                texts=lab.texts,
+                seed=lab.seed,
+                method=method,
+                purpose=purpose,
+                weak=labels if isinstance(labels, Predictor) else None,
+                labels=labels,
+                own_labels=labels != lab.weak_labels,
+                study_weak=_name_of_labels(lab),
+                students=students,
+                ceiling=lab.ceiling,
+                trajectories=_trajectories(study, purpose, method, students),
+            )
+        )
+    return experiments
+
+
+def _name_of_labels(lab: Lab) -> str:
+    """The study's supervisor, or its file of weak labels, as tables call it."""
+    if lab.supervisor is not None:
+        return lab.supervisor.classifier.name
+    return Path(lab.weak_labels.path).name if isinstance(lab.weak_labels, FileLabels) else "labels"
+
+
+def _roster(resolution: Resolution) -> list[tuple[Purpose, Method]]:
+    """All methods of a study and what each is for; without a weak model none that trains it."""
+    study = resolution.study
+    controls = [one for one in study.controls if resolution.weak or not isinstance(one, WeakToWeak)]
+    return [
+        *(("method", method) for method in study.methods),
+        *(("sweep", method) for method in study.sweeps),
+        *(("control", method) for method in controls),
+    ]
+
+
+def _trajectories(
+    study: Study, purpose: Purpose, method: Method, students: tuple[Predictor, ...]
+) -> tuple[Trajectory, ...]:
+    """Every student's if the study asks for trajectories; with controls the vanilla student's, for its selection."""
+    wanted = study.trajectories or (bool(study.controls) and isinstance(method, Vanilla))
+    if purpose != "method" or not wanted:
+        return ()
+    return tuple(Trajectory(run_again=student) for student in students if isinstance(student, Finetune))
+
+
+def _file_labels(study: Study, texts: Texts, store: Store) -> FileLabels | None:
+    if not isinstance(study.labels, FileLabelSettings):
+        return None
+    path = user_path(study.labels.path.replace("{dataset}", texts.origin.name))
+    labels = FileLabels(digest=file_sha256(path), path=str(path), texts=texts)
+    if store.has(texts.origin.key):  # a plan may be made without the rows
+        labels.read_labels(store)  # what is wrong with them shows before anything is trained
+    return labels
+
+
+def _located(labels: Labels) -> Labels:
+    """A file of labels by its absolute path: the resolved study runs from any folder."""
+    if isinstance(labels, FileLabelSettings):
+        return FileLabelSettings(path=str(absolute_path(labels.path)))
+    return labels
+
+
+def _tuned(resolved: Resolved) -> Tuned:
+    return Tuned(resolved.spec, resolved.learning_rate)
+
+
+def pinned_model(settings: ModelSettings, resolved: Resolved) -> ModelSettings:
+    """Settings of a model with nothing left to choose."""
+    spec = resolved.spec
+    exact = spec.model.identity.rpartition("@")[2]  # a hub commit, or `sha256:...` of a folder
+    return settings.model_copy(
+        update={
+            "revision": exact,
+            "num_layers": spec.num_layers,
+            "pooling": spec.pooling,
+            "learning_rate": resolved.learning_rate,
+            "max_length": spec.max_length,
+        }
+    )

@@ -1,0 +1,210 @@
+"""A finished predictor read back from its store: what it predicted, and, of a fine-tuning, the model itself."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from outshine.engine.checked_reading import read_table
+from outshine.engine.errors import DataError, ModelError, StoreError
+from outshine.engine.files import user_path
+from outshine.engine.key import canonical_fields
+from outshine.engine.runtime import Runtime
+from outshine.engine.settings import explain
+from outshine.engine.store.index import Query
+from outshine.engine.store.store import Store
+from outshine.w2s.stages.predictor import PREDICTED, PREDICTIONS
+from outshine.w2s.stages.prepare import REPORT, TEXT_COLUMNS, TEXTS
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from outshine.learn.classifier import Classifier
+    from outshine.learn.load import Tokens
+    from outshine.learn.spec import ClassifierSpec
+    from outshine.learn.tokenize import Text
+
+FINETUNED = ("supervised", "student", "control")
+PROBED = ("probing", "truth_probing")
+_SHOWN = 12  # hex digits of a key
+
+
+class Loaded:
+    """A supervisor, ceiling, student, control or probe of a store.
+
+    `key`: its key. `record`: what DONE.json says, fields and how it was made among it. Whatever else is asked for is
+    read then; the model is kept once it is loaded. `model`: where the base model lies, if that was a folder that has
+    moved; `trust_remote_code` repeats the base's name where its repository's code is to be run; `runtime`: where to
+    compute. Raises StoreError where the artefact is none of these.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        key: str,
+        *,
+        model: str | None = None,
+        trust_remote_code: str | None = None,
+        runtime: Runtime | None = None,
+    ) -> None:
+        self.key = key
+        self.record: dict[str, Any] = store.done(key)
+        self._store, self._runtime = store, runtime or Runtime()
+        self._place, self._trusted = model, trust_remote_code
+        if self.record["stage"] not in (*FINETUNED, *PROBED):
+            raise StoreError(
+                f"artefact {key[:_SHOWN]} is '{self.record['label']}'; a supervisor, ceiling, student, control or "
+                "probe is expected: `outshine ls --kind student` lists students"
+            )
+
+    def __repr__(self) -> str:
+        return f"<{self.record['stage']} {self.key[:_SHOWN]}: {self.record['label']}>"
+
+    @cached_property
+    def predictions(self) -> pd.DataFrame:
+        """What it predicted when it was made: id, split (strong_train, val, test), log_odds, p = P(y = 1)."""
+
+        return read_table(self._store, self.key, PREDICTIONS, PREDICTED)
+
+    @cached_property
+    def texts(self) -> pd.DataFrame:
+        """The texts of its dataset: id, split, text, group, cut_start, cut_end (what may be shortened, else 0 and 0).
+
+        Raises StoreError where the store does not hold them.
+        """
+
+        wanted = self.record["fields"]["texts"]["digest"]
+        for entry in self._store.listing(Query(stage="prepare")).entries:
+            if not entry.fault and self._report(entry.key).get("texts_digest") == wanted:
+                return read_table(self._store, entry.key, TEXTS, TEXT_COLUMNS)
+        raise StoreError(f"the texts of {self.key[:_SHOWN]} are not in {self._store.where}; prepare or import them")
+
+    @cached_property
+    def spec(self) -> ClassifierSpec:
+        """Which base model, how many blocks, pooling, tuning and longest text. Raises ModelError for a probe."""
+        from pydantic import ValidationError
+
+        from outshine.learn.spec import ClassifierSpec
+
+        if self.record["stage"] in PROBED:
+            raise ModelError(
+                f"{self.key[:_SHOWN]} is a probe: the store keeps its predictions (`.predictions`), not its weights; "
+                "a student, supervisor or ceiling predicts new texts"
+            )
+        text = self._store.read(self.key, "classifier.json")
+        try:
+            spec = ClassifierSpec.model_validate_json(text)
+        except ValidationError as error:
+            raise StoreError(str(explain(error, f"classifier.json of {self.key[:_SHOWN]}"))) from None
+        if canonical_fields(spec) != self.record["fields"]["classifier"]:
+            raise StoreError(f"classifier.json of {self.key[:_SHOWN]} is not that of its record; run `outshine verify`")
+        return spec
+
+    @cached_property
+    def base(self) -> Path:
+        """A folder with the base model's config, tokenizer and weights, as transformers loads it."""
+        from outshine.learn.model_files import weights_folder
+
+        return weights_folder(self._found.model)
+
+    def predict_proba(self, texts: Sequence[str] | pd.Series | pd.DataFrame) -> np.ndarray:
+        """P(y = 1) of each text, float64 [n].
+
+        `texts`: prompts as the model was trained on. A frame needs a column `text`; with `cut_start` and `cut_end`, as
+        `.texts` has them, texts too long for the model are shortened as in training, others at their left end. Given
+        the stored texts, it equals the stored predictions up to rounding (1e-5 in float32). Raises DataError for
+        anything but texts, ModelError for a probe and where the base model cannot be had.
+        """
+        from scipy.special import expit
+
+        return expit(self.predict_log_odds(texts))
+
+    def predict_log_odds(self, texts: Sequence[str] | pd.Series | pd.DataFrame) -> np.ndarray:
+        """log P(y = 1) − log P(y = 0) of each text, float64 [n]; arguments and errors as for `predict_proba`."""
+        import numpy as np
+
+        from outshine.learn.forward import predict
+        from outshine.learn.packing import settle_sharing
+        from outshine.learn.tokenize import encode
+
+        rows = _rows(texts)
+        if not rows:
+            return np.zeros(0)
+        classifier, tokens = self._classifier, self._tokens
+        encoded = encode(tokens, rows, self.spec.max_length)
+        settle_sharing(classifier, longest=max(encoded.lengths))
+        return predict(classifier, encoded.tokens, tokens.pad_id, self._runtime)
+
+    def save_pretrained(self, folder: str | Path) -> Path:
+        """Write what was trained into a folder that others load; returns the folder.
+
+        With LoRA the adapter in PEFT's format (`adapter_config.json`, `adapter_model.safetensors`), which
+        `peft.PeftModel.from_pretrained(base, folder)` loads; after full fine-tuning the model as transformers saves it.
+        Beside it `head.safetensors` (weight [2, d]: log-odds = row 1 − row 0 of weight · pooled state) and
+        `classifier.json` (base, pooling, longest text). Raises ModelError for a probe, StoreError where the folder
+        cannot be written.
+        """
+        spec, target = self.spec, user_path(folder)
+        try:
+            target.mkdir(parents=True, exist_ok=True)
+            for name in _PRETRAINED:
+                if name in self.record["files"]:
+                    shutil.copyfile(self._store.file(self.key, name), target / Path(name).name)
+        except OSError as error:
+            raise StoreError(f"cannot write {spec.name} to the folder {target} ({error.strerror})") from None
+        return target
+
+    @cached_property
+    def _found(self) -> ClassifierSpec:
+        """The spec with a base that is there."""
+        from outshine.learn.saved_models import find_base
+
+        return self.spec.model_copy(update={"model": find_base(self.spec.model, self._place, self._trusted)})
+
+    @cached_property
+    def _classifier(self) -> Classifier:
+        from outshine.learn.device import pick_device
+        from outshine.learn.saved_models import load_classifier
+
+        return load_classifier(self._found, lambda name: self._store.file(self.key, name), pick_device(self._runtime))
+
+    @cached_property
+    def _tokens(self) -> Tokens:
+        from outshine.learn.load import load_tokenizer
+
+        return load_tokenizer(self._found.model)
+
+    def _report(self, key: str) -> dict[str, Any]:
+        return self._store.document(key, REPORT)
+
+
+_PRETRAINED = (
+    *("adapter/adapter_config.json", "adapter/adapter_model.safetensors"),
+    *("model/config.json", "model/model.safetensors", "head.safetensors", "classifier.json"),
+)
+
+
+def _rows(texts: Sequence[str] | pd.Series | pd.DataFrame) -> list[Text]:
+    """Texts with the spans that may be shortened. Raises DataError."""
+    import pandas as pd
+
+    from outshine.learn.tokenize import Text
+
+    spans = []
+    if isinstance(texts, pd.DataFrame):
+        if "text" not in texts.columns:
+            raise DataError(f"the frame has no column 'text'; there are {', '.join(map(str, texts.columns))}")
+        if {"cut_start", "cut_end"} <= set(texts.columns):
+            spans = [(int(a), int(b)) for a, b in zip(texts["cut_start"], texts["cut_end"], strict=True)]
+        texts = texts["text"]
+    if isinstance(texts, str):
+        raise DataError("one text was given; a list of texts is expected: predict_proba([text])")
+    several = list(texts)
+    wrong = [one for one in several if not isinstance(one, str)]
+    if wrong:
+        raise DataError(f"texts are expected, given {wrong[0]!r} ({type(wrong[0]).__name__})")
+    return [Text(one, *span) for one, span in zip(several, spans or [(0, 0)] * len(several), strict=True)]

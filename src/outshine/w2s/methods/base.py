@@ -1,0 +1,233 @@
+"""A method wires stages; the lab hands it what an experiment on one dataset and seed has."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any, ClassVar, TypeVar
+
+from pydantic import BeforeValidator, Field, SerializeAsAny
+
+from outshine.engine.errors import SettingsError
+from outshine.engine.registry import Registry
+from outshine.engine.settings import Plugin
+from outshine.learn.losses.base import Loss, losses
+from outshine.learn.probes.base import Probe
+from outshine.learn.settings import TrainingSettings
+from outshine.learn.spec import ClassifierSpec, ModelSettings
+from outshine.w2s.stages.activations import Activations
+from outshine.w2s.stages.control import ControlLabels, ControlStudent
+from outshine.w2s.stages.finetune import Student, Supervised
+from outshine.w2s.stages.keep import Keep
+from outshine.w2s.stages.labels import GroundTruth, WeakLabelSource
+from outshine.w2s.stages.predictor import Predictor
+from outshine.w2s.stages.prepare import Texts
+from outshine.w2s.stages.probing import Probing, TruthProbing
+
+S = TypeVar("S")
+LossChoice = Annotated[SerializeAsAny[Loss], BeforeValidator(losses.parse)]
+
+
+def _optional_loss(value: object) -> Loss | None:
+    return None if value is None else losses.parse(value)
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A model ready to be fine-tuned: the exact classifier and its learning rate."""
+
+    classifier: ClassifierSpec
+    learning_rate: float
+
+
+class _Shelf:
+    """Where a lab keeps the stages that it made: beside its fields, so that a lab made from these begins with none."""
+
+    __slots__ = ("_made",)
+    _made: dict[Any, Any]
+
+
+@dataclass(frozen=True)
+class Lab(_Shelf):
+    """One dataset and one seed: texts, models, and the stages that all methods share.
+
+    Ground truth enters `supervisor`, `ceiling` and declared controls only; a method sees weak labels.
+    """
+
+    texts: Texts
+    truth: GroundTruth
+    weak: Tuned | None
+    strong: Tuned
+    training: TrainingSettings
+    loss: Loss
+    seed: int
+    file_labels: WeakLabelSource | None = None
+    layers: tuple[int, ...] = ()  # of the strong model, that methods of the study look at: read in one pass
+    models: Mapping[ModelSettings, Tuned] = field(default_factory=dict)  # those that methods name in their settings
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_made", {})
+
+    @property
+    def supervisor(self) -> Supervised | None:
+        """The weak model trained on ground truth of weak_train; None where labels come from a file."""
+        return None if self.weak is None or self.file_labels is not None else self._supervised(self.weak, "weak_train")
+
+    @property
+    def ceiling(self) -> Supervised:
+        """The strong model trained on ground truth of strong_train."""
+        return self._supervised(self.strong, "strong_train")
+
+    @property
+    def weak_labels(self) -> WeakLabelSource:
+        """p_weak on strong_train and val: the supervisor's predictions, or the user's file."""
+        labels = self.file_labels or self.supervisor
+        if labels is None:
+            raise ValueError("a lab needs a weak model or a file of weak labels")
+        return labels
+
+    def tuned(self, model: ModelSettings) -> Tuned:
+        """A model that a method of the study names in its settings, ready to be fine-tuned."""
+        return self.models[model]
+
+    def other_supervisor(self, model: Tuned | None = None, seed: int | None = None) -> Supervised:
+        """Another supervisor: a model (None: the study's weak one) trained on ground truth of weak_train.
+
+        `seed`: of its head, adapters and batches; None: the lab's. Raises SettingsError where there is no weak model.
+        """
+        chosen = model or self.weak
+        if chosen is None:
+            raise SettingsError("another supervisor needs a weak model; weak labels from a file have none")
+        return replace(self, seed=self.seed if seed is None else seed)._supervised(chosen, "weak_train")
+
+    def student(
+        self,
+        labels: WeakLabelSource,
+        loss: Loss | None = None,
+        keep: Keep | None = None,
+        model: Tuned | None = None,
+    ) -> Student:
+        """A model (None: the strong one) trained on these labels of strong_train; a GroundTruth source is refused.
+
+        `keep`: the rows that a filter leaves; None: all.
+        """
+        tuned = model or self.strong
+        return Student(
+            classifier=tuned.classifier,
+            texts=self.texts,
+            train_split="strong_train",
+            learning_rate=tuned.learning_rate,
+            training=self.training,
+            seed=self.seed,
+            labels=labels,
+            loss=loss or self.loss,
+            keep=keep,
+        )
+
+    def control(self, labels: ControlLabels, loss: Loss | None = None) -> ControlStudent:
+        """The strong model trained on control labels."""
+        return ControlStudent(
+            classifier=self.strong.classifier,
+            texts=self.texts,
+            train_split="strong_train",
+            learning_rate=self.strong.learning_rate,
+            training=self.training,
+            seed=self.seed,
+            labels=labels,
+            loss=loss or self.loss,
+        )
+
+    def activations(self, layer: int) -> Activations:
+        """The pretrained strong model's hidden states after `layer` blocks."""
+        classifier, layer = self.strong.classifier, self.check_layer(layer)
+        return self._once(
+            ("activations", layer),
+            lambda: Activations(
+                model=classifier.model,
+                num_layers=classifier.num_layers,
+                pooling=classifier.pooling,
+                max_length=classifier.max_length,
+                compute_dtype=classifier.compute_dtype,
+                texts=self.texts,
+                layer=layer,
+                together=self.layers,
+            ),
+        )
+
+    def probing(self, probe: Probe, layer: int, cross_fit: int = 0) -> Probing:
+        """A probe fitted on activations and weak labels of strong_train."""
+        return Probing(
+            texts=self.texts,
+            activations=self.activations(layer),
+            labels=self.weak_labels,
+            probe=probe,
+            cross_fit=cross_fit,
+        )
+
+    def truth_probing(self, probe: Probe, layer: int) -> TruthProbing:
+        """A probe fitted on activations and ground truth of strong_train: a control."""
+        return TruthProbing(texts=self.texts, activations=self.activations(layer), labels=self.truth, probe=probe)
+
+    def check_layer(self, layer: int) -> int:
+        """The layer itself. Raises SettingsError where the strong model has no such layer."""
+        classifier = self.strong.classifier
+        if layer > classifier.num_layers:
+            raise SettingsError(
+                f"layer {layer} does not exist: {classifier.name} has {classifier.num_layers} blocks; "
+                f"give 0 (embeddings) to {classifier.num_layers}"
+            )
+        return layer
+
+    def _supervised(self, model: Tuned, split: str) -> Supervised:
+        return self._once(
+            (split, model),
+            lambda: Supervised(
+                classifier=model.classifier,
+                texts=self.texts,
+                train_split=split,  # pyright: ignore[reportArgumentType]  # checked by pydantic
+                learning_rate=model.learning_rate,
+                training=self.training,
+                seed=self.seed,
+                labels=self.truth,
+            ),
+        )
+
+    def _once(self, which: object, make: Callable[[], S]) -> S:
+        """What all methods share is one object: its key is computed once, and it is held once."""
+        if which not in self._made:
+            self._made[which] = make()
+        return self._made[which]
+
+
+class Method(Plugin):
+    """How weak labels become a student, or another predictor.
+
+    A field may be a model (`other: ModelSettings`): it is found and pinned when the study is resolved, and
+    `lab.tuned(self.other)` is then ready to be trained.
+    """
+
+    title: ClassVar[str] = ""
+
+    loss: Annotated[SerializeAsAny[Loss] | None, BeforeValidator(_optional_loss)] = Field(
+        default=None, description="the students' loss; None: the study's"
+    )
+
+    @abstractmethod
+    def predictors(self, lab: Lab) -> tuple[Predictor, ...]:
+        """The students or probes, one a round; the last is the method's result."""
+
+    def weak_labels(self, lab: Lab) -> WeakLabelSource:
+        """The weak labels that its result is measured from: their AUC is the zero of its PGR.
+
+        The study's, unless its students learn from other supervisors. A table has their AUC beside the method's, and
+        error imitation, CAPA and the rows on which student and supervisor differ are those of these labels.
+        """
+        return lab.weak_labels
+
+    def layers(self, lab: Lab) -> tuple[int, ...]:
+        """The layers of the strong model whose activations it looks at."""
+        return ()
+
+
+methods: Registry[Method] = Registry("method", "methods", Method, "outshine.w2s.methods")

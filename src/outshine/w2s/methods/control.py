@@ -1,0 +1,35 @@
+"""Students of control labels: what would remain without this or that property of weak labels?"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from outshine.w2s.methods.base import Lab, Method, methods
+from outshine.w2s.stages.control import Constant, ControlLabels, FairCoins, NoiseMatched, Shuffled
+from outshine.w2s.stages.predictor import Predictor
+
+
+@methods.register("control")
+class Control(Method):
+    """Train the student on labels that keep one property of p_weak and lose the rest.
+
+    shuffled: p_weak permuted over all rows; constant: its mean; random: fair coins; noise_matched: p_weak permuted
+    within each true class, hence labels as good as the weak ones with errors that do not depend on the text.
+    """
+
+    title: ClassVar[str] = "a control: student trained on shuffled, constant, random or noise-matched labels"
+
+    labels: Literal["shuffled", "constant", "random", "noise_matched"] = Field(
+        description="which property of the weak labels is kept"
+    )
+
+    def predictors(self, lab: Lab) -> tuple[Predictor, ...]:
+        return (lab.control(self._labels(lab), self.loss),)
+
+    def _labels(self, lab: Lab) -> ControlLabels:
+        made: dict[str, Any] = {"texts": lab.texts, "weak": lab.weak_labels, "seed": lab.seed}
+        if self.labels == "noise_matched":
+            return NoiseMatched(**made, truth=lab.truth)
+        return {"shuffled": Shuffled, "constant": Constant, "random": FairCoins}[self.labels](**made)

@@ -1,0 +1,21 @@
+"""A student of the supervisor's own model."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from outshine.engine.errors import SettingsError
+from outshine.w2s.methods.base import Lab, Method, methods
+from outshine.w2s.stages.predictor import Predictor
+
+
+@methods.register("weak_to_weak")
+class WeakToWeak(Method):
+    """Train the weak model itself on the weak labels: what smoothing by another run recovers without a strong model."""
+
+    title: ClassVar[str] = "a control: the supervisor's own model trained on the weak labels"
+
+    def predictors(self, lab: Lab) -> tuple[Predictor, ...]:
+        if lab.weak is None:
+            raise SettingsError("weak_to_weak needs a weak model; weak labels from a file have none")
+        return (lab.student(lab.weak_labels, self.loss, model=lab.weak),)

@@ -1,0 +1,398 @@
+"""Finetune: a classifier trained on labels, with its predictions for every row that anyone will ask for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Self
+
+from pydantic import NonNegativeInt, PositiveFloat, SerializeAsAny, model_validator
+
+from outshine.engine.checked_reading import Columns, read_table
+from outshine.engine.errors import OutshineError, SettingsError, StoreError, TrainingError
+from outshine.engine.key import digest
+from outshine.engine.process_group import team_in
+from outshine.engine.stage import Context
+from outshine.learn.losses.base import Loss
+from outshine.learn.losses.xent import Xent
+from outshine.learn.settings import TrainingSettings
+from outshine.learn.spec import ClassifierSpec, Full
+from outshine.w2s.stages.keep import Keep
+from outshine.w2s.stages.labels import GroundTruth, LabelSource, WeakLabelSource, labels_of
+from outshine.w2s.stages.predictor import PREDICTED_SPLITS, PREDICTIONS, SUMMARY, Predictor
+from outshine.w2s.stages.texts import MOST_UNKNOWN, tokenized
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    import pandas as pd
+
+    from outshine.engine.progress import Progress
+    from outshine.engine.store.store import Store
+    from outshine.learn.classifier import Classifier
+    from outshine.learn.cohort import Cohort, Trainee
+    from outshine.learn.loop import LabelledRows, Machine, Run, Trained, Validation
+    from outshine.learn.model_checks import Sharing
+
+CURVE = "curve.parquet"
+CURVE_COLUMNS: Columns = dict.fromkeys(("step", "loss", "grad_norm", "learning_rate", "val_auroc"), "number")
+
+
+class Trial(NamedTuple):
+    """A classifier about to be trained, and the rows that it will see."""
+
+    model: Classifier
+    frame: pd.DataFrame  # all texts with their tokens
+    train: LabelledRows
+    val: Validation
+    notes: list[str]
+    pad_id: int
+
+
+class Finetune(Predictor):
+    """One fine-tuning run. Its predictions can be the weak labels of another.
+
+    Writes `predictions.parquet` (id, split, log_odds, p; splits strong_train, val and test; test is
+    predicted once, after training), `curve.parquet` (one row an update), `summary.json`, the adapter in
+    PEFT's format and the head (`head.safetensors`), or the whole model after full fine-tuning.
+    """
+
+    VERSION: ClassVar[int] = 1
+    SUMMARISED: ClassVar[dict[str, type]] = {**Predictor.SUMMARISED, "updates": int, "chosen_update": int}
+
+    classifier: ClassifierSpec
+    train_split: Literal["weak_train", "strong_train"]
+    learning_rate: PositiveFloat
+    training: TrainingSettings
+    seed: NonNegativeInt  # head, adapters and batch order; each from a stream of its own
+
+    def label_source(self) -> LabelSource:
+        """Where the labels of the training split and of val come from."""
+        raise TypeError(f"{type(self).__name__} names no labels")
+
+    def train_loss(self) -> Loss:
+        """The loss of the training rows."""
+        return Xent()
+
+    def dropped(self, store: Store) -> frozenset[str]:
+        """Ids of rows of the training split and val that are left out of training and validation."""
+        return frozenset()
+
+    @property
+    def base_model(self) -> str:
+        return self.classifier.model.identity
+
+    @property
+    def batch_group_key(self) -> str | None:
+        """Base, texts, rows, their order and the schedule; None: full fine-tuning shares nothing."""
+        if isinstance(self.classifier.tuning, Full):
+            return None
+        training = self.training
+        schedule = [training.epochs, training.batch_size, training.eval_every]
+        return digest([self.classifier, self.texts, self.train_split, self.seed, self.row_filter(), schedule])
+
+    @classmethod
+    def run_together(
+        cls, stages: Sequence[Self], contexts: Sequence[Context], work: Path
+    ) -> list[OutshineError | None]:
+        """A cohort: one pass through the frozen base serves all. `work` keeps the checkpoint that all share.
+
+        Where the architecture does not keep the rows of a batch apart, the members are trained one after the other.
+        """
+        from outshine.learn.device import pick_device
+        from outshine.learn.model_cache import cohort
+        from outshine.learn.parallel_batches import suitable_threads
+
+        first, context = stages[0], contexts[0]
+        device = pick_device(context.runtime)
+        with (
+            cohort(first.classifier, [stage.seed for stage in stages], device, context.memory) as members,
+            suitable_threads(context.runtime, members.head),
+        ):
+            if team_in(context.memory).tell(members.separates()):
+                return _in_one_pass(members, stages, contexts, work)
+        context.progress.note(f"{first.classifier.name} mixes the rows of a batch: its models are trained one by one")
+        return [_alone(stage, own) for stage, own in zip(stages, contexts, strict=True)]
+
+    def check_shared(self) -> None:
+        if isinstance(self.classifier.tuning, Full):
+            from outshine.learn.sharding import FULL
+
+            raise SettingsError(f"{self.label}: {FULL}")
+
+    def row_filter(self) -> Keep | None:
+        """What decides which rows are left out; None: all are kept."""
+        return None
+
+    @property
+    def label(self) -> str:
+        where = f"{self.texts.origin.name} {self.train_split}"
+        return f"{self.classifier.name} on {where}, {self._label_words()}, seed {self.seed}"
+
+    def _label_words(self) -> str:
+        """What it is trained on and how, for people."""
+        return self.label_source().kind
+
+    def run(self, context: Context) -> None:
+        from outshine.learn.forward import check_finite
+
+        with self.trial(context) as trial:
+            trained = self.train(trial, context)
+            log_odds = predict_asked(
+                trial.model, trial.frame, self.machine(context, trial.pad_id), len(trained.curve), context.progress
+            )
+            check_finite(log_odds[0])
+            self.write(trial, trained, log_odds[0], context)
+
+    @contextmanager
+    def trial(self, context: Context) -> Iterator[Trial]:
+        """The fresh classifier and its rows, before the first update."""
+        from outshine.learn.device import pick_device
+        from outshine.learn.model_cache import classifier
+        from outshine.learn.parallel_batches import suitable_threads
+
+        device = pick_device(context.runtime)
+        spec = self.classifier
+        frame, pad_id = tokenized(self.texts, spec.model, spec.max_length, context.store, context.memory)
+        with (
+            classifier(spec, self.seed, device, context.memory) as model,
+            suitable_threads(context.runtime, model.head),
+        ):
+            found = tried_out(model, frame, context)
+            pack_if_it_pays(model, frame, context)
+            train, val, notes = self.rows(frame, context.store)
+            yield Trial(model, frame, train, val, notes + found, pad_id)
+
+    def train(self, trial: Trial, context: Context, watch: Callable[[int], object] = lambda updates: None) -> Trained:
+        """Train the trial's classifier; `watch` is told the updates made at each validation."""
+        from outshine.learn.loop import finetune
+
+        machine = self.machine(context, trial.pad_id)._replace(watch=watch)
+        return finetune(trial.model, trial.train, trial.val, self.how(), machine)
+
+    def read_curve(self, store: Store) -> pd.DataFrame:
+        """Columns step, loss, grad_norm, learning_rate, val_auroc, an update a row; `chosen` marks the one kept."""
+
+        curve, summary = read_table(store, self.key, CURVE, CURVE_COLUMNS), self.summary(store)
+        if curve["step"].tolist() != [*range(1, summary["updates"] + 1)]:
+            raise StoreError(f"artefact {self.key[:16]}: {CURVE} has not the {summary['updates']} updates of {SUMMARY}")
+        return curve.assign(chosen=curve["step"] == summary["chosen_update"])
+
+    def machine(self, context: Context, pad_id: int) -> Machine:
+        """Where it is computed; the checkpoint lies in the context's work folder."""
+        from outshine.learn.loop import Machine
+
+        return Machine(
+            context.runtime,
+            pad_id,
+            context.work / "checkpoint.safetensors",
+            lambda done, of: context.progress.advance(done, of, "examples"),
+            note=lambda message: context.progress.note(f"{self.label}: {message}"),
+        )
+
+    def how(self) -> Run:
+        """Loss, settings, learning rate and seed."""
+        from outshine.learn.loop import Run
+
+        return Run(self.train_loss(), self.training, self.learning_rate, self.seed)
+
+    def rows(self, frame: pd.DataFrame, store: Store) -> tuple[LabelledRows, Validation, list[str]]:
+        """Training rows and val with their labels, joined by id."""
+        import torch
+
+        from outshine.learn.loop import LabelledRows, Validation
+        from outshine.learn.validation import selection
+
+        source = self.label_source()
+        labels = source.read_labels(store)
+        frame = frame[~frame["id"].isin(self.dropped(store))]
+        train, val = frame[frame["split"] == self.train_split], frame[frame["split"] == "val"]
+        train_ids = train["id"].tolist()
+        y = labels_of(labels, train_ids, self.train_split).to_numpy(copy=True)
+        p_val = labels_of(labels, val["id"].tolist(), "val").to_numpy(copy=True)
+        chosen = selection(p_val, isinstance(source, GroundTruth), self.training.val_metric)
+        rows = LabelledRows(train_ids, train["tokens"].tolist(), y)
+        notes = [*([chosen.note] if chosen.note else []), *self.train_loss().notes(torch.as_tensor(y))]
+        return rows, Validation(val["tokens"].tolist(), chosen.score), notes
+
+    def write(self, trial: Trial, trained: Trained, log_odds: np.ndarray, context: Context) -> None:
+        """Write the artefact's files. log_odds [n]: of the rows that are asked for, in their order."""
+        import pandas as pd
+        from scipy.special import expit
+
+        from outshine.learn.saved_models import save_classifier
+
+        notes, frame = trial.notes, trial.frame
+        shortened = {str(split): int(rows["shortened"].sum()) for split, rows in frame.groupby("split")}
+        if sum(shortened.values()):
+            share = sum(shortened.values()) / len(frame)
+            notes = [*notes, f"{share:.1%} of the texts were shortened to {self.classifier.max_length} tokens"]
+        unknown = float(frame["unknown"].mean())
+        if unknown >= MOST_UNKNOWN:
+            name = self.classifier.model.name
+            notes = [
+                *notes,
+                f"{unknown:.1%} of the tokens are unknown to the tokenizer of {name}: it cannot read the texts",
+            ]
+        for note in notes:
+            context.progress.note(f"{self.label}: {note}")
+        summary = {
+            "updates": len(trained.curve),
+            "chosen_update": trained.chosen_step,
+            "shortened": shortened,
+            "unknown_tokens": unknown,
+            "train_rows": len(trial.train.ids),
+            "train_tokens": sum(map(len, trial.train.tokens)),
+            "notes": notes,
+        }
+        predictions = asked(frame)[["id", "split"]].assign(log_odds=log_odds, p=expit(log_odds))
+        predictions.to_parquet(context.folder / PREDICTIONS, index=False)
+        pd.DataFrame(trained.curve).to_parquet(context.folder / CURVE, index=False)
+        (context.folder / SUMMARY).write_text(json.dumps(summary, indent=1), encoding="utf-8")
+        save_classifier(trial.model, context.folder)
+
+
+def tried_out(model: Classifier | Cohort, frame: pd.DataFrame, context: Context) -> list[str]:
+    """Notes on what was found out about the base; the model then knows which texts may share a batch."""
+    from outshine.learn.model_checks import APART
+    from outshine.learn.packing import settle_sharing
+
+    found: Sharing = settle_sharing(model, longest=int(frame["tokens"].map(len).max()))
+    model.sharing = team_in(context.memory).tell(found)
+    return [note for note in (model.frozen_note(), APART.get(model.sharing, "")) if note]
+
+
+def pack_if_it_pays(model: Classifier | Cohort, frame: pd.DataFrame, context: Context) -> None:
+    """Have texts packed where the runtime asks for it, or says nothing and it has been measured to pay.
+
+    Where it was asked for and the model does not give packed texts the same log-odds there is a note.
+    """
+    from outshine.learn.packing import start_packing
+    from outshine.learn.parallel_batches import computes
+    from outshine.learn.sharding import team_of
+
+    wanted, team, longest = context.runtime.packing, team_of(model), int(frame["tokens"].map(len).max())
+    if wanted is None:
+        if team.size == 1 and model.device.type == "cpu" and computes(model.head):
+            start_packing(model, longest=longest, dense=False)
+    elif wanted and team.size > 1:
+        context.progress.note("several processes share the model: texts are padded, not packed")
+    elif wanted and not start_packing(model, longest=longest):
+        context.progress.note(
+            f"{model.spec.name} gives packed texts other log-odds than padded ones, or takes none: they are padded"
+        )
+
+
+def asked(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows that every fine-tuning predicts."""
+    return frame[frame["split"].isin(PREDICTED_SPLITS)]
+
+
+def predict_asked(
+    trainee: Trainee, frame: pd.DataFrame, machine: Machine, updates: int, progress: Progress
+) -> np.ndarray:
+    """Log-odds [m, n] that each member gives to the rows asked for, after all updates; they may not be finite."""
+    from outshine.learn.loop import predict_fitting
+
+    tokens = asked(frame)["tokens"].tolist()
+    return predict_fitting(
+        trainee, tokens, machine, updates, lambda done, of: progress.advance(done, of, "predictions")
+    )
+
+
+class Supervised(Finetune):
+    """A run on ground truth: the weak supervisor (weak_train) or the strong ceiling (strong_train). Always xent."""
+
+    stage: ClassVar[str] = "supervised"
+    kind: ClassVar[str] = "supervised"
+
+    labels: GroundTruth
+
+    @property
+    def truth_split(self) -> str | None:
+        return self.train_split
+
+    def label_source(self) -> LabelSource:
+        return self.labels
+
+    def _label_words(self) -> str:
+        return "ground truth"
+
+
+class Student(Finetune):
+    """A run on weak labels, with any loss, on all rows or those that a filter kept. Ground truth is refused by type."""
+
+    VERSION: ClassVar[int] = 2
+    stage: ClassVar[str] = "student"
+    kind: ClassVar[str] = "student"
+
+    labels: SerializeAsAny[WeakLabelSource]
+    loss: SerializeAsAny[Loss]
+    keep: Keep | None = None
+
+    @model_validator(mode="after")
+    def _never_from_its_own_truth(self) -> Student:
+        """What learned the ground truth of the student's own rows (a ceiling) is nowhere among its inputs."""
+        if self.train_split in self.truths_behind:
+            raise ValueError(f"labels of a model trained on the ground truth of {self.train_split} itself")
+        return self
+
+    def label_source(self) -> LabelSource:
+        return self.labels
+
+    def train_loss(self) -> Loss:
+        return self.loss
+
+    def row_filter(self) -> Keep | None:
+        return self.keep
+
+    def dropped(self, store: Store) -> frozenset[str]:
+        return self.keep.dropped(store) if self.keep else frozenset()
+
+    def _label_words(self) -> str:
+        who = self.labels.classifier.name if isinstance(self.labels, Finetune) else self.labels.kind
+        kept = f" kept by {self.keep.filter.kind}" if self.keep else ""
+        return f"labels of {who}{kept}, {self.loss.kind}"
+
+
+def _in_one_pass(
+    members: Cohort, stages: Sequence[Finetune], contexts: Sequence[Context], work: Path
+) -> list[OutshineError | None]:
+    from outshine.learn.forward import check_finite
+    from outshine.learn.loop import Pupil, finetune_together
+
+    first, context = stages[0], contexts[0]._replace(work=work)
+    model, max_length = first.classifier.model, first.classifier.max_length
+    frame, pad_id = tokenized(first.texts, model, max_length, context.store, context.memory)
+    found = tried_out(members, frame, context)
+    pack_if_it_pays(members, frame, contexts[0])
+    given = [stage.rows(frame, context.store) for stage in stages]
+    machine = first.machine(context, pad_id)
+    pupils = [Pupil(train, val, stage.how()) for stage, (train, val, _) in zip(stages, given, strict=True)]
+    results = finetune_together(members, pupils, machine)
+    updates = max((len(result.curve) for result in results if not isinstance(result, TrainingError)), default=0)
+    log_odds = predict_asked(members, frame, machine, updates, context.progress)
+    errors: list[OutshineError | None] = []
+    for i, (stage, result) in enumerate(zip(stages, results, strict=True)):
+        try:
+            if isinstance(result, TrainingError):
+                raise result
+            check_finite(log_odds[i])
+            with members.alone(i) as member:
+                train, val, notes = given[i]
+                trial = Trial(member, frame, train, val, notes + found, pad_id)
+                stage.write(trial, result, log_odds[i], contexts[i])
+            errors.append(None)
+        except TrainingError as error:
+            errors.append(error)
+    return errors
+
+
+def _alone(stage: Finetune, context: Context) -> OutshineError | None:
+    try:
+        stage.run(context)
+    except TrainingError as error:
+        return error
+    return None

@@ -1,0 +1,72 @@
+"""Where a fine-tuning gets its labels from. Ground truth has a type of its own, which students refuse."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from outshine.engine.checked_reading import read_table
+from outshine.engine.errors import DataError
+from outshine.engine.settings import NotInKey, Plugin
+from outshine.w2s.stages.prepare import TRUTH, Prepare, Texts
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from outshine.engine.store.store import Store
+
+
+class LabelSource(Plugin):
+    """Soft labels P(y = 1) by row id."""
+
+    @abstractmethod
+    def read_labels(self, store: Store) -> pd.Series:
+        """p in [0, 1], float64, indexed by row id."""
+
+
+class WeakLabelSource(LabelSource):
+    """Labels that were made without the ground truth of the rows they label: what a student may see."""
+
+
+class GroundTruth(LabelSource):
+    """The true labels (0.0 or 1.0), by the digest of their table. For supervisor, ceiling and scoring only."""
+
+    kind: ClassVar[str] = "ground_truth"
+
+    digest: str
+    origin: Annotated[Prepare, NotInKey()]
+
+    @classmethod
+    def of(cls, origin: Prepare, store: Store) -> GroundTruth:
+        """The ground truth that a finished preparation wrote."""
+        return cls(digest=origin.report(store)["truth_digest"], origin=origin)
+
+    def read_labels(self, store: Store) -> pd.Series:
+
+        truth = read_table(store, self.origin.key, TRUTH, {"id": "text", "label": "number"})
+        return truth.set_index("id")["label"].astype("float64")
+
+
+class FileLabels(WeakLabelSource):
+    """The user's own weak labels (columns id or text, and p_weak), by the sha256 of the file."""
+
+    kind: ClassVar[str] = "file"
+
+    digest: str
+    path: Annotated[str, NotInKey()]
+    texts: Texts
+
+    def read_labels(self, store: Store) -> pd.Series:
+        from outshine.data.local_files import file_sha256, join_weak_labels, read_weak_labels
+
+        if file_sha256(self.path) != self.digest:
+            raise DataError(f"{self.path} changed while the study was running; run again")
+        return join_weak_labels(read_weak_labels(self.path), self.texts.read(store)).set_index("id")["p"]
+
+
+def labels_of(labels: pd.Series, ids: list[str], what: str) -> pd.Series:
+    """The labels of exactly these rows, joined by id. Raises DataError where any is missing."""
+    missing = len(set(ids) - set(labels.index))
+    if missing:
+        raise DataError(f"{missing} of {len(ids)} rows of {what} have no label")
+    return labels.loc[ids]

@@ -1,0 +1,124 @@
+"""Prepare: a recipe's rows as texts and, apart from them, ground truth."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from pydantic import SerializeAsAny
+
+from outshine.data.schema import Recipe
+from outshine.data.splits import SplitSettings
+from outshine.engine.checked_reading import Columns, read_table, with_fields
+from outshine.engine.errors import StoreError
+from outshine.engine.settings import NotInKey, Settings
+from outshine.engine.stage import Context, Stage
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from outshine.data.splits import Prepared
+    from outshine.engine.store.store import Store
+
+TEXT_COLUMNS: Columns = {
+    **dict.fromkeys(("id", "split", "text", "group"), "text"),
+    **dict.fromkeys(("cut_start", "cut_end"), "number"),
+}
+TEXTS, TRUTH, REPORT = "texts.parquet", "truth.parquet", "report.json"
+
+
+class TextSource(Stage):
+    """A stage that writes `texts.parquet` (id, split, text, group, cut_start, cut_end; sorted by id) and `report.json`.
+
+    The report has the digest of that table (`texts_digest`) and the size of each split (`splits`: name -> {rows: n}).
+    """
+
+    REPORTED: ClassVar[dict[str, type]] = {"texts_digest": str, "splits": dict}  # what is read of the report
+
+    name: str
+
+    def report(self, store: Store) -> dict[str, Any]:
+        """Sizes, notes and digests of what the finished stage wrote."""
+
+        def checked(found: Any) -> dict[str, Any]:
+            for sizes in with_fields(found, self.REPORTED)["splits"].values():
+                with_fields(sizes, {"rows": int})
+            return found
+
+        return store.document(self.key, REPORT, checked)
+
+    def read_texts(self, store: Store) -> pd.DataFrame:
+        """Columns id, split, text, group, cut_start, cut_end; sorted by id."""
+
+        found = read_table(store, self.key, TEXTS, TEXT_COLUMNS)
+        rows = found["split"].value_counts()
+        if any(rows.get(split, 0) != sizes["rows"] for split, sizes in self.report(store)["splits"].items()):
+            raise StoreError(f"artefact {self.key[:16]}: {TEXTS} has not the rows that {REPORT} tells of")
+        return found
+
+
+class Prepare(TextSource):
+    """Rows of one source, formatted, balanced and split.
+
+    Writes `texts.parquet` (id, split, text, group, cut_start, cut_end; sorted by id, so that the order of
+    rows says nothing about labels), `truth.parquet` (id, label) and `report.json` (sizes, what was dropped
+    and why, digests of both tables). Everything below is keyed by those digests: an edit of a recipe that
+    changes no row computes nothing anew.
+    """
+
+    VERSION: ClassVar[int] = 3
+    REPORTED: ClassVar[dict[str, type]] = {**TextSource.REPORTED, "truth_digest": str, "notes": list}
+    stage: ClassVar[str] = "prepare"
+
+    recipe: SerializeAsAny[Recipe]
+    recipe_version: int
+    source: str
+    splits: SplitSettings
+
+    @property
+    def label(self) -> str:
+        return f"prepare {self.name}"
+
+    @classmethod
+    def of(cls, recipe: Recipe, splits: SplitSettings, source: str | None = None) -> Prepare:
+        """The stage for a recipe; its source is the one given or identified now (asks the hub, or its cache)."""
+        source = source or recipe.identify()
+        return cls(name=recipe.name, recipe=recipe, recipe_version=recipe.VERSION, source=source, splits=splits)
+
+    def run(self, context: Context) -> None:
+        from outshine.data.schema import digest
+        from outshine.data.splits import prepare
+
+        prepared = prepare(self.recipe, self.source, self.splits)
+        for note in prepared.notes:
+            context.progress.note(f"{self.name}: {note}")
+        prepared.texts.to_parquet(context.folder / TEXTS, index=False)
+        prepared.truth.to_parquet(context.folder / TRUTH, index=False)
+        digests = {"texts_digest": digest(prepared.texts), "truth_digest": digest(prepared.truth)}
+        report = {**prepared.report, "notes": list(prepared.notes), **digests}
+        (context.folder / REPORT).write_text(json.dumps(report, indent=1), encoding="utf-8")
+
+    def read(self, store: Store) -> Prepared:
+        """The finished preparation: texts, ground truth and report. For people; stages read one side only."""
+
+        from outshine.data.splits import Prepared
+
+        truth = read_table(store, self.key, TRUTH, {"id": "text", "label": "number"})
+        report = self.report(store)
+        return Prepared(self.read_texts(store), truth, report, report["notes"])
+
+
+class Texts(Settings):
+    """The texts of a prepared dataset, by the digest of their table. `origin` only says where it lies."""
+
+    digest: str
+    origin: Annotated[SerializeAsAny[TextSource], NotInKey()]
+
+    @classmethod
+    def of(cls, origin: TextSource, store: Store) -> Texts:
+        """The texts that a finished preparation wrote."""
+        return cls(digest=origin.report(store)["texts_digest"], origin=origin)
+
+    def read(self, store: Store) -> pd.DataFrame:
+        """Columns id, split, text, group, cut_start, cut_end; sorted by id."""
+        return self.origin.read_texts(store)

@@ -1,0 +1,88 @@
+"""Trajectory: what a fine-tuning would have predicted for test at each validation on its way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import SerializeAsAny
+
+from outshine.engine.checked_reading import read_table
+from outshine.engine.process_group import team_in
+from outshine.engine.stage import Context, Stage
+from outshine.w2s.stages.finetune import Finetune
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pandas as pd
+
+    from outshine.engine.store.store import Store
+
+FILES = {"test": "trajectory.parquet", "val": "trajectory_val.parquet"}
+
+
+class Trajectory(Stage):
+    """The same run once more, alone, with test and val predicted at every validation: to the same bits, or where the
+    run was in a cohort up to rounding.
+
+    Writes `trajectory.parquet` (step: optimizer updates made, id, log_odds of test rows) and `trajectory_val.parquet`
+    (the same of val rows: what choosing a checkpoint by trusted labels would have seen). For looking at only: the run
+    whose labels and results count never sees a test prediction before its end, and nothing selects by these.
+    """
+
+    VERSION: ClassVar[int] = 2
+    stage: ClassVar[str] = "trajectory"
+
+    run_again: SerializeAsAny[Finetune]
+
+    @property
+    def label(self) -> str:
+        return f"trajectory of {self.run_again.label}"
+
+    @property
+    def base_model(self) -> str:
+        return self.run_again.base_model
+
+    def run(self, context: Context) -> None:
+        """Predictions are kept in the work folder as they come: a run that is taken up again has the earlier ones."""
+        import numpy as np
+
+        from outshine.learn.forward import predict
+
+        kept, leads = context.work / "watched", team_in(context.memory).leads
+        kept.mkdir(parents=True, exist_ok=True)
+        with self.run_again.trial(context) as trial:
+            asked = {split: trial.frame[trial.frame["split"] == split] for split in FILES}
+
+            def keep(updates: int) -> None:
+                for split, rows in asked.items():
+                    found = predict(trial.model, rows["tokens"].tolist(), trial.pad_id, context.runtime)
+                    if leads:
+                        np.save(kept / f"{split}-{updates}.npy", found, allow_pickle=False)
+
+            self.run_again.train(trial, context, keep)
+        for split, rows in asked.items() if leads else ():
+            tracked = _in_order_of_steps(kept, split, rows["id"].tolist())
+            tracked.to_parquet(context.folder / FILES[split], index=False)
+
+    def read(self, store: Store, split: str = "test") -> pd.DataFrame:
+        """Columns step, id, log_odds of the rows of test, or of val."""
+
+        return read_table(store, self.key, FILES[split], {"step": "number", "id": "text", "log_odds": "number"})
+
+    def read_curve(self, store: Store) -> pd.DataFrame:
+        """The curve of the original run, as `Finetune.read_curve` gives it."""
+        return self.run_again.read_curve(store)
+
+
+def _in_order_of_steps(kept: Path, split: str, ids: list[str]) -> pd.DataFrame:
+    """The predictions that lie in `kept` for one split, one below the other."""
+    import numpy as np
+    import pandas as pd
+
+    steps = sorted(int(path.stem.rpartition("-")[2]) for path in kept.glob(f"{split}-*.npy"))
+    parts = [
+        pd.DataFrame({"step": step, "id": ids, "log_odds": np.load(kept / f"{split}-{step}.npy", allow_pickle=False)})
+        for step in steps
+    ]
+    return pd.concat(parts, ignore_index=True)

@@ -1,0 +1,245 @@
+"""A study: datasets × seeds × methods for one pair of models, as one value that YAML can hold."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import (
+    BeforeValidator,
+    Field,
+    NonNegativeInt,
+    SerializeAsAny,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from outshine.data.local_files import HUB_KIND, own_source
+from outshine.data.schema import Recipe, recipes
+from outshine.data.splits import SplitSettings
+from outshine.engine.errors import SettingsError, UnknownNameError
+from outshine.engine.run.workers import LocalWorkers, Workers
+from outshine.engine.runtime import Runtime
+from outshine.engine.settings import Settings, explain, setting_names
+from outshine.learn.losses.logconf import LogConf
+from outshine.learn.settings import TrainingSettings
+from outshine.learn.spec import ComputeDtype, ModelSettings
+from outshine.w2s.methods.base import LossChoice, Method, methods
+from outshine.w2s.methods.control import Control
+from outshine.w2s.methods.identity import identify
+from outshine.w2s.methods.truth_probe import TruthProbe
+from outshine.w2s.methods.vanilla import Vanilla
+from outshine.w2s.methods.weak_to_weak import WeakToWeak
+
+
+class SupervisorLabels(Settings):
+    """Weak labels are the weak model's predictions."""
+
+    kind: Literal["supervisor"] = "supervisor"
+
+
+class FileLabelSettings(Settings):
+    """Weak labels are the user's: a file with columns id or text, and p_weak."""
+
+    kind: Literal["file"] = "file"
+    path: str = Field(min_length=1, description="a data file; `{dataset}` stands for the dataset's name")
+
+
+def _labels(value: Any) -> Any:
+    if isinstance(value, str):
+        return {"kind": "supervisor"} if value == "supervisor" else {"kind": "file", "path": value}
+    return {**value, "kind": "file"} if isinstance(value, dict) and "path" in value else value
+
+
+def _recipe(value: Any) -> Any:
+    if not isinstance(value, str) or value in recipes.names():
+        return recipes.parse(value)
+    own = own_source(value)
+    if own is not None and own["kind"] == HUB_KIND:
+        raise SettingsError(_without_columns(value, own["repo"]))
+    try:
+        return recipes.parse(value if own is None else own)
+    except UnknownNameError as error:
+        raise SettingsError(f"{error}; a hub dataset is named as owner/name, a file with its ending") from None
+
+
+def _without_columns(given: str, repo: str) -> str:
+    """What to do about a hub dataset of which nothing is known but its name."""
+    known = [name for name, recipe in recipes if recipe.hub is not None and recipe.hub.repo.lower() == repo.lower()]
+    if known:
+        return (
+            f"'{given}' is read by the recipe '{known[0]}': --dataset {known[0]}; or name its columns: --text COLUMN "
+            "--label COLUMN"
+        )
+    return (
+        f"no recipe for the hub dataset {given}; name the columns with the text and with the label: --dataset {given} "
+        "--text COLUMN --label COLUMN (in a study file text_column and label_column of a dataset of kind hub)"
+    )
+
+
+Labels = Annotated[SupervisorLabels | FileLabelSettings, Field(discriminator="kind"), BeforeValidator(_labels)]
+Dataset = Annotated[SerializeAsAny[Recipe], BeforeValidator(_recipe)]
+MethodChoice = Annotated[SerializeAsAny[Method], BeforeValidator(methods.parse)]
+
+
+class Study(Settings):
+    """Everything a run depends on. The defaults are the post's."""
+
+    name: str = Field(default="study", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="how tables call it")
+    datasets: tuple[Dataset, ...] = Field(
+        min_length=1, description="names of recipes, data files of your own, hub datasets"
+    )
+    weak: ModelSettings | None = Field(
+        default=ModelSettings(model="Qwen/Qwen1.5-0.5B"), description="the weak supervisor's model"
+    )
+    strong: ModelSettings = Field(
+        default=ModelSettings(model="meta-llama/Meta-Llama-3-8B"), description="the student's and the ceiling's model"
+    )
+    labels: Labels = Field(default=SupervisorLabels(), description="supervisor, or {kind: file, path: ...}")
+    methods: tuple[MethodChoice, ...] = Field(default=(Vanilla(),), min_length=1, description="what makes students")
+    sweeps: tuple[MethodChoice, ...] = Field(default=(), description="methods tried over settings; shown, never tested")
+    controls: tuple[MethodChoice, ...] = Field(default=(), description="true: all controls and baselines; or a list")
+    trajectories: bool = Field(default=False, description="test AUC along training, by running each student twice")
+    loss: LossChoice = Field(default=LogConf(), description="the students' loss; supervisor and ceiling use xent")
+    better_than: str | None = Field(
+        default=None,
+        min_length=1,
+        description="declared before the results are seen: the baseline that the methods are expected to beat; "
+        "makes its comparison one-sided",
+    )
+    seeds: tuple[NonNegativeInt, ...] = Field(default=(0,), min_length=1, description="heads, adapters, batch order")
+    splits: SplitSettings = SplitSettings()
+    training: TrainingSettings = TrainingSettings()
+    compute_dtype: Literal["auto"] | ComputeDtype = Field(default="auto", description="auto: bf16 where it is fast")
+    sources: dict[str, str] = Field(default={}, description="exact sources of datasets, as a resolved study pins them")
+    notes: tuple[str, ...] = Field(default=(), description="what readers of the results should know")
+    runtime: Runtime = Runtime()
+    executor: Workers = Field(default=LocalWorkers(), description="who computes it: local or ray, and their settings")
+
+    if not TYPE_CHECKING:  # a checker sees the fields as arguments
+
+        def __init__(self, /, **settings: Any) -> None:
+            """Raises SettingsError in one line, with the nearest name for a misspelt one."""
+            try:
+                super().__init__(**settings)
+            except ValidationError as error:
+                raise explain(error, "study", known=setting_names(type(self))) from None
+
+    @field_validator("weak", "strong", mode="before")
+    @classmethod
+    def _model_by_name(cls, value: Any) -> Any:
+        return {"model": value} if isinstance(value, str) else value
+
+    @field_validator("datasets", "methods", "sweeps", "seeds", "notes", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list | tuple) else (value,)
+
+    @field_validator("methods", "sweeps", "controls", mode="before")
+    @classmethod
+    def _grids(cls, value: Any) -> Any:
+        return expand_grids(value)
+
+    @field_validator("controls", mode="before")
+    @classmethod
+    def _all_or_some_controls(cls, value: Any) -> Any:
+        if isinstance(value, bool) or value is None:
+            return all_controls() if value else ()
+        return tuple(value) if isinstance(value, list | tuple) else (value,)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Study:
+        _no_repeats("datasets", [dataset.name for dataset in self.datasets])
+        _no_repeats("seeds", list(map(str, self.seeds)))
+        for what in ("methods", "sweeps", "controls"):
+            _no_repeats(what, [_identity(method) for method in getattr(self, what)])
+        if isinstance(self.labels, SupervisorLabels) and self.weak is None:
+            raise SettingsError("a study needs a weak model, or labels of kind file")
+        if (
+            isinstance(self.labels, FileLabelSettings)
+            and len(self.datasets) > 1
+            and "{dataset}" not in self.labels.path
+        ):
+            raise SettingsError(
+                "labels for several datasets: write {dataset} in the path where the dataset's name goes"
+            )
+        return self
+
+
+def _identity(method: Method) -> str:
+    """All settings of a method. Raises SettingsError where a table could not tell it from others."""
+    try:
+        return identify(method, None).settings
+    except (TypeError, ValueError) as error:
+        raise SettingsError(f"method '{method.kind}' has a setting that no table could hold: {error}") from None
+
+
+def _no_repeats(what: str, values: Sequence[str]) -> None:
+    twice = sorted(value for value, count in Counter(values).items() if count > 1)
+    if twice:
+        raise SettingsError(f"{what} are named twice: {', '.join(twice)}")
+
+
+GRID = "grid"
+
+
+def expand_grids(methods: Any) -> Any:
+    """Raw methods with every `grid` multiplied out; what is no list of mappings is left to later checks.
+
+    `{kind: probe, probe: {kind: knn}, grid: {probe.k: [1, 5], layer: [1/4, last]}}` becomes four methods, the last
+    setting varying fastest. Raises SettingsError for a grid that holds no values, or names a setting of what has none.
+    """
+    if isinstance(methods, Mapping):
+        methods = [methods]
+    if not isinstance(methods, Sequence) or isinstance(methods, str):
+        return methods
+    return [one for method in methods for one in _expand(method)]
+
+
+def _expand(method: Any) -> list[Any]:
+    if not isinstance(method, Mapping) or GRID not in method:
+        return [method]
+    grid = method[GRID]
+    if not isinstance(grid, Mapping) or not all(
+        isinstance(values, list | tuple) and values for values in grid.values()
+    ):
+        raise SettingsError(
+            f"grid: {grid!r} is no mapping of settings to lists of values, such as {{probe.k: [1, 5], layer: [1/2]}}"
+        )
+    base = {name: value for name, value in method.items() if name != GRID}
+    return [_with(base, zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+
+
+def _with(base: dict[str, Any], settings: Any) -> dict[str, Any]:
+    """A copy of a method with dotted settings laid over it."""
+    made = copy.deepcopy(base)
+    for path, value in settings:
+        *parents, last = str(path).split(".")
+        place = made
+        for name in parents:
+            inner = place.get(name, {})
+            place[name] = {"kind": inner} if isinstance(inner, str) else inner
+            place = place[name]
+            if not isinstance(place, dict):
+                raise SettingsError(f"grid: '{path}' leads into '{name}', which is {inner!r} and has no settings")
+        place[last] = copy.deepcopy(value)
+    return made
+
+
+def all_controls() -> tuple[Method, ...]:
+    """Every control and baseline: what labels, smoothing and salience explain by themselves."""
+    return (
+        Control(labels="shuffled"),
+        Control(labels="constant"),
+        Control(labels="random"),
+        Control(labels="noise_matched"),
+        WeakToWeak(),
+        TruthProbe(layer="1/4"),
+        TruthProbe(layer="1/2"),
+        TruthProbe(layer="3/4"),
+        TruthProbe(layer="last"),
+    )

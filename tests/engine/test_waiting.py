@@ -1,0 +1,69 @@
+"""Threads that wait asleep: set before torch is imported, by the command, in Python and in workers; else said."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from outshine.engine import threads as waiting
+
+STUDY = (
+    "outshine.Study(datasets=['tiny-home'], weak='tiny/weak', strong='tiny/strong', "
+    "splits={'n_train': 64, 'n_val': 20, 'n_test': 20}, training={'epochs': 1}, runtime={'threads': 2})"
+)
+
+
+def python(code: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """A fresh interpreter, in whose environment no policy is set but the given."""
+    inherited = {name: value for name, value in os.environ.items() if name != waiting.POLICY}
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env={**inherited, **variables}, check=False
+    )
+
+
+@pytest.mark.parametrize("first", ["import outshine.cli.main", "import outshine; outshine.run"])
+def test_the_policy_is_set_before_torch_is_imported(first):
+    watch = (
+        "import os, sys\n"
+        "class Watch:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name == 'torch': print(os.environ.get('{waiting.POLICY}'))\n"
+        "sys.meta_path.insert(0, Watch())\n"
+    )
+    assert python(f"{watch}{first}; import torch").stdout.split() == ["PASSIVE"]
+
+
+def test_a_policy_of_the_users_own_stays():
+    code = f"import outshine; outshine.run; import os; print(os.environ['{waiting.POLICY}'])"
+    assert python(code, OMP_WAIT_POLICY="ACTIVE").stdout.split() == ["ACTIVE"]
+
+
+def test_importing_outshine_alone_sets_nothing():
+    assert python(f"import outshine, os; print('{waiting.POLICY}' in os.environ)").stdout.split() == ["False"]
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_where_torch_was_there_first_a_note_says_so_once(early, tmp_path):
+    notes = (
+        "class Notes:\n"
+        "    def __getattr__(self, name):\n"
+        "        return lambda *args: print(*args) if name == 'note' else None\n"
+    )
+    code = f"{'import torch' if early else ''}\n{notes}import outshine\nfor turn in 'ab':\n"
+    code += f"    outshine.run({STUDY}, store={str(tmp_path)!r} + turn, progress=Notes())"
+    done = python(code)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("set OMP_WAIT_POLICY=PASSIVE") == (1 if early else 0)
+
+
+def test_workers_of_this_machine_get_it(monkeypatch):
+    from outshine.engine.run.pool import _surroundings
+    from outshine.engine.runtime import Runtime
+
+    monkeypatch.delenv(waiting.POLICY, raising=False)
+    assert _surroundings(0, Runtime(device="cpu", threads=1))[waiting.POLICY] == "PASSIVE"
+    monkeypatch.setenv(waiting.POLICY, "ACTIVE")
+    assert _surroundings(0, Runtime(device="cpu", threads=1))[waiting.POLICY] == "ACTIVE"

@@ -1,0 +1,114 @@
+"""Runs that one process and two processes with one base between them must end alike; a program of its own for two."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from runs import machine, rows, run, validation
+from torch.distributed.tensor import DTensor
+
+from outshine.engine.process_group import ALONE, Team, remember
+from outshine.engine.runtime import Runtime
+from outshine.learn import model_cache as warm
+from outshine.learn.activations import LayerReader
+from outshine.learn.batches import collate
+from outshine.learn.forward import predict_together
+from outshine.learn.gradient import accumulate_gradient
+from outshine.learn.loop import Pupil, finetune_together
+from outshine.learn.losses import losses
+from outshine.w2s.compute_study import together
+from tiny_checkpoints import CPU, spec_of, stir
+
+ROWS = 21  # batches of 8, the last of an epoch of 5: micro-batches that two processes cannot share evenly
+
+
+class Case(NamedTuple):
+    name: str
+    kind: str
+    dtype: str
+    budget: int  # tokens of a micro-batch
+    losses: tuple[str, ...]  # one: a classifier alone; more: a cohort
+    tuning: str = "lora"
+
+
+CASES = [
+    Case("alone", "llama", "float32", 60, ("logconf",)),
+    Case("rowwise", "llama", "float64", 1, ("xent",)),
+    Case("head", "llama", "float64", 60, ("xent",), "head"),
+    Case("cohort", "bert", "float32", 150, ("xent", "logconf", "entropy")),
+    Case("cohort64", "gpt2", "float64", 150, ("xent", "logconf", "entropy")),
+]
+
+
+def pupils(case: Case) -> list[Pupil]:
+    """Labels and losses of their own on the same texts."""
+    train = rows(ROWS)
+    labels = [train.y, 1 - train.y[::-1], train.y**2]
+    return [
+        Pupil(train._replace(y=labels[i].copy()), validation(), run(name, epochs=2))
+        for i, name in enumerate(case.losses)
+    ]
+
+
+def compute(case: Case, checkpoint: Path, folder: Path, team: Team = ALONE) -> dict[str, np.ndarray]:
+    """Train, predict, and read activations on the same base afterwards."""
+    memory: dict = {}
+    remember(team, memory)
+    spec = spec_of(checkpoint, case.dtype, tuning=case.tuning)
+    learners = pupils(case)
+    where = machine(folder, token_budget=case.budget, eval_token_budget=2 * case.budget, checkpoint_seconds=0)
+    if len(learners) == 1:
+        manager = warm.classifier(spec, 0, CPU, memory)
+    else:
+        manager = warm.cohort(spec, [0] * len(learners), CPU, memory)
+    with manager as trainee:
+        if len(learners) > 1:
+            assert trainee.separates()
+        results = finetune_together(trainee, learners, where)
+        found = {f"curve {i}": np.array(result.curve) for i, result in enumerate(results)}
+        for i, parameters in enumerate(trainee.members()):
+            found |= {f"{i} {name}": parameter.detach().numpy() for name, parameter in parameters.items()}
+        found["log-odds"] = predict_together(trainee, rows(ROWS).tokens, 0, Runtime(eval_token_budget=2 * case.budget))
+        if len(learners) == 1:
+            found |= gradient(stir(trainee), case)
+    with warm.pretrained(spec, CPU, memory) as backbone:
+        reader = LayerReader(backbone, spec.num_layers, [1, 2], spec.pooling)
+        for layer, states in reader(*collate(rows(ROWS).tokens, range(5), 0, CPU)).items():
+            found[f"layer {layer}"] = states.numpy()
+        found["elements"] = np.array(list(map(held, backbone.parameters()))).sum(0)
+    return found
+
+
+def gradient(classifier: torch.nn.Module, case: Case) -> dict[str, np.ndarray]:
+    """Of one batch, with weights that all matter, and what the losses were told."""
+    batch = rows(7)
+    loss = losses.parse(case.losses[0]).start(torch.as_tensor(batch.y), 10)
+    runtime = machine(Path(), token_budget=case.budget).runtime
+    (outcome,) = accumulate_gradient(classifier, batch.tokens, [batch.y], [loss], 3, 0, runtime)
+    gradients = {f"gradient {name}": p.grad.numpy() for name, p in classifier.trainable().items()}
+    return {**gradients, "outcome": outcome.log_odds.numpy(), "loss": np.array(outcome.loss)}
+
+
+def held(parameter: torch.nn.Parameter) -> tuple[int, int]:
+    """Elements of a weight that this process holds, and all."""
+    local = parameter.to_local() if isinstance(parameter, DTensor) else parameter
+    return local.numel(), parameter.numel()
+
+
+def main() -> None:
+    """All cases in this process of two; checkpoints and results lie in the folder given."""
+    root = Path(sys.argv[1])
+    with together() as team:
+        assert team.size == 2
+        assert team.tell({"said": ["by", team.rank]}) == {"said": ["by", 0]}
+        for case in CASES:
+            found = compute(case, root / case.kind, root / case.name, team)
+            np.savez(root / f"{case.name}-{team.rank}.npz", **found)
+
+
+if __name__ == "__main__":
+    main()

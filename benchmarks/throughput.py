@@ -51,19 +51,19 @@ def measure(shape: list[int], rows: int, repeats: int, compute_dtype: Dtype, mem
         tokens = load_tokenizer(resolved.spec.model)
         ids = encode(tokens, [Text(text) for text in texts], resolved.spec.max_length).tokens
         base = load_backbone(resolved.spec, cpu)
-        trainee = Classifier(base, resolved.spec, 0) if members == 1 else Cohort(base, resolved.spec, range(members))
-    if computes(trainee.head):  # as the runtime's default does
-        start_packing(trainee, longest=max(map(len, ids)), dense=False)
+        model = Classifier(base, resolved.spec, 0) if members == 1 else Cohort(base, resolved.spec, range(members))
+    if computes(model.head):  # as the runtime's default does
+        start_packing(model, longest=max(map(len, ids)), dense=False)
     runtime = Runtime(device="cpu")
     own = runtime.budget("cpu")
     y = [float(row["label"]) for row in made]
     half = max(1, model.layers // 2)
     works: dict[str, tuple[float, int, Callable[[], object]]] = {
-        "training": (4 * members, own.training, lambda: _train(trainee, ids, y, tokens.pad_id, runtime)),
-        "evaluation": (2 * members, own.evaluation, lambda: _evaluate(trainee, ids, tokens.pad_id, runtime)),
+        "training": (4 * members, own.training, lambda: _train(model, ids, y, tokens.pad_id, runtime)),
+        "evaluation": (2 * members, own.evaluation, lambda: _evaluate(model, ids, tokens.pad_id, runtime)),
     }
     if members == 1:  # activations are those of the base, which is read once for all
-        read = lambda: _read(trainee.backbone, model, half, ids, tokens.pad_id, runtime)  # noqa: E731
+        read = lambda: _read(model.backbone, model, half, ids, tokens.pad_id, runtime)  # noqa: E731
         works[f"activations, layer {half}"] = (2 * half / model.layers, own.evaluation, read)
     total = sum(map(len, ids))
     seconds: dict[str, list[float]] = {name: [] for name in works}
@@ -119,26 +119,26 @@ def matmul_rate(shape: Shape, tokens: int, dtype: str) -> float:
         return flops * times / (time.perf_counter() - began)
 
 
-def _train(trainee: Any, ids: list[list[int]], y: list[float], pad_id: int, runtime: Any) -> None:
+def _train(model: Any, ids: list[list[int]], y: list[float], pad_id: int, runtime: Any) -> None:
     """One epoch of each member without validation; every run has an order of its own, so that shapes are new."""
     import numpy as np
 
     from outshine.learn.batches import LabelledRows
-    from outshine.learn.loop import Machine, Pupil, Run, Validation, finetune_together
+    from outshine.learn.loop import RunEnv, TrainConfig, TrainJob, Validation, finetune_together
     from outshine.learn.losses import losses
     from outshine.learn.settings import TrainingSettings
 
     with TemporaryDirectory() as folder:
         rows = LabelledRows([f"row {i}" for i in range(len(ids))], ids, np.array(y))
-        run = Run(losses.parse("xent"), TrainingSettings(epochs=1), 1e-4, next(_ORDERS))
-        pupils = [Pupil(rows, Validation([], None), run) for _ in trainee.members()]
-        finetune_together(trainee, pupils, Machine(runtime, pad_id, Path(folder) / "checkpoint"))
+        run = TrainConfig(losses.parse("xent"), TrainingSettings(epochs=1), 1e-4, next(_ORDERS))
+        jobs = [TrainJob(rows, Validation([], None), run) for _ in model.members()]
+        finetune_together(model, jobs, RunEnv(runtime, pad_id, Path(folder) / "checkpoint"))
 
 
-def _evaluate(trainee: Any, ids: list[list[int]], pad_id: int, runtime: Any) -> None:
+def _evaluate(model: Any, ids: list[list[int]], pad_id: int, runtime: Any) -> None:
     from outshine.learn.forward import predict_together
 
-    predict_together(trainee, ids, pad_id, runtime)
+    predict_together(model, ids, pad_id, runtime)
 
 
 def _read(backbone: Any, shape: Shape, layer: int, ids: list[list[int]], pad_id: int, runtime: Any) -> None:

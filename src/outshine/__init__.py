@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from outshine.api import label, load, run, select
     from outshine.engine.errors import OutshineError
-    from outshine.label.results import Labelling
+    from outshine.label.results import LabelResults
     from outshine.results.finished import StudyFailedError
     from outshine.results.results import Results
     from outshine.w2s.load_predictor import Loaded
     from outshine.w2s.study import Study
 
 __all__ = [
-    "Labelling",
+    "LabelResults",
     "Loaded",
     "OutshineError",
     "Results",
@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Labelling": "outshine.label.results",
+    "LabelResults": "outshine.label.results",
     "Loaded": "outshine.w2s.load_predictor",
     "OutshineError": "outshine.engine.errors",
     "Results": "outshine.results.results",

@@ -14,9 +14,9 @@ from outshine.engine.progress import Progress
 from outshine.engine.runtime import Runtime
 from outshine.engine.store.open_store import open_store
 from outshine.label.files import check_output, write_labelled
-from outshine.label.results import Labelling
-from outshine.label.run import run_labelling
-from outshine.label.settings import parse_labeller
+from outshine.label.results import LabelResults
+from outshine.label.run import run_label
+from outshine.label.settings import parse_label_settings
 from outshine.report.write import check_writable, write_outputs
 from outshine.results.finished import StudyFailedError
 from outshine.results.results import Results
@@ -83,18 +83,18 @@ def run(
     compute together; the first writes. Raises OutshineError for what a user can mend; where stages failed a
     StudyFailedError, whose `results` are those of the methods that are finished, which are written to `out` too.
     """
-    with together() as team:
-        if out is not None and team.leads:
+    with together() as processes:
+        if out is not None and processes.is_main:
             check_writable(Path(out))
         opened = open_store(store)
         folder = Path(out) if out is not None else Path()
         try:
-            finished = run_tracked(study, opened, progress, log, folder, allow_leaks=allow_leaks, team=team)
+            finished = run_tracked(study, opened, progress, log, folder, allow_leaks=allow_leaks, processes=processes)
         except StudyFailedError as error:
-            if error.finished and out is not None and team.leads:
+            if error.finished and out is not None and processes.is_main:
                 write_outputs(error.finished, opened, Path(out))
             raise
-        if out is not None and team.leads:
+        if out is not None and processes.is_main:
             write_outputs(finished, opened, Path(out))
         return finished.results
 
@@ -141,7 +141,7 @@ def label(
     out: Path | str | None = None,
     progress: Progress | None = None,
     **settings: Any,
-) -> Labelling:
+) -> LabelResults:
     """Cross-fit a student on the cheap labels of a file; its opinion of every row, and whether it beats the labels.
 
     `weak_label`, `text`: columns of the file; `columns`: others, as of `Columns` (`id`, `group`, `trusted_label`), and
@@ -157,10 +157,10 @@ def label(
         "strong": strong,
         **settings,
     }
-    labeller = parse_labeller(raw)
+    labeller = parse_label_settings(raw)
     if out is not None:
         check_output(labeller, Path(out))
-    done = run_labelling(labeller, open_store(store), progress)
+    done = run_label(labeller, open_store(store), progress)
     if out is not None:
         write_labelled(done, Path(out))
     return done.labelling

@@ -24,9 +24,9 @@ from outshine.engine.rng import numpy_rng
 from outshine.engine.run.local import LocalExecutor
 from outshine.engine.runtime import Runtime
 from outshine.engine.store.store import Store
-from outshine.label.results import Labelling
-from outshine.label.run import run_labelling
-from outshine.label.settings import parse_labeller
+from outshine.label.results import LabelResults
+from outshine.label.run import run_label
+from outshine.label.settings import parse_label_settings
 from outshine.learn.losses.xent import Xent
 from outshine.learn.resolve import resolve
 from outshine.learn.settings import TrainingSettings
@@ -87,7 +87,7 @@ def cheap_columns(rows: pd.DataFrame, name: str) -> dict[str, pd.Series]:
     return {**found, "weak model": rows["weak model"]}
 
 
-def one_line(name: str, cheap: str, truth: np.ndarray, label: np.ndarray, found: Labelling) -> list[str]:
+def one_line(name: str, cheap: str, truth: np.ndarray, label: np.ndarray, found: LabelResults) -> list[str]:
     """What is true of the whole file beside what the trusted rows say."""
     (one,) = found.evidence
     z = found.rows["log_odds"].to_numpy()
@@ -139,7 +139,7 @@ def main() -> None:
             file, trusted = folder / "rows.parquet", folder / "trusted.parquet"
             pd.DataFrame({"text": rows["text"], "cheap": label}).to_parquet(file, index=False)
             pd.DataFrame({"text": rows["text"], "label": rows["truth"]}).iloc[drawn].to_parquet(trusted, index=False)
-            labeller = parse_labeller(
+            labeller = parse_label_settings(
                 {
                     "path": str(file),
                     "columns": {"label": "cheap"},
@@ -151,7 +151,7 @@ def main() -> None:
                     "runtime": {"threads": 1},
                 }
             )
-            found = run_labelling(labeller, store).labelling
+            found = run_label(labeller, store).labelling
             cells = one_line(name, cheap, rows["truth"].to_numpy().astype(bool), label.to_numpy(dtype=float), found)
             sys.stdout.write(f"| {' | '.join(cells)} |\n")
             sys.stdout.flush()

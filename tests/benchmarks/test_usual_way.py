@@ -16,7 +16,7 @@ from outshine.learn.batches import LabelledRows, collate
 from outshine.learn.classifier import Classifier
 from outshine.learn.forward import predict
 from outshine.learn.load import load_backbone, load_tokenizer
-from outshine.learn.loop import Machine, Run, Validation, finetune
+from outshine.learn.loop import RunEnv, TrainConfig, Validation, finetune
 from outshine.learn.losses import losses
 from outshine.learn.resolve import resolve
 from outshine.learn.saved_models import save_classifier
@@ -71,8 +71,8 @@ def sides(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Sides:
         classifier,
         LabelledRows(train.ids, encoded[:30], train.y),
         Validation(encoded[30:60], selection(val.y, True, "hard").score),
-        Run(losses.parse("xent"), SETTINGS, RATE, SEED),
-        Machine(Runtime(token_budget=60), tokens.pad_id, start / "checkpoint"),
+        TrainConfig(losses.parse("xent"), SETTINGS, RATE, SEED),
+        RunEnv(Runtime(token_budget=60), tokens.pad_id, start / "checkpoint"),
     )
     ours = predict(classifier, encoded[60:], tokens.pad_id, Runtime(eval_token_budget=1000))
     theirs = usual_way.finetune(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import outshine
-from outshine.cli import completion as completing
+from outshine.cli import completion
 from outshine.data.local_files import OWN_KINDS
 from outshine.data.schema import recipes
 from outshine.engine.run.workers import LocalWorkers, RayWorkers
@@ -61,14 +61,14 @@ def test_bash_is_offered(line: str, offered: list[str], tmp_path: Path) -> None:
 
 
 def test_the_names_are_those_of_the_registries() -> None:
-    assert completing.losses("") == losses.names()
-    assert completing.datasets("") == sorted(set(recipes.names()) - set(OWN_KINDS))
-    assert completing.trackers("") == sorted(TRACKERS)
-    assert completing.executors("") == [LocalWorkers().kind, RayWorkers().kind]
+    assert completion.losses("") == losses.names()
+    assert completion.datasets("") == sorted(set(recipes.names()) - set(OWN_KINDS))
+    assert completion.trackers("") == sorted(TRACKERS)
+    assert completion.executors("") == [LocalWorkers().kind, RayWorkers().kind]
 
 
 def test_what_is_in_a_list_is_not_offered_again() -> None:
-    assert completing.losses("xent,") == [f"xent,{name}" for name in losses.names() if name != "xent"]
+    assert completion.losses("xent,") == [f"xent,{name}" for name in losses.names() if name != "xent"]
 
 
 def test_studies_that_ran_are_offered_from_a_folder_and_not_from_a_url(tmp_path, monkeypatch) -> None:
@@ -77,16 +77,16 @@ def test_studies_that_ran_are_offered_from_a_folder_and_not_from_a_url(tmp_path,
     store = Store(tmp_path / "store")
     store.documents("studies").write("a" * 64, {"name": "mine"})
     monkeypatch.setenv("OUTSHINE_STORE", str(tmp_path / "store"))
-    assert completing.recorded("m") == ["mine"]
-    assert completing.studies("") == sorted(["mine", *presets()])
+    assert completion.recorded("m") == ["mine"]
+    assert completion.studies("") == sorted(["mine", *presets()])
     monkeypatch.setenv("OUTSHINE_STORE", "s3://nowhere/store")
-    assert completing.recorded("") == []
+    assert completion.recorded("") == []
 
 
 def test_a_store_that_cannot_be_read_offers_nothing(tmp_path, monkeypatch) -> None:
     (tmp_path / "file").write_text("no store")
     monkeypatch.setenv("OUTSHINE_STORE", str(tmp_path / "file"))
-    assert completing.recorded("") == []
+    assert completion.recorded("") == []
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

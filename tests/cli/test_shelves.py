@@ -146,9 +146,9 @@ def test_ls_selects_sorts_and_limits(outshine, monkeypatch):
     assert "3 artefacts in" in outshine("ls", "--text", "nr. 1").out
     refused(outshine("ls", "--study", "none"), "unknown study")
 
-    from outshine.cli import ls as shelving
+    from outshine.cli import ls
 
-    monkeypatch.setattr(shelving, "_LIMIT", 5)
+    monkeypatch.setattr(ls, "_LIMIT", 5)
     assert "the 5 newest of 12 artefacts" in outshine("ls").out
     plain = outshine("ls", "--limit", "0").out.splitlines()
     assert len(plain) == 13  # without a table's frame

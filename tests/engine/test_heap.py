@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from outshine.engine import threads as heap
+from outshine.engine import threads
 
 FRAGMENTED = """
 from outshine.core.heap import give_back
@@ -26,7 +26,7 @@ print(whole - kept, kept - resident(), len(last))
 """
 
 
-@pytest.mark.skipif(heap._trim() is None, reason="this C library has no malloc_trim")
+@pytest.mark.skipif(threads._trim() is None, reason="this C library has no malloc_trim")
 def test_what_was_freed_below_something_that_lives_goes_back() -> None:
     ran = subprocess.run([sys.executable, "-c", FRAGMENTED], capture_output=True, text=True, check=True)
     by_itself, given_back, lives = map(int, ran.stdout.split())
@@ -37,9 +37,9 @@ def test_what_was_freed_below_something_that_lives_goes_back() -> None:
 
 def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ctypes.CDLL", lambda name: object())
-    heap._trim.cache_clear()
+    threads._trim.cache_clear()
     try:
-        assert heap._trim() is None
-        heap.give_back()
+        assert threads._trim() is None
+        threads.malloc_trim()
     finally:
-        heap._trim.cache_clear()
+        threads._trim.cache_clear()

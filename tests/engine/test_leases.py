@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from outshine.engine.errors import LostLeaseError, StoreError
-from outshine.engine.store import leases as leases_module
+from outshine.engine.store import leases
 from outshine.engine.store.open_store import open_store
 from outshine.engine.store.remote import RemoteStore
 from remote_stores import Place, commit, wait_for
@@ -178,7 +178,7 @@ def test_a_beat_that_stands_still_is_judged_by_the_watchers_own_clock(
     text = json.dumps({"holder": "x", "beat": 1, "ttl": 30, "released": False, "time": 10**12}).encode()
     remote_place.write(lease, text)
     now = [1000.0]
-    monkeypatch.setattr(leases_module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(leases.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(time, "time", lambda: 0.0)
     store = remote_place.open()
 
@@ -213,7 +213,7 @@ def test_one_that_looked_too_early_steps_back(remote_place: Place) -> None:
     with remote_place.open().lock(KEY):
         pass
     with remote_place.open().lock(KEY):
-        late = leases_module.Lease(store.objects, f"leases/{KEY}", 1, TTL)
+        late = leases.Lease(store.objects, f"leases/{KEY}", 1, TTL)
         assert not late.take()
         assert leases_of(remote_place) == [f"leases/{KEY}/00000002.json"]
 

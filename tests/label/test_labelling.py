@@ -18,8 +18,8 @@ from outshine.engine.store.store import Store
 from outshine.label.evidence import evidence, needed_accuracy
 from outshine.label.files import evidence_document
 from outshine.label.folds import EVERY
-from outshine.label.results import COLUMNS, Labelling, read_labelling
-from outshine.label.settings import parse_labeller, resolve_labelling
+from outshine.label.results import COLUMNS, LabelResults, read_label_results
+from outshine.label.settings import parse_label_settings, resolve_label_settings
 from outshine.label.text import sentences
 from outshine.label.trusted_rows import gain_by_disagreements
 from outshine.stats.auroc import auroc, soft_auroc
@@ -64,18 +64,18 @@ class World:
 
     def read(
         self, folder: Path, trusted: list[dict[str, Any]] | None = None, rows: list[dict] | None = None
-    ) -> Labelling:
+    ) -> LabelResults:
         raw: dict[str, Any] = {"path": write(folder / "mine.jsonl", rows or self.rows), "columns": {"label": "cheap"}}
         if trusted:
             raw["trusted"] = write(folder / "trusted.jsonl", trusted)
-        resolution = resolve_labelling(parse_labeller({**raw, "strong": "tiny/strong", "folds": NUM_FOLDS}))
+        resolution = resolve_label_settings(parse_label_settings({**raw, "strong": "tiny/strong", "folds": NUM_FOLDS}))
         store = Store(folder / "store")
         LocalExecutor(store, Runtime(threads=1), Silent()).run([resolution.plan])
         plan = resolution.plan.read(store)
         known = dict(zip(self.texts, self.z, strict=True))
         log_odds = {name: float(known.get(text, 0.5)) for name, text in zip(plan["id"], plan["text"], strict=True)}
         students = [MadeUp(plan, log_odds, number) for number in range(NUM_FOLDS)]
-        return read_labelling(resolution.plan, students, ["a note"], store)  # type: ignore[arg-type]
+        return read_label_results(resolution.plan, students, ["a note"], store)  # type: ignore[arg-type]
 
     def drawn(self, num: int) -> list[dict[str, Any]]:
         """So many random rows with their truth."""

@@ -9,7 +9,7 @@ from markdown_it import MarkdownIt
 
 from outshine.report.latex_and_markdown import LONG, latex, markdown
 from outshine.report.markdown import markdown as escaped
-from outshine.report.tables import Sheet
+from outshine.report.tables import TextTable
 
 EVIL = [
     "strong_to_strong logconf rounds=2",
@@ -36,11 +36,11 @@ EVIL = [
 ]
 
 
-def sheets() -> list[Sheet]:
+def sheets() -> list[TextTable]:
     rows = [[text, str(number)] for number, text in enumerate(EVIL)]
     return [
-        Sheet(f"Title {EVIL[1]}", ["name", "value [95 %]"], rows, right=["value [95 %]"]),
-        Sheet("Long", ["name", "value"], [[f"row {number}", ".5"] for number in range(LONG + 1)], right=["value"]),
+        TextTable(f"Title {EVIL[1]}", ["name", "value [95 %]"], rows, right=["value [95 %]"]),
+        TextTable("Long", ["name", "value"], [[f"row {number}", ".5"] for number in range(LONG + 1)], right=["value"]),
     ]
 
 
@@ -150,7 +150,7 @@ def test_latex_sets_what_was_given():
 
 def test_a_negative_number_has_a_minus_and_a_name_its_hyphens():
     rows = [["-0.47 [-∞, -.02]"], ["tiny-home, k=-1"], ["2-3 a-1 --0"]]
-    text = latex([("x", "y", [Sheet("t", ["c"], rows)])])
+    text = latex([("x", "y", [TextTable("t", ["c"], rows)])])
     for line in ("$-$0.47 {[}$-$$\\infty$, $-$.02{]}", "tiny{-}home, k=$-$1", "2{-}3 a{-}1 {-}{-}0"):
         assert f"\n{line} \\\\\n" in text
 

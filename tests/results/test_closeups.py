@@ -13,7 +13,7 @@ from outshine.engine.store.store import Store
 from outshine.learn.losses.xent import Xent
 from outshine.results.names import Contender
 from outshine.results.read.artefacts import Reader
-from outshine.results.read.dataset_details import CURVE_COLUMNS, read_closeup
+from outshine.results.read.dataset_details import CURVE_COLUMNS, read_dataset_details
 from outshine.w2s.methods.identity import identify
 from outshine.w2s.methods.vanilla import Vanilla
 
@@ -40,7 +40,7 @@ def study(tmp_path_factory: pytest.TempPathFactory):
 def test_probabilities_are_means_over_the_students_own_seeds(study):
     store, resolution, experiments = study
     prepare = resolution.prepares[1]
-    found = read_closeup(prepare, experiments, VANILLA, Reader(store), most=1000).differ
+    found = read_dataset_details(prepare, experiments, VANILLA, Reader(store), most=1000).differ
     own = [run for run in experiments if run.prepare == prepare and run.method.kind == "vanilla"]
     of_xent = {run.seed: run for run in own if run.students[0].loss.kind == "xent"}
     assert sorted(of_xent) == [0, 1]
@@ -67,7 +67,7 @@ def test_probabilities_are_means_over_the_students_own_seeds(study):
 def test_the_samples_are_rows_of_the_dataset_of_both_classes(study):
     store, resolution, experiments = study
     for prepare in resolution.prepares:
-        samples = read_closeup(prepare, experiments, VANILLA, Reader(store)).samples
+        samples = read_dataset_details(prepare, experiments, VANILLA, Reader(store)).samples
         prepared = prepare.read(store)
         known = prepared.texts.merge(prepared.truth, on="id").set_index("id")
         assert len(samples) == 10
@@ -78,7 +78,7 @@ def test_the_samples_are_rows_of_the_dataset_of_both_classes(study):
 
 def test_curves_of_supervisor_student_and_ceiling(study):
     store, resolution, experiments = study
-    curves = read_closeup(resolution.prepares[0], experiments, VANILLA, Reader(store)).curves
+    curves = read_dataset_details(resolution.prepares[0], experiments, VANILLA, Reader(store)).curves
     assert tuple(curves.columns) == CURVE_COLUMNS
     assert len(curves) == 3 * 2 * 4  # roles, seeds, updates
     assert set(curves["role"]) == {"weak", "student", "ceiling"}
@@ -91,7 +91,7 @@ def test_a_probe_has_no_curve(study):
     store, _, experiments = study
     probe = next(run for run in experiments if run.method.kind == "probe")
     which = Contender("probe", "probe=logistic", 0, "", identify(probe.method, None).method_id)
-    found = read_closeup(probe.prepare, experiments, which, Reader(store))
+    found = read_dataset_details(probe.prepare, experiments, which, Reader(store))
     assert set(found.curves["role"]) == {"weak", "ceiling"}
     assert found.differ is not None
 
@@ -103,6 +103,6 @@ def test_weak_labels_that_do_not_cover_test_leave_nothing_to_compare(tmp_path: P
     trained = texts[texts["split"].isin(["strong_train", "val"])]
     trained[["id"]].assign(p_weak=0.5).to_csv(tmp_path / "weak.csv", index=False)
     _, experiments = resolved(store, {"datasets": ["tiny-home"], "labels": str(tmp_path / "weak.csv"), "loss": "xent"})
-    found = read_closeup(prepare, experiments, VANILLA, Reader(store))
+    found = read_dataset_details(prepare, experiments, VANILLA, Reader(store))
     assert found.differ is None
     assert set(found.curves["role"]) == {"student", "ceiling"}

@@ -71,8 +71,8 @@ def test_gaps_are_means_over_seeds():
 def test_datasets_of_one_family_are_one():
     """sciq with and without its support: the mean of both by seed, and one dataset for every test."""
     rows = []
-    leads = {"sciq": (0.02, 0.04), "cola": (0.01, 0.03), "sciq_with_support": (0.06, 0.10)}
-    for dataset, own in leads.items():
+    is_main = {"sciq": (0.02, 0.04), "cola": (0.01, 0.03), "sciq_with_support": (0.06, 0.10)}
+    for dataset, own in is_main.items():
         for seed, lead in enumerate(own):
             rows += [student(dataset, 0.8, seed=seed), student(dataset, 0.8 + lead, loss="logconf", seed=seed)]
     found = pair(scores(rows, sciq=(0.7, 0.9), sciq_with_support=(0.6, 0.9), cola=(0.7, 0.8)), None, "xent")

@@ -17,7 +17,7 @@ from outshine.data.audit.corpus import Corpus
 from outshine.data.audit.cues import answer_only, bag_of_words, length
 from outshine.data.audit.findings import Finding, Severity
 from outshine.data.audit.interactions import _remainders
-from outshine.data.audit.label_tokens import find_telling, telling_tokens
+from outshine.data.audit.label_tokens import check_label_tokens, find_label_tokens
 from outshine.data.audit.surface_features import (
     characters,
     format_tree,
@@ -25,7 +25,7 @@ from outshine.data.audit.surface_features import (
     normalisation,
     pairs_of_marks,
 )
-from outshine.data.audit.template_check import skeletons
+from outshine.data.audit.template_check import check_templates
 from outshine.data.rows import ListRows, Pools
 from outshine.data.schema import Draw, Example, Recipe
 
@@ -66,7 +66,7 @@ def form(check: Callable[..., Finding], mark: str = "", num_rows: int = 1200) ->
 
 
 def names_of_telling(mark: str) -> list[str]:
-    return [mark.name for mark in find_telling(corpus(mark))]
+    return [mark.name for mark in find_label_tokens(corpus(mark))]
 
 
 # --- rules of one or two marks: the sentence names the variable that was chosen ------------------------------
@@ -145,7 +145,7 @@ class Grouped(Asks):
 
 def skeleton(recipe: type[Recipe]) -> Printed:
     row = {"question": "which?", "right": "the cat", "wrong": "a dog", "key": "C"}
-    return lambda: [skeletons(recipe(), Pools(ListRows([row]), None)).message]
+    return lambda: [check_templates(recipe(), Pools(ListRows([row]), None)).message]
 
 
 # --- shape, verdicts ----------------------------------------------------------------------------------------
@@ -224,13 +224,15 @@ CLAIMS: tuple[Claim, ...] = (
     Claim("its group depends on the label", skeleton(Grouped), skeleton(Always)),
     Claim(
         "no token or character that is common enough was found to go with one label nearly always",
-        form(telling_tokens),
-        form(telling_tokens, "tab"),
+        form(check_label_tokens),
+        form(check_label_tokens, "tab"),
     ),
-    Claim(TELLING, form(telling_tokens, "tab"), form(telling_tokens)),
-    Claim("one of {} tokens or characters ({}, …)", form(telling_tokens, "openers on 30 %"), form(telling_tokens)),
-    Claim(", too few to be sure", form(telling_tokens, "tab", 160), form(telling_tokens, "tab")),
-    Claim("; {} more cover {} or more, such as {}", form(telling_tokens, "tab"), form(telling_tokens)),
+    Claim(TELLING, form(check_label_tokens, "tab"), form(check_label_tokens)),
+    Claim(
+        "one of {} tokens or characters ({}, …)", form(check_label_tokens, "openers on 30 %"), form(check_label_tokens)
+    ),
+    Claim(", too few to be sure", form(check_label_tokens, "tab", 160), form(check_label_tokens, "tab")),
+    Claim("; {} more cover {} or more, such as {}", form(check_label_tokens, "tab"), form(check_label_tokens)),
     *(
         Claim(f" as {place}", lambda mark=mark: names_of_telling(mark), lambda other=other: names_of_telling(other))
         for place, mark, other in (

@@ -20,15 +20,15 @@ from outshine.cli.run_tables import print_results
 from outshine.data.audit.findings import Finding
 from outshine.engine.store.store import Store
 from outshine.report.page import render
-from outshine.report.study_figures import Plate, plates
-from outshine.report.study_section import Chapter
+from outshine.report.study_figures import StudyFigure, study_figures
+from outshine.report.study_section import StudySection
 from outshine.report.tables import pooled_sheet
 from outshine.report.text import contender_name, pooled_sentence, question, uncertainty, verdict
 from outshine.results.finished import Finished
 from outshine.results.results import MethodPGR, Results, read_results
 from outshine.results.training_notes import TRAINING_COLUMNS, training_notes
 from outshine.share.card import card
-from outshine.share.selection import Model, Subject
+from outshine.share.selection import Model, Selection
 from outshine.stats.pgr import PGR, PooledPGR
 from outshine.w2s.stages.finetune import Supervised
 
@@ -219,16 +219,16 @@ def _label_file(path: Path) -> Path:
 
 
 @cache
-def figures(name: str) -> tuple[Plate, ...]:
+def figures(name: str) -> tuple[StudyFigure, ...]:
     finished, _ = study(name)
-    return tuple(plates(finished.results, finished.resolution.study.loss.kind))
+    return tuple(study_figures(finished.results, finished.resolution.study.loss.kind))
 
 
 @cache
 def _page(name: str, signal: str) -> str:
     finished, store = study(name, signal)
-    drawn = figures(name) if signal == "gap" else plates(finished.results, "xent")
-    return shown(render([Chapter(finished, drawn)], store))
+    drawn = figures(name) if signal == "gap" else study_figures(finished.results, "xent")
+    return shown(render([StudySection(finished, drawn)], store))
 
 
 def page(name: str, signal: str = "gap") -> Callable[[], list[str]]:
@@ -257,7 +257,7 @@ def drawn(name: str) -> Callable[[], list[str]]:
 @cache
 def _two_pages() -> str:
     finished, store = study("bare")
-    chapter = Chapter(finished, figures("bare"))
+    chapter = StudySection(finished, figures("bare"))
     return shown(render([chapter, chapter], store))
 
 
@@ -285,7 +285,7 @@ def printed(name: str, signal: str = "gap", changed: Callable[[Results], Results
 def _card(name: str, role: str, license_id: str | None) -> str:
     finished, store = study(name)
     models = _models(finished, role)
-    subject = Subject(finished.resolution, models, finished.results, whole=not role)
+    subject = Selection(finished.resolution, models, finished.results, whole=not role)
     return " ".join(card(subject, store, "me/it", license_id).split())
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from claim import Claim
 
 from outshine.engine.errors import DataError
-from outshine.report import compare_section as comparison
+from outshine.report import compare_section
 from outshine.results.compare import compare
 from outshine.results.compare_text import verdict
 from outshine.w2s.comparable import planned
@@ -56,16 +56,16 @@ def said(
     if lacking_seed:
         rows += against_xent([0.0], "loss0", seed=9)[:1]
     table = scores(rows, weak=weak, **dict(gaps))
-    compared, on_pgr, notes = comparison.compare_both(
+    compared, on_pgr, notes = compare_section.compare_both(
         table, pgrs(table) if pgr else None, baseline, metric, declared=declared
     )
-    sheets = comparison.comparison_sheets(compared)
+    sheets = compare_section.comparison_sheets(compared)
     return [
-        comparison.conclusion(compared),
-        *comparison.comparison_sentences(compared, on_pgr),
-        *comparison.noise_sentences(compared),
+        compare_section.conclusion(compared),
+        *compare_section.comparison_sentences(compared, on_pgr),
+        *compare_section.noise_sentences(compared),
         *notes,
-        *comparison.comparison_notes(compared, on_pgr),
+        *compare_section.comparison_notes(compared, on_pgr),
         *(verdict(compared, name) for name in compared.too_few),
         *(text for sheet in sheets for text in (sheet.title, *sheet.columns)),
         *(str(cell) for column in compared.frame() for cell in compared.frame()[column]),

@@ -19,11 +19,10 @@ from rich.console import Console
 
 from outshine.cli import label as command
 from outshine.engine.errors import DataError
-from outshine.label import files as report
-from outshine.label import run as execution
+from outshine.label import files, run
 from outshine.label.evidence import Evidence, evidence
 from outshine.label.folds import FoldPlan
-from outshine.label.results import COLUMNS, Labelling, Signs
+from outshine.label.results import COLUMNS, LabelResults, Signs
 from outshine.label.rows import Columns
 from outshine.label.rows_to_judge import rows_to_judge
 from outshine.label.text import (
@@ -146,13 +145,13 @@ def signs(**changed: Any) -> Said:
     return lambda: sign_sentences(SIGNS._replace(**changed))
 
 
-def labelling(known: int = 0, apart: int = APART, found: tuple[Evidence, ...] = (), hard: bool = True) -> Labelling:
+def labelling(known: int = 0, apart: int = APART, found: tuple[Evidence, ...] = (), hard: bool = True) -> LabelResults:
     """A labelling of that file, of which so many listed rows were judged before."""
     file = file_of(not hard, 0, apart)
     listed = file.assign(id=None, text="a text", row=file.index + 1)
     first = rows_to_judge(listed, hard, {}).rows["row"].head(known)
     rows = listed.assign(p=0.5, disagrees=file["apart"], rank=range(1, NUM + 1), suspect=file.index < 30)
-    return Labelling(
+    return LabelResults(
         rows[list(COLUMNS)],
         SIGNS._replace(num_disagreements=apart),
         found,
@@ -165,7 +164,7 @@ def labelling(known: int = 0, apart: int = APART, found: tuple[Evidence, ...] = 
     )
 
 
-def printed(found: Labelling) -> list[str]:
+def printed(found: LabelResults) -> list[str]:
     stream = io.StringIO()
     command.print_labelling(found, Console(file=stream, width=400))
     return [" ".join(stream.getvalue().split())]  # the title of a table is as wide as the table
@@ -188,7 +187,7 @@ def run_of_the_command(outcome: Any) -> list[str]:
         patch("outshine.cli.output.progress", Shown),
         patch("outshine.label.files.check_output"),
         patch("outshine.label.files.write_labelled", return_value=[Path("out/mine.csv"), Path("out/suspects.csv")]),
-        patch("outshine.label.run.run_labelling", side_effect=[outcome]),
+        patch("outshine.label.run.run_label", side_effect=[outcome]),
         suppress(typer.Exit),
     ):
         command._run(SimpleNamespace(), SimpleNamespace(), Path("out"), "outshine_", False)  # type: ignore[arg-type]
@@ -199,10 +198,10 @@ def plan_of_the_command(as_json: bool = False) -> list[str]:
     stream = io.StringIO()
     cost = SimpleNamespace(rows=10, tokens=100.0, flops=1e9)
     stage = SimpleNamespace(key="0" * 64, label="a stage")
-    planned = execution.PlannedLabelling([stage], [False], [cost], [])  # type: ignore[list-item]
+    planned = run.LabelPlan([stage], [False], [cost], [])  # type: ignore[list-item]
     with (
         patch("outshine.cli.output.console", lambda: Console(file=stream, width=400)),
-        patch("outshine.label.run.plan_labelling", return_value=planned),
+        patch("outshine.label.run.plan_label", return_value=planned),
         patch("outshine.cli.label.print_json", lambda document: stream.write(str(document))),
     ):
         command._print_plan(SimpleNamespace(), SimpleNamespace(), as_json)  # type: ignore[arg-type]
@@ -218,7 +217,7 @@ def written(writable: bool) -> list[str]:
     failing = None if writable else OSError(28, "No space left on device")
     with patch("outshine.label.files.write_whole", side_effect=failing):
         try:
-            return [str(path) for path in report.write_labelled(done, Path("nowhere"))]  # type: ignore[arg-type]
+            return [str(path) for path in files.write_labelled(done, Path("nowhere"))]  # type: ignore[arg-type]
         except OutputError as error:
             return [str(error)]
 
@@ -227,7 +226,7 @@ def size_of_a_model(known: bool) -> list[str]:
     notes: list[str] = []
     resolution = SimpleNamespace(strong=SimpleNamespace(spec=SimpleNamespace(name="big/model")))
     with patch("outshine.learn.model_size.shape_of", side_effect=None if known else DataError("no config")):
-        execution._shape(resolution, notes)  # type: ignore[arg-type]
+        run._shape(resolution, notes)  # type: ignore[arg-type]
     return notes
 
 

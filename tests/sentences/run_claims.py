@@ -27,7 +27,7 @@ from outshine.cli import run as running
 from outshine.cli.run_tables import MOST_NOTES, MOST_ROWS
 from outshine.engine.errors import DataError, StoreError
 from outshine.engine.hub import NoAnswerError
-from outshine.engine.process_group import ALONE
+from outshine.engine.process_group import ONE_PROCESS
 from outshine.engine.progress import Silent
 from outshine.engine.run.failures import Failure, StagesFailedError
 from outshine.engine.run.local import LocalExecutor, _Elsewhere, unit_label
@@ -112,7 +112,7 @@ def ran(**how: Any) -> Say:
             redirect_stderr(text),
             suppress(typer.Exit),
         ):
-            running.run_and_write(study("bare")[0].resolution.study, None, Path(folder) / "out", ALONE)
+            running.run_and_write(study("bare")[0].resolution.study, None, Path(folder) / "out", ONE_PROCESS)
         return [" ".join(text.getvalue().split())]
 
     return said
@@ -266,7 +266,7 @@ def recorded(error: Exception | None) -> Say:
     def work(progress: Silent) -> None:
         with patch("outshine.engine.store.recorded_studies.keep_record", side_effect=error):
             store = Store(Path(tempfile.mkdtemp()))
-            record_study(study("bare")[0].resolution.study, [], store, progress, ALONE)
+            record_study(study("bare")[0].resolution.study, [], store, progress, ONE_PROCESS)
 
     return notes_of(work)
 
@@ -408,7 +408,7 @@ def packed(*, processes: int = 1, takes_them: bool = True) -> Say:
         frame = pd.DataFrame({"tokens": [[1, 2]]})
         with (
             patch("outshine.learn.packing.start_packing", return_value=takes_them),
-            patch("outshine.learn.sharding.team_of", return_value=SimpleNamespace(size=processes)),
+            patch("outshine.learn.sharding.processes_of", return_value=SimpleNamespace(size=processes)),
         ):
             pack_if_it_pays(model, frame, context)  # type: ignore[arg-type]
 

@@ -16,7 +16,7 @@ from cases import study
 from claim import Claim
 
 from outshine.cli import select as selecting
-from outshine.report.tables import Sheet
+from outshine.report.tables import TextTable
 from outshine.select.pooled import pooled_regrets
 from outshine.select.text import by_dataset_sheet, choosing_sentences, regret_plates, regret_sheet
 from regret_tables import THREE, rows
@@ -51,7 +51,7 @@ def told(frame: pd.DataFrame) -> Say:
     return said
 
 
-def _cells(sheet: Sheet) -> list[str]:
+def _cells(sheet: TextTable) -> list[str]:
     return [sheet.title, *sheet.columns, *(cell for row in sheet.rows for cell in row)]
 
 

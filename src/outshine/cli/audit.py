@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from outshine.cli import completion as completing
+from outshine.cli import completion
 from outshine.cli.json_output import JsonOption, print_json
 from outshine.cli.options import (
     GroupOption,
@@ -43,7 +43,7 @@ def audit(
     dataset: Annotated[
         str,
         typer.Argument(
-            metavar="DATASET[,DATASET…]", help="Names, or files of your own.", autocompletion=completing.datasets
+            metavar="DATASET[,DATASET…]", help="Names, or files of your own.", autocompletion=completion.datasets
         ),
     ],
     model: Annotated[

@@ -49,15 +49,15 @@ def compare(
     Example: outshine compare outshine-out --baseline xent
     """
     from outshine.cli.output import console, sheet
-    from outshine.report import compare_section as comparison
+    from outshine.report import compare_section
     from outshine.results.saved_tables import read_tables
 
     tables = read_tables(places or [Path("outshine-out")])
-    compared, on_pgr, notes = comparison.compare_both(
+    compared, on_pgr, notes = compare_section.compare_both(
         tables.scores, tables.pgr, baseline, metric, rope, tables.declared
     )
-    notes += comparison.comparison_notes(compared, on_pgr)
-    lines = [*comparison.comparison_sentences(compared, on_pgr), *comparison.noise_sentences(compared)]
+    notes += compare_section.comparison_notes(compared, on_pgr)
+    lines = [*compare_section.comparison_sentences(compared, on_pgr), *compare_section.noise_sentences(compared)]
     if as_json:
         tables_of = {part.metric: part.frame() for part in (compared, on_pgr) if part is not None}
         sides = "one" if compared.one_sided else "two"
@@ -67,7 +67,7 @@ def compare(
         return
     screen = console()
     for part in (compared, on_pgr):
-        for one in comparison.comparison_sheets(part) if part is not None else ():
+        for one in compare_section.comparison_sheets(part) if part is not None else ():
             screen.print(sheet(one))
     for line in [*lines, *(f"note: {note}" for note in notes)]:
         screen.print(line, markup=False)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from outshine.cli import completion as completing
+from outshine.cli import completion
 from outshine.cli.json_output import JsonOption, print_json
 from outshine.cli.options import StoreOption, open_store
 from outshine.cli.output import parse_size, size_text
@@ -29,7 +29,7 @@ def export(
     study: Annotated[
         str,
         typer.Argument(
-            help="A study that ran: its name or digest, its folder or file.", autocompletion=completing.recorded
+            help="A study that ran: its name or digest, its folder or file.", autocompletion=completion.recorded
         ),
     ],
     out: Annotated[
@@ -105,10 +105,10 @@ def import_(
 
 def parse_recorded(raw: dict[str, Any]) -> Settings:
     """What a store or an archive calls a study: one, or a labelling. Raises OutshineError where it is neither."""
-    from outshine.label.settings import parse_labeller
+    from outshine.label.settings import parse_label_settings
     from outshine.w2s.study_file import parse_study
 
-    return parse_labeller(raw) if raw.get("command") == "label" else parse_study(raw)
+    return parse_label_settings(raw) if raw.get("command") == "label" else parse_study(raw)
 
 
 def _finding(study: Recorded) -> str:

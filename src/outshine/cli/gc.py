@@ -17,7 +17,7 @@ from outshine.engine.messages import counted
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from outshine.engine.store.gc import Litter, Plan
+    from outshine.engine.store.gc import GcPlan, Leftover
 
 _COUNTED = ("locks/", "leases/")
 
@@ -59,31 +59,31 @@ def gc(
     Example: outshine gc --older-than 30d --dry-run
     """
     from outshine.cli.output import console
-    from outshine.engine.store.gc import Wish, plan_sweep, sweep
+    from outshine.engine.store.gc import GcOptions, plan_gc, run_gc
 
     opened = open_store(store)
     age = None if older_than is None else parse_age(older_than, "--older-than")
     most = None if max_size is None else parse_size(max_size, "--max-size")
-    plan = plan_sweep(Wish(tuple(study or ()), age, most, unrecorded), opened)
+    plan = plan_gc(GcOptions(tuple(study or ()), age, most, unrecorded), opened)
     _print(plan, console(quiet=as_json))
     _explain(plan, most, console(stderr=True))
     ask = plan.artefacts and not yes and not dry_run and sys.stdin.isatty()
     if ask and not typer.confirm(f"Remove {counted(len(plan.artefacts), 'artefact')}?", err=True):
         raise typer.Exit(1)
-    left = [] if dry_run else sweep(plan, opened)
+    left = [] if dry_run else run_gc(plan, opened)
     for name in left:
         console(stderr=True).print(f"note: left, for it is in use or needed by now: {name}", markup=False)
     if as_json:
         print_json(_document(plan, left, dry_run))
 
 
-def _document(plan: Plan, left: list[str], dry_run: bool) -> dict[str, Any]:
+def _document(plan: GcPlan, left: list[str], dry_run: bool) -> dict[str, Any]:
     """What goes, or went; `left`: what stayed all the same, since it is in use or needed by now."""
     return {
         "dry_run": dry_run,
         "forgotten": [{"name": one.name, "digest": one.digest, "last_ran": one.last_ran} for one in plan.forgotten],
         "artefacts": plan.artefacts,
-        "litter": plan.litter,
+        "litter": plan.leftovers,
         "bytes": plan.num_bytes,
         "bytes_after": plan.bytes_after,
         "num_held": plan.num_held,
@@ -92,24 +92,24 @@ def _document(plan: Plan, left: list[str], dry_run: bool) -> dict[str, Any]:
     }
 
 
-def _print(plan: Plan, screen: Console) -> None:
+def _print(plan: GcPlan, screen: Console) -> None:
     lines = [f"study {one.name}, {one.short}: forgotten, last ran {one.last_ran:%Y-%m-%d}" for one in plan.forgotten]
     lines += [
         f"artefacts/{one.key[:2]}/{one.key}: {one.label}, {size_text(one.bytes)}; {one.why}" for one in plan.artefacts
     ]
-    lines += _litter_lines(plan.litter)
+    lines += _litter_lines(plan.leftovers)
     for line in lines:
         screen.print(line, markup=False, soft_wrap=True)
     screen.print(
         f"{counted(len(plan.forgotten), 'study', 'studies')}, {counted(len(plan.artefacts), 'artefact')}, "
-        f"{counted(len(plan.litter), 'piece of litter', 'pieces of litter')}: "
+        f"{counted(len(plan.leftovers), 'piece of litter', 'pieces of litter')}: "
         f"{size_text(plan.num_bytes)} ({plan.num_bytes:,} bytes)",
         markup=False,
         soft_wrap=True,
     )
 
 
-def _litter_lines(litter: Sequence[Litter]) -> list[str]:
+def _litter_lines(litter: Sequence[Leftover]) -> list[str]:
     """A line a piece; lock files and leases, of which a store has hundreds, by their number."""
     lines, many = [], Counter[tuple[str, str]]()
     for one in litter:
@@ -120,7 +120,7 @@ def _litter_lines(litter: Sequence[Litter]) -> list[str]:
     return lines + [f"{folder}/: {counted(num, 'file')}; {why}" for (folder, why), num in many.items()]
 
 
-def _explain(plan: Plan, max_size: int | None, screen: Console) -> None:
+def _explain(plan: GcPlan, max_size: int | None, screen: Console) -> None:
     """Say why more does not go."""
     notes = []
     if plan.num_held:

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from outshine.engine.store.store import Store
-    from outshine.label.results import Labelling
-    from outshine.label.settings import Labeller
+    from outshine.label.results import LabelResults
+    from outshine.label.settings import LabelSettings
 
 NUM_SHOWN = 10  # doubted labels on the terminal; all of them are in suspects.csv
 _WIDTH = 90  # characters of a text in that table
@@ -128,23 +128,23 @@ def _executor(kind: str | None, workers: int | None, address: str | None) -> dic
     return {"kind": "local", **given} if given else {}
 
 
-def _parsed(raw: dict[str, Any], settings: list[str]) -> Labeller:
-    from outshine.label.settings import parse_labeller
+def _parsed(raw: dict[str, Any], settings: list[str]) -> LabelSettings:
+    from outshine.label.settings import parse_label_settings
     from outshine.w2s.study_file import with_settings
 
-    return parse_labeller(with_settings(raw, settings))
+    return parse_label_settings(with_settings(raw, settings))
 
 
-def _run(labeller: Labeller, store: Store, out: Path, prefix: str, as_json: bool) -> None:
+def _run(labeller: LabelSettings, store: Store, out: Path, prefix: str, as_json: bool) -> None:
     from outshine.cli.output import console, progress
     from outshine.cli.run import INTERRUPTED
     from outshine.label.files import check_output, evidence_document, write_labelled
-    from outshine.label.run import run_labelling
+    from outshine.label.run import run_label
 
     check_output(labeller, out, prefix)
     with progress() as shown:
         try:
-            done = run_labelling(labeller, store, shown)
+            done = run_label(labeller, store, shown)
         except KeyboardInterrupt:
             shown.note("interrupted; finished stages are kept: run the same command again to go on")
             raise typer.Exit(INTERRUPTED) from None
@@ -157,7 +157,7 @@ def _run(labeller: Labeller, store: Store, out: Path, prefix: str, as_json: bool
     screen.print(f"labelled file: {written[0]}; beside it {', '.join(path.name for path in written[1:])}", markup=False)
 
 
-def print_labelling(found: Labelling, screen: Console) -> None:
+def print_labelling(found: LabelResults, screen: Console) -> None:
     """The sentences, then the most doubted labels."""
     from outshine.cli.output import table
     from outshine.label.text import digits, sentences
@@ -183,7 +183,7 @@ def print_labelling(found: Labelling, screen: Console) -> None:
         screen.print(table(title, ["row", "label", "student", "suspicion", "text"], rows, right=["row", "student"]))
 
 
-def _label_text(p: float, found: Labelling) -> str:
+def _label_text(p: float, found: LabelResults) -> str:
     return found.names[int(p > 0.5)] if found.names else f"{p:.3g}"
 
 
@@ -192,12 +192,12 @@ def _cut(text: str) -> str:
     return plain if len(plain) <= _WIDTH else f"{plain[: _WIDTH - 1]}…"
 
 
-def _print_plan(labeller: Labeller, store: Store, as_json: bool) -> None:
+def _print_plan(labeller: LabelSettings, store: Store, as_json: bool) -> None:
     from outshine.cli.output import console, progress, table
-    from outshine.label.run import plan_labelling
+    from outshine.label.run import plan_label
 
     with progress() as shown:
-        planned = plan_labelling(labeller, store, shown)
+        planned = plan_label(labeller, store, shown)
     if as_json:
         whole = zip(planned.stages, planned.cached, planned.costs, strict=True)
         stages = [

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from outshine.cli import completion as completing
+from outshine.cli import completion
 from outshine.cli.json_output import JsonOption, print_json
 from outshine.cli.options import StoreOption, open_store
 from outshine.cli.output import size_text
@@ -111,7 +111,7 @@ def list_studies(
     name: Annotated[
         str | None,
         typer.Argument(
-            metavar="[NAME]", help="A study, by name or digest: print it as YAML.", autocompletion=completing.recorded
+            metavar="[NAME]", help="A study, by name or digest: print it as YAML.", autocompletion=completion.recorded
         ),
     ] = None,
     store: StoreOption = None,

@@ -9,49 +9,21 @@ from typing import Annotated, TextIO
 import typer
 
 from outshine.cli import (
-    audit as auditing,
-)
-from outshine.cli import (
-    compare as comparing,
-)
-from outshine.cli import (
-    export_import as travelling,
-)
-from outshine.cli import (
-    gc as tidying,
-)
-from outshine.cli import (
-    label as labelling,
-)
-from outshine.cli import (
-    ls as shelving,
-)
-from outshine.cli import (
-    plan as planning,
-)
-from outshine.cli import (
-    push as pushing,
-)
-from outshine.cli import (
-    registries as listing,
-)
-from outshine.cli import (
-    report as reporting,
-)
-from outshine.cli import (
-    run as running,
-)
-from outshine.cli import (
-    select as selecting,
-)
-from outshine.cli import (
-    show_verify as storing,
-)
-from outshine.cli import (
-    tiny_models as tiny,
-)
-from outshine.cli import (
-    watch as watching,
+    audit,
+    compare,
+    export_import,
+    gc,
+    label,
+    ls,
+    plan,
+    push,
+    registries,
+    report,
+    run,
+    select,
+    show_verify,
+    tiny_models,
+    watch,
 )
 from outshine.cli.streams import fault_of, prepare
 from outshine.engine.threads import wait_asleep
@@ -64,21 +36,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-running.add_to(app)
-watching.add_to(app)
-planning.add_to(app)
-reporting.add_to(app)
-comparing.add_to(app)
-selecting.add_to(app)
-labelling.add_to(app)
-shelving.add_to(app)
-storing.add_to(app)
-tidying.add_to(app)
-travelling.add_to(app)
-pushing.add_to(app)
-listing.add_to(app)
-auditing.add_to(app)
-tiny.add_to(app)
+run.add_to(app)
+watch.add_to(app)
+plan.add_to(app)
+report.add_to(app)
+compare.add_to(app)
+select.add_to(app)
+label.add_to(app)
+ls.add_to(app)
+show_verify.add_to(app)
+gc.add_to(app)
+export_import.add_to(app)
+push.add_to(app)
+registries.add_to(app)
+audit.add_to(app)
+tiny_models.add_to(app)
 
 wait_asleep()
 _DEBUG = {"on": False}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from outshine.cli import completion as completing
+from outshine.cli import completion
 
 if TYPE_CHECKING:
     from outshine.engine.store.store import Store
@@ -18,7 +18,7 @@ StudyArgument = Annotated[
         metavar="[STUDY]",
         help="A study file (.yaml) or a preset such as demo.",
         show_default=False,
-        autocompletion=completing.studies,
+        autocompletion=completion.studies,
     ),
 ]
 DatasetOption = Annotated[
@@ -28,7 +28,7 @@ DatasetOption = Annotated[
         "-d",
         help="Datasets, comma-separated: names, files (csv, jsonl, parquet) or hub datasets (owner/name).",
         show_default=False,
-        autocompletion=completing.datasets,
+        autocompletion=completion.datasets,
     ),
 ]
 TextOption = Annotated[
@@ -87,7 +87,7 @@ WeakOption = Annotated[
         "-w",
         help="Supervisor's model: hub name, folder or tiny/weak.",
         show_default=False,
-        autocompletion=completing.models,
+        autocompletion=completion.models,
     ),
 ]
 StrongOption = Annotated[
@@ -97,7 +97,7 @@ StrongOption = Annotated[
         "-s",
         help="Student's and ceiling's model.",
         show_default=False,
-        autocompletion=completing.models,
+        autocompletion=completion.models,
     ),
 ]
 LossOption = Annotated[
@@ -107,7 +107,7 @@ LossOption = Annotated[
         "-l",
         help="Students' loss (default logconf); several comma-separated.",
         show_default=False,
-        autocompletion=completing.losses,
+        autocompletion=completion.losses,
     ),
 ]
 SeedOption = Annotated[
@@ -149,7 +149,7 @@ ExecutorOption = Annotated[
         metavar="KIND",
         help="Who computes: local (default) or ray (pip install 'outshine\\[ray]').",
         show_default=False,
-        autocompletion=completing.executors,
+        autocompletion=completion.executors,
     ),
 ]
 WorkersOption = Annotated[
@@ -172,7 +172,7 @@ LogOption = Annotated[
         help="Curves and scores to wandb, tensorboard or trackio, comma-separated "
         "(pip install 'outshine\\[wandb]', …).",
         show_default=False,
-        autocompletion=completing.trackers,
+        autocompletion=completion.trackers,
     ),
 ]
 

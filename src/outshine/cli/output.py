@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from outshine.engine.progress import Progress
-    from outshine.report.tables import Sheet
+    from outshine.report.tables import TextTable
 
 
 PLAIN_WIDTH = 160  # columns where the output is no terminal
@@ -95,7 +95,7 @@ def _cell(text: str) -> str | Text:
     return Text(text, style=colour) if colour else escape(text)
 
 
-def sheet(one: Sheet) -> Table:
+def sheet(one: TextTable) -> Table:
     """A sheet of the report as a table of the terminal."""
     return table(one.title, one.columns, one.rows, right=one.right)
 

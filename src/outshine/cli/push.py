@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from outshine.cli import completion as completing
+from outshine.cli import completion
 from outshine.cli.json_output import JsonOption, print_json
 from outshine.cli.options import StoreOption, open_store
 from outshine.cli.output import size_text
@@ -16,7 +16,7 @@ from outshine.engine.messages import counted, visible
 if TYPE_CHECKING:
     from outshine.engine.store.store import Store
     from outshine.share.repository_files import Files
-    from outshine.share.selection import Subject
+    from outshine.share.selection import Selection
 
 _KEY = re.compile(r"[0-9a-f]{4,64}")
 
@@ -32,7 +32,7 @@ def push(
         typer.Argument(
             metavar="KEY|STUDY",
             help="A model's key or its beginning, or a study that ran: name, digest, folder or file.",
-            autocompletion=completing.recorded,
+            autocompletion=completion.recorded,
         ),
     ],
     repo: Annotated[str, typer.Argument(metavar="REPO", help="The repository on the hub, owner/name.")],
@@ -72,7 +72,7 @@ def push(
         typer.echo(f"{pushed.url}, commit {pushed.commit[:12]}")
 
 
-def _subject(what: str, store: Store) -> Subject:
+def _subject(what: str, store: Store) -> Selection:
     """A study by what `export` takes, else an artefact. Raises OutshineError where it is neither."""
     from outshine.cli.export_import import recorded
     from outshine.engine.errors import UnknownNameError

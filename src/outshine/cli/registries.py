@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from outshine.cli import completion as completing
+from outshine.cli import completion
 from outshine.cli.json_output import JsonOption, print_json
 from outshine.cli.options import (
     GroupOption,
@@ -71,7 +71,7 @@ def datasets(context: typer.Context, as_json: JsonOption = False) -> None:
 
 
 def show_dataset(
-    name: Annotated[str, typer.Argument(help="A dataset's name, or a file.", autocompletion=completing.datasets)],
+    name: Annotated[str, typer.Argument(help="A dataset's name, or a file.", autocompletion=completion.datasets)],
     text: TextOption = None,
     label: LabelOption = None,
     group: GroupOption = None,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from outshine.cli import completion as completing
+from outshine.cli import completion
 from outshine.cli.json_output import JsonOption, print_json
 from outshine.cli.options import StoreOption, open_store
 
@@ -27,7 +27,7 @@ PlacesArgument = Annotated[
         metavar="[STUDY]...",
         help="Runs' folders (--out), study files, presets, or studies that ran.",
         show_default=DEFAULT,
-        autocompletion=completing.studies,
+        autocompletion=completion.studies,
     ),
 ]
 PageOption = Annotated[

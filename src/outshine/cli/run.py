@@ -43,7 +43,7 @@ from outshine.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from outshine.engine.process_group import Team
+    from outshine.engine.process_group import ProcessGroup
     from outshine.w2s.study import Study
 
 OutOption = Annotated[Path, typer.Option("--out", "-o", help="Folder for tables, study.yaml and report.html.")]
@@ -93,7 +93,7 @@ def run(
 
     Example: outshine run --dataset sciq,cola --weak Qwen/Qwen1.5-0.5B --strong meta-llama/Meta-Llama-3-8B
     """
-    with _together() as team:
+    with _together() as processes:
         built = build_study(
             study,
             *(dataset, weak, strong, loss, seed, n_train, n_val, n_test, settings),
@@ -104,7 +104,7 @@ def run(
             executor=executor_settings(executor, workers, address),
             store=open_store(store),
         )
-        run_and_write(built, store, out, team, allow_leaks, log=log, as_json=as_json)
+        run_and_write(built, store, out, processes, allow_leaks, log=log, as_json=as_json)
 
 
 def demo(
@@ -118,13 +118,13 @@ def demo(
     as_json: JsonOption = False,
 ) -> None:
     """Run the embedded default: tiny models and tasks that come with outshine, fully offline."""
-    with _together() as team:
+    with _together() as processes:
         workers_asked = executor_settings(None, workers, None)
         built = build_study("demo", seed=seed, loss=loss, settings=settings, executor=workers_asked)
-        run_and_write(built, store, out, team, log=log, as_json=as_json)
+        run_and_write(built, store, out, processes, log=log, as_json=as_json)
 
 
-def _together() -> AbstractContextManager[Team]:
+def _together() -> AbstractContextManager[ProcessGroup]:
     from outshine.w2s.compute_study import together
 
     return together()
@@ -134,7 +134,7 @@ def run_and_write(
     study: Study,
     store: str | None,
     out: Path,
-    team: Team,
+    processes: ProcessGroup,
     allow_leaks: bool = False,
     *,
     log: str | None = None,
@@ -151,22 +151,22 @@ def run_and_write(
     from outshine.results.finished import StudyFailedError
     from outshine.share.follow import run_tracked
 
-    if team.leads:
+    if processes.is_main:
         check_writable(out)
     opened = open_store(store)
     failed: StudyFailedError | None = None
-    with progress() if team.leads else nullcontext(Silent()) as shown:
+    with progress() if processes.is_main else nullcontext(Silent()) as shown:
         try:
             names = split_names(log) or []
-            finished = run_tracked(study, opened, shown, names, out, allow_leaks=allow_leaks, team=team)
+            finished = run_tracked(study, opened, shown, names, out, allow_leaks=allow_leaks, processes=processes)
         except KeyboardInterrupt:
             shown.note("interrupted; finished stages are kept: run the same command again to go on")
             raise typer.Exit(INTERRUPTED) from None
         except StudyFailedError as error:
-            if error.finished is None or not team.leads:
+            if error.finished is None or not processes.is_main:
                 raise
             finished, failed = error.finished, error
-    if not team.leads:
+    if not processes.is_main:
         return
     written = write_outputs(finished, opened, out)
     if as_json:

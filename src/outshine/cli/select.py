@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from outshine.cli import completion as completing
+from outshine.cli import completion
 from outshine.cli.json_output import JsonOption, print_json
 from outshine.cli.options import StoreOption, open_store
 from outshine.cli.report import DEFAULT, study_at
@@ -18,7 +18,7 @@ PlaceArgument = Annotated[
         metavar="[STUDY]",
         help="A run's folder (--out), a study file, a preset, or a study that ran.",
         show_default=DEFAULT,
-        autocompletion=completing.studies,
+        autocompletion=completion.studies,
     ),
 ]
 FolderOption = Annotated[
@@ -51,7 +51,7 @@ def select(
     from outshine.cli.output import console, sheet
     from outshine.engine.files import user_path
     from outshine.report.write import check_writable, write_choosing
-    from outshine.select import text as choosing
+    from outshine.select import text
     from outshine.select.run import select_in
 
     place = user_path(study or DEFAULT)
@@ -60,8 +60,8 @@ def select(
     folder = out or (place if place.is_dir() else Path(f"{built.name}-select"))
     regrets, pooled = select_in(built, opened, draws)
     check_writable(folder)
-    write_choosing(regrets, pooled, choosing.regret_plates(pooled), folder)
-    said = {kind: choosing.choosing_sentences(regrets, pooled, kind) for kind in pooled["kind"].unique()}
+    write_choosing(regrets, pooled, text.regret_plates(pooled), folder)
+    said = {kind: text.choosing_sentences(regrets, pooled, kind) for kind in pooled["kind"].unique()}
     if as_json:
         print_json({"study": built.name, "sentences": said, "regret_pooled": pooled, "folder": folder})
         return
@@ -69,6 +69,6 @@ def select(
     for kind, sentences in said.items():
         for sentence in sentences:
             screen.print(sentence, markup=False)
-        screen.print(sheet(choosing.regret_sheet(pooled, kind)))
-        screen.print(sheet(choosing.by_dataset_sheet(pooled, kind)))
+        screen.print(sheet(text.regret_sheet(pooled, kind)))
+        screen.print(sheet(text.by_dataset_sheet(pooled, kind)))
     screen.print(f"tables regret and regret_pooled, and figures: {folder}", markup=False)

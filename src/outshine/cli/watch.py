@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from outshine.cli import completion as completing
+from outshine.cli import completion
 from outshine.cli.json_output import JsonOption, print_json
 from outshine.cli.options import (
     AddressOption,
@@ -24,7 +24,7 @@ from outshine.cli.options import (
 if TYPE_CHECKING:
     from outshine.engine.store.recorded_studies import Recorded
     from outshine.engine.store.store import Store
-    from outshine.w2s.status import Standing
+    from outshine.w2s.status import StudyStatus
 
 FAILED, UNFINISHED = 3, 4  # exit codes
 _EVERY = 5.0  # seconds between two looks
@@ -34,7 +34,7 @@ RecordedArgument = Annotated[
     typer.Argument(
         metavar="STUDY",
         help="A study that ran in the store: its name, digest, file or preset.",
-        autocompletion=completing.studies,
+        autocompletion=completion.studies,
     ),
 ]
 
@@ -96,7 +96,7 @@ def retry(
     """
     from outshine.cli.output import console
     from outshine.cli.run import run_and_write
-    from outshine.engine.process_group import ALONE
+    from outshine.engine.process_group import ONE_PROCESS
     from outshine.engine.run.failures import start_over
     from outshine.label.settings import refuse_labelling
     from outshine.w2s.study_file import parse_study
@@ -111,7 +111,7 @@ def retry(
     given = executor_settings(executor, workers, address)
     if given:
         raw["executor"] = {"kind": "local", **given}
-    run_and_write(parse_study(raw), store, out, ALONE, log=log, as_json=as_json)
+    run_and_write(parse_study(raw), store, out, ONE_PROCESS, log=log, as_json=as_json)
 
 
 def _found(study: str, store: Store) -> Recorded:
@@ -126,14 +126,14 @@ def _found(study: str, store: Store) -> Recorded:
     return named[-1] if named else find_recorded(name, store)
 
 
-def _standing(found: Recorded, store: Store) -> Standing:
-    from outshine.w2s.status import standing
+def _standing(found: Recorded, store: Store) -> StudyStatus:
+    from outshine.w2s.status import study_status
 
-    now = standing(found.name, found.keys, store, found.kinds, found.work)
+    now = study_status(found.name, found.keys, store, found.kinds, found.work)
     return now if found.expanded else now._replace(seconds_left=None)  # what else is to come is not known yet
 
 
-def _show(now: Standing) -> None:
+def _show(now: StudyStatus) -> None:
     from outshine.cli.output import console, table
     from outshine.w2s.status import summary_rows
 

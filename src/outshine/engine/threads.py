@@ -38,7 +38,7 @@ def spinning_note() -> str:
     return _TOO_LATE
 
 
-def give_back() -> None:
+def malloc_trim() -> None:
     """Let go of what glibc keeps of freed memory, in all threads' heaps; elsewhere nothing.
 
     Passes over texts of many lengths leave gaps that the next ones do not fit into: without this the heaps grow over
@@ -50,8 +50,8 @@ def give_back() -> None:
         trim(0)
 
 
-class Tidying:
-    """`give_back` now and then: not before `seconds` have gone by since the last time, or since the beginning."""
+class MallocTrimmer:
+    """`malloc_trim` now and then: not before `seconds` have gone by since the last time, or since the beginning."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -60,7 +60,7 @@ class Tidying:
     def tidy(self) -> None:
         """Give back what is free, unless that was done a moment ago."""
         if time.monotonic() - self._last >= self._seconds:
-            give_back()
+            malloc_trim()
             self._last = time.monotonic()
 
 

@@ -30,9 +30,9 @@ from outshine.w2s.study_file import raw_yaml
 if TYPE_CHECKING:
     import pandas as pd
 
-    from outshine.label.results import Labelling
-    from outshine.label.run import Labelled
-    from outshine.label.settings import Labeller
+    from outshine.label.results import LabelResults
+    from outshine.label.run import LabelRun
+    from outshine.label.settings import LabelSettings
 
 
 NEW = ("p", "fold", "disagrees", "suspicion", "rank", "suspect")
@@ -42,7 +42,7 @@ PREFIX = "outshine_"
 ORDER, STRATUM, WEIGHT = "outshine_order", "outshine_stratum", "outshine_weight"  # in to_judge.csv, beside PLACE
 
 
-def check_output(labeller: Labeller, out: Path, prefix: str = PREFIX) -> None:
+def check_output(labeller: LabelSettings, out: Path, prefix: str = PREFIX) -> None:
     """Find out before hours of work that the result cannot be written.
 
     Raises OutputError where the folder cannot be written, DataError where the user's file would be overwritten or has
@@ -62,7 +62,7 @@ def check_output(labeller: Labeller, out: Path, prefix: str = PREFIX) -> None:
     check_writable(out)
 
 
-def write_labelled(done: Labelled, out: Path, prefix: str = PREFIX) -> list[Path]:
+def write_labelled(done: LabelRun, out: Path, prefix: str = PREFIX) -> list[Path]:
     """Write everything into the folder; returns the paths, the user's table first. Each file appears whole.
 
     A `to_judge.csv` with true labels in it is never replaced: other rows to judge go to `to_judge_2.csv`, and so on.
@@ -92,7 +92,7 @@ def write_labelled(done: Labelled, out: Path, prefix: str = PREFIX) -> list[Path
     return list(written)
 
 
-def judging_table(found: Labelling, columns: Columns) -> pd.DataFrame:
+def judging_table(found: LabelResults, columns: Columns) -> pd.DataFrame:
     """The rows to judge as they are written: with neither the cheap label nor the student's, so that they sway nobody.
 
     Columns: order, place in the file, id (where the file has ids), text, the empty column for the true label, stratum,
@@ -138,7 +138,7 @@ def _may_hold_work(path: Path, truth: str) -> bool:
     return any(str(row.get(truth) or "").strip() for row in rows)
 
 
-def evidence_document(found: Labelling) -> dict[str, Any]:
+def evidence_document(found: LabelResults) -> dict[str, Any]:
     """Everything that is said about student and labels, with the sentences, as JSON types; unknown numbers are null."""
     return {
         "sentences": sentences(found),
@@ -155,7 +155,7 @@ def _json(document: dict[str, Any]) -> str:
     return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
 
 
-def _values(found: Labelling, name: str) -> list[Any]:
+def _values(found: LabelResults, name: str) -> list[Any]:
     """A value for each row; None where there is none, and for all that the student did not predict."""
     column = found.rows[name]
     nothing = column.isna() | found.rows["p"].isna()

@@ -76,12 +76,12 @@ class FoldPlan(Stage):
         return read_trusted(self.trusted_path, self.columns, table)
 
     def run(self, context: Context) -> None:
-        from outshine.data.audit.near_duplicates import alike
+        from outshine.data.audit.near_duplicates import group_near_duplicates
 
         table = self.table()
         trusted = self.trusted(table)
         rows = _placed(table, trusted)
-        found = alike(rows["text"].tolist())
+        found = group_near_duplicates(rows["text"].tolist())
         rows["group"] = _groups(rows, found.cluster)
         in_file = rows["row"] >= 0
         num_groups = rows.loc[in_file, "group"].nunique()

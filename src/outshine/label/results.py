@@ -68,7 +68,7 @@ class Signs(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Labelling:
+class LabelResults:
     """The result of `outshine label`.
 
     `rows`: one for each row of the file, in its order, with `COLUMNS`. `evidence`: what trusted rows say, of rows of
@@ -99,9 +99,9 @@ class Labelling:
         return self.rows[self.rows["suspect"]].sort_values("rank").reset_index(drop=True)
 
 
-def read_labelling(
+def read_label_results(
     plan: FoldPlan, students: Sequence[Predictor], notes: Sequence[str], store: Store, num_to_judge: int = NUM_TO_JUDGE
-) -> Labelling:
+) -> LabelResults:
     """Bring the predictions of all folds together. Computes nothing; every student must be finished."""
     table = plan.table()
     placed = plan.read(store)
@@ -114,7 +114,7 @@ def read_labelling(
     hard = table.labels.hard
     known = {} if trusted is None else dict(zip(trusted.frame["row"] + 1, trusted.frame["truth"], strict=True))
     listed = file.assign(id=rows["id"], text=rows["text"], row=file.index + 1)
-    return Labelling(
+    return LabelResults(
         rows,
         signs,
         found,

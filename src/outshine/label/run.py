@@ -5,28 +5,28 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from outshine.engine.errors import OutshineError
-from outshine.engine.process_group import ALONE
+from outshine.engine.process_group import ONE_PROCESS
 from outshine.engine.progress import Progress, Silent
 from outshine.engine.run.executors import executor
 from outshine.engine.run.local import LocalExecutor
 from outshine.engine.stage import Stage, in_order
 from outshine.engine.store.recorded_studies import record_study
 from outshine.engine.store.store import Store
-from outshine.label.results import Labelling, read_labelling
-from outshine.label.settings import Labeller, Resolution, resolve_labelling, students
+from outshine.label.results import LabelResults, read_label_results
+from outshine.label.settings import LabelSettings, Resolution, resolve_label_settings, students
 from outshine.learn.known_models import Shape
 from outshine.w2s.compute_study import check_models
 from outshine.w2s.cost import Cost, Estimator, Speed, speed_here, work_of
 
 
-class Labelled(NamedTuple):
+class LabelRun(NamedTuple):
     """A labelling that ran: what it was resolved to and what it found."""
 
     resolution: Resolution
-    labelling: Labelling
+    labelling: LabelResults
 
 
-class PlannedLabelling(NamedTuple):
+class LabelPlan(NamedTuple):
     """The stages of a labelling in the order of their computation, whether the store has each, and what each costs."""
 
     stages: list[Stage]
@@ -42,29 +42,31 @@ class PlannedLabelling(NamedTuple):
         return Cost(*(sum(getattr(cost, name) or 0 for cost in lacking) for name in Cost._fields))
 
 
-def run_labelling(labeller: Labeller, store: Store, progress: Progress | None = None) -> Labelled:
+def run_label(labeller: LabelSettings, store: Store, progress: Progress | None = None) -> LabelRun:
     """Compute what the store lacks and read the result. Raises OutshineError for what a user can mend."""
     progress = progress or Silent()
-    resolution = resolve_labelling(labeller)
+    resolution = resolve_label_settings(labeller)
     for note in resolution.strong.notes:
         progress.note(note)
-    record_study(resolution.labeller, resolution.folds, store, progress, ALONE)
+    record_study(resolution.labeller, resolution.folds, store, progress, ONE_PROCESS)
     LocalExecutor(store, labeller.runtime, progress).run(resolution.folds)
     asked = students(resolution, store)
     work = work_of(asked, [resolution.strong], store, checkpointed=labeller.runtime.gradient_checkpointing)
-    record_study(resolution.labeller, [*resolution.folds, *asked], store, progress, ALONE, expanded=True, work=work)
+    record_study(
+        resolution.labeller, [*resolution.folds, *asked], store, progress, ONE_PROCESS, expanded=True, work=work
+    )
     compute = executor(labeller.executor, store, labeller.runtime, progress, work)
     check_models(compute.missing(asked), labeller.runtime)
     compute.run(asked)
     of_students = [f"fold {fold}: {note}" for fold, one in enumerate(asked, 1) for note in one.summary(store)["notes"]]
     notes = [*resolution.strong.notes, *of_students]
-    found = read_labelling(resolution.plan, asked, notes, store, labeller.judge)
-    return Labelled(resolution, found)
+    found = read_label_results(resolution.plan, asked, notes, store, labeller.judge)
+    return LabelRun(resolution, found)
 
 
-def plan_labelling(labeller: Labeller, store: Store, progress: Progress | None = None) -> PlannedLabelling:
+def plan_label(labeller: LabelSettings, store: Store, progress: Progress | None = None) -> LabelPlan:
     """What a labelling would compute. Deals the rows to folds (the keys below depend on them); trains nothing."""
-    resolution = resolve_labelling(labeller)
+    resolution = resolve_label_settings(labeller)
     LocalExecutor(store, labeller.runtime, progress or Silent()).run(resolution.folds)
     stages = in_order([*resolution.folds, *students(resolution, store)])
     lacking = set(store.lacking([stage.key for stage in stages]))
@@ -78,7 +80,7 @@ def plan_labelling(labeller: Labeller, store: Store, progress: Progress | None =
     )
     costs = estimator.costs(stages)
     cached, notes = [stage.key not in lacking for stage in stages], [*notes, *estimator.notes]
-    planned = PlannedLabelling(stages, cached, costs, notes)
+    planned = LabelPlan(stages, cached, costs, notes)
     return planned._replace(here=speed_here(labeller.runtime, spec.compute_dtype)) if planned.to_do.flops else planned
 
 

@@ -31,7 +31,7 @@ from outshine.w2s.stages.prepare import Texts
 MOST_FOLDS = 50
 
 
-class Labeller(Settings):
+class LabelSettings(Settings):
     """Everything that the result of `outshine label` depends on."""
 
     command: Literal["label"] = "label"
@@ -60,19 +60,19 @@ class Labeller(Settings):
 class Resolution(NamedTuple):
     """The choices that a labelling leaves open, made."""
 
-    labeller: Labeller  # fully resolved: running it again makes the same keys
+    labeller: LabelSettings  # fully resolved: running it again makes the same keys
     strong: Resolved
     plan: FoldPlan
     folds: tuple[Fold, ...]
 
 
-def parse_labeller(raw: dict[str, Any]) -> Labeller:
+def parse_label_settings(raw: dict[str, Any]) -> LabelSettings:
     """The labelling that raw settings describe, named after its file. Raises SettingsError in one line."""
     named = {"name": default_name(str(raw.get("path", ""))), **raw}
     try:
-        return Labeller(**named)
+        return LabelSettings(**named)
     except ValidationError as error:
-        raise explain(error, "label", known=setting_names(Labeller)) from None
+        raise explain(error, "label", known=setting_names(LabelSettings)) from None
 
 
 def default_name(path: str) -> str:
@@ -80,7 +80,7 @@ def default_name(path: str) -> str:
     return ("label-" + re.sub(r"[^A-Za-z0-9._-]+", "-", plain_name(path)))[:64]
 
 
-def resolve_labelling(labeller: Labeller) -> Resolution:
+def resolve_label_settings(labeller: LabelSettings) -> Resolution:
     """Make every open choice and read the user's files once, so that what is wrong with them shows at once.
 
     Asks the hub (or its cache) for the model's commit; loads no weights. Raises OutshineError.

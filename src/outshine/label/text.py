@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from outshine.label.evidence import FEWEST_GROUPS, Evidence, Needed, needed_accuracy
-from outshine.label.results import Labelling, Signs
+from outshine.label.results import LabelResults, Signs
 from outshine.label.rows_to_judge import AGREE, ALL, DISAGREE
 from outshine.stats.intervals import Interval
 
@@ -21,7 +21,7 @@ _VERDICTS = {
 _SORTS = {"file": "the file", "new": "new rows like the trusted ones"}
 
 
-def sentences(found: Labelling) -> list[str]:
+def sentences(found: LabelResults) -> list[str]:
     """The whole result in sentences, in the order in which they should be read."""
     told = [line for one in found.evidence for line in evidence_sentences(one)]
     if not found.evidence:
@@ -144,7 +144,7 @@ def unknown_sentences(signs: Signs, hard: bool) -> list[str]:
     return told
 
 
-def judging_sentences(found: Labelling) -> list[str]:
+def judging_sentences(found: LabelResults) -> list[str]:
     """Which file is for finding errors and which for the verdict, and how that is filled in."""
     listed = found.to_judge
     if not found.wants_judging:

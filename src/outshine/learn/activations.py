@@ -22,7 +22,7 @@ from outshine.learn.model_checks import (
     running,
     sharing,
 )
-from outshine.learn.sharding import forward_only, team_of
+from outshine.learn.sharding import forward_only, processes_of
 from outshine.learn.spec import Pooling
 
 
@@ -53,16 +53,16 @@ class LayerReader:
         Where several processes share the backbone it goes through to its end: one that is cut short would leave
         borrowed weights behind. Neither does it end early where the states are transformers' own.
         """
-        team = team_of(self.backbone)
+        processes = processes_of(self.backbone)
 
         def pooled(hidden: Tensor) -> Tensor:
             return pool(hidden, mask, self.pooling)
 
-        with forward_only(team):
+        with forward_only(processes):
             if not self.by_blocks:
                 told = self._told(input_ids, mask)
                 return {layer: pooled(told[layer]) for layer in self.layers}
-            found = self._given(input_ids, mask, self.layers, pooled, ends=team.size == 1)
+            found = self._given(input_ids, mask, self.layers, pooled, ends=processes.size == 1)
         if self.layers[-1] in found:
             return found
         raise ModelError(f"the blocks of {type(self.backbone).__name__} were not run; its activations cannot be read")

@@ -161,5 +161,5 @@ class Cohort:
             place(self.backbone, path, layer)
 
 
-Trainee: TypeAlias = Classifier | Cohort
+Model: TypeAlias = Classifier | Cohort
 """One classifier, or several on one base that go through it together."""

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.distributed.distributed_c10d import PrefixStore
 
 from outshine.engine.errors import OutshineError, SettingsError
-from outshine.engine.process_group import Team
+from outshine.engine.process_group import ProcessGroup
 
 if TYPE_CHECKING:
     from torch.distributed.distributed_c10d import Store
@@ -38,7 +38,7 @@ class EndedError(OutshineError):
         )
 
 
-class Processes(Team):
+class TorchProcessGroup(ProcessGroup):
     """Several processes of one run, each with a device of its own and the same store before it.
 
     Values and tensors in CPU memory go over gloo; tensors on GPUs over NCCL. Nothing is pickled.
@@ -52,13 +52,13 @@ class Processes(Team):
         assert isinstance(control, dist.ProcessGroup)
         self._control = control
 
-    def tell(self, value: T) -> T:
-        data = json.dumps(value).encode() if self.leads else b""
+    def broadcast(self, value: T) -> T:
+        data = json.dumps(value).encode() if self.is_main else b""
         length = torch.tensor([len(data)])
         with _partners():
             dist.broadcast(length, 0, group=self._control)
             told = torch.empty(int(length), dtype=torch.uint8)
-            if self.leads:
+            if self.is_main:
                 told.copy_(torch.frombuffer(bytearray(data), dtype=torch.uint8))
             dist.broadcast(told, 0, group=self._control)
         return json.loads(told.numpy().tobytes())
@@ -85,7 +85,7 @@ class Processes(Team):
 
 
 @cache  # a process has one group for its whole life
-def join() -> Processes:
+def join() -> TorchProcessGroup:
     """Meet the other processes that torchrun (or what sets the same variables) started.
 
     Each takes the GPU of its LOCAL_RANK where there is one. Raises SettingsError where they do not find each other.
@@ -93,7 +93,7 @@ def join() -> Processes:
     if not dist.is_available():
         raise SettingsError("this build of torch cannot compute in several processes; start one, without torchrun")
     if dist.is_initialized():  # by the program that calls outshine
-        return Processes(None)
+        return TorchProcessGroup(None)
     from torch.distributed.rendezvous import rendezvous
 
     cuda = torch.cuda.is_available()
@@ -104,27 +104,27 @@ def join() -> Processes:
         # the same store serves a second start after a failure, and still has the addresses of the first
         store = PrefixStore(f"outshine/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", found)
         dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", store=store, rank=rank, world_size=size)
-        team = Processes(store)
+        processes = TorchProcessGroup(store)
     except (ValueError, RuntimeError) as error:
         raise SettingsError(
             f"WORLD_SIZE={os.environ.get('WORLD_SIZE')} asks for several processes, but they cannot find each other "
             f"({str(error).splitlines()[0]}); start them with torchrun, or unset WORLD_SIZE"
         ) from error
     atexit.register(dist.destroy_process_group)
-    return team
+    return processes
 
 
 @contextmanager
-def joined() -> Iterator[Processes]:
+def joined() -> Iterator[TorchProcessGroup]:
     """The team while the block runs. Where it fails anywhere, the first to fail raises why; the others exit with 1."""
-    team = join()
+    processes = join()
     try:
-        yield team
+        yield processes
     except BaseException as error:
         atexit.unregister(dist.destroy_process_group)  # it would wait for those who are gone
         if not isinstance(error, Exception):
             raise
-        if not team.claims():
+        if not processes.claims():
             raise SystemExit(1) from None
         if _is_lost(error):
             raise EndedError from error

@@ -16,14 +16,14 @@ from torch.utils.checkpoint import checkpoint
 from outshine.engine.errors import TrainingError
 from outshine.engine.runtime import Runtime
 from outshine.learn.batches import Limits, collate, evaluation_limits, micro_batches, packs
-from outshine.learn.cohort import Trainee
+from outshine.learn.cohort import Model
 from outshine.learn.packing import Pack
-from outshine.learn.parallel_batches import in_lanes, lanes
-from outshine.learn.shard_batches import Turn, add_up, deal
-from outshine.learn.sharding import forward_only, team_of
+from outshine.learn.parallel_batches import num_parallel_batches, run_in_parallel
+from outshine.learn.shard_batches import BatchOfProcess, shard_batches, sum_over_processes
+from outshine.learn.sharding import forward_only, processes_of
 
 if TYPE_CHECKING:
-    from outshine.learn.cohort import Trainee
+    from outshine.learn.cohort import Model
 
 
 R = TypeVar("R")
@@ -31,11 +31,11 @@ LogOdds = Callable[[], Float[Tensor, "m b"]]  # of the texts of a pass: runs it
 
 
 def passes(
-    trainee: Trainee,
+    model: Model,
     tokens: Sequence[Sequence[int]],
     pad_id: int,
     limits: Limits,
-    use: Callable[[Turn, LogOdds], R],
+    use: Callable[[BatchOfProcess, LogOdds], R],
     *,
     blocks: Iterable[nn.Module] = (),
     at_once: int = 1,
@@ -45,22 +45,22 @@ def passes(
     limits: of one member's texts; padding counts as tokens, where there is any. blocks: those that the backward pass
     runs again instead of keeping what is inside them. at_once: passes side by side, each on a thread of its own.
     """
-    lengths, packed = [len(ids) for ids in tokens], trainee.packing is not None
+    lengths, packed = [len(ids) for ids in tokens], model.packing is not None
     rows = range(len(tokens))
-    batches = packs(lengths, rows, limits) if packed else micro_batches(lengths, rows, limits, trainee.sharing)
+    batches = packs(lengths, rows, limits) if packed else micro_batches(lengths, rows, limits, model.sharing)
 
-    def log_odds(turn: Turn) -> Float[Tensor, "m b"]:
+    def log_odds(turn: BatchOfProcess) -> Float[Tensor, "m b"]:
         if packed:
-            return trainee.packed_log_odds(Pack.of([tokens[row] for row in turn.rows], trainee.device))
-        return trainee.log_odds(*collate(tokens, turn.rows, pad_id, trainee.device))
+            return model.packed_log_odds(Pack.of([tokens[row] for row in turn.rows], model.device))
+        return model.log_odds(*collate(tokens, turn.rows, pad_id, model.device))
 
-    turns = deal(batches, team_of(trainee))
+    turns = shard_batches(batches, processes_of(model))
     with recomputed(blocks):
-        yield from in_lanes(lambda turn: use(turn, lambda: log_odds(turn)), turns, at_once)
+        yield from run_in_parallel(lambda turn: use(turn, lambda: log_odds(turn)), turns, at_once)
 
 
 def predict(
-    trainee: Trainee,
+    model: Model,
     tokens: Sequence[Sequence[int]],
     pad_id: int,
     runtime: Runtime,
@@ -70,13 +70,13 @@ def predict(
 
     Raises TrainingError where one is not finite.
     """
-    log_odds = predict_together(trainee, tokens, pad_id, runtime, advance)[0]
+    log_odds = predict_together(model, tokens, pad_id, runtime, advance)[0]
     check_finite(log_odds)
     return log_odds
 
 
 def predict_together(
-    trainee: Trainee,
+    model: Model,
     tokens: Sequence[Sequence[int]],
     pad_id: int,
     runtime: Runtime,
@@ -86,22 +86,22 @@ def predict_together(
 
     Batches are cut by the runtime's evaluation budget, which all members share.
     """
-    num_members = len(trainee.members())
+    num_members = len(model.members())
     log_odds = np.zeros((num_members, len(tokens)), dtype=np.float64)
-    limits = evaluation_limits(runtime, trainee.device.type).shared(num_members)
-    done, team = 0, team_of(trainee)
-    at_once = lanes(runtime, trainee.head) if team.size == 1 else 1
+    limits = evaluation_limits(runtime, model.device.type).shared(num_members)
+    done, processes = 0, processes_of(model)
+    at_once = num_parallel_batches(runtime, model.head) if processes.size == 1 else 1
 
-    def judge(turn: Turn, run: LogOdds) -> tuple[Turn, np.ndarray]:
-        with forward_only(team):
+    def judge(turn: BatchOfProcess, run: LogOdds) -> tuple[BatchOfProcess, np.ndarray]:
+        with forward_only(processes):
             return turn, run().cpu().double().numpy()
 
-    for turn, found in passes(trainee, tokens, pad_id, limits, judge, at_once=at_once):
+    for turn, found in passes(model, tokens, pad_id, limits, judge, at_once=at_once):
         if turn.counts:
             log_odds[:, turn.rows] = found
         done += sum(map(len, turn.dealt))
         advance(done, len(tokens))
-    add_up(torch.from_numpy(log_odds), team)
+    sum_over_processes(torch.from_numpy(log_odds), processes)
     return log_odds
 
 

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from outshine.engine.runtime import Runtime
 from outshine.learn.batches import training_limits
-from outshine.learn.cohort import Trainee
+from outshine.learn.cohort import Model
 from outshine.learn.forward import LogOdds, passes
 from outshine.learn.losses import RunningLoss
-from outshine.learn.parallel_batches import lanes
-from outshine.learn.shard_batches import Turn, add_up, add_up_gradients
-from outshine.learn.sharding import team_of
+from outshine.learn.parallel_batches import num_parallel_batches
+from outshine.learn.shard_batches import BatchOfProcess, sum_gradients, sum_over_processes
+from outshine.learn.sharding import processes_of
 
 
 class Outcome(NamedTuple):
@@ -28,7 +28,7 @@ class Outcome(NamedTuple):
 
 
 def accumulate_gradient(
-    trainee: Trainee,
+    model: Model,
     tokens: Sequence[Sequence[int]],
     labels: Sequence[np.ndarray],
     losses: Sequence[RunningLoss],
@@ -46,14 +46,14 @@ def accumulate_gradient(
     before): each ends with the whole gradient and all log-odds.
     """
     num_members = len(losses)
-    y = torch.as_tensor(np.stack(labels), dtype=trainee.head.dtype, device=trainee.device)
+    y = torch.as_tensor(np.stack(labels), dtype=model.head.dtype, device=model.device)
     log_odds = torch.zeros(num_members, len(tokens), dtype=torch.float64)
     means = torch.zeros(num_members, dtype=torch.float64)
-    team, limits = team_of(trainee), training_limits(runtime, trainee.device.type).shared(num_members)
-    parameters = [parameter for member in trainee.members() for parameter in member.values()]
-    at_once = lanes(runtime, trainee.head) if team.size == 1 else 1
+    processes, limits = processes_of(model), training_limits(runtime, model.device.type).shared(num_members)
+    parameters = [parameter for member in model.members() for parameter in member.values()]
+    at_once = num_parallel_batches(runtime, model.head) if processes.size == 1 else 1
 
-    def learn(turn: Turn, run: LogOdds) -> _Learnt:
+    def learn(turn: BatchOfProcess, run: LogOdds) -> _Learnt:
         z = run()
         if not turn.counts:
             return _Learnt(turn.rows, None, [], _gradients(z.sum() * 0, parameters, at_once))
@@ -61,15 +61,15 @@ def accumulate_gradient(
         found = _gradients(torch.stack(shares).sum(), parameters, at_once)
         return _Learnt(turn.rows, z.detach().cpu().double(), [share.item() for share in shares], found)
 
-    blocks = trainee.blocks() if runtime.gradient_checkpointing else ()
-    for learnt in passes(trainee, tokens, pad_id, limits, learn, blocks=blocks, at_once=at_once):
+    blocks = model.blocks() if runtime.gradient_checkpointing else ()
+    for learnt in passes(model, tokens, pad_id, limits, learn, blocks=blocks, at_once=at_once):
         _add(learnt.gradients, parameters)
         if learnt.log_odds is not None:
             log_odds[:, learnt.rows] = learnt.log_odds
             means += torch.tensor(learnt.shares, dtype=torch.float64)
-    add_up_gradients(trainee.members(), team)
-    add_up(log_odds, team)
-    add_up(means, team)
+    sum_gradients(model.members(), processes)
+    sum_over_processes(log_odds, processes)
+    sum_over_processes(means, processes)
     return [Outcome(mean.item(), row) for mean, row in zip(means, log_odds, strict=True)]
 
 

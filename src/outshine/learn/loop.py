@@ -14,17 +14,17 @@ import torch
 
 from outshine.engine.errors import TrainingError
 from outshine.engine.runtime import Runtime
-from outshine.engine.threads import Tidying
+from outshine.engine.threads import MallocTrimmer
 from outshine.learn.batches import LabelledRows, effective_batch
 from outshine.learn.classifier import Classifier
-from outshine.learn.cohort import Trainee
+from outshine.learn.cohort import Model
 from outshine.learn.forward import check_finite, predict_together
 from outshine.learn.gradient import Outcome, accumulate_gradient
 from outshine.learn.losses import Loss, RunningLoss
 from outshine.learn.out_of_memory import Budgets
 from outshine.learn.settings import TrainingSettings, learning_rate_factor, num_updates
 from outshine.learn.shard_batches import agreed
-from outshine.learn.sharding import team_of
+from outshine.learn.sharding import processes_of
 from outshine.learn.training_state import RunState, Update, restore, save
 
 Score = Callable[[np.ndarray], float]
@@ -38,7 +38,7 @@ class Validation(NamedTuple):
     score: Score | None
 
 
-class Run(NamedTuple):
+class TrainConfig(NamedTuple):
     """What a run's result depends on besides the classifier and the rows."""
 
     loss: Loss
@@ -47,7 +47,7 @@ class Run(NamedTuple):
     seed: int  # of the batch order
 
 
-class Machine(NamedTuple):
+class RunEnv(NamedTuple):
     """Where and how a run is computed: nothing here changes its result by more than rounding."""
 
     runtime: Runtime
@@ -70,96 +70,98 @@ class Trained(NamedTuple):
     chosen_step: int  # updates made when the chosen weights were taken
 
 
-class Pupil(NamedTuple):
+class TrainJob(NamedTuple):
     """What one member of a cohort learns: its training rows, its validation and how it is trained."""
 
     train: LabelledRows
     val: Validation
-    run: Run
+    run: TrainConfig
 
 
-def finetune(classifier: Classifier, train: LabelledRows, val: Validation, run: Run, machine: Machine) -> Trained:
+def finetune(
+    classifier: Classifier, train: LabelledRows, val: Validation, run: TrainConfig, run_env: RunEnv
+) -> Trained:
     """Train for all epochs, validate on the way, leave the chosen weights in the classifier.
 
     Raises TrainingError where the loss, the gradient or a validation prediction is not finite.
     """
-    (result,) = finetune_together(classifier, [Pupil(train, val, run)], machine)
+    (result,) = finetune_together(classifier, [TrainJob(train, val, run)], run_env)
     if isinstance(result, TrainingError):
         raise result
     return result
 
 
-def finetune_together(trainee: Trainee, pupils: Sequence[Pupil], machine: Machine) -> list[Trained | TrainingError]:
+def finetune_together(model: Model, jobs: Sequence[TrainJob], run_env: RunEnv) -> list[Trained | TrainingError]:
     """Train the members of a cohort in the same passes over the same texts, each as if it were alone.
 
     Pupils have the same texts in the same order, batch sizes, epochs and validation steps; labels, losses, learning
     rates and the rest are each one's own. A member whose loss, gradient or validation prediction is not finite
     gets the error in place of its result, and the others go on.
     """
-    first, runtime = pupils[0], machine.runtime
+    first, runtime = jobs[0], run_env.runtime
     settings, ids = first.run.settings, first.train.ids
     total = num_updates(len(ids), settings.batch_size, settings.epochs)
-    states = [_start(pupil, members, total) for pupil, members in zip(pupils, trainee.members(), strict=True)]
-    team = team_of(trainee)
-    made = agreed(restore(states, machine.checkpoint, machine.note), team)
-    budgets = Budgets(runtime, machine.budgets, trainee.device.type, team)
-    saved_at, heap = time.monotonic(), Tidying(_TIDY_SECONDS)
+    states = [_start(job, members, total) for job, members in zip(jobs, model.members(), strict=True)]
+    processes = processes_of(model)
+    made = agreed(restore(states, run_env.checkpoint, run_env.note), processes)
+    budgets = Budgets(runtime, run_env.budgets, model.device.type, processes)
+    saved_at, heap = time.monotonic(), MallocTrimmer(_TIDY_SECONDS)
     orders: dict[int, list[int]] = {}
 
     for step in range(made, total):
         # the gradient of each member's mean loss over one effective batch
         rows = effective_batch(ids, first.run.seed, settings.batch_size, step, orders)
-        tokens, labels = [first.train.tokens[i] for i in rows], [pupil.train.y[rows] for pupil in pupils]
+        tokens, labels = [first.train.tokens[i] for i in rows], [job.train.y[rows] for job in jobs]
         outcomes = budgets.fitting(
             step,
             "token_budget",
-            partial(_gradient, trainee, tokens, labels, [state.loss for state in states], step, machine.pad_id),
-            _longest(trainee, tokens),
+            partial(_gradient, model, tokens, labels, [state.loss for state in states], step, run_env.pad_id),
+            _longest(model, tokens),
         )
 
         # one update of each
         updates = [
-            _update(state, pupil.run, outcome, step, total)
-            for state, pupil, outcome in zip(states, pupils, outcomes, strict=True)
+            _update(state, job.run, outcome, step, total)
+            for state, job, outcome in zip(states, jobs, outcomes, strict=True)
         ]
 
         # validation, on val alone
         last = step + 1 == total
         scores = [math.nan] * len(states)
         if last or (step + 1) % settings.eval_every == 0:
-            scores = _validate(trainee, states, pupils, machine, step)
-            machine.watch(step + 1)
+            scores = _validate(model, states, jobs, run_env, step)
+            run_env.watch(step + 1)
             heap.tidy()
         _record(states, updates, scores)
 
         if all(state.error for state in states):
             break
-        if not last and team.leads and time.monotonic() - saved_at >= runtime.checkpoint_seconds:
-            save(states, step + 1, machine.checkpoint)
+        if not last and processes.is_main and time.monotonic() - saved_at >= runtime.checkpoint_seconds:
+            save(states, step + 1, run_env.checkpoint)
             saved_at = time.monotonic()
-        machine.advance(_examples(step + 1, len(ids), settings.batch_size), settings.epochs * len(ids))
+        run_env.advance(_examples(step + 1, len(ids), settings.batch_size), settings.epochs * len(ids))
 
     return [TrainingError(state.error) if state.error else Trained(state.curve, state.choose()) for state in states]
 
 
 def predict_fitting(
-    trainee: Trainee,
+    model: Model,
     tokens: list[list[int]],
-    machine: Machine,
+    run_env: RunEnv,
     step: int,
     advance: Callable[[int, int], None] = lambda done, total: None,
 ) -> np.ndarray:
     """`predict_together` after update `step` (from 0) of a run, in batches that fit into memory; [m, n]."""
-    return Budgets(machine.runtime, machine.budgets, trainee.device.type, team_of(trainee)).fitting(
+    return Budgets(run_env.runtime, run_env.budgets, model.device.type, processes_of(model)).fitting(
         step,
         "eval_token_budget",
-        lambda runtime: predict_together(trainee, tokens, machine.pad_id, runtime, advance),
-        _longest(trainee, tokens),
+        lambda runtime: predict_together(model, tokens, run_env.pad_id, runtime, advance),
+        _longest(model, tokens),
     )
 
 
 def _gradient(
-    trainee: Trainee,
+    model: Model,
     tokens: list[list[int]],
     labels: list[np.ndarray],
     losses: list[RunningLoss],
@@ -168,32 +170,32 @@ def _gradient(
     runtime: Runtime,
 ) -> list[Outcome]:
     """The gradient from nothing: what an attempt left that ran out of memory is thrown away."""
-    for parameters in trainee.members():
+    for parameters in model.members():
         for parameter in parameters.values():
             parameter.grad = None
-    return accumulate_gradient(trainee, tokens, labels, losses, step, pad_id, runtime)
+    return accumulate_gradient(model, tokens, labels, losses, step, pad_id, runtime)
 
 
-def _longest(trainee: Trainee, tokens: list[list[int]]) -> int:
+def _longest(model: Model, tokens: list[list[int]]) -> int:
     """Tokens of a batch of one text: as little as can go through at once."""
-    return len(trainee.members()) * max(map(len, tokens))
+    return len(model.members()) * max(map(len, tokens))
 
 
-def _start(pupil: Pupil, parameters: dict[str, torch.nn.Parameter], total: int) -> RunState:
+def _start(job: TrainJob, parameters: dict[str, torch.nn.Parameter], total: int) -> RunState:
     """A member before its first update."""
-    settings = pupil.run.settings
+    settings = job.run.settings
     optimizer = torch.optim.AdamW(
         parameters.values(),
-        lr=pupil.run.learning_rate,
+        lr=job.run.learning_rate,
         betas=(settings.beta1, settings.beta2),
         weight_decay=settings.weight_decay,
         foreach=True,  # the same numbers: a CPU's default goes through the parameters one by one
     )
-    loss = pupil.run.loss.start(torch.as_tensor(pupil.train.y), total)
+    loss = job.run.loss.start(torch.as_tensor(job.train.y), total)
     return RunState(parameters, optimizer, loss, settings.select)
 
 
-def _update(state: RunState, run: Run, outcome: Outcome, step: int, total: int) -> Update:
+def _update(state: RunState, run: TrainConfig, outcome: Outcome, step: int, total: int) -> Update:
     """Clip the gradient and take one step; where it is not finite the run ends, its weights as they were."""
     settings = run.settings
     norm = torch.nn.utils.clip_grad_norm_(state.parameters.values(), settings.max_grad_norm).item()
@@ -220,16 +222,16 @@ def _record(states: Sequence[RunState], updates: Sequence[Update], scores: Seque
 
 
 def _validate(
-    trainee: Trainee, states: Sequence[RunState], pupils: Sequence[Pupil], machine: Machine, step: int
+    model: Model, states: Sequence[RunState], jobs: Sequence[TrainJob], run_env: RunEnv, step: int
 ) -> list[float]:
     """Each member's score; NaN where validation cannot choose or the member has failed."""
     scores = [math.nan] * len(states)
-    asked = [i for i, pupil in enumerate(pupils) if pupil.val.score is not None and not states[i].error]
+    asked = [i for i, job in enumerate(jobs) if job.val.score is not None and not states[i].error]
     if not asked:
         return scores
-    log_odds = predict_fitting(trainee, pupils[0].val.tokens, machine, step)
+    log_odds = predict_fitting(model, jobs[0].val.tokens, run_env, step)
     for i in asked:
-        score = pupils[i].val.score
+        score = jobs[i].val.score
         try:
             check_finite(log_odds[i])
         except TrainingError as error:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from outshine.engine.process_group import team_in
+from outshine.engine.process_group import processes_in
 from outshine.learn.classifier import Classifier
 from outshine.learn.cohort import Cohort
 from outshine.learn.load import load_backbone
@@ -60,11 +60,11 @@ def pretrained(spec: ClassifierSpec, device: torch.device, memory: dict[str, Any
 
 def _take(spec: ClassifierSpec, device: torch.device, memory: dict[str, Any]) -> tuple[Any, nn.Module]:
     """What names a base in `memory`, and that base: from there, or loaded."""
-    team = team_in(memory)
+    processes = processes_in(memory)
     kept = (isinstance(spec.tuning, Full), in_four_bits(spec))
     wanted = (spec.model.identity, spec.num_layers, spec.compute_dtype, *kept, str(device))
     name, backbone = memory.pop(_SLOT, (None, None))
     if name != wanted:
         del backbone  # before the next one is loaded: two may not fit
-        backbone = load_backbone(spec, device) if team.size == 1 else load_shared(spec, device, team)
+        backbone = load_backbone(spec, device) if processes.size == 1 else load_shared(spec, device, processes)
     return wanted, backbone

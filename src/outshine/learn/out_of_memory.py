@@ -14,7 +14,7 @@ from outshine.engine.checked_reading import ODD, read_json
 from outshine.engine.errors import SettingsError, TrainingError
 from outshine.engine.files import write_synced
 from outshine.engine.key import digest
-from outshine.engine.process_group import ALONE, Team
+from outshine.engine.process_group import ONE_PROCESS, ProcessGroup
 from outshine.engine.runtime import Runtime
 
 T = TypeVar("T")
@@ -48,16 +48,16 @@ class Budgets:
     memory left. It writes the smaller budget down and the run ends; the next start finds it and goes on.
     """
 
-    def __init__(self, runtime: Runtime, path: Path, device_type: str, team: Team = ALONE) -> None:
+    def __init__(self, runtime: Runtime, path: Path, device_type: str, processes: ProcessGroup = ONE_PROCESS) -> None:
         budget = runtime.budget(device_type)
         self._runtime = runtime
         self._path = path
-        self._team = team
+        self._team = processes
         self._start = _Since(0, budget.training, budget.evaluation, runtime.gradient_checkpointing)
 
     def at(self, step: int) -> Runtime:
         """The runtime with the budgets of update `step` (from 0)."""
-        return self._runtime.model_copy(update=_Since(*self._team.tell(self._now(step))).budgets())
+        return self._runtime.model_copy(update=_Since(*self._team.broadcast(self._now(step))).budgets())
 
     def fitting(self, step: int, part: Part, compute: Callable[[Runtime], T], least: int) -> T:
         """What `compute` gives with the largest budget of halves that fits into memory.

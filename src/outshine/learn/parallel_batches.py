@@ -21,7 +21,7 @@ R = TypeVar("R")
 LEAST_WIDTH = 128  # of the hidden states; below it issuing operations takes longest: measured, docs/performance.md
 
 
-def lanes(runtime: Runtime, head: Float[Tensor, "2 d"]) -> int:
+def num_parallel_batches(runtime: Runtime, head: Float[Tensor, "2 d"]) -> int:
     """How many micro-batches of the model with this head are computed at once.
 
     On a CPU the operations between the matrix products are too small to be shared by threads well, so that two
@@ -54,7 +54,7 @@ def suitable_threads(runtime: Runtime, head: Float[Tensor, "2 d"]) -> Iterator[N
         torch.set_num_threads(before)
 
 
-def in_lanes(compute: Callable[[T], R], items: Iterable[T], count: int) -> Iterator[R]:
+def run_in_parallel(compute: Callable[[T], R], items: Iterable[T], count: int) -> Iterator[R]:
     """`compute` of each item, in the order of the items, up to `count` at once, which share torch's threads.
 
     Modes that belong to a thread (gradients, autocast) are to be set by `compute`. Where one fails its error is raised

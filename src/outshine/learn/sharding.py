@@ -9,7 +9,7 @@ from torch import nn
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
 from outshine.engine.errors import SettingsError
-from outshine.engine.process_group import ALONE, Team
+from outshine.engine.process_group import ONE_PROCESS, ProcessGroup
 from outshine.learn.blocks import every_block
 from outshine.learn.distributed import local_rank, local_size
 from outshine.learn.load import load_backbone
@@ -26,7 +26,7 @@ FOUR_BITS = (
 )
 
 
-def load_shared(spec: ClassifierSpec, device: torch.device, team: Team) -> nn.Module:
+def load_shared(spec: ClassifierSpec, device: torch.device, processes: ProcessGroup) -> nn.Module:
     """The frozen base, of whose every weight each process keeps the part 1 / `team.size`; the adapters come later.
 
     The processes of a machine load it one after the other: its memory holds one whole model at a time, and no GPU
@@ -37,25 +37,25 @@ def load_shared(spec: ClassifierSpec, device: torch.device, team: Team) -> nn.Mo
     if in_four_bits(spec):
         raise SettingsError(FOUR_BITS)
     _check_device(device)
-    mesh = init_device_mesh(device.type, (team.size,))
+    mesh = init_device_mesh(device.type, (processes.size,))
     shared: nn.Module | None = None
-    for turn in range(team.size):  # machines may have different numbers of processes, but all wait as often
+    for turn in range(processes.size):  # machines may have different numbers of processes, but all wait as often
         if turn == local_rank():
             shared = load_backbone(spec, device, lambda whole: _shard(whole, spec.num_layers, mesh))
-        team.tell(None)
+        processes.broadcast(None)
     assert shared is not None
-    setattr(shared, _TEAM, team)
+    setattr(shared, _TEAM, processes)
     return shared
 
 
-def team_of(holder: Any) -> Team:
+def processes_of(holder: Any) -> ProcessGroup:
     """The team that shares a base, or the base of a classifier or cohort; one process where it is not shared."""
-    return getattr(getattr(holder, "backbone", holder), _TEAM, ALONE)
+    return getattr(getattr(holder, "backbone", holder), _TEAM, ONE_PROCESS)
 
 
-def forward_only(team: Team) -> torch.inference_mode | torch.no_grad:
+def forward_only(processes: ProcessGroup) -> torch.inference_mode | torch.no_grad:
     """A context for forward passes. What FSDP gathers in inference mode could not be used in training afterwards."""
-    return torch.inference_mode() if team.size == 1 else torch.no_grad()
+    return torch.inference_mode() if processes.size == 1 else torch.no_grad()
 
 
 def _shard(backbone: nn.Module, num_layers: int, mesh: DeviceMesh) -> nn.Module:

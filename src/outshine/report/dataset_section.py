@@ -11,7 +11,7 @@ from outshine.report.tables import ROLES, splits_sheet
 from outshine.report.text import auroc_text, contender_name, excerpt, pgr_text, short
 from outshine.results.names import Contender
 from outshine.results.read.artefacts import Reader
-from outshine.results.read.dataset_details import read_closeup
+from outshine.results.read.dataset_details import read_dataset_details
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from outshine.report.headline_student import Reference
     from outshine.results.diagnostics import Disagreements
     from outshine.results.finished import Finished
-    from outshine.results.read.dataset_details import Closeup
+    from outshine.results.read.dataset_details import DatasetDetails
     from outshine.w2s.stages.prepare import Prepare
 
 MOST_CHARACTERS = 600  # of a text that is shown
@@ -41,7 +41,7 @@ def dataset_pages(finished: Finished, reference: Reference, store: Store, prefix
             continue
         row = shown[prepare.name]
         student = Contender.of(row)
-        closeup = read_closeup(prepare, finished.experiments, student, reader)
+        closeup = read_dataset_details(prepare, finished.experiments, student, reader)
         tests = _tests(finished.results.trajectories, prepare.name, student)
         drawn = figures.curves_of_dataset(closeup.curves, tests, f"closeup-{number}")
         pages.append(
@@ -90,7 +90,7 @@ def _aurocs(row: Mapping[str, Any]) -> str:
     return ", ".join(f"{ROLE_WORDS[role]} {text}" for role, text in texts.items())
 
 
-def _samples(closeup: Closeup) -> list[dict[str, str]]:
+def _samples(closeup: DatasetDetails) -> list[dict[str, str]]:
     return [
         {"label": WORDS[bool(row["label"])], "split": row["split"], "text": excerpt(row["text"], MOST_CHARACTERS)}
         for row in closeup.samples.to_dict("records")

@@ -15,7 +15,7 @@ from outshine.report.text import uncertainty, verdict
 from outshine.results.training_notes import doubt, doubtful
 
 if TYPE_CHECKING:
-    from outshine.report.tables import Sheet
+    from outshine.report.tables import TextTable
     from outshine.results.finished import Finished
 
 LONG = 40  # rows from which a LaTeX table may break over pages
@@ -49,7 +49,7 @@ _LATEX = {
 _MINUS = re.compile(r"(?<![\w)-])-(?=[\d.∞])")  # of a negative number, which LaTeX would set as a hyphen
 
 Form = Literal["md", "latex"]
-Part = tuple[str, str, "list[Sheet]"]
+Part = tuple[str, str, "list[TextTable]"]
 """A study: its name, its answer, its tables."""
 
 
@@ -82,7 +82,7 @@ def latex(parts: Sequence[Part]) -> str:
     return "\n".join(lines)
 
 
-def _table(sheet: Sheet) -> list[str]:
+def _table(sheet: TextTable) -> list[str]:
     head, *body = _tex_rows(sheet)
     return [
         "\\begin{table}",
@@ -95,7 +95,7 @@ def _table(sheet: Sheet) -> list[str]:
     ]
 
 
-def _longtable(sheet: Sheet) -> list[str]:
+def _longtable(sheet: TextTable) -> list[str]:
     head, *body = _tex_rows(sheet)
     return [
         "{\\footnotesize",
@@ -108,11 +108,11 @@ def _longtable(sheet: Sheet) -> list[str]:
     ]
 
 
-def _columns(sheet: Sheet) -> str:
+def _columns(sheet: TextTable) -> str:
     return "".join("r" if column in sheet.right else "l" for column in sheet.columns)
 
 
-def _tex_rows(sheet: Sheet) -> Iterator[str]:
+def _tex_rows(sheet: TextTable) -> Iterator[str]:
     for cells in (sheet.columns, *sheet.rows):
         yield " & ".join(_tex(cell) for cell in cells) + " \\\\"
 
@@ -131,7 +131,7 @@ def _answer(finished: Finished) -> str:
     return " ".join(one for one in told if one)
 
 
-def _sheets(finished: Finished) -> Iterator[Sheet]:
+def _sheets(finished: Finished) -> Iterator[TextTable]:
     """The tables of the page, in its order."""
     results, loss = finished.results, finished.resolution.study.loss.kind
     methods = results.summary[results.summary["purpose"] == "method"]

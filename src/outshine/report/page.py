@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 from outshine.engine.messages import visible
 from outshine.engine.runtime import version_of
-from outshine.report.study_section import Chapter, content
+from outshine.report.study_section import StudySection, content
 from outshine.report.tables import studies_sheet
 
 if TYPE_CHECKING:
     from outshine.engine.store.store import Store
 
 
-def render(chapters: Sequence[Chapter], store: Store) -> str:
+def render(chapters: Sequence[StudySection], store: Store) -> str:
     """The report of finished studies. All text of users and datasets is escaped.
 
     The policy of the page forbids whatever is not in it, and every script but its own, which it knows by its hash.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from outshine.engine.stage import in_order
-from outshine.report.tables import Sheet
+from outshine.report.tables import TextTable
 from outshine.w2s.study_file import study_yaml
 
 if TYPE_CHECKING:
@@ -31,12 +31,12 @@ def reproduction(finished: Finished, store: Store) -> dict[str, Any]:
         "yaml": study_yaml(finished.resolution.study),
         "sources": _sources(finished),
         "versions": _versions(records),
-        "stages": Sheet("", ["key", "stage", "seconds", "notes"], rows, right=["seconds"]),
+        "stages": TextTable("", ["key", "stage", "seconds", "notes"], rows, right=["seconds"]),
         "seconds": sum(made["seconds"] for made in records),
     }
 
 
-def _sources(finished: Finished) -> Sheet:
+def _sources(finished: Finished) -> TextTable:
     resolution = finished.resolution
     models = [
         ("weak supervisor", resolution.weak),
@@ -45,7 +45,7 @@ def _sources(finished: Finished) -> Sheet:
     ]
     rows = [_model(role, resolved) for role, resolved in models if resolved is not None]
     rows += [["dataset", prepare.name, prepare.source] for prepare in resolution.prepares]
-    return Sheet("", ["what", "name", "revision"], rows)
+    return TextTable("", ["what", "name", "revision"], rows)
 
 
 def _model(role: str, resolved: Resolved) -> list[str]:

@@ -23,7 +23,7 @@ _PGR = (
 MOST_CURVES = 4  # students whose curves stand in one figure
 
 
-class Plate(NamedTuple):
+class StudyFigure(NamedTuple):
     """A figure, the name of its files, its heading and its caption."""
 
     name: str
@@ -32,7 +32,7 @@ class Plate(NamedTuple):
     figure: Figure
 
 
-def plates(results: Results, loss: str) -> list[Plate]:
+def study_figures(results: Results, loss: str) -> list[StudyFigure]:
     """All figures of a study in the order of the page; `loss`: the study's own, which the reference student has."""
     summary = results.summary[results.summary["purpose"] == "method"]
     return [
@@ -44,7 +44,7 @@ def plates(results: Results, loss: str) -> list[Plate]:
     ]
 
 
-def _of_aurocs(summary: pd.DataFrame, loss: str) -> Iterator[Plate]:
+def _of_aurocs(summary: pd.DataFrame, loss: str) -> Iterator[StudyFigure]:
     seeds = int(summary["num_seeds"].iloc[0])
     meaning = (
         "One seed: intervals cover the choice of test rows for these trained models."
@@ -53,10 +53,10 @@ def _of_aurocs(summary: pd.DataFrame, loss: str) -> Iterator[Plate]:
     )
     caption = f"Test ROC AUC against ground truth. {meaning} Rows that share a passage or question count as one group."
     chosen = select.reference(summary, loss)
-    yield Plate("auroc", "Weak supervisor, student and ceiling", caption, figures.auroc_by_dataset(chosen))
+    yield StudyFigure("auroc", "Weak supervisor, student and ceiling", caption, figures.auroc_by_dataset(chosen))
 
 
-def _of_pgrs(summary: pd.DataFrame, loss: str) -> Iterator[Plate]:
+def _of_pgrs(summary: pd.DataFrame, loss: str) -> Iterator[StudyFigure]:
     found = {
         "rounds": ("Strong-to-strong training", select.rounds(summary, loss), figures.pgr_by_round),
         "losses": ("Losses", select.losses(summary), figures.pgr_by_loss),
@@ -70,10 +70,10 @@ def _of_pgrs(summary: pd.DataFrame, loss: str) -> Iterator[Plate]:
     }
     for name, (title, chosen, draw) in found.items():
         if chosen is not None and chosen["label"].nunique() > 1:
-            yield Plate(name, title, _PGR, draw(chosen))
+            yield StudyFigure(name, title, _PGR, draw(chosen))
 
 
-def _of_filters(filters: pd.DataFrame) -> Iterator[Plate]:
+def _of_filters(filters: pd.DataFrame) -> Iterator[StudyFigure]:
     topo = filters[filters["removed_by_components"].notna() & (filters["split"] == "strong_train")]
     if len(topo):
         one = topo[topo["key"].isin(topo.drop_duplicates(["dataset", "seed"])["key"])]
@@ -83,10 +83,12 @@ def _of_filters(filters: pd.DataFrame) -> Iterator[Plate]:
             "What TopoFilter's first step (TopoCC: all but the largest connected component of each class) removes. "
             f"Where that is more than the quota of {quota:.0%}, nothing further is dropped."
         )
-        yield Plate("topocc", "What TopoFilter's components remove", caption, figures.removed_by_components(one, quota))
+        yield StudyFigure(
+            "topocc", "What TopoFilter's components remove", caption, figures.removed_by_components(one, quota)
+        )
 
 
-def _of_sweeps(sweeps: pd.DataFrame) -> Iterator[Plate]:
+def _of_sweeps(sweeps: pd.DataFrame) -> Iterator[StudyFigure]:
     drawn = {
         "knn": ("sweep-knn", "kNN sweep", figures.knn_sweep),
         "logistic": ("sweep-logistic", "Logistic regression sweep", figures.logistic_sweep),
@@ -97,10 +99,10 @@ def _of_sweeps(sweeps: pd.DataFrame) -> Iterator[Plate]:
     for probe, (name, title, draw) in drawn.items():
         own = sweeps[(sweeps["probe"] == probe) & sweeps["setting"].notna()]
         if own["setting"].nunique() > 1:
-            yield Plate(name, title, caption, draw(own.assign(layer=own["layer_name"])))
+            yield StudyFigure(name, title, caption, draw(own.assign(layer=own["layer_name"])))
 
 
-def _of_training(trajectories: pd.DataFrame) -> Iterator[Plate]:
+def _of_training(trajectories: pd.DataFrame) -> Iterator[StudyFigure]:
     if len(trajectories):
         caption = (
             "Solid: test ROC AUC against ground truth, looked at afterwards and never used for selection. Dashed: "
@@ -112,4 +114,4 @@ def _of_training(trajectories: pd.DataFrame) -> Iterator[Plate]:
         for number, start in enumerate(range(0, len(labels), MOST_CURVES), 1):
             own = named[named["label"].isin(labels[start : start + MOST_CURVES])]
             name = "training" if number == 1 else f"training-{number}"
-            yield Plate(name, "Along training", caption, figures.training_curves(own, name))
+            yield StudyFigure(name, "Along training", caption, figures.training_curves(own, name))

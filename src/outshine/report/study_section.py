@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from outshine.engine.errors import OutshineError
-from outshine.report import compare_section as comparison
-from outshine.report import tables as sheets
+from outshine.report import compare_section, tables
 from outshine.report import text as words
 from outshine.report.dataset_section import dataset_pages
 from outshine.report.figures import svg
@@ -19,7 +18,7 @@ from outshine.results.training_notes import doubt, doubtful
 
 if TYPE_CHECKING:
     from outshine.engine.store.store import Store
-    from outshine.report.study_figures import Plate
+    from outshine.report.study_figures import StudyFigure
     from outshine.results.finished import Finished
     from outshine.results.results import Results
 
@@ -29,14 +28,14 @@ BASELINE = "xent"
 _BAR = (-0.25, 1.25)  # PGRs that the drawn line reaches
 
 
-class Chapter(NamedTuple):
+class StudySection(NamedTuple):
     """A finished study and its figures."""
 
     finished: Finished
-    plates: Sequence[Plate]
+    plates: Sequence[StudyFigure]
 
 
-def content(chapter: Chapter, store: Store, prefix: str) -> dict[str, Any]:
+def content(chapter: StudySection, store: Store, prefix: str) -> dict[str, Any]:
     """All that the template shows of one study; ids begin with `prefix`."""
     finished, plates = chapter
     results, study = finished.results, finished.resolution.study
@@ -61,16 +60,16 @@ def content(chapter: Chapter, store: Store, prefix: str) -> dict[str, Any]:
         "name": words.contender_name(student.contender.facts()),
         "bar": _bar(student),
         "pooled": [words.pooled_sentence(student.pooled, student.rows)] if len(results.pooled) == 1 else [],
-        "pooled_sheet": sheets.pooled_sheet(results.pooled, methods) if len(results.pooled) > 1 else None,
-        "gains": sheets.gains(methods, study.loss.kind) if len(results.pooled) > 1 else None,
-        "results_sheet": sheets.results_sheet(methods),
-        "failed_sheet": sheets.failed_sheet(results.failed) if len(results.failed) else None,
+        "pooled_sheet": tables.pooled_sheet(results.pooled, methods) if len(results.pooled) > 1 else None,
+        "gains": tables.gains(methods, study.loss.kind) if len(results.pooled) > 1 else None,
+        "results_sheet": tables.results_sheet(methods),
+        "failed_sheet": tables.failed_sheet(results.failed) if len(results.failed) else None,
         "undefined": [(row["dataset"], words.contender_name(row), row["reason"]) for _, row in undefined.iterrows()],
         "plates": [(plate, svg(plate.figure, prefix)) for plate in plates],
-        "rounds_sheet": sheets.rounds_sheet(results.scores),
+        "rounds_sheet": tables.rounds_sheet(results.scores),
         "comparison": comparison_of(results, study.better_than),
         "controls": controls_of(results, study.loss.kind),
-        "diagnostics_sheet": sheets.diagnostics_sheet(results.diagnostics),
+        "diagnostics_sheet": tables.diagnostics_sheet(results.diagnostics),
         "datasets": dataset_pages(finished, student, store, prefix),
         "notes": finished.resolution.notes,
         **reproduction(finished, store),
@@ -110,26 +109,28 @@ def comparison_of(results: Results, declared: str | None) -> dict[str, Any] | No
     if declared is not None:
         baseline = declared
     try:
-        compared, on_pgr, notes = comparison.compare_both(results.scores, results.pgr, baseline, declared=[declared])
+        compared, on_pgr, notes = compare_section.compare_both(
+            results.scores, results.pgr, baseline, declared=[declared]
+        )
     except OutshineError as error:
         return {"reason": str(error)}
     return {
         "reason": "",
-        "conclusion": comparison.conclusion(compared),
-        "sheets": comparison.comparison_sheets(compared),
-        "sentences": comparison.comparison_sentences(compared, on_pgr),
-        "noise": comparison.noise_sentences(compared),
-        "notes": notes + comparison.comparison_notes(compared, on_pgr),
+        "conclusion": compare_section.conclusion(compared),
+        "sheets": compare_section.comparison_sheets(compared),
+        "sentences": compare_section.comparison_sentences(compared, on_pgr),
+        "noise": compare_section.noise_sentences(compared),
+        "notes": notes + compare_section.comparison_notes(compared, on_pgr),
     }
 
 
 def controls_of(results: Results, loss: str) -> dict[str, Any] | None:
     """Controls and baselines, and what the choice of the update costs; None where the study has neither."""
-    overall = sheets.beside_reference(against(results.scores, summary=results.summary).overall, loss)
+    overall = tables.beside_reference(against(results.scores, summary=results.summary).overall, loss)
     if overall.empty and results.trajectories.empty:
         return None
     return {
-        "sheet": None if overall.empty else sheets.controls_sheet(overall),
+        "sheet": None if overall.empty else tables.controls_sheet(overall),
         "sentences": control_sentences(overall),
-        "selection": None if results.trajectories.empty else sheets.selection_sheet(results.trajectories),
+        "selection": None if results.trajectories.empty else tables.selection_sheet(results.trajectories),
     }

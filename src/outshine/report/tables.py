@@ -34,7 +34,7 @@ ROLES = ("weak", "student", "ceiling")
 _TONES = (0.01, 0.05, 0.1, 0.2)  # differences in AUROC from which a cell is a shade darker
 
 
-class Sheet(NamedTuple):
+class TextTable(NamedTuple):
     """A table: its title, the names of its columns, and rows of text. `right`: columns that hold numbers."""
 
     title: str
@@ -43,7 +43,7 @@ class Sheet(NamedTuple):
     right: Sequence[str] = ()
 
 
-def results_sheet(summary: pd.DataFrame) -> Sheet:
+def results_sheet(summary: pd.DataFrame) -> TextTable:
     """Dataset × method: weak, student and ceiling AUROC with intervals, PGR."""
     several = len({Contender.of(row) for row in summary.to_dict("records")}) > 1
     columns = ["dataset", *(["method"] if several else []), *ROLES, "PGR [95 %]"]
@@ -52,13 +52,13 @@ def results_sheet(summary: pd.DataFrame) -> Sheet:
         named = [contender_name(row)] if several else []
         aurocs = [auroc_text(row[f"{role}_auroc"], row[f"{role}_low"], row[f"{role}_high"]) for role in ROLES]
         rows.append([str(row["dataset"]), *named, *aurocs, pgr_text(row)])
-    return Sheet(_results_title(summary), columns, rows)
+    return TextTable(_results_title(summary), columns, rows)
 
 
 class Gains(NamedTuple):
     """Student less supervisor, a row a dataset and a column a method; `tones`: how each cell looks, by its number."""
 
-    sheet: Sheet
+    sheet: TextTable
     tones: list[list[str]]
 
 
@@ -76,7 +76,7 @@ def gains(summary: pd.DataFrame, loss: str) -> Gains:
         tones.append(["", "", "", *(_tone(one) if one else "" for one in cells)])
     columns = ["dataset", "weak", "ceiling", *labels]
     title = "Gain over the supervisor in test AUROC, student − weak, by dataset and method"
-    return Gains(Sheet(title, columns, rows, right=columns[1:]), tones)
+    return Gains(TextTable(title, columns, rows, right=columns[1:]), tones)
 
 
 def _tone(row: Mapping[Any, Any]) -> str:
@@ -96,7 +96,7 @@ def _results_title(summary: pd.DataFrame) -> str:
     return f"Test ROC AUC [95 % interval], {first['weak']} supervises {first['strong']} ({meaning})"
 
 
-def pooled_sheet(pooled: Sequence[MethodPGR], summary: pd.DataFrame) -> Sheet:
+def pooled_sheet(pooled: Sequence[MethodPGR], summary: pd.DataFrame) -> TextTable:
     """Every method's PGR over all unsaturated datasets: a ratio of sums, with both intervals.
 
     `summary`: of the same results; it tells on how many of the datasets there is a gap at all.
@@ -111,7 +111,7 @@ def pooled_sheet(pooled: Sequence[MethodPGR], summary: pd.DataFrame) -> Sheet:
         name, datasets = contender_name(one._asdict()), f"{one.pooled.num_datasets}{some}"
         rows.append([name, datasets, _these_datasets(one, gaps), _pgr_or_undefined(one.pooled.any_datasets)])
     columns = ["method", "datasets", "these datasets [95 %]", f"{population} [95 %]"]
-    return Sheet("Pooled PGR, Σ (student − weak) / Σ (ceiling − weak)", columns, rows, right=columns[1:])
+    return TextTable("Pooled PGR, Σ (student − weak) / Σ (ceiling − weak)", columns, rows, right=columns[1:])
 
 
 def _these_datasets(pooled: MethodPGR, gaps: Gaps) -> str:
@@ -124,7 +124,7 @@ def _pgr_or_undefined(found: PGR) -> str:
     return interval_text(found) if found.defined else "undefined"
 
 
-def studies_sheet(references: Sequence[tuple[Any, pd.DataFrame, MethodPGR]]) -> Sheet:
+def studies_sheet(references: Sequence[tuple[Any, pd.DataFrame, MethodPGR]]) -> TextTable:
     """Studies side by side, a row each: its reference student, that student's rows of the summary, its pooled PGR."""
     rows = []
     for number, (_, own, pooled) in enumerate(references, 1):
@@ -142,7 +142,7 @@ def studies_sheet(references: Sequence[tuple[Any, pd.DataFrame, MethodPGR]]) -> 
         )
     columns = ["study", "supervisor → student", "method", "datasets × seeds", *ROLES]
     columns += ["pooled PGR, these datasets [95 %]", "such datasets [95 %]"]
-    return Sheet("Studies side by side, mean test AUROC and pooled PGR", columns, rows, right=columns[3:])
+    return TextTable("Studies side by side, mean test AUROC and pooled PGR", columns, rows, right=columns[3:])
 
 
 def beside_reference(overall: pd.DataFrame, loss: str) -> pd.DataFrame:
@@ -152,7 +152,7 @@ def beside_reference(overall: pd.DataFrame, loss: str) -> pd.DataFrame:
     return overall[(overall["loss"] != "") | (several == loss) | (not known)]
 
 
-def controls_sheet(overall: pd.DataFrame) -> Sheet:
+def controls_sheet(overall: pd.DataFrame) -> TextTable:
     """Controls over datasets: AUROC, and differences to the vanilla student and the supervisor."""
     rows = [
         [
@@ -166,22 +166,22 @@ def controls_sheet(overall: pd.DataFrame) -> Sheet:
     title = "Controls and baselines, " + (
         "means over datasets" if (overall["num_datasets"] > 1).any() else "one dataset"
     )
-    return Sheet(title, columns, rows, right=columns[1:])
+    return TextTable(title, columns, rows, right=columns[1:])
 
 
-def failed_sheet(failed: pd.DataFrame) -> Sheet:
+def failed_sheet(failed: pd.DataFrame) -> TextTable:
     """What is in no other table because a stage failed: dataset, method, seeds, that stage and the reason."""
     named = failed.assign(name=[contender_name(row) for row in failed.to_dict("records")])
     rows = [
         [*map(str, which[:2]), ", ".join(map(str, runs["seed"])), *map(str, which[2:])]
         for which, runs in named.groupby(["dataset", "name", "stage", "reason"], sort=False)
     ]
-    return Sheet(
+    return TextTable(
         "Not finished, and in no other table", ["dataset", "method", "seed", "stage that failed", "reason"], rows
     )
 
 
-def rounds_sheet(scores: pd.DataFrame) -> Sheet | None:
+def rounds_sheet(scores: pd.DataFrame) -> TextTable | None:
     """Rounds of strong-to-strong training: did the labels of strong_train improve? None where there is one round."""
     gain = strong_train_gain(scores[scores["purpose"].isin(["method", ""])])
     whose = [Contender.of(row) for row in gain.to_dict("records")]
@@ -193,10 +193,10 @@ def rounds_sheet(scores: pd.DataFrame) -> Sheet | None:
         better, mean = int((runs["sign"] > 0).sum()), decimal_text(runs["student_minus_weak"].mean())
         rows.append([contender_name(runs.iloc[0]), f"{better} of {len(runs)}", mean])
     columns = ["round", "runs above the weak labels", "mean difference in AUROC"]
-    return Sheet("On strong_train itself, against ground truth", columns, rows, right=columns[1:]) if rows else None
+    return TextTable("On strong_train itself, against ground truth", columns, rows, right=columns[1:]) if rows else None
 
 
-def selection_sheet(trajectories: pd.DataFrame) -> Sheet:
+def selection_sheet(trajectories: pd.DataFrame) -> TextTable:
     """Test AUROC at the update that is kept, at the last and at the best one, and its fall: means over seeds."""
     selection = selection_sensitivity(trajectories).merge(overfitting(trajectories))
     named = selection.assign(name=[contender_name(row) for _, row in selection.iterrows()])
@@ -205,10 +205,10 @@ def selection_sheet(trajectories: pd.DataFrame) -> Sheet:
     rows = [[row["dataset"], row["name"], *(decimal_text(row[name]) for name in names)] for _, row in means.iterrows()]
     columns = ["dataset", "student", "kept", "last update", "best on test (oracle)"]
     columns += ["fall from best to last", "best at (share of updates)"]
-    return Sheet("Test AUROC by which update is kept", columns, rows, right=columns[2:])
+    return TextTable("Test AUROC by which update is kept", columns, rows, right=columns[2:])
 
 
-def diagnostics_sheet(diagnostics: pd.DataFrame) -> Sheet:
+def diagnostics_sheet(diagnostics: pd.DataFrame) -> TextTable:
     """Calibration, imitation of the supervisor's errors and agreement with it: means over seeds and datasets."""
     means = mean_over_seeds(diagnostics)
     named = means.assign(name=[contender_name(row) for _, row in means.iterrows()])
@@ -230,17 +230,17 @@ def diagnostics_sheet(diagnostics: pd.DataFrame) -> Sheet:
         for (*_, name), row in zip(over_datasets.index, over_datasets.to_numpy(), strict=True)
     ]
     columns = ["predictor", *measures.values()]
-    return Sheet("Diagnostics on test, means over seeds, then datasets", columns, rows, right=columns[1:])
+    return TextTable("Diagnostics on test, means over seeds, then datasets", columns, rows, right=columns[1:])
 
 
-def splits_sheet(report: Mapping[str, Any]) -> Sheet:
+def splits_sheet(report: Mapping[str, Any]) -> TextTable:
     """Sizes of a dataset's splits, from the report of its preparation."""
     rows = [
         [split, f"{facts['rows']:,}", f"{facts['positive_share']:.3f}", f"{facts['num_groups']:,}"]
         for split, facts in report["splits"].items()
     ]
     columns = ["split", "rows", "share positive", "groups"]
-    return Sheet("", columns, rows, right=columns[1:])
+    return TextTable("", columns, rows, right=columns[1:])
 
 
 def _amount(row: pd.Series, name: str) -> str:

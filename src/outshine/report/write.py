@@ -13,8 +13,8 @@ from outshine.engine.files import user_path, write_whole
 from outshine.report.figures import png, svg
 from outshine.report.latex_and_markdown import Form, tables_text
 from outshine.report.page import render
-from outshine.report.study_figures import Plate, plates
-from outshine.report.study_section import Chapter
+from outshine.report.study_figures import StudyFigure, study_figures
+from outshine.report.study_section import StudySection
 from outshine.results.csv_cells import inert
 from outshine.w2s.study_file import study_yaml
 
@@ -104,7 +104,7 @@ def write_tables(several: Sequence[Finished], path: Path, form: Form) -> None:
         raise _cannot_write(path.parent, error) from error
 
 
-def write_choosing(regrets: pd.DataFrame, pooled: pd.DataFrame, drawn: Sequence[Plate], out: Path) -> Path:
+def write_choosing(regrets: pd.DataFrame, pooled: pd.DataFrame, drawn: Sequence[StudyFigure], out: Path) -> Path:
     """Write the tables `regret` and `regret_pooled` and the figures of choosing; returns the folder."""
     folder = out / "figures"
     try:
@@ -117,7 +117,7 @@ def write_choosing(regrets: pd.DataFrame, pooled: pd.DataFrame, drawn: Sequence[
     return out
 
 
-def _write_plates(drawn: Sequence[Plate], folder: Path, prefix: str = "") -> list[Path]:
+def _write_plates(drawn: Sequence[StudyFigure], folder: Path, prefix: str = "") -> list[Path]:
     """Every figure as SVG and PNG; the paths."""
     written = []
     for plate in drawn:
@@ -129,8 +129,8 @@ def _write_plates(drawn: Sequence[Plate], folder: Path, prefix: str = "") -> lis
     return written
 
 
-def _write_page(several: Sequence[Finished], store: Store, page: Path) -> list[Chapter]:
-    chapters = [Chapter(one, plates(one.results, one.resolution.study.loss.kind)) for one in several]
+def _write_page(several: Sequence[Finished], store: Store, page: Path) -> list[StudySection]:
+    chapters = [StudySection(one, study_figures(one.results, one.resolution.study.loss.kind)) for one in several]
     text = render(chapters, store)
     write_whole(page, lambda path: path.write_text(text, encoding="utf-8"))
     return chapters

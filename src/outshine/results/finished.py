@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from outshine.data.audit.findings import Finding
-from outshine.engine.process_group import ALONE, Team
+from outshine.engine.process_group import ONE_PROCESS, ProcessGroup
 from outshine.engine.progress import Progress
 from outshine.engine.run.failures import StagesFailedError
 from outshine.engine.stage import in_order
@@ -46,7 +46,7 @@ def run_study(
     progress: Progress | None = None,
     *,
     allow_leaks: bool = False,
-    team: Team = ALONE,
+    processes: ProcessGroup = ONE_PROCESS,
     expect: Callable[[Sequence[Experiment]], object] = lambda experiments: None,
 ) -> Finished:
     """Compute what the store lacks (`compute_study`, with the same arguments) and read the results.
@@ -54,7 +54,7 @@ def run_study(
     Raises OutshineError for what a user can mend, and StudyFailedError where stages failed, when all that does not
     need them is finished: it has the results of the methods that are.
     """
-    computed = compute_study(study, store, progress, allow_leaks=allow_leaks, team=team, expect=expect)
+    computed = compute_study(study, store, progress, allow_leaks=allow_leaks, processes=processes, expect=expect)
     if computed.failed:
         raise StudyFailedError(computed.failed, _of_the_rest(computed, store, computed.failed)) from computed.failed
     return _read(computed, store)

@@ -80,10 +80,10 @@ def _of_model(rows: list[Row]) -> Iterator[tuple[str, Subject, str, str]]:
     """What is said of one model over its seeds: what it is about, its subject, that in words, and the statement."""
     first = rows[0]
     subject = Subject(str(first["dataset"]), str(first["role"]), _contender(first))
-    for what, tell in _CHECKS:
+    for what, broadcast in _CHECKS:
         found: dict[str, list[tuple[Any, tuple[str, ...]]]] = {}
         for row in rows:
-            if statement := tell(row):
+            if statement := broadcast(row):
                 found.setdefault(statement[0], []).append((row["seed"], statement[1]))
         for template, several in found.items():
             values = [", ".join(dict.fromkeys(column)) for column in zip(*(v for _, v in several), strict=True)]

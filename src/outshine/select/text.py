@@ -6,8 +6,8 @@ import math
 from typing import TYPE_CHECKING
 
 from outshine.report import figures
-from outshine.report.study_figures import Plate
-from outshine.report.tables import Sheet
+from outshine.report.study_figures import StudyFigure
+from outshine.report.tables import TextTable
 from outshine.report.text import amount_text, decimal_text
 from outshine.select.pooled import Equal, equal_labels
 from outshine.select.regret import TRUSTED
@@ -85,7 +85,7 @@ def _settled(worth: Equal) -> str:
     return f"{intervals}, {', '.join(said) or unsettled}."
 
 
-def regret_sheet(pooled: pd.DataFrame, kind: Kind) -> Sheet:
+def regret_sheet(pooled: pd.DataFrame, kind: Kind) -> TextTable:
     """Every rule and budget over all datasets: regrets with intervals, and how often the oracle's pick is met."""
     overall = pooled[(pooled["kind"] == kind) & (pooled["dataset"] == "")]
     over = str(overall["over"].iloc[0]) if len(overall) else ""
@@ -96,10 +96,10 @@ def regret_sheet(pooled: pd.DataFrame, kind: Kind) -> Sheet:
         for row in overall.to_dict("records")
     ]
     title = f"Choosing among {_CANDIDATES[kind]}: test AUROC lost to the oracle, mean over unsaturated datasets"
-    return Sheet(title, columns, rows, right=columns[1:])
+    return TextTable(title, columns, rows, right=columns[1:])
 
 
-def by_dataset_sheet(pooled: pd.DataFrame, kind: Kind) -> Sheet:
+def by_dataset_sheet(pooled: pd.DataFrame, kind: Kind) -> TextTable:
     """Mean regret on each dataset, a column a rule and budget."""
     own = pooled[(pooled["kind"] == kind) & (pooled["dataset"] != "")]
     asked = list(dict.fromkeys(zip(own["rule"], own["n"].astype(int), strict=True)))
@@ -110,15 +110,15 @@ def by_dataset_sheet(pooled: pd.DataFrame, kind: Kind) -> Sheet:
         [str(name), *(decimal_text(found.get((name, *one), math.nan)) for one in asked)]
         for name in own["dataset"].unique()
     ]
-    return Sheet("The same by dataset, mean regret over seeds", columns, rows, right=columns[1:])
+    return TextTable("The same by dataset, mean regret over seeds", columns, rows, right=columns[1:])
 
 
-def regret_plates(pooled: pd.DataFrame) -> list[Plate]:
+def regret_plates(pooled: pd.DataFrame) -> list[StudyFigure]:
     """A figure for each kind of choice: over all datasets in the first panel, then by dataset."""
     return [_plate(pooled[pooled["kind"] == kind], str(kind)) for kind in pooled["kind"].unique()]
 
 
-def _plate(own: pd.DataFrame, kind: str) -> Plate:
+def _plate(own: pd.DataFrame, kind: str) -> StudyFigure:
     single = own.loc[own["dataset"] != "", "dataset"].nunique() < 2
     shown = own[own["dataset"] != ""] if single else own
     over = {row["over"] for row in shown.to_dict("records")} - {""}
@@ -135,7 +135,7 @@ def _plate(own: pd.DataFrame, kind: str) -> Plate:
         "Test ROC AUC of the best candidate on test (oracle) less that of the chosen one. Points: chosen by AUROC on n "
         "random rows of val with ground truth, mean over draws. Lines: label-free rules."
     )
-    return Plate(name, f"Choosing among {_CANDIDATES[kind]}", caption, drawn)
+    return StudyFigure(name, f"Choosing among {_CANDIDATES[kind]}", caption, drawn)
 
 
 def _chosen_by(rule: str, n: int) -> str:

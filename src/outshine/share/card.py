@@ -23,15 +23,15 @@ from outshine.w2s.stages.finetune import Finetune
 if TYPE_CHECKING:
     from outshine.engine.store.store import Store
     from outshine.learn.spec import ClassifierSpec
-    from outshine.report.tables import Sheet
-    from outshine.share.selection import Model, Subject
+    from outshine.report.tables import TextTable
+    from outshine.share.selection import Model, Selection
     from outshine.w2s.stages.prepare import Prepare
 
 
 _TAGS = ["outshine", "weak-to-strong-generalization"]
 
 
-def card(subject: Subject, store: Store, repo: str, license_id: str | None) -> str:
+def card(subject: Selection, store: Store, repo: str, license_id: str | None) -> str:
     """The text of README.md. `license_id`: what its owner says the licence is; None: nothing is claimed."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -54,7 +54,7 @@ def card(subject: Subject, store: Store, repo: str, license_id: str | None) -> s
     return f"---\n{_metadata(subject, license_id)}\n---\n\n{text}"
 
 
-def _content(subject: Subject, store: Store, repo: str, license_id: str | None) -> dict[str, Any]:
+def _content(subject: Selection, store: Store, repo: str, license_id: str | None) -> dict[str, Any]:
     results, study = subject.results, subject.study
     methods = results.summary
     if subject.whole:  # its controls have a table of their own
@@ -90,7 +90,7 @@ def _content(subject: Subject, store: Store, repo: str, license_id: str | None) 
     }
 
 
-def _model(model: Model, subject: Subject, store: Store) -> dict[str, Any]:
+def _model(model: Model, subject: Selection, store: Store) -> dict[str, Any]:
     """The one model of a card: what it is, and every setting that its result depends on."""
     stage, facts, places = model.stage, model.facts, Places.of(subject.resolution)
     settings: list[tuple[str, str]] = [("key", stage.key), ("label", stage.label)]
@@ -131,7 +131,7 @@ def _role(model: Model) -> str:
     return "control" if model.run.purpose == "control" and model.facts["role"] == "student" else model.facts["role"]
 
 
-def _own_scores(subject: Subject) -> Verbatim:
+def _own_scores(subject: Selection) -> Verbatim:
     """The one model's own AUC and accuracy by split."""
     scores = subject.results.scores
     own = scores[scores["key"] == subject.models[0].stage.key].drop_duplicates("split")
@@ -148,7 +148,7 @@ def _own_scores(subject: Subject) -> Verbatim:
     return table(columns, rows, right=columns[1:])
 
 
-def _bases(subject: Subject) -> list[dict[str, str]]:
+def _bases(subject: Selection) -> list[dict[str, str]]:
     """The pretrained models of a study, exactly."""
     resolution = subject.resolution
     found = [("supervisors", resolution.weak), ("students and ceilings", resolution.strong)]
@@ -165,7 +165,7 @@ def _bases(subject: Subject) -> list[dict[str, str]]:
     ]
 
 
-def _models_table(subject: Subject) -> Verbatim:
+def _models_table(subject: Selection) -> Verbatim:
     """Every model of a study's repository, with its test AUC."""
     scores = subject.results.scores
     test = {row["key"]: row for row in scores[scores["split"] == "test"].to_dict("records")}
@@ -198,7 +198,7 @@ def _dataset(prepare: Prepare, store: Store) -> dict[str, Any]:
     }
 
 
-def _loading(model: Model, subject: Subject) -> dict[str, Any]:
+def _loading(model: Model, subject: Selection) -> dict[str, Any]:
     """What the code that loads a model needs to know of it."""
     assert isinstance(model.stage, Finetune)
     spec: ClassifierSpec = model.stage.classifier
@@ -224,7 +224,7 @@ def _quoted(places: Places) -> Any:
     return lambda text: Verbatim(json.dumps(places.hidden(text), ensure_ascii=False))
 
 
-def _metadata(subject: Subject, license_id: str | None) -> str:
+def _metadata(subject: Selection, license_id: str | None) -> str:
     """What the hub reads: base models, datasets, task. Of models and datasets of the hub only."""
     from huggingface_hub import ModelCardData
 
@@ -270,7 +270,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence
     return Verbatim("\n".join(f"| {' | '.join(line)} |" for line in lines))
 
 
-def sheet(one: Sheet) -> Verbatim:
+def sheet(one: TextTable) -> Verbatim:
     """A sheet of the report."""
     return table(one.columns, one.rows, one.right)
 

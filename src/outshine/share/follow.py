@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from outshine.engine.errors import OutshineError
-from outshine.engine.process_group import ALONE, Team
+from outshine.engine.process_group import ONE_PROCESS, ProcessGroup
 from outshine.engine.progress import Progress, Silent, tell_overall
 from outshine.engine.store.recorded_studies import study_digest
 from outshine.results.finished import Finished, run_study
@@ -38,18 +38,20 @@ def run_tracked(
     folder: Path,
     *,
     allow_leaks: bool = False,
-    team: Team = ALONE,
+    processes: ProcessGroup = ONE_PROCESS,
 ) -> Finished:
     """`run_study`, with its fine-tunings and results handed to the trackers of these names. The team's leader does.
 
     Raises as `run_study`, and before anything is computed as `trackers.start`. What goes wrong with a tracker later is
     told in a note, and the run goes on without it.
     """
-    if not names or not team.leads:
-        return run_study(study, store, progress, allow_leaks=allow_leaks, team=team)
+    if not names or not processes.is_main:
+        return run_study(study, store, progress, allow_leaks=allow_leaks, processes=processes)
     following = Following(study.name, progress or Silent(), start(names, folder), Ledger(folder), store)
     try:
-        finished = run_study(study, store, following, allow_leaks=allow_leaks, team=team, expect=following.expect)
+        finished = run_study(
+            study, store, following, allow_leaks=allow_leaks, processes=processes, expect=following.expect
+        )
     except OutshineError:  # some stages failed: the others are finished
         following.look()
         raise

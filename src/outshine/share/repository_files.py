@@ -17,7 +17,7 @@ from outshine.w2s.study_file import raw_yaml
 
 if TYPE_CHECKING:
     from outshine.engine.store.store import Store
-    from outshine.share.selection import Model, Subject
+    from outshine.share.selection import Model, Selection
 
 Files = dict[str, Path | bytes]
 """Paths in the repository, with `/`, and the file or the bytes that go there."""
@@ -31,7 +31,7 @@ _KEPT = re.compile(  # of an artefact. What a stage of another package writes be
 _TABLES = ("scores", "pgr", "summary", "diagnostics")
 
 
-def folder_of(model: Model, subject: Subject) -> str:
+def folder_of(model: Model, subject: Selection) -> str:
     """Where a model lies in the repository: at its root where it is the only one, else in a folder of its own."""
     if not subject.whole:
         return ""
@@ -41,7 +41,7 @@ def folder_of(model: Model, subject: Subject) -> str:
     return f"models/{re.sub(r'[^A-Za-z0-9.=]+', '-', name).strip('-.')[-200:]}"
 
 
-def files_of(subject: Subject, store: Store) -> Files:
+def files_of(subject: Selection, store: Store) -> Files:
     """All files but the card."""
     places = Places.of(subject.resolution)
     files: Files = {}
@@ -78,7 +78,7 @@ def _public_file(store: Store, key: str, name: str, places: Places) -> Path | by
     return path if hidden == found else _json(hidden)
 
 
-def _csv(subject: Subject, name: str, places: Places) -> bytes:
+def _csv(subject: Selection, name: str, places: Places) -> bytes:
     table = places.hidden_frame(subject.results.tables()[name])
     return inert(table).to_csv(index=False).encode()
 

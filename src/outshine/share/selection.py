@@ -27,7 +27,7 @@ class Model(NamedTuple):
     facts: Mapping[str, Any]
 
 
-class Subject(NamedTuple):
+class Selection(NamedTuple):
     """What is published. `results` are those of the whole study, or of the experiments that the one model is in."""
 
     resolution: Resolution
@@ -41,17 +41,17 @@ class Subject(NamedTuple):
         return self.resolution.study
 
 
-def of_study(study: Study, store: Store) -> Subject:
+def of_study(study: Study, store: Store) -> Selection:
     """Supervisors, ceilings, students and controls of a finished study; sweeps are in its tables only.
 
     Raises DataError where the store lacks a part of it.
     """
     finished = read_study(study, store)
     models = _models(run for run in finished.experiments if run.purpose != "sweep")
-    return Subject(finished.resolution, list(models.values()), finished.results, whole=True)
+    return Selection(finished.resolution, list(models.values()), finished.results, whole=True)
 
 
-def of_key(key: str, store: Store) -> Subject:
+def of_key(key: str, store: Store) -> Selection:
     """One supervisor, student, ceiling, control or probe, read in the study that ran last of those that need it.
 
     Raises StoreError where no study does, or where the artefact is none of these, DataError where the store lacks what
@@ -72,7 +72,7 @@ def of_key(key: str, store: Store) -> Subject:
             )
         alike = _same_but_seed(found.run, experiments)
         check_there(by_model(alike), store)
-        return Subject(resolution, [found], read_results(resolution.study.name, alike, store), whole=False)
+        return Selection(resolution, [found], read_results(resolution.study.name, alike, store), whole=False)
     raise StoreError(f"no study recorded in {store.where} needs artefact {key[:16]}; run its study once more")
 
 

@@ -9,12 +9,12 @@ from typing import NamedTuple, TypeVar
 
 from outshine.data.audit.findings import Finding, leaks
 from outshine.engine.errors import DataError
-from outshine.engine.process_group import ALONE, Team
+from outshine.engine.process_group import ONE_PROCESS, ProcessGroup
 from outshine.engine.progress import Progress, Silent
 from outshine.engine.run.executors import executor
 from outshine.engine.run.failures import StagesFailedError
 from outshine.engine.run.local import LocalExecutor
-from outshine.engine.run.shared_model import TeamExecutor
+from outshine.engine.run.shared_model import SharedModelExecutor
 from outshine.engine.runtime import Runtime
 from outshine.engine.stage import Stage, in_order
 from outshine.engine.store.recorded_studies import record_study
@@ -46,7 +46,7 @@ def compute_study(
     progress: Progress | None = None,
     *,
     allow_leaks: bool = False,
-    team: Team = ALONE,
+    processes: ProcessGroup = ONE_PROCESS,
     expect: Callable[[Sequence[Experiment]], object] = lambda experiments: None,
 ) -> Computed:
     """Compute what the store lacks. Raises OutshineError for what a user can mend.
@@ -54,16 +54,16 @@ def compute_study(
     A dataset whose audit finds a leak is refused before anything is trained, unless `allow_leaks`.
     Stages are computed by the study's `executor`; datasets are prepared and audited in this process. Where some fail,
     all that does not need them is finished.
-    With a `team` every process of it calls this, and the leader's progress alone is shown. `expect` is told the
+    With a `processes` every process of it calls this, and the leader's progress alone is shown. `expect` is told the
     experiments before their stages are computed.
     """
-    progress = progress if progress and team.leads else Silent()
-    resolution = _resolved(study, team)
+    progress = progress if progress and processes.is_main else Silent()
+    resolution = _resolved(study, processes)
     for note in resolution.notes:
         progress.note(note)
     audits = _audits(resolution)
-    record_study(resolution.study, [*audits.values()], store, progress, team)
-    here = _here(study, store, progress, team)
+    record_study(resolution.study, [*audits.values()], store, progress, processes)
+    here = _here(study, store, progress, processes)
     here.run([*audits.values()])
     check_leaks(_findings(audits, store), progress, allow_leaks)
     experiments = expand(resolution, store)
@@ -71,13 +71,13 @@ def compute_study(
         progress.note(note)
     asked = by_model(experiments)
     models, checkpointed = (resolution.weak, resolution.strong), study.runtime.gradient_checkpointing
-    work = work_of(asked, models, store, checkpointed=checkpointed) if team.leads else {}
-    record_study(resolution.study, [*audits.values(), *asked], store, progress, team, expanded=True, work=work)
+    work = work_of(asked, models, store, checkpointed=checkpointed) if processes.is_main else {}
+    record_study(resolution.study, [*audits.values(), *asked], store, progress, processes, expanded=True, work=work)
     expect(experiments)
     here.work = work
-    compute = executor(study.executor, store, study.runtime, progress, work) if team.size == 1 else here
+    compute = executor(study.executor, store, study.runtime, progress, work) if processes.size == 1 else here
     missing = compute.missing(asked)
-    leader_first(team, lambda: check_models(missing, study.runtime))
+    leader_first(processes, lambda: check_models(missing, study.runtime))
     computed = Computed(resolution, experiments, _findings(audits, store))
     try:
         compute.run(asked)
@@ -87,27 +87,27 @@ def compute_study(
 
 
 @contextmanager
-def together() -> Iterator[Team]:
+def together() -> Iterator[ProcessGroup]:
     """The team that WORLD_SIZE in the environment speaks of, as torchrun sets it; usually this process alone.
 
     Where the block fails in any process, all end: the first to fail raises its error, the others exit in silence.
     """
     if not os.environ.get("WORLD_SIZE", "1").isdecimal() or int(os.environ.get("WORLD_SIZE", "1")) < 2:
-        yield ALONE
+        yield ONE_PROCESS
         return
     from outshine.learn.distributed import joined
 
-    with joined() as team:
-        yield team
+    with joined() as processes:
+        yield processes
 
 
-def leader_first(team: Team, compute: Callable[[], T]) -> T:
+def leader_first(processes: ProcessGroup, compute: Callable[[], T]) -> T:
     """The leader's result, then everyone's own: what the leader fetched from a hub is there for the others."""
-    if team.leads:
+    if processes.is_main:
         result = compute()
-        team.tell(None)
+        processes.broadcast(None)
         return result
-    team.tell(None)
+    processes.broadcast(None)
     return compute()
 
 
@@ -121,20 +121,20 @@ def find_study(study: Study, store: Store) -> Computed:
     return Computed(resolution, experiments, _findings(audits, store))
 
 
-def _here(study: Study, store: Store, progress: Progress, team: Team) -> LocalExecutor:
+def _here(study: Study, store: Store, progress: Progress, processes: ProcessGroup) -> LocalExecutor:
     """Stages are computed in this process, or together with its team; the first failure ends the run."""
-    if team.size == 1:
+    if processes.size == 1:
         return LocalExecutor(store, study.runtime, progress)
-    return TeamExecutor(store, study.runtime, progress, team)
+    return SharedModelExecutor(store, study.runtime, progress, processes)
 
 
-def _resolved(study: Study, team: Team) -> Resolution:
+def _resolved(study: Study, processes: ProcessGroup) -> Resolution:
     """The leader asks the hub; the others make the same choices from what it was told."""
-    if team.leads:
+    if processes.is_main:
         resolution = resolve_study(study)
-        team.tell(resolution.study.model_dump(mode="json"))
+        processes.broadcast(resolution.study.model_dump(mode="json"))
         return resolution
-    return resolve_study(parse_study(team.tell({})))
+    return resolve_study(parse_study(processes.broadcast({})))
 
 
 def _audits(resolution: Resolution) -> dict[str, Audit]:

@@ -8,8 +8,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from outshine.engine.messages import duration
-from outshine.engine.run import failures
-from outshine.engine.run import heartbeat as herald
+from outshine.engine.run import failures, heartbeat
 from outshine.engine.store.index import Query
 from outshine.engine.store.store import Store
 from outshine.w2s.cost import seconds_of
@@ -31,7 +30,7 @@ class Running(NamedTuple):
     seconds_left: float | None = None  # of the current pass, by its own pace
 
 
-class Standing(NamedTuple):
+class StudyStatus(NamedTuple):
     """How far a study is. Counts are of stages."""
 
     name: str
@@ -62,13 +61,13 @@ class Standing(NamedTuple):
         return ", ".join(parts)
 
 
-def standing(
+def study_status(
     name: str,
     keys: Set[str],
     store: Store,
     kinds: Mapping[str, str] | None = None,
     work: Mapping[str, float] | None = None,
-) -> Standing:
+) -> StudyStatus:
     """How far a study is that needs the stages of these keys. `kinds`: of each, where that is known; `work`: how
     much is in each.
 
@@ -86,12 +85,12 @@ def standing(
     lost = {failure.key for failure in failed}
     waiting = keys - finished - busy - lost
     seconds = _seconds_left(_took(store, finished), running, waiting, kinds or {}, work or {})
-    return Standing(name, len(keys), len(finished), running, failed, seconds)
+    return StudyStatus(name, len(keys), len(finished), running, failed, seconds)
 
 
 def _running(store: Store, asked: Set[str]) -> list[Running]:
     found = []
-    for name, document in store.documents(herald.KIND).all().items():
+    for name, document in store.documents(heartbeat.KIND).all().items():
         listed = document.get("keys")
         keys = [key for key in listed if isinstance(key, str) and key in asked] if isinstance(listed, list) else []
         if keys and store.is_locked(name):  # a process that was killed left its document
@@ -182,7 +181,7 @@ def _left_of(
     return max(0.0, sum(seconds or 0.0 for seconds in whole) - (one.seconds or 0.0))
 
 
-def summary_rows(now: Standing) -> Sequence[tuple[str, str, str]]:
+def summary_rows(now: StudyStatus) -> Sequence[tuple[str, str, str]]:
     """State, stage and what is to be said of it, for each stage that runs or failed."""
     rows = []
     for one in now.running:

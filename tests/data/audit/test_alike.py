@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 
-from outshine.data.audit.near_duplicates import alike
+from outshine.data.audit.near_duplicates import group_near_duplicates
 
 WORDS = [f"w{i}" for i in range(400)]
 
@@ -42,7 +42,7 @@ def test_it_finds_what_all_pairs_show() -> None:
             words[place] = "other"
         texts.append(" ".join(words))
     texts += [texts[0].upper() + "!", texts[41].replace(" ", "  ")]
-    found = alike(texts)
+    found = group_near_duplicates(texts)
     assert found.complete
     assert partition(found.cluster.tolist()) == partition(by_all_pairs(texts))
     assert 30 < len(set(found.cluster.tolist())) < len(texts) - 5
@@ -52,21 +52,21 @@ def test_it_goes_on_from_one_to_the_next() -> None:
     base = [f"x{i}" for i in range(30)]
     chain = [" ".join(["a"] * k + base[k:]) for k in range(6)]
     others = [" ".join(f"{name}{i}" for i in range(12)) for name in "klmnopqrst"]
-    cluster = alike([*chain, *others]).cluster.tolist()
+    cluster = group_near_duplicates([*chain, *others]).cluster.tolist()
     assert len(set(cluster[:6])) == 1
     assert len(set(cluster)) == 1 + len(others)
 
 
 def test_short_and_odd_texts() -> None:
-    cluster = alike(["yes", "Yes.", "no", "!!!", "???", "!!!", "", "a b", "b a"]).cluster.tolist()
+    cluster = group_near_duplicates(["yes", "Yes.", "no", "!!!", "???", "!!!", "", "a b", "b a"]).cluster.tolist()
     assert cluster[0] == cluster[1]
     assert cluster[3] == cluster[5]
     assert len(set(cluster)) == 7
-    assert alike(["one"]).cluster.tolist() == [0]
+    assert group_near_duplicates(["one"]).cluster.tolist() == [0]
 
 
 def test_many_copies_of_one_text_are_one_comparison() -> None:
     texts = ["the same text again and again"] * 500 + ["and one that is something else"]
-    found = alike(texts)
+    found = group_near_duplicates(texts)
     assert found.complete
     assert len(set(found.cluster.tolist())) == 2

@@ -11,7 +11,7 @@ from planted import WORDS, small_corpus
 
 from outshine.data.audit.corpus import Corpus
 from outshine.data.audit.findings import Finding
-from outshine.data.audit.label_tokens import telling_tokens
+from outshine.data.audit.label_tokens import check_label_tokens
 from outshine.data.audit.surface_features import (
     characters,
     format_tree,
@@ -20,7 +20,7 @@ from outshine.data.audit.surface_features import (
     pairs_of_marks,
 )
 
-CHECKS = (format_tree, last_tokens, characters, normalisation, pairs_of_marks, telling_tokens)
+CHECKS = (format_tree, last_tokens, characters, normalisation, pairs_of_marks, check_label_tokens)
 NUM_TRAIN, NUM_VAL, NUM_TEST = 1200, 180, 540
 
 # What is told, but no reason to refuse: words that may be vocabulary, and marks on few rows.

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import pytest
 from recipe_rows import fixture_rows
 
-from outshine.data.audit.template_check import BLOCK_ROWS, BLOCKS, compare, leaves, sample_rows, skeletons
+from outshine.data.audit.template_check import BLOCK_ROWS, BLOCKS, check_templates, compare, leaves, sample_rows
 from outshine.data.rows import ListRows, Pools
 from outshine.data.schema import Draw, Example, Recipe, recipes
 
@@ -36,7 +36,7 @@ def pools(*rows: Any) -> Pools:
 @pytest.mark.parametrize("prompt", ["default", "none"])
 @pytest.mark.parametrize("name", DRAWING)
 def test_every_recipe_that_draws_its_label_has_one_skeleton(name, prompt):
-    finding = skeletons(recipes.parse({"kind": name, "prompt": prompt}), pools(*fixture_rows(name)))
+    finding = check_templates(recipes.parse({"kind": name, "prompt": prompt}), pools(*fixture_rows(name)))
     assert finding.severity == "passed"
     assert finding.value == 0.0
 
@@ -60,7 +60,7 @@ def test_what_is_written_differently_is_named(answer, reason):
     found = compare(Leaky(), 0, ROW)
     assert found is not None
     assert reason in found.reason
-    finding = skeletons(Leaky(), pools(*[ROW] * 50))
+    finding = check_templates(Leaky(), pools(*[ROW] * 50))
     assert finding.severity == "leak"
     assert finding.value == 1.0
     assert finding.examples
@@ -128,7 +128,7 @@ def test_a_rare_mismatch_is_a_cue():
         def answer(self, row: Any, right: bool) -> str:
             return row["key"] if right and row["number"] == 0 else super().answer(row, right) or ""
 
-    finding = skeletons(Rare(), pools(*({**ROW, "number": i} for i in range(300))))
+    finding = check_templates(Rare(), pools(*({**ROW, "number": i} for i in range(300))))
     assert finding.severity == "cue"
     assert finding.value == pytest.approx(1 / 300)
 

@@ -7,7 +7,7 @@ import pytest
 from planted import random_corpus, small_corpus
 from scipy.stats import binomtest
 
-from outshine.data.audit.label_tokens import MIN_COVERAGE, find_telling, precision_bound, telling_tokens
+from outshine.data.audit.label_tokens import MIN_COVERAGE, check_label_tokens, find_label_tokens, precision_bound
 
 
 def with_mark(share: float, also_negatives: float = 0.0, num_rows: int = 4000) -> list[tuple[str, str, bool]]:
@@ -33,7 +33,7 @@ def test_the_bound_does_not_take_a_common_class_for_a_telling_token():
 
 def test_coverage_and_precision_are_those_of_the_held_out_rows():
     rows = with_mark(0.3, also_negatives=0.005)
-    found = {one.name: one for one in find_telling(small_corpus(rows))}
+    found = {one.name: one for one in find_label_tokens(small_corpus(rows))}
     one = found["'MARK'"]
     held = [(text, label) for split, text, label in rows if split in ("val", "test")]
     positives, negatives = ([text for text, label in held if label is side] for side in (True, False))
@@ -46,14 +46,14 @@ def test_coverage_and_precision_are_those_of_the_held_out_rows():
 
 @pytest.mark.parametrize(("share", "severity"), [(0.20, "leak"), (0.08, "warning"), (0.04, "cue")])
 def test_a_token_that_covers_a_tenth_of_a_class_is_a_leak(share, severity):
-    finding = telling_tokens(small_corpus(with_mark(share, num_rows=10_000)), "leak")
+    finding = check_label_tokens(small_corpus(with_mark(share, num_rows=10_000)), "leak")
     assert finding.severity == severity
     assert finding.value == pytest.approx(share, abs=0.03)
     assert (finding.value >= MIN_COVERAGE) == (severity == "leak")
 
 
 def test_a_token_of_both_classes_is_none():
-    assert find_telling(small_corpus(with_mark(0.5, also_negatives=0.1))) == []
+    assert find_label_tokens(small_corpus(with_mark(0.5, also_negatives=0.1))) == []
 
 
 def test_a_token_at_a_place_tells_though_its_presence_does_not():
@@ -62,7 +62,7 @@ def test_a_token_at_a_place_tells_though_its_presence_does_not():
         words = text.removeprefix("Say: ").split("\n")[0].split()
         inner = " ".join([*words[:1], "no" if label else "yes", *words[1:]])  # both words in every row
         rows.append((split, f"{inner}\nReply: {'yes' if label else 'no'} {words[0]}\nIs it so?", label))
-    names = {one.name for one in find_telling(small_corpus(rows))}
+    names = {one.name for one in find_label_tokens(small_corpus(rows))}
     assert "'yes' as token 3 of the last line" in names
     assert "':' before 'yes'" in names
     assert not {"'yes'", "'no'"} & names
@@ -70,15 +70,15 @@ def test_a_token_at_a_place_tells_though_its_presence_does_not():
 
 def test_rows_of_one_group_count_as_one():
     rows = with_mark(0.3)
-    alone = telling_tokens(small_corpus(rows), "leak")
+    alone = check_label_tokens(small_corpus(rows), "leak")
     assert alone.severity == "leak"
     shared = [f"{split}-{i % 10}-{label}" for i, (split, _, label) in enumerate(rows)]  # a hundred rows a group
-    assert telling_tokens(small_corpus(rows, shared), "leak").severity == "passed"
+    assert check_label_tokens(small_corpus(rows, shared), "leak").severity == "passed"
 
 
 def test_unbalanced_rows_do_not_cry_wolf():
     rows = [row for i, row in enumerate(random_corpus(4000)) if row[2] or i % 21 == 0]
-    assert find_telling(small_corpus(rows)) == []
+    assert find_label_tokens(small_corpus(rows)) == []
 
 
 def opened(num_words: int, share: float, num_rows: int = 4000) -> list[tuple[str, str, bool]]:
@@ -96,7 +96,7 @@ def opened(num_words: int, share: float, num_rows: int = 4000) -> list[tuple[str
 @pytest.mark.parametrize(("num_words", "share"), [(8, 0.3), (64, 0.6)])
 def test_a_set_of_wordings_of_which_each_is_rare_is_a_leak_together(num_words, share):
     rows = opened(num_words, share)
-    finding = telling_tokens(small_corpus(rows), "leak")
+    finding = check_label_tokens(small_corpus(rows), "leak")
     assert finding.severity == "leak"
     assert "one of " in finding.message
     held = [text for split, text, label in rows if split in ("val", "test") and label]
@@ -112,13 +112,13 @@ def test_a_set_of_words_anywhere_is_a_cue_for_it_may_be_vocabulary():
             rest.insert(int(rng.integers(1, len(rest) + 1)), first)
             text = " ".join(rest)
         rows.append((split, text, label))
-    finding = telling_tokens(small_corpus(rows), "leak")
+    finding = check_label_tokens(small_corpus(rows), "leak")
     assert finding.severity == "cue"
     assert finding.value > 0.2
 
 
 def test_too_few_rows_to_be_sure_are_a_cue():
-    finding = telling_tokens(small_corpus(with_mark(0.25, num_rows=400)), "leak")
+    finding = check_label_tokens(small_corpus(with_mark(0.25, num_rows=400)), "leak")
     assert finding.severity == "cue"
     assert "too few to be sure" in finding.message
 
@@ -130,8 +130,8 @@ def test_a_mark_that_fails_ends_the_trials():
         common = i // 4 % 2 == 0 and (label if split.endswith("train") else True)
         rare = i // 4 % 5 == 1 and label
         rows.append((split, text + (" COMMON" if common else " RARE" if rare else ""), label))
-    assert find_telling(small_corpus(rows)) == []
-    assert {one.name for one in find_telling(small_corpus([row for row in rows if "COMMON" not in row[1]]))} >= {
+    assert find_label_tokens(small_corpus(rows)) == []
+    assert {one.name for one in find_label_tokens(small_corpus([row for row in rows if "COMMON" not in row[1]]))} >= {
         "'RARE'"
     }
 
@@ -140,5 +140,5 @@ def test_a_character_and_the_shape_around_it_are_marks():
     rows = [
         (split, text.replace(" ", "\u2009", 1) if label else text, label) for split, text, label in random_corpus(2000)
     ]
-    names = {one.name for one in find_telling(small_corpus(rows))}
+    names = {one.name for one in find_label_tokens(small_corpus(rows))}
     assert "THIN SPACE (U+2009)" in names

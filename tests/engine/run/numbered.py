@@ -27,7 +27,7 @@ class Number(Stage):
         return f"number {self.n}"
 
     def run(self, context: Context) -> None:
-        tell(f"{self.n}")
+        broadcast(f"{self.n}")
         context.work.mkdir(parents=True, exist_ok=True)
         again = (context.work / "begun").exists()
         (context.work / "begun").touch()
@@ -46,7 +46,7 @@ class Number(Stage):
         (context.folder / "n.txt").write_text(str(total))
 
 
-def tell(line: str) -> None:
+def broadcast(line: str) -> None:
     """One line more in the story."""
     if STORY in os.environ:
         with Path(os.environ[STORY]).open("a") as file:

@@ -23,11 +23,11 @@ from outshine.engine.run.local import LocalExecutor
 from outshine.engine.runtime import UNKNOWN, Runtime, version_of
 from outshine.engine.store.archive import ArchiveError
 from outshine.engine.store.export_import import export_study, import_study
-from outshine.engine.store.gc import Wish, plan_sweep, sweep
+from outshine.engine.store.gc import GcOptions, plan_gc, run_gc
 from outshine.engine.store.index import Query
 from outshine.engine.store.recorded_studies import find_recorded, recorded_studies
 from outshine.engine.store.store import Store
-from outshine.w2s.status import standing
+from outshine.w2s.status import study_status
 from remote_stores import Place
 
 DAY = 24 * 3600
@@ -35,7 +35,7 @@ KEY, OTHER = "ab" * 32, "cd" * 32
 
 
 def names(store: Store) -> set[str]:
-    return {one.name for one in plan_sweep(Wish(), store).litter}
+    return {one.name for one in plan_gc(GcOptions(), store).litter}
 
 
 def aged(path: Path, days: float = 2) -> Path:
@@ -54,7 +54,7 @@ def test_what_a_killed_write_left_goes_when_it_is_a_day_old(store, folder):
         aged(path, days)
     expected = str(Path(folder) / ".a.json-0123abcd")
     assert names(store) == {expected}
-    sweep(plan_sweep(Wish(), store), store)
+    run_gc(plan_gc(GcOptions(), store), store)
     assert not (store.root / expected).exists()
     assert (store.root / folder / ".b.json-0123abcd").exists()
 
@@ -73,7 +73,7 @@ def test_a_damaged_list_of_a_commit_is_told_passed_over_and_swept(store, text):
     (note,) = progress.notes
     assert f"{journal} cannot be read and is passed over" in note
     assert f"commits/{journal.name}" in names(store)
-    sweep(plan_sweep(Wish(), store), store)
+    run_gc(plan_gc(GcOptions(), store), store)
     assert not journal.exists()
 
 
@@ -83,8 +83,8 @@ def test_below_a_url_too(remote_place: Place) -> None:
         (folder / "a.txt").write_text("hello")
         store.commit(KEY, folder, {"stage": "test"})
     remote_place.write(f"commits/{'a' * 32}.json", b"[1]")
-    assert {one.name for one in plan_sweep(Wish(), store).litter} >= {f"commits/{'a' * 32}.json"}
-    sweep(plan_sweep(Wish(), store), store)
+    assert {one.name for one in plan_gc(GcOptions(), store).litter} >= {f"commits/{'a' * 32}.json"}
+    run_gc(plan_gc(GcOptions(), store), store)
     assert not [name for name in remote_place.names() if name.startswith("commits/")]
     assert store.keys() == [KEY]
 
@@ -115,7 +115,7 @@ def test_a_recorded_study_with_an_odd_date_is_one_line(store, when):
     document = store.documents("studies").read(digest)
     assert document is not None
     store.documents("studies").write(digest, {**document, "last_ran": when})
-    for ask in (lambda: recorded_studies(store), lambda: plan_sweep(Wish(), store)):
+    for ask in (lambda: recorded_studies(store), lambda: plan_gc(GcOptions(), store)):
         with pytest.raises(StoreError, match=r"the record of a study .* cannot be read"):
             ask()
 
@@ -128,7 +128,7 @@ def test_documents_of_what_runs_and_failed_with_odd_values_are_looked_at_in_peac
     store.documents("running").write(OTHER, {**facts, "keys": [OTHER, odd]})
     store.documents("failures").write(KEY, {"label": odd, "message": odd, "unit": odd})
     with store.lock(OTHER):
-        now = standing("study", {key, KEY, OTHER}, store)
+        now = study_status("study", {key, KEY, OTHER}, store)
     assert (now.done, len(now.running), len(now.failed)) == (1, 1, 1)
     assert [failure.key for failure in start_over(store, [KEY])] == [KEY]
 
@@ -137,7 +137,7 @@ def test_documents_of_what_runs_and_failed_with_odd_values_are_looked_at_in_peac
 def test_an_artefact_with_a_date_out_of_range_is_listed_and_swept(store, at):
     record(store, "kept", [fake_artefact(store.root, 1)])
     odd = fake_artefact(store.root, 2, made_at=at)
-    plan = plan_sweep(Wish(), store)
+    plan = plan_gc(GcOptions(), store)
     assert plan.num_unrecorded + len(plan.artefacts) == 1
     (entry,) = [one for one in store.listing(Query()).entries if one.key == odd]
     assert "out of range" in entry.fault or "date" in entry.fault

@@ -14,19 +14,18 @@ import pytest
 from recorded_studies import record, resolved
 
 from outshine.engine.errors import OutshineError, StoreError, UnknownNameError
-from outshine.engine.process_group import ALONE, Team
+from outshine.engine.process_group import ONE_PROCESS, ProcessGroup
 from outshine.engine.progress import Silent
 from outshine.engine.run import executors
 from outshine.engine.run.local import LocalExecutor
 from outshine.engine.stage import Context, Stage
-from outshine.engine.store import documents as documents_module
-from outshine.engine.store import index
+from outshine.engine.store import documents, index
 from outshine.engine.store import recorded_studies as recorded_module
-from outshine.engine.store.gc import Wish, plan_sweep
+from outshine.engine.store.gc import GcOptions, plan_gc
 from outshine.engine.store.recorded_studies import find_recorded, record_study, recorded_studies
 from outshine.engine.store.store import Store
 from outshine.results.finished import run_study
-from outshine.w2s import compute_study as run_module
+from outshine.w2s import compute_study
 from outshine.w2s.expand import resolve_study
 from outshine.w2s.study_file import parse_study
 
@@ -64,7 +63,7 @@ class Notes(Silent):
         self.told.append(message)
 
 
-class Follower(Team):
+class Follower(ProcessGroup):
     rank = 1
     size = 2
 
@@ -79,7 +78,7 @@ def test_a_run_is_recorded_with_every_stage_before_the_first_is_computed(tmp_pat
             seen.append((one.expanded, len(one.keys)))
             super().run(asked)
 
-    monkeypatch.setattr(run_module, "LocalExecutor", Watched)
+    monkeypatch.setattr(compute_study, "LocalExecutor", Watched)
     monkeypatch.setattr(executors, "LocalExecutor", Watched)
     finished = run_study(parse_study(TINY), store)
     (one,) = recorded_studies(store)
@@ -97,7 +96,7 @@ def test_inputs_are_recorded_too_and_the_followers_of_a_team_write_nothing(store
     study = resolve_study(parse_study(TINY)).study
     record_study(study, [Branch(leaf=Leaf(n=1))], store, Silent(), Follower())
     assert not store.root.exists()
-    record_study(study, [Branch(leaf=Leaf(n=1))], store, Silent(), ALONE, expanded=True)
+    record_study(study, [Branch(leaf=Leaf(n=1))], store, Silent(), ONE_PROCESS, expanded=True)
     (one,) = recorded_studies(store)
     assert one.keys == {Leaf(n=1).key, Branch(leaf=Leaf(n=1)).key}
 
@@ -138,8 +137,8 @@ def test_a_store_that_refuses_is_told_of_and_a_read_only_one_is_not(store, monke
 
     for code, notes in ((errno.EROFS, 0), (errno.ENOSPC, 1), (errno.EACCES, 1)):
         progress = Notes()
-        monkeypatch.setattr(documents_module, "write_synced", refuse(code))
-        record_study(study, [], store, progress, ALONE)
+        monkeypatch.setattr(documents, "write_synced", refuse(code))
+        record_study(study, [], store, progress, ONE_PROCESS)
         assert len(progress.told) == notes
     assert recorded_studies(store) == []
 
@@ -160,7 +159,7 @@ def test_a_finished_study_on_a_really_read_only_store_runs_and_is_listed(tmp_pat
         assert [note for note in progress.told if "recorded" in note] == []
         assert index.listing(mounted, index.Query()).num_artefacts == 5
         with pytest.raises(StoreError, match="cannot be written, so nothing can be removed"):
-            plan_sweep(Wish(forget=("small",)), Store(mounted))
+            plan_gc(GcOptions(forget=("small",)), Store(mounted))
     finally:
         subprocess.run(["umount", str(mounted)], check=True)
 

@@ -13,12 +13,12 @@ from numbered import Number
 from outshine.engine.key import digest
 from outshine.engine.messages import duration
 from outshine.engine.progress import Silent
-from outshine.engine.run import heartbeat as herald
+from outshine.engine.run import heartbeat
 from outshine.engine.run.failures import StagesFailedError, start_over
 from outshine.engine.run.local import LocalExecutor
 from outshine.engine.runtime import Runtime
 from outshine.engine.store.store import Store
-from outshine.w2s.status import standing, summary_rows
+from outshine.w2s.status import study_status, summary_rows
 
 
 class Slow(Number):
@@ -56,7 +56,7 @@ def finished(kind: str, seconds: float) -> dict[str, object]:
 
 
 def test_done_running_failed_and_waiting_are_told_apart(store, monkeypatch):
-    monkeypatch.setattr(herald, "FIRST", 0.01)
+    monkeypatch.setattr(heartbeat, "FIRST", 0.01)
     STARTED.clear()
     GO_ON.clear()
     done, bad, slow, waiting = Number(n=1), Number(n=2, does="fail"), Slow(n=3), Number(n=4)
@@ -70,7 +70,7 @@ def test_done_running_failed_and_waiting_are_told_apart(store, monkeypatch):
         until = time.monotonic() + 20
         while not store.documents("running").all() and time.monotonic() < until:
             time.sleep(0.01)
-        now = standing("four", keys(done, bad, slow, waiting), store)
+        now = study_status("four", keys(done, bad, slow, waiting), store)
     finally:
         GO_ON.set()
         thread.join(20)
@@ -83,17 +83,17 @@ def test_done_running_failed_and_waiting_are_told_apart(store, monkeypatch):
     assert [row[:2] for row in summary_rows(now)] == [("running", "number 3"), ("failed", "number 2")]
     assert summary_rows(now)[0][2].endswith(", 3 of 8 examples")
     assert summary_rows(now)[1][2] == "no such number"
-    after = standing("four", keys(done, bad, slow, waiting), store)
+    after = study_status("four", keys(done, bad, slow, waiting), store)
     assert (after.done, after.num_running, store.documents("running").all()) == (2, 0, {})
 
 
 def test_what_a_killed_process_said_is_not_believed(store):
     number = Number(n=1)
-    assert standing("one", keys(number), store).seconds_left is None  # nothing to judge by
+    assert study_status("one", keys(number), store).seconds_left is None  # nothing to judge by
     store.documents("running").write(number.key, {"keys": [number.key], "label": "number 1", "host": "gone", "pid": 1})
-    assert standing("one", keys(number), store).running == []
+    assert study_status("one", keys(number), store).running == []
     with store.lock(number.key):
-        assert [one.host for one in standing("one", keys(number), store).running] == ["gone"]
+        assert [one.host for one in study_status("one", keys(number), store).running] == ["gone"]
 
 
 def test_time_left_is_the_mean_over_the_workers(store):
@@ -102,7 +102,7 @@ def test_time_left_is_the_mean_over_the_workers(store):
     for stage, seconds in zip(stages[:2], (10, 20), strict=True):
         with store.lock(stage.key), store.writing(stage.key) as folder:
             store.commit(stage.key, folder, finished("number", seconds))
-    now = standing("six", keys(*stages), store, kinds)
+    now = study_status("six", keys(*stages), store, kinds)
     assert now.seconds_left == 4 * 15
     assert now.line.endswith("4 waiting, about 60 s left")
 
@@ -118,7 +118,7 @@ def test_time_left_is_told_by_kind_where_kinds_are_known(store):
     kinds = dict(zip((one.key for one in stages), ("quick", "quick", "slow", "quick", "slow", "slow"), strict=True))
     for stage, seconds in zip(stages[:3], (1, 3, 26), strict=True):
         commit(store, stage, kinds[stage.key], seconds)
-    assert standing("six", keys(*stages), store, kinds).seconds_left == 1 * 2 + 2 * 26
+    assert study_status("six", keys(*stages), store, kinds).seconds_left == 1 * 2 + 2 * 26
 
 
 def test_a_kind_of_which_none_is_finished_is_told_by_its_work(store):
@@ -130,10 +130,10 @@ def test_a_kind_of_which_none_is_finished_is_told_by_its_work(store):
     )
     work = {weak.key: 1e9, other.key: 2e9} | dict.fromkeys(keys(*students), 6e9)
     commit(store, split, "prepare", 1)
-    assert standing("it", keys(*stages), store, kinds, work).line.endswith("5 waiting, time left not known yet")
+    assert study_status("it", keys(*stages), store, kinds, work).line.endswith("5 waiting, time left not known yet")
     commit(store, weak, "supervised", 100)
-    assert standing("it", keys(*stages), store, kinds, work).seconds_left == pytest.approx(200 + 3 * 600)
-    assert standing("it", keys(*stages), store, kinds).seconds_left is None  # nothing says what a student takes
+    assert study_status("it", keys(*stages), store, kinds, work).seconds_left == pytest.approx(200 + 3 * 600)
+    assert study_status("it", keys(*stages), store, kinds).seconds_left is None  # nothing says what a student takes
 
 
 def test_what_runs_is_told_by_its_own_pace_and_tells_the_rate(store):
@@ -147,13 +147,13 @@ def test_what_runs_is_told_by_its_own_pace_and_tells_the_rate(store):
     store.documents("running").write(first.key, told)
     with store.lock(first.key):
         three = keys(split, first, second)
-        assert standing("it", three, store, kinds, work).seconds_left is None  # it was only just begun
+        assert study_status("it", three, store, kinds, work).seconds_left is None  # it was only just begun
         store.documents("running").write(first.key, told | far)
-        now = standing("it", three, store, kinds, work)
+        now = study_status("it", three, store, kinds, work)
         assert now.seconds_left == pytest.approx(540 + 1200)
         assert now.line.endswith("about 29 min left")
         store.documents("running").write(first.key, told | far | {"share": "x", "left": [], "at": 3, "since": None})
-        assert standing("it", three, store, kinds, work).seconds_left is None
+        assert study_status("it", three, store, kinds, work).seconds_left is None
 
 
 @pytest.mark.parametrize(

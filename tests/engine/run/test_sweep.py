@@ -16,8 +16,8 @@ from recorded_studies import record
 
 from fake_artefacts import fake_artefact
 from outshine.engine.errors import StoreError
-from outshine.engine.store import delete as removal_module
-from outshine.engine.store.gc import Plan, Wish, plan_sweep, sweep
+from outshine.engine.store import delete
+from outshine.engine.store.gc import GcOptions, GcPlan, plan_gc, run_gc
 from outshine.engine.store.recorded_studies import find_recorded, recorded_studies
 from outshine.engine.store.store import Store
 
@@ -33,11 +33,11 @@ def files(store: Store) -> set[str]:
     return {path.relative_to(store.root).as_posix() for path in store.root.rglob("*") if path.is_file()}
 
 
-def going(plan: Plan) -> set[str]:
+def going(plan: GcPlan) -> set[str]:
     return {one.key for one in plan.artefacts}
 
 
-def names(plan: Plan) -> set[str]:
+def names(plan: GcPlan) -> set[str]:
     return {one.name for one in plan.litter}
 
 
@@ -48,19 +48,19 @@ def put(path: Path, text: str = "x") -> Path:
 
 
 def test_an_empty_or_absent_store_has_nothing_to_remove(store):
-    assert sweep(plan_sweep(Wish(), store), store) == []
+    assert run_gc(plan_gc(GcOptions(), store), store) == []
     assert not store.root.exists()
 
 
 def test_without_a_recorded_study_no_artefact_and_no_checkpoint_goes(store):
     keys = [artefact(store, number) for number in range(3)]
     put(store.work("e" * 64) / "checkpoint.safetensors")
-    for wish in (Wish(), Wish(older_than=timedelta(0)), Wish(max_size=0)):
-        plan = plan_sweep(wish, store)
+    for wish in (GcOptions(), GcOptions(older_than=timedelta(0)), GcOptions(max_size=0)):
+        plan = plan_gc(wish, store)
         assert (going(plan), names(plan), plan.num_unrecorded) == (set(), set(), 3)
-        sweep(plan, store)
+        run_gc(plan, store)
     assert store.keys() == sorted(keys)
-    plan = plan_sweep(Wish(unrecorded=True), store)
+    plan = plan_gc(GcOptions(unrecorded=True), store)
     assert going(plan) == set(keys)
     assert names(plan) == {f"work/{'e' * 64}"}
 
@@ -69,21 +69,21 @@ def test_what_is_older_than_any_record_stays_when_the_first_study_is_recorded(st
     week_of_work = [artefact(store, number, EARLY) for number in range(3)]
     orphan, needed = artefact(store, 10, LATE), artefact(store, 11, LATE)
     record(store, "small", [needed], ran=LONG_AGO)
-    plan = plan_sweep(Wish(), store)
+    plan = plan_gc(GcOptions(), store)
     assert (going(plan), plan.num_unrecorded) == ({orphan}, 3)
-    sweep(plan, store)
+    run_gc(plan, store)
     assert store.keys() == sorted([*week_of_work, needed])
-    assert going(plan_sweep(Wish(unrecorded=True), store)) == set(week_of_work)
+    assert going(plan_gc(GcOptions(unrecorded=True), store)) == set(week_of_work)
 
 
 def test_a_forgotten_study_takes_only_what_no_other_needs(store):
     shared, own, others = artefact(store, 1, EARLY), artefact(store, 2, EARLY), artefact(store, 3, EARLY)
     gone = record(store, "gone", [shared, own])
     record(store, "kept", [shared, others])
-    plan = plan_sweep(Wish(forget=("gone",)), store)
+    plan = plan_gc(GcOptions(forget=("gone",)), store)
     assert going(plan) == {own}
     assert [one.digest for one in recorded_studies(store)].count(gone) == 1  # a plan changes nothing
-    assert sweep(plan, store) == []
+    assert run_gc(plan, store) == []
     assert store.keys() == sorted([shared, others])
     assert [one.name for one in recorded_studies(store)] == ["kept"]
     assert list((store.root / "tmp").iterdir()) == []
@@ -93,8 +93,8 @@ def test_studies_are_forgotten_by_when_they_last_ran(store):
     old, new = artefact(store, 1), artefact(store, 2)
     record(store, "old", [old], ran=datetime.now(UTC) - timedelta(days=40))
     record(store, "new", [new], ran=datetime.now(UTC) - timedelta(days=20))
-    assert going(plan_sweep(Wish(older_than=timedelta(days=50)), store)) == set()
-    plan = plan_sweep(Wish(older_than=timedelta(days=30)), store)
+    assert going(plan_gc(GcOptions(older_than=timedelta(days=50)), store)) == set()
+    plan = plan_gc(GcOptions(older_than=timedelta(days=30)), store)
     assert (going(plan), [one.name for one in plan.forgotten]) == ({old}, ["old"])
 
 
@@ -104,12 +104,12 @@ def test_by_size_the_oldest_go_and_no_more_than_needed(store):
     record(store, "kept", keys[:2], ran=LONG_AGO)  # the oldest of all
     sizes = {one: sum(path.stat().st_size for path in store.path(one).iterdir()) for one in keys}
     total = sum(sizes.values())
-    assert going(plan_sweep(Wish(max_size=total), store)) == set()
-    assert going(plan_sweep(Wish(max_size=total - 1), store)) == {keys[2]}
-    plan = plan_sweep(Wish(max_size=total - sizes[keys[2]] - 1), store)
+    assert going(plan_gc(GcOptions(max_size=total), store)) == set()
+    assert going(plan_gc(GcOptions(max_size=total - 1), store)) == {keys[2]}
+    plan = plan_gc(GcOptions(max_size=total - sizes[keys[2]] - 1), store)
     assert going(plan) == {keys[2], keys[3]}
     assert plan.bytes_after == total - sizes[keys[2]] - sizes[keys[3]]
-    least = plan_sweep(Wish(max_size=0), store)
+    least = plan_gc(GcOptions(max_size=0), store)
     assert going(least) == set(keys[2:])
     assert least.bytes_after == sizes[keys[0]] + sizes[keys[1]]
 
@@ -148,27 +148,27 @@ def test_all_litter_goes_and_nothing_that_is_none(store):
     record(store, "kept", [needed, missing])
     litter, staying = litter_of(store, needed, orphan, missing)
     before = files(store)
-    plan = plan_sweep(Wish(), store)
+    plan = plan_gc(GcOptions(), store)
     assert names(plan) == litter
     assert plan.num_bytes == sum(
         (store.root / name).stat().st_size for name in before if any(name.startswith(one) for one in litter)
     )
-    assert sweep(plan, store) == []
+    assert run_gc(plan, store) == []
     after = files(store)
     assert before - after == {name for name in before if any(name.startswith(one) for one in litter)}
     assert staying <= after
-    assert names(plan_sweep(Wish(), store)) == set()
+    assert names(plan_gc(GcOptions(), store)) == set()
 
 
 def test_half_done_work_goes_once_every_kept_study_is_finished(store):
     needed = artefact(store, 1)
     record(store, "kept", [needed], ran=LONG_AGO)
     put(store.work("c" * 64) / "cohort")
-    assert names(plan_sweep(Wish(), store)) == {f"work/{'c' * 64}"}
+    assert names(plan_gc(GcOptions(), store)) == {f"work/{'c' * 64}"}
     with store.lock("d" * 64):  # somebody writes something: it may be a cohort's
-        assert names(plan_sweep(Wish(), store)) == set()
+        assert names(plan_gc(GcOptions(), store)) == set()
     record(store, "begun", [needed], expanded=False)
-    assert f"work/{'c' * 64}" not in names(plan_sweep(Wish(), store))
+    assert f"work/{'c' * 64}" not in names(plan_gc(GcOptions(), store))
 
 
 def hold(root: str, keys: list[str], ready: Any, done: Any) -> None:
@@ -189,15 +189,15 @@ def test_what_a_live_process_holds_is_left_alone(store):
     context = multiprocessing.get_context("fork")
     ready, done = context.Event(), context.Event()
     worker = context.Process(target=hold, args=(str(store.root), [held, missing], ready, done))
-    before = plan_sweep(Wish(), store)
+    before = plan_gc(GcOptions(), store)
     assert going(before) == {held, free}
     worker.start()
     try:
         assert ready.wait(60)
-        plan = plan_sweep(Wish(), store)
+        plan = plan_gc(GcOptions(), store)
         assert (going(plan), plan.num_held) == ({free}, 1)
         assert names(plan) == set()
-        left = sweep(before, store)  # it was planned before the process began
+        left = run_gc(before, store)  # it was planned before the process began
         assert set(left) == {
             f"artefacts/{held[:2]}/{held}",
             f"tmp/{missing}-0123abcd",
@@ -206,7 +206,7 @@ def test_what_a_live_process_holds_is_left_alone(store):
         assert store.keys() == [held]
         record(store, "now", [held])
         with pytest.raises(StoreError, match="is being computed now"):
-            plan_sweep(Wish(forget=("now",)), store)
+            plan_gc(GcOptions(forget=("now",)), store)
     finally:
         done.set()
         worker.join(60)
@@ -216,17 +216,17 @@ def test_what_a_live_process_holds_is_left_alone(store):
 def test_a_study_that_runs_between_plan_and_sweep_keeps_what_it_needs(store):
     first, second = artefact(store, 1), artefact(store, 2)
     record(store, "old", [first, second], ran=LONG_AGO)
-    plan = plan_sweep(Wish(forget=("old",)), store)
+    plan = plan_gc(GcOptions(forget=("old",)), store)
     assert going(plan) == {first, second}
     record(store, "new", [first])
-    assert sweep(plan, store) == [f"artefacts/{first[:2]}/{first}"]
+    assert run_gc(plan, store) == [f"artefacts/{first[:2]}/{first}"]
     assert store.keys() == [first]
 
     third = artefact(store, 3)
     record(store, "again", [third], ran=LONG_AGO)
-    plan = plan_sweep(Wish(forget=("again",)), store)
+    plan = plan_gc(GcOptions(forget=("again",)), store)
     record(store, "again", [third])  # the very study that was to be forgotten
-    sweep(plan, store)
+    run_gc(plan, store)
     assert third in store.keys()  # noqa: SIM118
     assert find_recorded("again", store).keys == {third}
 
@@ -234,12 +234,12 @@ def test_a_study_that_runs_between_plan_and_sweep_keeps_what_it_needs(store):
 def test_an_unreadable_record_stops_everything(store):
     key = artefact(store, 1)
     record(store, "kept", [key], ran=LONG_AGO)
-    plan = plan_sweep(Wish(forget=("kept",)), store)
+    plan = plan_gc(GcOptions(forget=("kept",)), store)
     put(store.root / "studies" / f"{'a' * 64}.json", "{")
     with pytest.raises(StoreError, match="cannot be read"):
-        plan_sweep(Wish(), store)
+        plan_gc(GcOptions(), store)
     with pytest.raises(StoreError, match="cannot be read"):
-        sweep(plan, store)
+        run_gc(plan, store)
     assert store.keys() == [key]
 
 
@@ -253,7 +253,7 @@ def test_an_interrupted_sweep_leaves_a_valid_store_and_can_be_asked_for_again(st
     record(store, "gone", keys[:5], ran=LONG_AGO)
     record(store, "kept", keys[5:])
     moved = []
-    move = removal_module.FolderRemoval.take
+    move = delete.FolderDeleter.take
 
     def until(*args: Any) -> bool:
         if len(moved) == moment:
@@ -261,20 +261,20 @@ def test_an_interrupted_sweep_leaves_a_valid_store_and_can_be_asked_for_again(st
         moved.append(args)
         return move(*args)
 
-    monkeypatch.setattr(removal_module.FolderRemoval, "take", until)
-    monkeypatch.setattr(removal_module.shutil, "rmtree", lambda path, ignore_errors: None)
-    plan = plan_sweep(Wish(forget=("gone",)), store)
+    monkeypatch.setattr(delete.FolderDeleter, "take", until)
+    monkeypatch.setattr(delete.shutil, "rmtree", lambda path, ignore_errors: None)
+    plan = plan_gc(GcOptions(forget=("gone",)), store)
     if moment < 5:
         with pytest.raises(Killed):
-            sweep(plan, store)
+            run_gc(plan, store)
     else:
-        sweep(plan, store)
+        run_gc(plan, store)
     monkeypatch.undo()
     assert len(store.keys()) == 6 - min(moment, 5)
     assert [fault for key in store.keys() for fault in store.verify(key)] == []  # noqa: SIM118
-    again = plan_sweep(Wish(forget=("gone",) if moment < 5 else ()), store)
+    again = plan_gc(GcOptions(forget=("gone",) if moment < 5 else ()), store)
     assert len(again.litter) == min(moment, 5)  # what was moved out and not deleted
-    assert sweep(again, store) == []
+    assert run_gc(again, store) == []
     assert store.keys() == [keys[5]]
     assert [one.name for one in recorded_studies(store)] == ["kept"]
     assert list((store.root / "tmp").iterdir()) == []
@@ -285,9 +285,9 @@ def _die_while_deleting(root: str) -> None:
         next(one for one in path.iterdir()).unlink()
         os.kill(os.getpid(), 9)
 
-    removal_module.shutil.rmtree = die  # type: ignore[assignment]
+    delete.shutil.rmtree = die  # type: ignore[assignment]
     store = Store(Path(root))
-    sweep(plan_sweep(Wish(forget=("gone",)), store), store)
+    run_gc(plan_gc(GcOptions(forget=("gone",)), store), store)
 
 
 def test_a_sweep_that_is_killed_while_it_deletes_leaves_no_half_artefact(store):
@@ -298,14 +298,14 @@ def test_a_sweep_that_is_killed_while_it_deletes_leaves_no_half_artefact(store):
     worker.join(60)
     assert worker.exitcode == -9
     assert store.keys() == []
-    assert sweep(plan_sweep(Wish(), store), store) == []
+    assert run_gc(plan_gc(GcOptions(), store), store) == []
     assert list((store.root / "tmp").iterdir()) == []
 
 
 def _sweep_until(root: str, stop: Any) -> None:
     store = Store(Path(root))
     while not stop.is_set():
-        sweep(plan_sweep(Wish(unrecorded=True), store), store)
+        run_gc(plan_gc(GcOptions(unrecorded=True), store), store)
 
 
 def test_what_a_recorded_study_finds_or_makes_stays_while_another_process_sweeps(store):
@@ -347,7 +347,7 @@ def test_random_stores_keep_exactly_what_a_kept_study_needs(store, seed):
     for name, needed in studies.items():
         record(store, f"study-{name}", needed, ran=LONG_AGO)
     forget = {name for name in studies if dice.random() < 0.4}
-    sweep(plan_sweep(Wish(forget=tuple(f"study-{name}" for name in sorted(forget))), store), store)
+    run_gc(plan_gc(GcOptions(forget=tuple(f"study-{name}" for name in sorted(forget))), store), store)
     kept = {key for name, needed in studies.items() if name not in forget for key in needed}
     freed = {key for name in forget for key in studies[name]}
     assert set(store.keys()) == kept | {key for key in keys if made[key] == EARLY and key not in freed}
@@ -358,9 +358,9 @@ def test_a_link_in_the_store_is_removed_and_not_followed(store, tmp_path):
     artefact(store, 1)
     (store.root / "damaged").mkdir()
     (store.root / "damaged" / "link").symlink_to(outside)
-    plan = plan_sweep(Wish(), store)
+    plan = plan_gc(GcOptions(), store)
     assert names(plan) == {"damaged/link"}
     assert plan.num_bytes < 200
-    sweep(plan, store)
+    run_gc(plan, store)
     assert list((store.root / "damaged").iterdir()) == []
     assert (outside / "file").read_text() == "x"

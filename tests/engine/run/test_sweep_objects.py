@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from recorded_studies import record
 
-from outshine.engine.store.gc import Wish, plan_sweep, sweep
+from outshine.engine.store.gc import GcOptions, plan_gc, run_gc
 from outshine.engine.store.remote import RemoteStore
 from outshine.engine.store.store import Store
 from remote_stores import Place
@@ -46,22 +46,22 @@ def filled(remote_place: Place) -> Place:
 
 def test_only_what_no_study_needs_goes_and_its_files_with_it(filled: Place) -> None:
     store = filled.open()
-    plan = plan_sweep(Wish(), store)
+    plan = plan_gc(GcOptions(), store)
     assert [one.key for one in plan.artefacts] == [KEYS[3]]
     assert (plan.num_bytes, plan.bytes_after) == (100, 300)
     before = filled.names()
-    assert sweep(plan, store) == []
+    assert run_gc(plan, store) == []
     gone = sorted(set(before) - set(filled.names()))
     assert gone == sorted(name for name in before if KEYS[3] in name)
     assert len(gone) == 3  # the record and two files
     assert filled.open().keys() == KEYS[:3]
-    again = plan_sweep(Wish(), filled.open())
+    again = plan_gc(GcOptions(), filled.open())
     assert (again.artefacts, again.litter) == ([], [])
 
 
 def test_a_forgotten_study_frees_what_only_it_needs(filled: Place) -> None:
     store = filled.open()
-    assert sweep(plan_sweep(Wish(forget=("one",)), store), store) == []
+    assert run_gc(plan_gc(GcOptions(forget=("one",)), store), store) == []
     assert filled.open().keys() == [KEYS[1], KEYS[2]]
     assert len(below(filled, "studies/")) == 1
     assert {name.split("/")[1] for name in below(filled, "files/")} == {KEYS[1], KEYS[2]}
@@ -90,15 +90,15 @@ def test_what_dead_writers_left_is_litter_and_what_lives_is_not(filled: Place, t
         f"failures/{dead}.json",
     }
     with other.lock(dead):  # somebody is sending it
-        held = plan_sweep(Wish(), store)
+        held = plan_gc(GcOptions(), store)
         assert {one.name for one in held.litter} == {name for name in expected if dead not in name or "damaged" in name}
-    plan = plan_sweep(Wish(), store)
+    plan = plan_gc(GcOptions(), store)
     assert {one.name for one in plan.litter} == expected | set(_released(filled, dead))
-    assert sweep(plan, store) == []
+    assert run_gc(plan, store) == []
     assert whole in filled.names()
     assert not {name for name in filled.names() if upload in name or name.startswith(("damaged/", "running/"))}
     assert below(filled, "leases/") == []
-    assert plan_sweep(Wish(), filled.open()).litter == []
+    assert plan_gc(GcOptions(), filled.open()).litter == []
 
 
 def _released(place: Place, key: str) -> list[str]:
@@ -108,20 +108,20 @@ def _released(place: Place, key: str) -> list[str]:
 
 def test_an_artefact_that_a_process_holds_stays(filled: Place) -> None:
     store, other = filled.open(time_to_live=SHORT), filled.open(time_to_live=SHORT)
-    plan = plan_sweep(Wish(), store)
+    plan = plan_gc(GcOptions(), store)
     with other.lock(KEYS[3]):
-        during = plan_sweep(Wish(), filled.open(time_to_live=SHORT))
+        during = plan_gc(GcOptions(), filled.open(time_to_live=SHORT))
         assert (during.artefacts, during.num_held) == ([], 1)
-        left = sweep(plan, store)
+        left = run_gc(plan, store)
     assert left == [f"artefacts/{KEYS[3]}"]
     assert KEYS[3] in filled.open().keys()  # noqa: SIM118
 
 
 def test_a_study_that_is_recorded_after_the_plan_keeps_what_it_needs(filled: Place) -> None:
     store = filled.open()
-    plan = plan_sweep(Wish(), store)
+    plan = plan_gc(GcOptions(), store)
     record(filled.open(), "three", [KEYS[3]])
-    assert sweep(plan, store) == [f"artefacts/{KEYS[3]}"]
+    assert run_gc(plan, store) == [f"artefacts/{KEYS[3]}"]
     assert KEYS[3] in filled.open().keys()  # noqa: SIM118
 
 
@@ -133,7 +133,7 @@ def test_a_commit_that_is_not_finished_keeps_its_files(filled: Place) -> None:
     text = json.dumps({"files": {"a.txt": {"bytes": 1, "sha256": "0"}}, "upload": upload})
     filled.write(f"files/{key}/{upload}/a.txt", b"x")
     filled.write("commits/one.json", json.dumps([[key, upload, text]]).encode())
-    assert f"files/{key}/{upload}" not in {one.name for one in plan_sweep(Wish(), store).litter}
+    assert f"files/{key}/{upload}" not in {one.name for one in plan_gc(GcOptions(), store).litter}
     with store.lock(key):
         store.finish_commits([key])
     assert store.has(key)
@@ -143,5 +143,5 @@ def test_the_dead_are_told_from_the_living_by_their_leases(filled: Place) -> Non
     """A lease that nobody beats is taken for dead after a time to live, which gc waits for."""
     beat = json.dumps({"holder": "dead", "beat": 3, "ttl": SHORT, "released": False})
     filled.write(f"leases/{KEYS[3]}/00000001.json", beat.encode())
-    plan = plan_sweep(Wish(), filled.open(time_to_live=SHORT))
+    plan = plan_gc(GcOptions(), filled.open(time_to_live=SHORT))
     assert [one.key for one in plan.artefacts] == [KEYS[3]]

@@ -11,7 +11,7 @@ from outshine.learn.batches import LabelledRows, collate
 from outshine.learn.classifier import Classifier, pool
 from outshine.learn.forward import predict
 from outshine.learn.load import load_backbone, load_tokenizer
-from outshine.learn.loop import Machine, Run, Validation, finetune
+from outshine.learn.loop import RunEnv, TrainConfig, Validation, finetune
 from outshine.learn.losses import losses
 from outshine.learn.settings import TrainingSettings
 from outshine.learn.tokenize import Text, encode
@@ -88,8 +88,8 @@ def test_a_short_fit(real_model, tuning, rate, least, tmp_path):
         classifier,
         LabelledRows([one.text for one in train], encoded, y.astype(np.float64)),
         Validation(encoded_val, lambda log_odds: auroc(y_val, log_odds)),
-        Run(losses.parse("logconf"), settings, rate, 0),
-        Machine(Runtime(), tokens.pad_id, tmp_path / "checkpoint.safetensors"),
+        TrainConfig(losses.parse("logconf"), settings, rate, 0),
+        RunEnv(Runtime(), tokens.pad_id, tmp_path / "checkpoint.safetensors"),
     )
     assert len(result.curve) == 30
     assert result.curve[-1].loss < result.curve[0].loss

@@ -14,13 +14,13 @@ TOKENS = token_rows([9, 5, 12, 1, 7, 30])
 Y = np.random.default_rng(0).random(len(TOKENS))
 
 
-def gradient(trainee, runtime: Runtime) -> dict[str, torch.Tensor]:
+def gradient(model, runtime: Runtime) -> dict[str, torch.Tensor]:
     """Of every member's weights, and what each predicted."""
-    members = trainee.members()
+    members = model.members()
     for parameter in (p for member in members for p in member.values()):
         parameter.grad = None
     running = [losses.get("logconf")().start(torch.as_tensor(Y), 40) for _ in members]
-    outcomes = accumulate_gradient(trainee, TOKENS, [Y] * len(members), running, 3, 0, runtime)
+    outcomes = accumulate_gradient(model, TOKENS, [Y] * len(members), running, 3, 0, runtime)
     found = {f"{i} {name}": p.grad.clone() for i, member in enumerate(members) for name, p in member.items()}
     return found | {f"{i} log-odds": outcome.log_odds for i, outcome in enumerate(outcomes)}
 

@@ -10,7 +10,7 @@ import numpy as np
 from outshine.engine.runtime import Runtime
 from outshine.learn.batches import LabelledRows
 from outshine.learn.classifier import Classifier
-from outshine.learn.loop import Machine, Run, Trained, Validation, finetune
+from outshine.learn.loop import RunEnv, TrainConfig, Trained, Validation, finetune
 from outshine.learn.losses import losses
 from outshine.learn.settings import TrainingSettings
 from outshine.learn.validation import selection
@@ -34,17 +34,17 @@ def validation(seed: int = 1, count: int = 60) -> Validation:
     return Validation(val.tokens, selection(val.y, False, "hard").score)
 
 
-def run(loss: str = "xent", rate: float = 5e-3, seed: int = 0, **settings: Any) -> Run:
+def run(loss: str = "xent", rate: float = 5e-3, seed: int = 0, **settings: Any) -> TrainConfig:
     """Three epochs with validations on the way."""
     whole = TrainingSettings(**{"epochs": 3, "batch_size": BATCH, "eval_every": 3, **settings})
-    return Run(losses.parse(loss), whole, rate, seed)
+    return TrainConfig(losses.parse(loss), whole, rate, seed)
 
 
-def machine(folder: Path, advance: Any = lambda done, total: None, **runtime: Any) -> Machine:
+def run_env(folder: Path, advance: Any = lambda done, total: None, **runtime: Any) -> RunEnv:
     """This one's CPU; checkpoints lie in `folder`."""
-    return Machine(Runtime(**runtime), 0, folder / "work" / "checkpoint.safetensors", advance)
+    return RunEnv(Runtime(**runtime), 0, folder / "work" / "checkpoint.safetensors", advance)
 
 
 def trained(classifier: Classifier, folder: Path, train: LabelledRows | None = None, **kwargs: Any) -> Trained:
     """Run it with a validation."""
-    return finetune(classifier, train or rows(), validation(), run(**kwargs), machine(folder))
+    return finetune(classifier, train or rows(), validation(), run(**kwargs), run_env(folder))

@@ -8,17 +8,17 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from runs import machine, rows, run, validation
+from runs import rows, run, run_env, validation
 from torch.distributed.tensor import DTensor
 
-from outshine.engine.process_group import ALONE, Team, remember
+from outshine.engine.process_group import ONE_PROCESS, ProcessGroup, remember
 from outshine.engine.runtime import Runtime
-from outshine.learn import model_cache as warm
+from outshine.learn import model_cache
 from outshine.learn.activations import LayerReader
 from outshine.learn.batches import collate
 from outshine.learn.forward import predict_together
 from outshine.learn.gradient import accumulate_gradient
-from outshine.learn.loop import Pupil, finetune_together
+from outshine.learn.loop import TrainJob, finetune_together
 from outshine.learn.losses import losses
 from outshine.w2s.compute_study import together
 from tiny_checkpoints import CPU, spec_of, stir
@@ -44,38 +44,38 @@ CASES = [
 ]
 
 
-def pupils(case: Case) -> list[Pupil]:
+def jobs(case: Case) -> list[TrainJob]:
     """Labels and losses of their own on the same texts."""
     train = rows(ROWS)
     labels = [train.y, 1 - train.y[::-1], train.y**2]
     return [
-        Pupil(train._replace(y=labels[i].copy()), validation(), run(name, epochs=2))
+        TrainJob(train._replace(y=labels[i].copy()), validation(), run(name, epochs=2))
         for i, name in enumerate(case.losses)
     ]
 
 
-def compute(case: Case, checkpoint: Path, folder: Path, team: Team = ALONE) -> dict[str, np.ndarray]:
+def compute(case: Case, checkpoint: Path, folder: Path, processes: ProcessGroup = ONE_PROCESS) -> dict[str, np.ndarray]:
     """Train, predict, and read activations on the same base afterwards."""
     memory: dict = {}
-    remember(team, memory)
+    remember(processes, memory)
     spec = spec_of(checkpoint, case.dtype, tuning=case.tuning)
-    learners = pupils(case)
-    where = machine(folder, token_budget=case.budget, eval_token_budget=2 * case.budget, checkpoint_seconds=0)
+    learners = jobs(case)
+    where = run_env(folder, token_budget=case.budget, eval_token_budget=2 * case.budget, checkpoint_seconds=0)
     if len(learners) == 1:
-        manager = warm.classifier(spec, 0, CPU, memory)
+        manager = model_cache.classifier(spec, 0, CPU, memory)
     else:
-        manager = warm.cohort(spec, [0] * len(learners), CPU, memory)
-    with manager as trainee:
+        manager = model_cache.cohort(spec, [0] * len(learners), CPU, memory)
+    with manager as model:
         if len(learners) > 1:
-            assert trainee.separates()
-        results = finetune_together(trainee, learners, where)
+            assert model.separates()
+        results = finetune_together(model, learners, where)
         found = {f"curve {i}": np.array(result.curve) for i, result in enumerate(results)}
-        for i, parameters in enumerate(trainee.members()):
+        for i, parameters in enumerate(model.members()):
             found |= {f"{i} {name}": parameter.detach().numpy() for name, parameter in parameters.items()}
-        found["log-odds"] = predict_together(trainee, rows(ROWS).tokens, 0, Runtime(eval_token_budget=2 * case.budget))
+        found["log-odds"] = predict_together(model, rows(ROWS).tokens, 0, Runtime(eval_token_budget=2 * case.budget))
         if len(learners) == 1:
-            found |= gradient(stir(trainee), case)
-    with warm.pretrained(spec, CPU, memory) as backbone:
+            found |= gradient(stir(model), case)
+    with model_cache.pretrained(spec, CPU, memory) as backbone:
         reader = LayerReader(backbone, spec.num_layers, [1, 2], spec.pooling)
         for layer, states in reader(*collate(rows(ROWS).tokens, range(5), 0, CPU)).items():
             found[f"layer {layer}"] = states.numpy()
@@ -87,7 +87,7 @@ def gradient(classifier: torch.nn.Module, case: Case) -> dict[str, np.ndarray]:
     """Of one batch, with weights that all matter, and what the losses were told."""
     batch = rows(7)
     loss = losses.parse(case.losses[0]).start(torch.as_tensor(batch.y), 10)
-    runtime = machine(Path(), token_budget=case.budget).runtime
+    runtime = run_env(Path(), token_budget=case.budget).runtime
     (outcome,) = accumulate_gradient(classifier, batch.tokens, [batch.y], [loss], 3, 0, runtime)
     gradients = {f"gradient {name}": p.grad.numpy() for name, p in classifier.trainable().items()}
     return {**gradients, "outcome": outcome.log_odds.numpy(), "loss": np.array(outcome.loss)}
@@ -102,11 +102,11 @@ def held(parameter: torch.nn.Parameter) -> tuple[int, int]:
 def main() -> None:
     """All cases in this process of two; checkpoints and results lie in the folder given."""
     root = Path(sys.argv[1])
-    with together() as team:
-        assert team.size == 2
-        assert team.tell({"said": ["by", team.rank]}) == {"said": ["by", 0]}
+    with together() as processes:
+        assert processes.size == 2
+        assert processes.broadcast({"said": ["by", processes.rank]}) == {"said": ["by", 0]}
         for case in CASES:
-            found = compute(case, root / case.kind, root / case.name, team)
+            found = compute(case, root / case.kind, root / case.name, processes)
             np.savez(root / f"{case.name}-{team.rank}.npz", **found)
 
 

@@ -10,7 +10,7 @@ from gradients import TOKENS, cohort_of, gradient
 
 from outshine.engine.runtime import Runtime
 from outshine.learn.forward import predict_together
-from outshine.learn.parallel_batches import LEAST_WIDTH, in_lanes, lanes, suitable_threads
+from outshine.learn.parallel_batches import LEAST_WIDTH, num_parallel_batches, run_in_parallel, suitable_threads
 from tiny_checkpoints import ARCHITECTURES, classifier_of
 
 KINDS = sorted(ARCHITECTURES)
@@ -24,23 +24,23 @@ def two_threads():
     torch.set_num_threads(before)
 
 
-def in_turn(trainee, runtime: Runtime) -> tuple[dict[str, torch.Tensor], np.ndarray]:
+def in_turn(model, runtime: Runtime) -> tuple[dict[str, torch.Tensor], np.ndarray]:
     """On one thread, which is what each of two lanes has."""
     torch.set_num_threads(1)
     try:
-        return gradient(trainee, runtime), predict_together(trainee, TOKENS, 0, runtime)
+        return gradient(model, runtime), predict_together(model, TOKENS, 0, runtime)
     finally:
         torch.set_num_threads(2)
 
 
-def assert_same(trainee, **settings) -> None:
+def assert_same(model, **settings) -> None:
     given = {"token_budget": 40, "eval_token_budget": 40, **settings}
-    expected, judged = in_turn(trainee, Runtime(**given, lanes=1))
+    expected, judged = in_turn(model, Runtime(**given, lanes=1))
     for _ in range(3):  # whichever lane is through first
-        found = gradient(trainee, Runtime(**given, lanes=2))
+        found = gradient(model, Runtime(**given, lanes=2))
         assert expected.keys() == found.keys()
         assert all(torch.equal(expected[name], found[name]) for name in expected)
-        assert np.array_equal(judged, predict_together(trainee, TOKENS, 0, Runtime(**given, lanes=2)))
+        assert np.array_equal(judged, predict_together(model, TOKENS, 0, Runtime(**given, lanes=2)))
     assert sum(bool(tensor.any()) for tensor in expected.values()) > 0.9 * len(expected)
 
 
@@ -58,8 +58,8 @@ def test_and_so_are_a_cohorts(kind, checkpoint, two_threads):
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_in_every_way_of_training(settings, dtype, checkpoint, two_threads):
     again = settings.get("again", False)
-    trainee = classifier_of(checkpoint("llama"), dtype, tuning=settings.get("tuning", "lora"))
-    assert_same(trainee, gradient_checkpointing=again)
+    model = classifier_of(checkpoint("llama"), dtype, tuning=settings.get("tuning", "lora"))
+    assert_same(model, gradient_checkpointing=again)
 
 
 def test_results_come_in_order_and_two_are_under_way_at_once(two_threads):
@@ -71,11 +71,11 @@ def test_results_come_in_order_and_two_are_under_way_at_once(two_threads):
         time.sleep(0.002 * (5 - item % 5))
         return item * item
 
-    assert list(in_lanes(compute, range(20), 2)) == [i * i for i in range(20)]
+    assert list(run_in_parallel(compute, range(20), 2)) == [i * i for i in range(20)]
 
 
 def test_lanes_share_the_threads_and_give_them_back(two_threads):
-    assert set(in_lanes(lambda _: torch.get_num_threads(), range(6), 2)) == {1}
+    assert set(run_in_parallel(lambda _: torch.get_num_threads(), range(6), 2)) == {1}
     assert torch.get_num_threads() == 2
     seen = []
     fresh = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
@@ -95,7 +95,7 @@ def test_an_error_is_raised_when_nothing_runs_any_more(two_threads):
         ended.append(item)
 
     with pytest.raises(RuntimeError, match="not enough memory"):
-        list(in_lanes(compute, range(50), 2))
+        list(run_in_parallel(compute, range(50), 2))
     assert sorted(ended) == sorted(set(begun) - {0})
     assert len(begun) < 10
     time.sleep(0.1)
@@ -104,9 +104,13 @@ def test_an_error_is_raised_when_nothing_runs_any_more(two_threads):
 
 def test_models_that_are_tiny_get_one_and_no_more_than_there_are_threads(two_threads):
     narrow, wide = torch.empty(2, 64), torch.empty(2, 384)
-    assert [lanes(Runtime(), head) for head in (narrow, wide)] == [1, 2]
-    assert [lanes(Runtime(lanes=1), wide), lanes(Runtime(lanes=2), narrow), lanes(Runtime(lanes=9), wide)] == [1, 2, 2]
-    assert lanes(Runtime(), torch.empty(2, 384, device="meta")) == 1
+    assert [num_parallel_batches(Runtime(), head) for head in (narrow, wide)] == [1, 2]
+    assert [
+        num_parallel_batches(Runtime(lanes=1), wide),
+        num_parallel_batches(Runtime(lanes=2), narrow),
+        num_parallel_batches(Runtime(lanes=9), wide),
+    ] == [1, 2, 2]
+    assert num_parallel_batches(Runtime(), torch.empty(2, 384, device="meta")) == 1
 
 
 @pytest.mark.parametrize(

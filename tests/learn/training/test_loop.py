@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from runs import BATCH, NUM_ROWS, machine, rows, run, trained, validation
+from runs import BATCH, NUM_ROWS, rows, run, run_env, trained, validation
 
 from outshine.engine.errors import TrainingError
 from outshine.engine.runtime import Runtime
@@ -60,7 +60,7 @@ def test_a_run_ends_at_the_weights_of_a_plain_reference(kind, max_grad_norm, che
     ours, reference = (classifier_of(checkpoint(kind), "float64") for _ in range(2))
     before = weights(ours)
     plan = run(max_grad_norm=max_grad_norm)
-    result = finetune(ours, rows(), NO_VALIDATION, plan, machine(tmp_path, token_budget=50))
+    result = finetune(ours, rows(), NO_VALIDATION, plan, run_env(tmp_path, token_budget=50))
     by_the_book(reference, rows(), plan.settings, plan.learning_rate, plan.seed)
     for name, weight in weights(reference).items():
         torch.testing.assert_close(weights(ours)[name], weight, rtol=1e-6, atol=1e-9)
@@ -77,7 +77,7 @@ def test_the_curve_tells_each_update(checkpoint, tmp_path):
         rows(),
         validation(),
         plan,
-        machine(tmp_path, lambda done, total: seen.append((done, total))),
+        run_env(tmp_path, lambda done, total: seen.append((done, total))),
     )
     assert [update.step for update in result.curve] == list(range(1, 13))
     assert [update.step for update in result.curve if not math.isnan(update.val_auroc)] == [5, 10, 12]
@@ -89,11 +89,11 @@ def test_the_curve_tells_each_update(checkpoint, tmp_path):
 
 def test_freed_memory_goes_back_at_validations_and_not_more_often_than_asked(checkpoint, tmp_path, monkeypatch):
     given = []
-    monkeypatch.setattr("outshine.engine.threads.give_back", lambda: given.append("back"))
+    monkeypatch.setattr("outshine.engine.threads.malloc_trim", lambda: given.append("back"))
     for seconds, times in ((0.0, 3), (3600.0, 0)):
         given.clear()
         monkeypatch.setattr("outshine.learn.loop._TIDY_SECONDS", seconds)
-        place = machine(tmp_path / str(seconds))
+        place = run_env(tmp_path / str(seconds))
         finetune(classifier_of(checkpoint("bert")), rows(), validation(), run(eval_every=5), place)
         assert len(given) == times
 
@@ -121,7 +121,7 @@ def scripted(scores: list[float], seen: list[np.ndarray]) -> Validation:
 )
 def test_the_weights_kept_are_the_earliest_best_on_val(scores, select, step, checkpoint, tmp_path):
     classifier, seen = classifier_of(checkpoint("bert")), []
-    result = finetune(classifier, rows(), scripted(scores, seen), run(select=select), machine(tmp_path))
+    result = finetune(classifier, rows(), scripted(scores, seen), run(select=select), run_env(tmp_path))
     assert len(seen) == 4
     assert result.chosen_step == step
     now = predict(classifier, validation().tokens, 0, Runtime(eval_token_budget=16384))
@@ -132,17 +132,17 @@ def test_the_weights_kept_are_the_earliest_best_on_val(scores, select, step, che
 
 def test_without_a_score_the_last_weights_are_kept(checkpoint, tmp_path):
     classifier = classifier_of(checkpoint("bert"))
-    result = finetune(classifier, rows(), NO_VALIDATION, run(), machine(tmp_path))
+    result = finetune(classifier, rows(), NO_VALIDATION, run(), run_env(tmp_path))
     assert result.chosen_step == 12
     by_score = classifier_of(checkpoint("bert"))
-    finetune(by_score, rows(), validation(), run(select="last"), machine(tmp_path / "other"))
+    finetune(by_score, rows(), validation(), run(select="last"), run_env(tmp_path / "other"))
     assert all(torch.equal(p, weights(by_score)[name]) for name, p in weights(classifier).items())
 
 
 @pytest.mark.parametrize(("count", "updates"), [(1, 3), (5, 3), (9, 6)])
 def test_a_run_shorter_than_the_first_validation_works(count, updates, checkpoint, tmp_path):
     result = finetune(
-        classifier_of(checkpoint("bert")), rows(count), validation(), run(eval_every=25), machine(tmp_path)
+        classifier_of(checkpoint("bert")), rows(count), validation(), run(eval_every=25), run_env(tmp_path)
     )
     assert len(result.curve) == result.chosen_step == updates
     assert 0 <= result.curve[-1].val_auroc <= 1
@@ -184,7 +184,7 @@ def test_the_loss_sees_each_batchs_training_predictions_after_its_update(checkpo
         rows(),
         validation(),
         run("logconf"),
-        machine(tmp_path, max_rows=BATCH, batch_cost=10_000),
+        run_env(tmp_path, max_rows=BATCH, batch_cost=10_000),
     )
     assert [event for event in events if event[0] == "asked"] == [("asked", step) for step in range(12)]
     assert [name for name, _ in events] == ["asked", "observed"] * 12
@@ -199,7 +199,7 @@ def test_evaluation_reads_val_only_and_never_the_threshold(checkpoint, tmp_path)
     for val in (NO_VALIDATION, validation(seed=1), validation(seed=2, count=90)):
         classifier = classifier_of(checkpoint("bert"))
         plan = run("logconf", select="last", eval_every=1)
-        finetune(classifier, rows(), val, plan, machine(tmp_path))
+        finetune(classifier, rows(), val, plan, run_env(tmp_path))
         runs.append(weights(classifier))
     for other in runs[1:]:
         assert all(torch.equal(p, other[name]) for name, p in runs[0].items())
@@ -210,7 +210,7 @@ def test_micro_batches_change_a_whole_run_by_rounding_only(loss, checkpoint, tmp
     results = []
     for i, budget in enumerate([1, 40, 4096]):
         classifier = classifier_of(checkpoint("bert"), "float64")
-        where = machine(tmp_path / str(i), token_budget=budget)
+        where = run_env(tmp_path / str(i), token_budget=budget)
         finetune(classifier, rows(), validation(), run(loss), where)
         results.append(predict(classifier, rows().tokens, 0, Runtime(eval_token_budget=budget)))
     for other in results[1:]:
@@ -220,7 +220,7 @@ def test_micro_batches_change_a_whole_run_by_rounding_only(loss, checkpoint, tmp
 def test_equal_seeds_share_the_order_of_their_batches_and_others_do_not(checkpoint, tmp_path):
     def losses_of(seed: int) -> list[float]:
         classifier = classifier_of(checkpoint("bert"))
-        result = finetune(classifier, rows(), NO_VALIDATION, run(seed=seed), machine(tmp_path / str(seed)))
+        result = finetune(classifier, rows(), NO_VALIDATION, run(seed=seed), run_env(tmp_path / str(seed)))
         return [update.loss for update in result.curve]
 
     assert losses_of(0) == losses_of(0) != losses_of(1)

@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 import torch
-from runs import machine, rows, run, validation
+from runs import rows, run, run_env, validation
 from test_resume import CutOffError, same, stopper
 
 from outshine.engine.errors import SettingsError, TrainingError
-from outshine.engine.process_group import Team
+from outshine.engine.process_group import ProcessGroup
 from outshine.engine.runtime import Runtime
 from outshine.learn.classifier import Classifier
 from outshine.learn.load import load_backbone
@@ -40,7 +40,7 @@ def cramped(folder, room: int) -> Cramped:
 
 
 def whole_run(classifier, folder, advance=lambda done, total: None, **runtime):
-    where = machine(folder, advance, checkpoint_seconds=0, **runtime)
+    where = run_env(folder, advance, checkpoint_seconds=0, **runtime)
     result = finetune(classifier, rows(), validation(), run("logconf"), where)
     return result, predict_fitting(classifier, rows().tokens, where, 12)[0]
 
@@ -153,7 +153,7 @@ def test_budgets_that_are_not_as_they_were_written_are_not_used(tmp_path, text):
     assert Budgets(Runtime(token_budget=64), path, "cpu").at(3).token_budget == 64
 
 
-class OneOfTwo(Team):
+class OneOfTwo(ProcessGroup):
     """A process with a partner that waits for it."""
 
     rank, size = 1, 2

@@ -8,17 +8,17 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from runs import machine, rows, run, validation
+from runs import rows, run, run_env, validation
 from test_resume import CutOffError, same, stopper
 
 from outshine.engine.runtime import Runtime
-from outshine.learn import parallel_batches as lanes
+from outshine.learn import parallel_batches
 from outshine.learn.classifier import Classifier
 from outshine.learn.cohort import Cohort
 from outshine.learn.forward import predict, predict_together
 from outshine.learn.gradient import accumulate_gradient
 from outshine.learn.load import load_backbone
-from outshine.learn.loop import Pupil, finetune, finetune_together
+from outshine.learn.loop import TrainJob, finetune, finetune_together
 from outshine.learn.losses import losses
 from outshine.learn.packing import start_packing
 from outshine.w2s.stages.finetune import pack_if_it_pays
@@ -36,7 +36,7 @@ def fresh(folder, packed: bool, dtype: str = "float32") -> Classifier:
 
 
 def whole_run(classifier, folder, advance=lambda done, total: None):
-    where = machine(folder, advance, token_budget=60, eval_token_budget=100, checkpoint_seconds=0)
+    where = run_env(folder, advance, token_budget=60, eval_token_budget=100, checkpoint_seconds=0)
     result = finetune(classifier, rows(), validation(), run("logconf"), where)
     return result, predict(classifier, rows().tokens, 0, Runtime(eval_token_budget=100))
 
@@ -53,12 +53,12 @@ def test_a_whole_run_ends_where_the_padded_one_ends(kind, checkpoint, tmp_path):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_whole_cohort_too(kind, checkpoint, tmp_path):
-    pupils = [Pupil(rows(), validation(), run(loss, rate=5e-3 / (1 + i))) for i, loss in enumerate(LOSSES)]
+    jobs = [TrainJob(rows(), validation(), run(loss, rate=5e-3 / (1 + i))) for i, loss in enumerate(LOSSES)]
     spec, ended = spec_of(checkpoint(kind)), []
     for packed in (False, True):
         members = Cohort(load_backbone(spec, CPU), spec, [0, 0, 0])
         assert not packed or start_packing(members)
-        finetune_together(members, pupils, machine(tmp_path / str(packed), token_budget=180))
+        finetune_together(members, jobs, run_env(tmp_path / str(packed), token_budget=180))
         ended.append(predict_together(members, rows().tokens, 0, Runtime(eval_token_budget=200)))
     assert np.abs(ended[1] - ended[0]).max() <= 1e-4
     assert np.abs(ended[0] - ended[0][0]).max() > 1e-2
@@ -113,7 +113,7 @@ def test_where_packs_cannot_be_texts_are_padded_with_a_note(kind, asked, packed,
 def test_where_nothing_is_said_texts_are_packed_if_it_pays_and_nobody_is_told(
     kind, least, packed, checkpoint, monkeypatch
 ):
-    monkeypatch.setattr(lanes, "LEAST_WIDTH", least)
+    monkeypatch.setattr(parallel_batches, "LEAST_WIDTH", least)
     classifier, notes = fresh(checkpoint(kind), packed=False), []
     context = SimpleNamespace(runtime=Runtime(), progress=SimpleNamespace(note=notes.append))
     pack_if_it_pays(classifier, pd.DataFrame({"tokens": rows().tokens}), context)

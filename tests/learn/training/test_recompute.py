@@ -16,12 +16,12 @@ KINDS = sorted(ARCHITECTURES)
 ONCE, AGAIN = Runtime(token_budget=40), Runtime(token_budget=40, gradient_checkpointing=True)
 
 
-def assert_same(trainee) -> None:
-    once, again = gradient(trainee, ONCE), gradient(trainee, AGAIN)
+def assert_same(model) -> None:
+    once, again = gradient(model, ONCE), gradient(model, AGAIN)
     assert once.keys() == again.keys()
     assert all(torch.equal(once[name], again[name]) for name in once)
     assert sum(bool(tensor.any()) for tensor in once.values()) > 0.9 * len(once)
-    assert all("forward" not in vars(block) for block in trainee.blocks())
+    assert all("forward" not in vars(block) for block in model.blocks())
 
 
 @pytest.mark.parametrize("kind", KINDS)

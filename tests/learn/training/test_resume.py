@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from runs import machine, rows, run, validation
+from runs import rows, run, run_env, validation
 
 from outshine.engine.runtime import Runtime
 from outshine.learn import checkpoint as checkpoints
@@ -38,7 +38,7 @@ def stopper(updates: int):
 def whole_run(
     classifier, folder: Path, loss: str = "xent", advance=lambda done, total: None
 ) -> tuple[Trained, np.ndarray]:
-    where = machine(folder, advance, checkpoint_seconds=0)
+    where = run_env(folder, advance, checkpoint_seconds=0)
     result = finetune(classifier, rows(), validation(), run(loss), where)
     return result, predict(classifier, rows().tokens, 0, Runtime(eval_token_budget=4096))
 
@@ -131,7 +131,7 @@ def test_a_checkpoint_that_cannot_be_used_is_ignored(damage, checkpoint, tmp_pat
     other = {"num_layers": 2} if damage == "other weights" else {}
     with pytest.raises(CutOffError):
         whole_run(classifier_of(folder, **other), tmp_path / "cut", advance=stopper(5))
-    path = machine(tmp_path / "cut").checkpoint
+    path = run_env(tmp_path / "cut").checkpoint
     data = path.read_bytes()
     if damage == "half-written beside":
         path.unlink()
@@ -169,7 +169,7 @@ def test_that_a_checkpoint_is_damaged_is_told(checkpoint, tmp_path):
         whole_run(classifier_of(folder), tmp_path / "cut", advance=stopper(5))
     for damage, told in (("", []), ("weights/", ["the checkpoint is damaged or of another version and is not used"])):
         notes = []
-        where = machine(tmp_path / "cut", stopper(1), checkpoint_seconds=3600)._replace(note=notes.append)
+        where = run_env(tmp_path / "cut", stopper(1), checkpoint_seconds=3600)._replace(note=notes.append)
         if damage:
             where.checkpoint.write_bytes(with_flipped_sign(where.checkpoint.read_bytes(), damage))
         with pytest.raises(CutOffError):
@@ -187,7 +187,7 @@ def test_a_checkpoint_reaches_the_disk_before_it_takes_the_place_of_the_last(tmp
 
 
 def test_checkpoints_are_written_as_seldom_as_was_asked(checkpoint, tmp_path):
-    finetune(classifier_of(checkpoint("bert")), rows(), validation(), run(), machine(tmp_path, checkpoint_seconds=3600))
+    finetune(classifier_of(checkpoint("bert")), rows(), validation(), run(), run_env(tmp_path, checkpoint_seconds=3600))
     assert not (tmp_path / "work").exists()
 
 

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 from shared_cases import CASES, Case, compute
 
-from outshine.engine.process_group import Team
+from outshine.engine.process_group import ProcessGroup
 from outshine.learn.batches import Limits, micro_batches
-from outshine.learn.shard_batches import deal
+from outshine.learn.shard_batches import shard_batches
 from tiny_checkpoints import write_checkpoint
 from torchrun import torchrun
 
 MOST = {"float32": 1e-5, "float64": 1e-9}
 
 
-class One(Team):
+class One(ProcessGroup):
     """A place in a team, for what needs no partners."""
 
     def __init__(self, rank: int, size: int) -> None:
@@ -53,7 +53,7 @@ def test_two_processes_end_where_one_does(case: Case, computed: Path, tmp_path: 
 def test_every_process_makes_as_many_passes_and_every_batch_counts_once(size):
     lengths = [3, 9, 9, 1, 12, 5, 8, 8, 2, 4, 6]
     batches = micro_batches(lengths, range(len(lengths)), Limits(20))
-    turns = [list(deal(batches, One(rank, size))) for rank in range(size)]
+    turns = [list(shard_batches(batches, One(rank, size))) for rank in range(size)]
     assert {len(own) for own in turns} == {-(-len(batches) // size)}
     counted = [turn.rows for own in turns for turn in own if turn.counts]
     assert sorted(counted) == sorted(batches)

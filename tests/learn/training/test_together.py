@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from runs import machine, rows, run, validation
+from runs import rows, run, run_env, validation
 from test_resume import CutOffError, same, stopper
 
 from outshine.engine.errors import TrainingError
@@ -14,35 +14,35 @@ from outshine.learn.classifier import Classifier
 from outshine.learn.cohort import Cohort
 from outshine.learn.forward import predict, predict_together
 from outshine.learn.load import load_backbone
-from outshine.learn.loop import Pupil, Trained, Validation, finetune, finetune_together
+from outshine.learn.loop import Trained, TrainJob, Validation, finetune, finetune_together
 from tiny_checkpoints import CPU, spec_of
 
 LOSSES = ["xent", "logconf", "entropy", "window"]
 RATES = [5e-3, 2e-3, 5e-3, 1e-2]
 
 
-def pupils() -> list[Pupil]:
+def jobs() -> list[TrainJob]:
     """Same texts; labels, losses, learning rates, clipping and selection of their own."""
     made = []
     for i, (loss, rate) in enumerate(zip(LOSSES, RATES, strict=True)):
         train = rows()
         labels = train.y if i % 2 else 1 - train.y[::-1]
         own = run(loss, rate, max_grad_norm=[1.0, 0.05][i % 2], select=["best", "last"][i == 3])
-        made.append(Pupil(train._replace(y=labels.copy()), validation(), own))
+        made.append(TrainJob(train._replace(y=labels.copy()), validation(), own))
     return made
 
 
-def together(folder: Path, path: Path, learners: list[Pupil], dtype: str = "float32", **how):
+def together(folder: Path, path: Path, learners: list[TrainJob], dtype: str = "float32", **how):
     spec = spec_of(path, dtype)
-    members = Cohort(load_backbone(spec, CPU), spec, [pupil.run.seed for pupil in learners])
-    results = finetune_together(members, learners, machine(folder, **how))
+    members = Cohort(load_backbone(spec, CPU), spec, [job.run.seed for job in learners])
+    results = finetune_together(members, learners, run_env(folder, **how))
     return results, predict_together(members, rows().tokens, 0, Runtime(eval_token_budget=4096))
 
 
-def alone(folder: Path, path: Path, pupil: Pupil, dtype: str = "float32"):
+def alone(folder: Path, path: Path, job: TrainJob, dtype: str = "float32"):
     spec = spec_of(path, dtype)
-    classifier = Classifier(load_backbone(spec, CPU), spec, pupil.run.seed)
-    return finetune(classifier, *pupil, machine(folder)), predict(
+    classifier = Classifier(load_backbone(spec, CPU), spec, job.run.seed)
+    return finetune(classifier, *job, run_env(folder)), predict(
         classifier, rows().tokens, 0, Runtime(eval_token_budget=4096)
     )
 
@@ -50,9 +50,9 @@ def alone(folder: Path, path: Path, pupil: Pupil, dtype: str = "float32"):
 @pytest.mark.parametrize("kind", ["bert", "llama", "gpt2"])
 @pytest.mark.parametrize(("dtype", "most"), [("float32", 1e-4), ("float64", 1e-8)])
 def test_each_member_ends_where_it_would_have_ended_alone(kind, dtype, most, checkpoint, tmp_path):
-    results, log_odds = together(tmp_path, checkpoint(kind), pupils(), dtype, token_budget=100)
-    for i, pupil in enumerate(pupils()):
-        expected, own = alone(tmp_path / str(i), checkpoint(kind), pupil, dtype)
+    results, log_odds = together(tmp_path, checkpoint(kind), jobs(), dtype, token_budget=100)
+    for i, job in enumerate(jobs()):
+        expected, own = alone(tmp_path / str(i), checkpoint(kind), job, dtype)
         assert results[i].chosen_step == expected.chosen_step
         np.testing.assert_allclose(np.array(results[i].curve)[:, 1:], np.array(expected.curve)[:, 1:], rtol=1e-3)
         assert np.abs(log_odds[i] - own).max() <= most
@@ -61,14 +61,14 @@ def test_each_member_ends_where_it_would_have_ended_alone(kind, dtype, most, che
 
 
 def test_an_interrupted_cohort_ends_with_the_same_bits(checkpoint, tmp_path):
-    expected, log_odds = together(tmp_path / "whole", checkpoint("bert"), pupils(), checkpoint_seconds=0)
+    expected, log_odds = together(tmp_path / "whole", checkpoint("bert"), jobs(), checkpoint_seconds=0)
     with pytest.raises(CutOffError):
-        together(tmp_path / "cut", checkpoint("bert"), pupils(), checkpoint_seconds=0, advance=stopper(5))
+        together(tmp_path / "cut", checkpoint("bert"), jobs(), checkpoint_seconds=0, advance=stopper(5))
     seen = []
     results, again = together(
         tmp_path / "cut",
         checkpoint("bert"),
-        pupils(),
+        jobs(),
         checkpoint_seconds=0,
         advance=lambda done, total: seen.append(done),
     )
@@ -79,18 +79,18 @@ def test_an_interrupted_cohort_ends_with_the_same_bits(checkpoint, tmp_path):
 
 def test_a_checkpoint_of_another_cohort_is_none(checkpoint, tmp_path):
     with pytest.raises(CutOffError):
-        together(tmp_path, checkpoint("bert"), pupils(), checkpoint_seconds=0, advance=stopper(5))
+        together(tmp_path, checkpoint("bert"), jobs(), checkpoint_seconds=0, advance=stopper(5))
     seen = []
-    together(tmp_path, checkpoint("bert"), pupils()[:3], advance=lambda done, total: seen.append(done))
+    together(tmp_path, checkpoint("bert"), jobs()[:3], advance=lambda done, total: seen.append(done))
     assert len(seen) == 12
 
 
 @pytest.mark.parametrize("failing", [0, 2])
 def test_a_member_that_diverges_stops_none_of_the_others(failing, checkpoint, tmp_path):
-    learners = pupils()
+    learners = jobs()
     learners[failing].train.y[3] = math.nan
     results, log_odds = together(tmp_path / "broken", checkpoint("bert"), learners, token_budget=100)
-    expected, right = together(tmp_path / "right", checkpoint("bert"), pupils(), token_budget=100)
+    expected, right = together(tmp_path / "right", checkpoint("bert"), jobs(), token_budget=100)
     assert isinstance(results[failing], TrainingError)
     assert "training diverged at update" in str(results[failing])
     for i in set(range(4)) - {failing}:
@@ -100,7 +100,7 @@ def test_a_member_that_diverges_stops_none_of_the_others(failing, checkpoint, tm
 
 
 def test_members_without_a_validation_stand_beside_those_with_one(checkpoint, tmp_path):
-    learners = pupils()
+    learners = jobs()
     learners[1] = learners[1]._replace(val=Validation(learners[1].val.tokens, None))
     results, _ = together(tmp_path, checkpoint("bert"), learners)
     assert results[1].chosen_step == 12

@@ -16,7 +16,7 @@ from outshine.engine.run.local import LocalExecutor
 from outshine.engine.runtime import Runtime
 from outshine.engine.store.store import Store
 from outshine.label.folds import EVERY, FoldLabels
-from outshine.label.settings import Resolution, parse_labeller, resolve_labelling, students
+from outshine.label.settings import Resolution, parse_label_settings, resolve_label_settings, students
 from outshine.w2s.stages.finetune import Student
 from outshine.w2s.stages.prepare import Texts
 
@@ -42,7 +42,7 @@ class Folded:
         if trusted is not None:
             raw["trusted"] = str(write(folder / "trusted.jsonl", trusted))
         self.store, self.progress = Store(folder / "store"), Silent()
-        self.resolution: Resolution = resolve_labelling(parse_labeller({**raw, "folds": FOLDS, **settings}))
+        self.resolution: Resolution = resolve_label_settings(parse_label_settings({**raw, "folds": FOLDS, **settings}))
         LocalExecutor(self.store, Runtime(threads=1), self.progress).run(self.resolution.folds)
 
     @property
@@ -216,8 +216,8 @@ def test_what_cannot_be_folded(tmp_path: Path, rows: list[dict[str, Any]], told:
 
 
 def test_a_file_that_changes_in_use_is_refused(tmp_path: Path) -> None:
-    resolution = resolve_labelling(
-        parse_labeller(
+    resolution = resolve_label_settings(
+        parse_label_settings(
             {
                 "path": str(write(tmp_path / "mine.jsonl", made_rows())),
                 "columns": {"label": "cheap"},

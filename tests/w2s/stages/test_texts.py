@@ -5,8 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from outshine.learn import load as loading
-from outshine.learn import tokenize
+from outshine.learn import load, tokenize
 from outshine.learn.resolve import resolve
 from outshine.learn.spec import ModelSettings
 from outshine.learn.tokenize import Text, encode
@@ -18,8 +17,8 @@ from outshine.w2s.stages.texts import KEPT, tokenized
 def loads(monkeypatch):
     """The names of the tokenizers loaded so far."""
     seen = []
-    original = loading.load_tokenizer
-    monkeypatch.setattr(loading, "load_tokenizer", lambda ref: seen.append(ref.name) or original(ref))
+    original = load.load_tokenizer
+    monkeypatch.setattr(load, "load_tokenizer", lambda ref: seen.append(ref.name) or original(ref))
     return seen
 
 
@@ -31,7 +30,7 @@ def ref(name="tiny/strong"):
 def test_rows_have_the_tokens_of_their_own_text(limit, executor, texts):
     frame, pad_id = tokenized(texts, ref(), limit, executor.store, {})
     raw = texts.read(executor.store)
-    tokens = loading.load_tokenizer(ref())
+    tokens = load.load_tokenizer(ref())
     pd.testing.assert_frame_equal(frame[list(raw.columns)], raw)
     assert pad_id == tokens.pad_id
     assert frame["shortened"].all() == frame["shortened"].any() == (limit == 6)

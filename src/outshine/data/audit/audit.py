@@ -7,7 +7,7 @@ import numpy as np
 from outshine.data.audit.corpus import Corpus, corpus_of
 from outshine.data.audit.cues import answer_only, bag_of_words, length
 from outshine.data.audit.findings import Finding, Severity
-from outshine.data.audit.label_tokens import telling_tokens
+from outshine.data.audit.label_tokens import check_label_tokens
 from outshine.data.audit.overlap import (
     contained_texts,
     exact_duplicates,
@@ -23,7 +23,7 @@ from outshine.data.audit.surface_features import (
     normalisation,
     pairs_of_marks,
 )
-from outshine.data.audit.template_check import skeletons
+from outshine.data.audit.template_check import check_templates
 from outshine.data.local_files import OWN_KINDS
 from outshine.data.schema import Recipe
 from outshine.data.splits import Prepared
@@ -45,8 +45,8 @@ def audit(prepared: Prepared, recipe: Recipe) -> list[Finding]:
         characters(corpus, severity),
         normalisation(corpus, severity),
         pairs_of_marks(corpus, severity),
-        telling_tokens(corpus, severity),
-        *([skeletons(recipe, recipe.open(prepared.report["identity"]))] if recipe.draws_label else []),
+        check_label_tokens(corpus, severity),
+        *([check_templates(recipe, recipe.open(prepared.report["identity"]))] if recipe.draws_label else []),
         shared_groups(corpus),
     ]
     return [*findings, *_notes(corpus)]

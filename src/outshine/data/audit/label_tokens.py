@@ -39,7 +39,7 @@ _SET_BOUND = 0.80  # of a set's precision in the training rows, from which it is
 _SHAPE_LENGTHS = (2, 3)
 
 
-class Telling(NamedTuple):
+class LabelToken(NamedTuple):
     """A mark that tells the label: its name, its class, and what the held-out rows say about it.
 
     `coverage`: share of the class's rows that have it. `precision` and its lower 95 % bound `low`: share of the
@@ -115,7 +115,7 @@ class _Candidate(NamedTuple):
         return f"one of {len(self.codes):,} tokens or characters ({shown}, …)"
 
 
-def telling_tokens(corpus: Corpus, severity: Severity) -> Finding:
+def check_label_tokens(corpus: Corpus, severity: Severity) -> Finding:
     """The mark with the widest coverage among those whose precision is surely at least MIN_PRECISION.
 
     A mark is a token anywhere, a pair of neighbours, a token at a place counted from the start or end of the content
@@ -123,7 +123,7 @@ def telling_tokens(corpus: Corpus, severity: Severity) -> Finding:
     marks of one of these sorts. A finding of `severity` where it covers MIN_COVERAGE of a class, a warning from
     WORTH_A_WARNING, a cue from WORTH_A_CUE. A set of words anywhere is a cue at most, and so is what too few rows have.
     """
-    found = sorted(find_telling(corpus), key=lambda one: (SEVERITIES.index(one.level(severity)), -one.coverage))
+    found = sorted(find_label_tokens(corpus), key=lambda one: (SEVERITIES.index(one.level(severity)), -one.coverage))
     check = "telling tokens"
     if not found:
         message = "no token or character that is common enough was found to go with one label nearly always"
@@ -145,7 +145,7 @@ def telling_tokens(corpus: Corpus, severity: Severity) -> Finding:
     return Finding(check, level, message + more, value=best.coverage, examples=shown)
 
 
-def find_telling(corpus: Corpus) -> list[Telling]:
+def find_label_tokens(corpus: Corpus) -> list[LabelToken]:
     """Marks whose precision among the held-out rows is surely at least MIN_PRECISION, or likely (`Telling.likely`).
 
     Candidates are chosen on the training rows and tried on the held-out ones in the order of what the training rows
@@ -176,7 +176,7 @@ def precision_bound(num_right: float, num_rows: float, prior_odds: float, tail: 
     return odds / (1 + odds)
 
 
-def _measure(corpus: Corpus, candidate: _Candidate) -> Telling | None:
+def _measure(corpus: Corpus, candidate: _Candidate) -> LabelToken | None:
     """The mark, or the set, in the held-out rows; None where too few have it.
 
     Rows of one group are not independent: they count as Kish's effective number, (Σ m)² / Σ m², m rows a group.
@@ -197,7 +197,7 @@ def _measure(corpus: Corpus, candidate: _Candidate) -> Telling | None:
     rates = right.sum() / num_class, (~right).sum() / num_other
     precision = float(rates[0] / (rates[0] + rates[1]))
     vocabulary = marks.anywhere and len(candidate.codes) > 1
-    return Telling(candidate.name, label, float(rates[0]), precision, low, rows, vocabulary, best)
+    return LabelToken(candidate.name, label, float(rates[0]), precision, low, rows, vocabulary, best)
 
 
 # --- candidates --------------------------------------------------------------------------------------------

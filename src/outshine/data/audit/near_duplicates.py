@@ -14,14 +14,14 @@ from outshine.data.audit.overlap import similar_pairs
 _WORD = re.compile(r"\w+")
 
 
-class Alike(NamedTuple):
+class TextGroups(NamedTuple):
     """`cluster` [n]: texts with equal numbers are alike. `complete`: no pair can have been missed."""
 
     cluster: Ints
     complete: bool
 
 
-def alike(texts: Sequence[str]) -> Alike:
+def group_near_duplicates(texts: Sequence[str]) -> TextGroups:
     """Clusters of texts that are the same but for case, signs and spaces, or share SIMILAR of their word pairs.
 
     Likeness is carried on: where a is like b and b like c, all three are one cluster (single linkage). Nearly the same
@@ -33,7 +33,7 @@ def alike(texts: Sequence[str]) -> Alike:
     content = [" ".join(_WORD.findall(text.lower())) or text.strip() for text in texts]
     distinct, which = np.unique(np.array(content, dtype=object).astype(str), return_inverse=True)
     if len(distinct) < 2:
-        return Alike(np.zeros(len(texts), dtype=np.int64), True)
+        return TextGroups(np.zeros(len(texts), dtype=np.int64), True)
     names = np.arange(len(distinct)).astype(str)
     corpus = Corpus(  # each text is a split of its own, so that all pairs are compared
         texts=distinct.tolist(),
@@ -46,4 +46,4 @@ def alike(texts: Sequence[str]) -> Alike:
     pairs, complete = similar_pairs(corpus)
     links = coo_array((np.ones(len(pairs.left)), (pairs.left, pairs.right)), shape=(len(distinct), len(distinct)))
     cluster = connected_components(links, directed=False)[1]
-    return Alike(np.asarray(cluster[which], dtype=np.int64), complete)
+    return TextGroups(np.asarray(cluster[which], dtype=np.int64), complete)

@@ -26,7 +26,7 @@ class Difference(NamedTuple):
     negative: str
 
 
-def skeletons(recipe: Recipe, pools: Pools) -> Finding:
+def check_templates(recipe: Recipe, pools: Pools) -> Finding:
     """The share of source rows whose two texts have different skeletons: a leak above TOLERATED.
 
     For recipes with `draws_label` only. A recipe that does not ask `draw.coin()` for the label, or uses a row

@@ -19,7 +19,7 @@ KIND = "running"  # of the documents in the store
 FIRST, EVERY = 1.0, 5.0  # seconds until the first announcement, which short stages never make, and between two
 
 
-class Herald:
+class Heartbeat:
     """Progress that is also told in the store. A document each that takes longer than a second."""
 
     def __init__(self, store: Store, progress: Progress) -> None:

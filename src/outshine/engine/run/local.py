@@ -13,7 +13,7 @@ from outshine.engine.errors import LostLeaseError, StoreError
 from outshine.engine.key import digest
 from outshine.engine.progress import Progress, tell_overall
 from outshine.engine.run.failures import Failure, StagesFailedError, forget_failures, note_failures
-from outshine.engine.run.heartbeat import Herald
+from outshine.engine.run.heartbeat import Heartbeat
 from outshine.engine.run.record import record_of
 from outshine.engine.run.schedule import Schedule, Unit, units
 from outshine.engine.runtime import Runtime
@@ -43,7 +43,7 @@ class LocalExecutor:
         self.store = store
         self.runtime = runtime
         self.progress = progress
-        self.herald = Herald(store, progress)
+        self.heartbeat = Heartbeat(store, progress)
         self.keep_going = keep_going
         self.work = work or {}  # of stages, by key, for the progress; a stage that costs next to nothing has none
         self.memory: dict[str, Any] = {}
@@ -115,7 +115,7 @@ class LocalExecutor:
             return []
         forget_failures(self.store, lacking)
         try:
-            with self.herald.announcing(lacking):
+            with self.heartbeat.announcing(lacking):
                 self._write(lacking)
         except StoreError:
             raise
@@ -172,7 +172,7 @@ class LocalExecutor:
             raise StagesFailedError(failures)
 
     def _context(self, stage: Stage, folder: Path) -> Context:
-        return Context(self.store, folder, self.store.work(stage.key), self.runtime, self.herald, self.memory)
+        return Context(self.store, folder, self.store.work(stage.key), self.runtime, self.heartbeat, self.memory)
 
     def _record(self, stage: Stage, seconds: float, cohort: Sequence[str] = ()) -> dict[str, Any]:
         return record_of(stage, seconds, self.runtime, cohort)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from outshine.engine.errors import LostLeaseError, OutshineError, StoreError
 from outshine.engine.key import digest
-from outshine.engine.process_group import Team, remember
+from outshine.engine.process_group import ProcessGroup, remember
 from outshine.engine.progress import Progress
 from outshine.engine.run.failures import Failure
 from outshine.engine.run.local import LocalExecutor
@@ -22,26 +22,26 @@ from outshine.engine.store.store import Store
 T = TypeVar("T")
 
 
-class TeamExecutor(LocalExecutor):
+class SharedModelExecutor(LocalExecutor):
     """What every process of a team runs. All compute the stages that share a model; the leader alone all others.
 
     The leader decides what is missing, holds the locks and commits. What the others write is thrown away.
     """
 
-    def __init__(self, store: Store, runtime: Runtime, progress: Progress, team: Team) -> None:
+    def __init__(self, store: Store, runtime: Runtime, progress: Progress, processes: ProcessGroup) -> None:
         super().__init__(store, runtime, progress)
-        self.team = team
-        remember(team, self.memory)
+        self.processes = processes
+        remember(processes, self.memory)
 
     def missing(self, asked: Sequence[Stage]) -> list[Stage]:
         stages = in_order(list(asked))
-        found = [stage.key for stage in super().missing(asked)] if self.team.leads else []
+        found = [stage.key for stage in super().missing(asked)] if self.processes.is_main else []
         every = digest([stage.key for stage in stages])
-        told, keys = self.team.tell((every, found))
+        told, keys = self.processes.broadcast((every, found))
         if told != every:
             raise OutshineError(
-                f"process {self.team.rank} would compute other stages than process 0; all processes must have the same "
-                "version of outshine, the same study and the same files"
+                f"process {self.processes.rank} would compute other stages than process 0; all processes must have "
+                "the same version of outshine, the same study and the same files"
             )
         return [stage for stage in stages if stage.key in set(keys)]
 
@@ -51,7 +51,7 @@ class TeamExecutor(LocalExecutor):
         super().run(asked)
 
     def attempt(self, unit: Unit, timeout: float) -> list[Failure] | None:
-        if self.team.leads:
+        if self.processes.is_main:
             return super().attempt(unit, -1)  # the others wait in the meantime
         self._write(unit)
         return []
@@ -59,7 +59,7 @@ class TeamExecutor(LocalExecutor):
     def _tried(self, lacking: Unit) -> list[Failure]:
         """A failure ends the run: the others may be in the middle of a pass."""
         try:
-            with self.herald.announcing(lacking) if lacking else nullcontext():
+            with self.heartbeat.announcing(lacking) if lacking else nullcontext():
                 self._write(lacking)
         except LostLeaseError as lost:  # the others are through with it: it cannot be given to them again
             raise StoreError(str(lost)) from lost
@@ -67,17 +67,17 @@ class TeamExecutor(LocalExecutor):
 
     def _write(self, unit: Unit) -> None:
         """`unit`: what the store lacks where the leader asks; the others are told."""
-        keys = self.team.tell([stage.key for stage in unit])
+        keys = self.processes.broadcast([stage.key for stage in unit])
         unit = tuple(stage for stage in unit if stage.key in keys)
-        if self.team.leads:
+        if self.processes.is_main:
             super()._write(unit)
         else:
             self._follow([stage for stage in unit if stage.base_model is not None])
-        self.team.tell(None)  # committed; a leader that failed never comes here, and its end is everyone's
+        self.processes.broadcast(None)  # committed; a leader that failed never comes here, and its end is everyone's
         unseen = [stage for stage in unit if not self.store.has(stage.key)]
         if unseen:
             raise StoreError(
-                f"process {self.team.rank} does not see in {self.store.where} what process 0 wrote there; "
+                f"process {self.processes.rank} does not see in {self.store.where} what process 0 wrote there; "
                 "the store must lie on storage that all processes share"
             )
 
@@ -94,5 +94,5 @@ class TeamExecutor(LocalExecutor):
 
     def _record(self, stage: Stage, seconds: float, cohort: Sequence[str] = ()) -> dict[str, Any]:
         record = super()._record(stage, seconds, cohort)
-        record["made"]["processes"] = 1 if stage.base_model is None else self.team.size
+        record["made"]["processes"] = 1 if stage.base_model is None else self.processes.size
         return record

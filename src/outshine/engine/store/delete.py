@@ -15,7 +15,7 @@ from outshine.engine.store.remote import RemoteStore
 from outshine.engine.store.store import Store
 
 
-class Removal(ABC):
+class Deleter(ABC):
     """Removes things by the names that plans and listings give them, each while nobody else can have it."""
 
     @abstractmethod
@@ -38,12 +38,12 @@ class Removal(ABC):
         """Delete what was taken out."""
 
 
-def removal(store: Store) -> Removal:
+def deleter_for(store: Store) -> Deleter:
     """How things are removed from this store."""
-    return ObjectRemoval(store) if isinstance(store, RemoteStore) else FolderRemoval(store)
+    return ObjectDeleter(store) if isinstance(store, RemoteStore) else FolderDeleter(store)
 
 
-class FolderRemoval(Removal):
+class FolderDeleter(Deleter):
     """Renames into the store's `tmp`, then deletes: a process that dies in between leaves litter for the next sweep."""
 
     def __init__(self, store: Store) -> None:
@@ -88,7 +88,7 @@ class FolderRemoval(Removal):
                 file.unlink(missing_ok=True)
 
 
-class ObjectRemoval(Removal):
+class ObjectDeleter(Deleter):
     """Removes an artefact's record first, then its files: a process that dies in between leaves an unmarked upload."""
 
     def __init__(self, store: RemoteStore) -> None:

@@ -14,13 +14,13 @@ from outshine.engine.checked_reading import ODD, as_date
 from outshine.engine.errors import StoreError, advice
 from outshine.engine.files import bytes_in, is_stale, is_unfinished, owner_lives
 from outshine.engine.key import KEY
-from outshine.engine.store.delete import Removal, removal
+from outshine.engine.store.delete import Deleter, deleter_for
 from outshine.engine.store.recorded_studies import KIND, Recorded, find_recorded, recorded_studies, studies_held
 from outshine.engine.store.remote import RemoteStore
 from outshine.engine.store.store import Store
 
 
-class Wish(NamedTuple):
+class GcOptions(NamedTuple):
     """What is asked of `outshine gc`. By default only what no recorded study needs goes, and litter."""
 
     forget: tuple[str, ...] = ()  # studies, by name or digest
@@ -29,7 +29,7 @@ class Wish(NamedTuple):
     unrecorded: bool = False  # also what was made before the store recorded studies
 
 
-class Needs(NamedTuple):
+class Roots(NamedTuple):
     """Studies that are kept and studies that are to be forgotten.
 
     A store that was written by an outshine that recorded no studies holds artefacts of which nobody knows whether
@@ -60,7 +60,7 @@ class Needs(NamedTuple):
         return all(study.expanded for study in self.kept) and all(store.has(key) for key in self.keys)
 
 
-class Unneeded(NamedTuple):
+class Orphan(NamedTuple):
     """An artefact that no kept study needs."""
 
     key: str
@@ -70,7 +70,7 @@ class Unneeded(NamedTuple):
     why: str
 
 
-def needs(wish: Wish, store: Store) -> Needs:
+def find_roots(wish: GcOptions, store: Store) -> Roots:
     """The recorded studies by what becomes of them. Raises OutshineError for an unknown study or unreadable record."""
     studies = recorded_studies(store)
     named = {find_recorded(name, store).digest for name in wish.forget}
@@ -84,10 +84,10 @@ def needs(wish: Wish, store: Store) -> Needs:
         if (one.digest in named or aged) and not runs:
             forgotten.append(one)
     kept = [one for one in studies if one not in forgotten]
-    return Needs(kept, forgotten, min((one.first_ran for one in studies), default=None), wish.unrecorded)
+    return Roots(kept, forgotten, min((one.first_ran for one in studies), default=None), wish.unrecorded)
 
 
-def unneeded(found: Needs, store: Store, max_size: int | None = None) -> tuple[list[Unneeded], int, int]:
+def find_orphans(found: Roots, store: Store, max_size: int | None = None) -> tuple[list[Orphan], int, int]:
     """The artefacts that go, oldest first; the bytes of all there are; how many are kept for being unrecorded.
 
     With `max_size` only as many go as are needed to come down to so many bytes.
@@ -117,7 +117,7 @@ def unneeded(found: Needs, store: Store, max_size: int | None = None) -> tuple[l
     return going, total, num_unrecorded
 
 
-def _artefacts(store: Store) -> Iterator[Unneeded]:
+def _artefacts(store: Store) -> Iterator[Orphan]:
     """Every artefact as DONE.json describes it; the index is not asked, for this is about deleting."""
     keys = store.keys()
     store.look_ahead(keys)
@@ -127,7 +127,7 @@ def _artefacts(store: Store) -> Iterator[Unneeded]:
             made, label = as_date(record["made"]["at"]), str(record["label"])
         except (StoreError, *ODD):
             made, label = datetime.fromtimestamp(_has_changed(store.path(key)), UTC), "an artefact that cannot be read"
-        yield Unneeded(key, label, made, store.size(key), "no study needs it")
+        yield Orphan(key, label, made, store.size(key), "no study needs it")
 
 
 def _has_changed(path: Path) -> float:
@@ -140,7 +140,7 @@ def _has_changed(path: Path) -> float:
 _TEMPORARY = re.compile(r"([0-9a-f]{64})-[0-9a-f]{8}(?:-\d+-[0-9a-f]{8})?")  # by an older version, or with its owner
 
 
-class Litter(NamedTuple):
+class Leftover(NamedTuple):
     """One thing that can go: a path in the store, why, and the key whose lock protects it."""
 
     name: str  # relative to the store's root
@@ -149,7 +149,7 @@ class Litter(NamedTuple):
     key: str = ""
 
 
-def litter(found: Needs, store: Store) -> list[Litter]:
+def find_leftovers(found: Roots, store: Store) -> list[Leftover]:
     """All litter of a store but for what a live process holds, in the order of the names."""
     journals, awaited = _journals(store)
     things = [*_temporaries(store, awaited), *_work(found, store), *_damaged(store), *journals]
@@ -157,9 +157,9 @@ def litter(found: Needs, store: Store) -> list[Litter]:
     return sorted(thing for thing in things if not (thing.key and store.is_locked(thing.key)))
 
 
-def _journals(store: Store) -> tuple[list[Litter], set[str]]:
+def _journals(store: Store) -> tuple[list[Leftover], set[str]]:
     """Journals of commits with nothing left to do; and the folders in tmp that the others are still to place."""
-    done: list[Litter] = []
+    done: list[Leftover] = []
     awaited: set[str] = set()
     for path, members in store.journals():
         names = {name for _, name in members or ()}
@@ -172,14 +172,14 @@ def _journals(store: Store) -> tuple[list[Litter], set[str]]:
     return done, awaited
 
 
-def _temporaries(store: Store, awaited: set[str]) -> Iterator[Litter]:
+def _temporaries(store: Store, awaited: set[str]) -> Iterator[Leftover]:
     for path in _entries(store.root / "tmp"):
         found = _TEMPORARY.fullmatch(path.name)
         if found and path.name not in awaited and not owner_lives(path):
             yield _thing(store, path, "a dead writer left it", found[1])
 
 
-def _work(found: Needs, store: Store) -> Iterator[Litter]:
+def _work(found: Roots, store: Store) -> Iterator[Leftover]:
     """Checkpoints. Those of a cohort go by a key of their own, which tells nothing while a study is unfinished."""
     needed, freed = found.keys, found.freed
     idle: bool | None = None
@@ -197,12 +197,12 @@ def _work(found: Needs, store: Store) -> Iterator[Litter]:
                 yield _thing(store, path, "no study needs its stage", key)
 
 
-def _damaged(store: Store) -> Iterator[Litter]:
+def _damaged(store: Store) -> Iterator[Leftover]:
     for path in _entries(store.root / "damaged"):
         yield _thing(store, path, "a damaged artefact that was set aside")
 
 
-def _documents(found: Needs, store: Store) -> Iterator[Litter]:
+def _documents(found: Roots, store: Store) -> Iterator[Leftover]:
     needed = found.keys
     for path in _entries(store.root / "running"):
         if path.suffix == ".json" and KEY.fullmatch(path.stem):
@@ -212,7 +212,7 @@ def _documents(found: Needs, store: Store) -> Iterator[Litter]:
             yield _thing(store, path, "no study waits for its stage", path.stem)
 
 
-def _locks(found: Needs, store: Store) -> Iterator[Litter]:
+def _locks(found: Roots, store: Store) -> Iterator[Leftover]:
     """Lock files of stages that nobody is to compute; the others may be opened at any moment."""
     needed = found.keys
     for path in _entries(store.root / "locks"):
@@ -221,7 +221,7 @@ def _locks(found: Needs, store: Store) -> Iterator[Litter]:
             yield _thing(store, path, "nobody holds it", key)
 
 
-def _unfinished(store: Store) -> Iterator[Litter]:
+def _unfinished(store: Store) -> Iterator[Leftover]:
     """Small files that a process was killed over, a day ago or more: the others may be under way."""
     for folder in (store.root, *(store.root / name for name in ("studies", "running", "failures", "commits"))):
         for path in _entries(folder):
@@ -247,14 +247,14 @@ def _entries(folder: Path) -> list[Path]:
         return []
 
 
-def _thing(store: Store, path: Path, why: str, key: str = "") -> Litter:
-    return Litter(path.relative_to(store.root).as_posix(), bytes_in(path), why, key)
+def _thing(store: Store, path: Path, why: str, key: str = "") -> Leftover:
+    return Leftover(path.relative_to(store.root).as_posix(), bytes_in(path), why, key)
 
 
 Sizes = Mapping[str, int]  # bytes of objects by name
 
 
-def object_litter(found: Needs, store: RemoteStore) -> list[Litter]:
+def find_object_leftovers(found: Roots, store: RemoteStore) -> list[Leftover]:
     """All litter of a store below a URL but for what a live process holds, in the order of the names.
 
     The folder of local copies is not looked at: it may be deleted whenever nothing runs.
@@ -266,13 +266,13 @@ def object_litter(found: Needs, store: RemoteStore) -> list[Litter]:
         *_damaged_objects(store),
         *_document_objects(needed, there, store),
         *_leases(needed, there, store),
-        *(Litter(name, size, "a dead process was writing it") for name, size in store.objects.unfinished().items()),
+        *(Leftover(name, size, "a dead process was writing it") for name, size in store.objects.unfinished().items()),
     ]
     held = store.locked({thing.key for thing in things if thing.key})
     return sorted(thing for thing in things if thing.key not in held)
 
 
-def _uploads(there: set[str], store: RemoteStore) -> Iterator[Litter]:
+def _uploads(there: set[str], store: RemoteStore) -> Iterator[Leftover]:
     """Files that belong to no artefact and to no commit under way; commits that have nothing left to do."""
     sent = _grouped(store.objects.list("files"), depth=3)
     awaited: set[str] = set()
@@ -282,12 +282,12 @@ def _uploads(there: set[str], store: RemoteStore) -> Iterator[Litter]:
             awaited |= {f"files/{one.key}/{one.name}" for one in pending}
         else:
             why = "a commit that was finished" if uploads is not None else "the list of a commit, damaged"
-            yield Litter(journal, store.objects.list("commits").get(journal, 0), why)
+            yield Leftover(journal, store.objects.list("commits").get(journal, 0), why)
     for name, size in sent.items():
         _, key, upload = name.split("/")
         marked = _upload_of(key, store) if key in there else None
         if KEY.fullmatch(key) and name not in awaited and marked != upload:
-            yield Litter(name, size, "a dead writer sent it", key)
+            yield Leftover(name, size, "a dead writer sent it", key)
 
 
 def _upload_of(key: str, store: RemoteStore) -> str | None:
@@ -298,27 +298,27 @@ def _upload_of(key: str, store: RemoteStore) -> str | None:
         return None
 
 
-def _damaged_objects(store: RemoteStore) -> Iterator[Litter]:
+def _damaged_objects(store: RemoteStore) -> Iterator[Leftover]:
     for name, size in _grouped(store.objects.list("damaged"), depth=2).items():
-        yield Litter(name, size, "the record of a damaged artefact that was set aside")
+        yield Leftover(name, size, "the record of a damaged artefact that was set aside")
 
 
-def _document_objects(needed: frozenset[str], there: set[str], store: RemoteStore) -> Iterator[Litter]:
+def _document_objects(needed: frozenset[str], there: set[str], store: RemoteStore) -> Iterator[Leftover]:
     for name, size in store.objects.list("running").items():
         if KEY.fullmatch(_stem(name)):
-            yield Litter(name, size, "the process that wrote it is gone", _stem(name))
+            yield Leftover(name, size, "the process that wrote it is gone", _stem(name))
     for name, size in store.objects.list("failures").items():
         key = _stem(name)
         if KEY.fullmatch(key) and (key not in needed or key in there):
-            yield Litter(name, size, "no study waits for its stage", key)
+            yield Leftover(name, size, "no study waits for its stage", key)
 
 
-def _leases(needed: frozenset[str], there: set[str], store: RemoteStore) -> Iterator[Litter]:
+def _leases(needed: frozenset[str], there: set[str], store: RemoteStore) -> Iterator[Leftover]:
     """Leases of stages that nobody is to compute; the others keep the count of generations."""
     for name, size in _grouped(store.objects.list("leases"), depth=2).items():
         key = name.split("/")[1]
         if KEY.fullmatch(key) and (key not in needed or key in there):
-            yield Litter(name, size, "nobody holds it", key)
+            yield Leftover(name, size, "nobody holds it", key)
 
 
 def _grouped(sizes: Sizes, depth: int) -> dict[str, int]:
@@ -335,21 +335,21 @@ def _stem(name: str) -> str:
     return name.rsplit("/", 1)[-1].removesuffix(".json")
 
 
-class Plan(NamedTuple):
+class GcPlan(NamedTuple):
     """What goes: studies that are forgotten, artefacts, litter. And what is known of the rest."""
 
     forgotten: list[Recorded]
-    artefacts: list[Unneeded]
-    litter: list[Litter]
+    artefacts: list[Orphan]
+    leftovers: list[Leftover]
     num_held: int  # artefacts that would go, had a live process not their locks
     num_unrecorded: int  # artefacts that no recorded study needs, kept since they are older than any record
     bytes_before: int  # of all artefacts
-    needs: Needs
+    roots: Roots
 
     @property
     def num_bytes(self) -> int:
         """The bytes that go."""
-        return sum(one.bytes for one in self.artefacts) + sum(one.bytes for one in self.litter)
+        return sum(one.bytes for one in self.artefacts) + sum(one.bytes for one in self.leftovers)
 
     @property
     def bytes_after(self) -> int:
@@ -357,7 +357,7 @@ class Plan(NamedTuple):
         return self.bytes_before - sum(one.bytes for one in self.artefacts)
 
 
-def plan_sweep(wish: Wish, store: Store) -> Plan:
+def plan_gc(wish: GcOptions, store: Store) -> GcPlan:
     """What `wish` removes from the store as it is now. Changes nothing.
 
     Raises StoreError where the store cannot be written: nobody can tell there what live processes hold.
@@ -368,24 +368,24 @@ def plan_sweep(wish: Wish, store: Store) -> Plan:
         return _plan(wish, store)
 
 
-def _plan(wish: Wish, store: Store) -> Plan:
-    found = needs(wish, store)
-    candidates, total, num_unrecorded = unneeded(found, store, wish.max_size)
+def _plan(wish: GcOptions, store: Store) -> GcPlan:
+    found = find_roots(wish, store)
+    candidates, total, num_unrecorded = find_orphans(found, store, wish.max_size)
     held = store.locked({one.key for one in candidates})
     artefacts = [one for one in candidates if one.key not in held]
     num_held = len(candidates) - len(artefacts)
-    return Plan(found.forgotten, artefacts, _litter(found, store), num_held, num_unrecorded, total, found)
+    return GcPlan(found.forgotten, artefacts, _find_leftovers(found, store), num_held, num_unrecorded, total, found)
 
 
-def sweep(plan: Plan, store: Store) -> list[str]:
+def run_gc(plan: GcPlan, store: Store) -> list[str]:
     """Remove what the plan says; what is needed or held by now stays, and its names are returned.
 
     No study can be recorded while artefacts are moved out, so that none comes to rely on one that goes. An artefact
     disappears at once; if the process dies then, what is left is litter of the next sweep.
     """
-    if not (plan.forgotten or plan.artefacts or plan.litter):
+    if not (plan.forgotten or plan.artefacts or plan.leftovers):
         return []
-    removing = removal(store)
+    removing = deleter_for(store)
     try:
         with studies_held(store):
             left = _move_all_out(plan, store, removing)
@@ -398,23 +398,25 @@ def sweep(plan: Plan, store: Store) -> list[str]:
     return [name for name in left if removing.is_there(name)]
 
 
-def _litter(found: Needs, store: Store) -> list[Litter]:
-    return object_litter(found, store) if isinstance(store, RemoteStore) else litter(found, store)
+def _find_leftovers(found: Roots, store: Store) -> list[Leftover]:
+    return find_object_leftovers(found, store) if isinstance(store, RemoteStore) else find_leftovers(found, store)
 
 
-def _move_all_out(plan: Plan, store: Store, removing: Removal) -> list[str]:
+def _move_all_out(plan: GcPlan, store: Store, removing: Deleter) -> list[str]:
     """With `studies_held`. What stays. Studies are forgotten last: a sweep that dies before can be asked for again."""
     forgotten = {one.digest: one.last_ran for one in plan.forgotten}
     kept = [one for one in recorded_studies(store) if forgotten.get(one.digest) != one.last_ran]  # ran again meanwhile
-    now = plan.needs._replace(kept=kept)
+    now = plan.roots._replace(kept=kept)
     needed = now.keys
     left = [
         removing.artefact(one.key)
         for one in plan.artefacts
         if one.key in needed or not removing.take(removing.artefact(one.key), one.key)
     ]
-    still = {thing.name for thing in _litter(now, store)}
-    left += [thing.name for thing in plan.litter if thing.name not in still or not removing.take(thing.name, thing.key)]
+    still = {thing.name for thing in _find_leftovers(now, store)}
+    left += [
+        thing.name for thing in plan.leftovers if thing.name not in still or not removing.take(thing.name, thing.key)
+    ]
     for digest in forgotten.keys() - {one.digest for one in kept}:
         store.documents(KIND).remove(digest)
     return left

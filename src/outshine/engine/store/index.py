@@ -182,12 +182,12 @@ def _refresh(db: sqlite3.Connection, root: Path) -> int:
     there: set[str] = set()
     rows: list[tuple[Any, ...]] = []
     new_times: list[tuple[str, int]] = []
-    for shelf in shelves(root):
+    for shelf in key_dirs(root):
         changed = shelf.stat().st_mtime_ns
         settled = times.get(shelf.name) == changed
         if not settled and changed < time.time_ns() - _SETTLED_NS:
             new_times.append((shelf.name, changed))
-        for entry in on_shelf(shelf):
+        for entry in artefact_dirs(shelf):
             seen = known.get(entry.name)
             if seen and seen[0] == _inode(entry.inode()) and (settled or seen[1] == _changed(entry)):
                 there.add(entry.name)
@@ -293,7 +293,7 @@ def _entries(rows: Iterator[Any]) -> Iterator[Entry]:
         yield entry
 
 
-def shelves(root: Path, beginning: str = "") -> list[os.DirEntry[str]]:
+def key_dirs(root: Path, beginning: str = "") -> list[os.DirEntry[str]]:
     """The folders `artefacts/<k2>` that can hold keys with this beginning, sorted; none where there is no store."""
     with suppress(FileNotFoundError, NotADirectoryError), os.scandir(root / "artefacts") as entries:
         fitting = [one for one in entries if one.name.startswith(beginning[:2]) and len(one.name) == 2 and one.is_dir()]
@@ -301,7 +301,7 @@ def shelves(root: Path, beginning: str = "") -> list[os.DirEntry[str]]:
     return []
 
 
-def on_shelf(shelf: os.DirEntry[str], beginning: str = "") -> Iterator[os.DirEntry[str]]:
+def artefact_dirs(shelf: os.DirEntry[str], beginning: str = "") -> Iterator[os.DirEntry[str]]:
     """The folders of artefacts on one shelf. Whether DONE.json is in them is not looked at."""
     with suppress(FileNotFoundError, NotADirectoryError), os.scandir(shelf.path) as entries:
         for entry in entries:
@@ -309,9 +309,9 @@ def on_shelf(shelf: os.DirEntry[str], beginning: str = "") -> Iterator[os.DirEnt
                 yield entry
 
 
-def sorted_shelved(root: Path, beginning: str = "") -> list[os.DirEntry[str]]:
+def sorted_artefact_dirs(root: Path, beginning: str = "") -> list[os.DirEntry[str]]:
     """The folders of all artefacts whose keys begin so, in the order of the keys."""
-    return [one for shelf in shelves(root, beginning) for one in sorted(on_shelf(shelf, beginning), key=_name)]
+    return [one for shelf in key_dirs(root, beginning) for one in sorted(artefact_dirs(shelf, beginning), key=_name)]
 
 
 def _name(entry: os.DirEntry[str]) -> str:

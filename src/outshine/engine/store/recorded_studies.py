@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from outshine.engine.checked_reading import ODD, as_date
 from outshine.engine.errors import StoreError, UnknownNameError
 from outshine.engine.key import KEY, digest
-from outshine.engine.process_group import Team
+from outshine.engine.process_group import ProcessGroup
 from outshine.engine.progress import Progress
 from outshine.engine.settings import Settings
 from outshine.engine.stage import Stage, in_order
@@ -48,7 +48,7 @@ def record_study(
     stages: Sequence[Stage],
     store: Store,
     progress: Progress,
-    team: Team,
+    processes: ProcessGroup,
     *,
     expanded: bool = False,
     work: Mapping[str, float] | None = None,
@@ -58,7 +58,7 @@ def record_study(
     To be called before it is looked whether a stage is in the store: what is there then stays. A store that cannot be
     written is left as it is. `work`: how much is in which stage, for whoever watches.
     """
-    if not team.leads:
+    if not processes.is_main:
         return
     try:
         with studies_held(store):

@@ -42,7 +42,7 @@ from outshine.engine.files import (
 )
 from outshine.engine.key import KEY
 from outshine.engine.store.documents import Documents, check_document_name
-from outshine.engine.store.index import sorted_shelved
+from outshine.engine.store.index import sorted_artefact_dirs
 from outshine.engine.store.records import (
     DONE,
     FORMAT,
@@ -215,7 +215,7 @@ class Store:
 
     def _finished(self, beginning: str) -> list[str]:
         with self._reading():
-            return [one.name for one in sorted_shelved(self.root, beginning) if Path(one.path, DONE).is_file()]
+            return [one.name for one in sorted_artefact_dirs(self.root, beginning) if Path(one.path, DONE).is_file()]
 
     def verify(self, key: str) -> list[Fault]:
         """Every recorded size and sha256 checked against the files; an empty list where all is well.

@@ -19,7 +19,7 @@ SAMPLES = 10
 CURVE_COLUMNS = ("role", "seed", "step", "loss", "val_auroc", "chosen")
 
 
-class Closeup(NamedTuple):
+class DatasetDetails(NamedTuple):
     """One dataset from near, beside one of its students.
 
     `samples`: id, split, label, text of the first rows by id, both classes in turn. `curves`: CURVE_COLUMNS, an update
@@ -32,9 +32,9 @@ class Closeup(NamedTuple):
     differ: Disagreements | None
 
 
-def read_closeup(
+def read_dataset_details(
     prepare: Prepare, experiments: Sequence[Experiment], student: Contender, reader: Reader, most: int = SAMPLES
-) -> Closeup:
+) -> DatasetDetails:
     """The closeup of a prepared dataset; `student`: which method's; `most`: rows to show where the two differ."""
     by_seed = {
         run.seed: (run, number)
@@ -49,7 +49,7 @@ def read_closeup(
     if differ is not None:
         texts = prepared.texts.set_index("id")["text"]
         differ = differ._replace(rows=differ.rows.assign(text=texts.loc[differ.rows.index]))
-    return Closeup(preview(prepared, SAMPLES), _curves(runs, reader), differ)
+    return DatasetDetails(preview(prepared, SAMPLES), _curves(runs, reader), differ)
 
 
 def _differ(runs: Sequence[tuple[Experiment, int]], reader: Reader, most: int) -> Disagreements | None:

@@ -12,7 +12,7 @@ from pydantic import NonNegativeInt, PositiveInt
 
 from outshine.engine.checked_reading import read_table
 from outshine.engine.errors import ModelError
-from outshine.engine.process_group import team_in
+from outshine.engine.process_group import processes_in
 from outshine.engine.settings import NotInKey
 from outshine.engine.stage import Context, Stage
 from outshine.learn.spec import ClassifierSpec, ComputeDtype, Head, ModelRef, Pooling
@@ -65,8 +65,8 @@ class Activations(Stage):
         return self.model.identity
 
     def run(self, context: Context) -> None:
-        team = team_in(context.memory)
-        if not team.tell(team.leads and self._found(context)):
+        processes = processes_in(context.memory)
+        if not processes.broadcast(processes.is_main and self._found(context)):
             self._read_layers(context)
         texts = _asked(self.texts.read(context.store))
         rows = texts.groupby("split").cumcount()
@@ -95,15 +95,15 @@ class Activations(Stage):
         from outshine.learn.model_cache import pretrained
 
         others = {layer: self._at(layer).key for layer in self.together if layer != self.layer}
-        team = team_in(context.memory)
-        lacking = team.tell([layer for layer, key in others.items() if not context.store.has(key)])
+        processes = processes_in(context.memory)
+        lacking = processes.broadcast([layer for layer, key in others.items() if not context.store.has(key)])
         others = {layer: others[layer] for layer in lacking}
         folders = {self.layer: context.folder} | {layer: context.work / str(layer) for layer in others}
         found = tokenized(self.texts, self.model, self.max_length, context.store, context.memory)
         frame = _asked(found.frame)
         with pretrained(self._spec(), pick_device(context.runtime), context.memory) as backbone:
             self._stream(backbone, frame, found.pad_id, folders, context)
-        if not team.leads:
+        if not processes.is_main:
             return
         summary = json.dumps({"rows": len(frame), "shortened": int(frame["shortened"].sum())}, indent=1)
         for folder in folders.values():
@@ -118,7 +118,7 @@ class Activations(Stage):
         from outshine.learn.activations import LayerReader
         from outshine.learn.batches import collate, evaluation_limits, micro_batches
         from outshine.learn.model_checks import APART
-        from outshine.learn.shard_batches import collected, deal
+        from outshine.learn.shard_batches import collected, shard_batches
 
         tokens, splits = frame["tokens"].tolist(), frame["split"].tolist()
         places = frame.groupby("split").cumcount().tolist()
@@ -126,18 +126,18 @@ class Activations(Stage):
         reader = LayerReader(backbone, self.num_layers, list(folders), self.pooling)
         device = next(backbone.parameters()).device
         limits = evaluation_limits(context.runtime, device.type)
-        done, team, lengths = 0, team_in(context.memory), [len(ids) for ids in tokens]
-        sharing: Sharing = team.tell(reader.sharing(max(lengths), self.compute_dtype))
+        done, processes, lengths = 0, processes_in(context.memory), [len(ids) for ids in tokens]
+        sharing: Sharing = processes.broadcast(reader.sharing(max(lengths), self.compute_dtype))
         if sharing != "any":
             context.progress.note(f"{self.label}: {APART[sharing]}")
         batches = micro_batches(lengths, range(len(tokens)), limits, sharing)
         with ExitStack() as stack:
             files: dict[int, RowFile] = {}
-            for turn in deal(batches, team):
+            for turn in shard_batches(batches, processes):
                 found = reader(*collate(tokens, turn.rows, pad_id, device))
-                for rows, by_layer in collected(turn, found, team):
+                for rows, by_layer in collected(turn, found, processes):
                     self._check(by_layer)
-                    for layer, states in by_layer.items() if team.leads else ():
+                    for layer, states in by_layer.items() if processes.is_main else ():
                         if layer not in files:
                             files[layer] = stack.enter_context(
                                 RowFile(_made(folders[layer]) / ACTIVATIONS, sizes, states.shape[1], states.dtype)

@@ -12,7 +12,7 @@ from pydantic import NonNegativeInt, PositiveFloat, SerializeAsAny, model_valida
 from outshine.engine.checked_reading import Columns, read_table
 from outshine.engine.errors import OutshineError, SettingsError, StoreError, TrainingError
 from outshine.engine.key import digest
-from outshine.engine.process_group import team_in
+from outshine.engine.process_group import processes_in
 from outshine.engine.stage import Context
 from outshine.learn.losses.base import Loss
 from outshine.learn.losses.xent import Xent
@@ -32,15 +32,15 @@ if TYPE_CHECKING:
     from outshine.engine.progress import Progress
     from outshine.engine.store.store import Store
     from outshine.learn.classifier import Classifier
-    from outshine.learn.cohort import Cohort, Trainee
-    from outshine.learn.loop import LabelledRows, Machine, Run, Trained, Validation
+    from outshine.learn.cohort import Cohort, Model
+    from outshine.learn.loop import LabelledRows, RunEnv, TrainConfig, Trained, Validation
     from outshine.learn.model_checks import Sharing
 
 CURVE = "curve.parquet"
 CURVE_COLUMNS: Columns = dict.fromkeys(("step", "loss", "grad_norm", "learning_rate", "val_auroc"), "number")
 
 
-class Trial(NamedTuple):
+class TrainSetup(NamedTuple):
     """A classifier about to be trained, and the rows that it will see."""
 
     model: Classifier
@@ -111,7 +111,7 @@ class Finetune(Predictor):
             cohort(first.classifier, [stage.seed for stage in stages], device, context.memory) as members,
             suitable_threads(context.runtime, members.head),
         ):
-            if team_in(context.memory).tell(members.separates()):
+            if processes_in(context.memory).broadcast(members.separates()):
                 return _in_one_pass(members, stages, contexts, work)
         context.progress.note(f"{first.classifier.name} mixes the rows of a batch: its models are trained one by one")
         return [_alone(stage, own) for stage, own in zip(stages, contexts, strict=True)]
@@ -138,16 +138,16 @@ class Finetune(Predictor):
     def run(self, context: Context) -> None:
         from outshine.learn.forward import check_finite
 
-        with self.trial(context) as trial:
-            trained = self.train(trial, context)
+        with self.setup(context) as setup:
+            trained = self.train(setup, context)
             log_odds = predict_asked(
-                trial.model, trial.frame, self.machine(context, trial.pad_id), len(trained.curve), context.progress
+                setup.model, setup.frame, self.run_env(context, setup.pad_id), len(trained.curve), context.progress
             )
             check_finite(log_odds[0])
-            self.write(trial, trained, log_odds[0], context)
+            self.write(setup, trained, log_odds[0], context)
 
     @contextmanager
-    def trial(self, context: Context) -> Iterator[Trial]:
+    def setup(self, context: Context) -> Iterator[TrainSetup]:
         """The fresh classifier and its rows, before the first update."""
         from outshine.learn.device import pick_device
         from outshine.learn.model_cache import classifier
@@ -163,14 +163,16 @@ class Finetune(Predictor):
             found = tried_out(model, frame, context)
             pack_if_it_pays(model, frame, context)
             train, val, notes = self.rows(frame, context.store)
-            yield Trial(model, frame, train, val, notes + found, pad_id)
+            yield TrainSetup(model, frame, train, val, notes + found, pad_id)
 
-    def train(self, trial: Trial, context: Context, watch: Callable[[int], object] = lambda updates: None) -> Trained:
+    def train(
+        self, setup: TrainSetup, context: Context, watch: Callable[[int], object] = lambda updates: None
+    ) -> Trained:
         """Train the trial's classifier; `watch` is told the updates made at each validation."""
         from outshine.learn.loop import finetune
 
-        machine = self.machine(context, trial.pad_id)._replace(watch=watch)
-        return finetune(trial.model, trial.train, trial.val, self.how(), machine)
+        run_env = self.run_env(context, setup.pad_id)._replace(watch=watch)
+        return finetune(setup.model, setup.train, setup.val, self.how(), run_env)
 
     def read_curve(self, store: Store) -> pd.DataFrame:
         """Columns step, loss, grad_norm, learning_rate, val_auroc, an update a row; `chosen` marks the one kept."""
@@ -180,11 +182,11 @@ class Finetune(Predictor):
             raise StoreError(f"artefact {self.key[:16]}: {CURVE} has not the {summary['updates']} updates of {SUMMARY}")
         return curve.assign(chosen=curve["step"] == summary["chosen_update"])
 
-    def machine(self, context: Context, pad_id: int) -> Machine:
+    def run_env(self, context: Context, pad_id: int) -> RunEnv:
         """Where it is computed; the checkpoint lies in the context's work folder."""
-        from outshine.learn.loop import Machine
+        from outshine.learn.loop import RunEnv
 
-        return Machine(
+        return RunEnv(
             context.runtime,
             pad_id,
             context.work / "checkpoint.safetensors",
@@ -192,11 +194,11 @@ class Finetune(Predictor):
             note=lambda message: context.progress.note(f"{self.label}: {message}"),
         )
 
-    def how(self) -> Run:
+    def how(self) -> TrainConfig:
         """Loss, settings, learning rate and seed."""
-        from outshine.learn.loop import Run
+        from outshine.learn.loop import TrainConfig
 
-        return Run(self.train_loss(), self.training, self.learning_rate, self.seed)
+        return TrainConfig(self.train_loss(), self.training, self.learning_rate, self.seed)
 
     def rows(self, frame: pd.DataFrame, store: Store) -> tuple[LabelledRows, Validation, list[str]]:
         """Training rows and val with their labels, joined by id."""
@@ -217,14 +219,14 @@ class Finetune(Predictor):
         notes = [*([chosen.note] if chosen.note else []), *self.train_loss().notes(torch.as_tensor(y))]
         return rows, Validation(val["tokens"].tolist(), chosen.score), notes
 
-    def write(self, trial: Trial, trained: Trained, log_odds: np.ndarray, context: Context) -> None:
+    def write(self, setup: TrainSetup, trained: Trained, log_odds: np.ndarray, context: Context) -> None:
         """Write the artefact's files. log_odds [n]: of the rows that are asked for, in their order."""
         import pandas as pd
         from scipy.special import expit
 
         from outshine.learn.saved_models import save_classifier
 
-        notes, frame = trial.notes, trial.frame
+        notes, frame = setup.notes, setup.frame
         shortened = {str(split): int(rows["shortened"].sum()) for split, rows in frame.groupby("split")}
         if sum(shortened.values()):
             share = sum(shortened.values()) / len(frame)
@@ -243,15 +245,15 @@ class Finetune(Predictor):
             "chosen_update": trained.chosen_step,
             "shortened": shortened,
             "unknown_tokens": unknown,
-            "train_rows": len(trial.train.ids),
-            "train_tokens": sum(map(len, trial.train.tokens)),
+            "train_rows": len(setup.train.ids),
+            "train_tokens": sum(map(len, setup.train.tokens)),
             "notes": notes,
         }
         predictions = asked(frame)[["id", "split"]].assign(log_odds=log_odds, p=expit(log_odds))
         predictions.to_parquet(context.folder / PREDICTIONS, index=False)
         pd.DataFrame(trained.curve).to_parquet(context.folder / CURVE, index=False)
         (context.folder / SUMMARY).write_text(json.dumps(summary, indent=1), encoding="utf-8")
-        save_classifier(trial.model, context.folder)
+        save_classifier(setup.model, context.folder)
 
 
 def tried_out(model: Classifier | Cohort, frame: pd.DataFrame, context: Context) -> list[str]:
@@ -260,7 +262,7 @@ def tried_out(model: Classifier | Cohort, frame: pd.DataFrame, context: Context)
     from outshine.learn.packing import settle_sharing
 
     found: Sharing = settle_sharing(model, longest=int(frame["tokens"].map(len).max()))
-    model.sharing = team_in(context.memory).tell(found)
+    model.sharing = processes_in(context.memory).broadcast(found)
     return [note for note in (model.frozen_note(), APART.get(model.sharing, "")) if note]
 
 
@@ -271,13 +273,17 @@ def pack_if_it_pays(model: Classifier | Cohort, frame: pd.DataFrame, context: Co
     """
     from outshine.learn.packing import start_packing
     from outshine.learn.parallel_batches import computes
-    from outshine.learn.sharding import team_of
+    from outshine.learn.sharding import processes_of
 
-    wanted, team, longest = context.runtime.packing, team_of(model), int(frame["tokens"].map(len).max())
+    wanted, processes, longest = (
+        context.runtime.packing,
+        processes_of(model),
+        int(frame["tokens"].map(len).max()),
+    )
     if wanted is None:
-        if team.size == 1 and model.device.type == "cpu" and computes(model.head):
+        if processes.size == 1 and model.device.type == "cpu" and computes(model.head):
             start_packing(model, longest=longest, dense=False)
-    elif wanted and team.size > 1:
+    elif wanted and processes.size > 1:
         context.progress.note("several processes share the model: texts are padded, not packed")
     elif wanted and not start_packing(model, longest=longest):
         context.progress.note(
@@ -290,16 +296,12 @@ def asked(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[frame["split"].isin(PREDICTED_SPLITS)]
 
 
-def predict_asked(
-    trainee: Trainee, frame: pd.DataFrame, machine: Machine, updates: int, progress: Progress
-) -> np.ndarray:
+def predict_asked(model: Model, frame: pd.DataFrame, run_env: RunEnv, updates: int, progress: Progress) -> np.ndarray:
     """Log-odds [m, n] that each member gives to the rows asked for, after all updates; they may not be finite."""
     from outshine.learn.loop import predict_fitting
 
     tokens = asked(frame)["tokens"].tolist()
-    return predict_fitting(
-        trainee, tokens, machine, updates, lambda done, of: progress.advance(done, of, "predictions")
-    )
+    return predict_fitting(model, tokens, run_env, updates, lambda done, of: progress.advance(done, of, "predictions"))
 
 
 class Supervised(Finetune):
@@ -361,7 +363,7 @@ def _in_one_pass(
     members: Cohort, stages: Sequence[Finetune], contexts: Sequence[Context], work: Path
 ) -> list[OutshineError | None]:
     from outshine.learn.forward import check_finite
-    from outshine.learn.loop import Pupil, finetune_together
+    from outshine.learn.loop import TrainJob, finetune_together
 
     first, context = stages[0], contexts[0]._replace(work=work)
     model, max_length = first.classifier.model, first.classifier.max_length
@@ -369,11 +371,11 @@ def _in_one_pass(
     found = tried_out(members, frame, context)
     pack_if_it_pays(members, frame, contexts[0])
     given = [stage.rows(frame, context.store) for stage in stages]
-    machine = first.machine(context, pad_id)
-    pupils = [Pupil(train, val, stage.how()) for stage, (train, val, _) in zip(stages, given, strict=True)]
-    results = finetune_together(members, pupils, machine)
+    run_env = first.run_env(context, pad_id)
+    jobs = [TrainJob(train, val, stage.how()) for stage, (train, val, _) in zip(stages, given, strict=True)]
+    results = finetune_together(members, jobs, run_env)
     updates = max((len(result.curve) for result in results if not isinstance(result, TrainingError)), default=0)
-    log_odds = predict_asked(members, frame, machine, updates, context.progress)
+    log_odds = predict_asked(members, frame, run_env, updates, context.progress)
     errors: list[OutshineError | None] = []
     for i, (stage, result) in enumerate(zip(stages, results, strict=True)):
         try:
@@ -382,8 +384,8 @@ def _in_one_pass(
             check_finite(log_odds[i])
             with members.alone(i) as member:
                 train, val, notes = given[i]
-                trial = Trial(member, frame, train, val, notes + found, pad_id)
-                stage.write(trial, result, log_odds[i], contexts[i])
+                setup = TrainSetup(member, frame, train, val, notes + found, pad_id)
+                stage.write(setup, result, log_odds[i], contexts[i])
             errors.append(None)
         except TrainingError as error:
             errors.append(error)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import SerializeAsAny
 
 from outshine.engine.checked_reading import read_table
-from outshine.engine.process_group import team_in
+from outshine.engine.process_group import processes_in
 from outshine.engine.stage import Context, Stage
 from outshine.w2s.stages.finetune import Finetune
 
@@ -49,19 +49,19 @@ class Trajectory(Stage):
 
         from outshine.learn.forward import predict
 
-        kept, leads = context.work / "watched", team_in(context.memory).leads
+        kept, is_main = context.work / "watched", processes_in(context.memory).is_main
         kept.mkdir(parents=True, exist_ok=True)
-        with self.run_again.trial(context) as trial:
-            asked = {split: trial.frame[trial.frame["split"] == split] for split in FILES}
+        with self.run_again.setup(context) as setup:
+            asked = {split: setup.frame[setup.frame["split"] == split] for split in FILES}
 
             def keep(updates: int) -> None:
                 for split, rows in asked.items():
-                    found = predict(trial.model, rows["tokens"].tolist(), trial.pad_id, context.runtime)
-                    if leads:
+                    found = predict(setup.model, rows["tokens"].tolist(), setup.pad_id, context.runtime)
+                    if is_main:
                         np.save(kept / f"{split}-{updates}.npy", found, allow_pickle=False)
 
-            self.run_again.train(trial, context, keep)
-        for split, rows in asked.items() if leads else ():
+            self.run_again.train(setup, context, keep)
+        for split, rows in asked.items() if is_main else ():
             tracked = _in_order_of_steps(kept, split, rows["id"].tolist())
             tracked.to_parquet(context.folder / FILES[split], index=False)
 

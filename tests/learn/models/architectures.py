@@ -369,7 +369,7 @@ What becomes of each text model that transformers {version} can build from a con
 2. a text has the same log-odds alone, beside longer ones and with any token budget; packed too, where texts are packed;
 3. layer l that a probe reads is transformers' `hidden_states[l]`. (The last layer is read before the final norm where blocks can be asked for it.)
 
-None of it is known by name: it is found out on each model that is loaded, before it is trained ([architecture](architecture.md#training)), so that
+None of it is known by name: it is found out on each model that is loaded, before it is trained ([internals](internals.md#training)), so that
 architectures that are not listed, and those of other versions, are treated by the same rules.
 
 ## As most

@@ -34,7 +34,7 @@ def test_the_page_of_results_shows_the_preset() -> None:
     page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
     shown = re.search(r"```yaml\n# minilm-mpnet\.yaml\n(.*?)```", page, flags=re.DOTALL)
     assert shown is not None
-    preset = (ROOT / "src/outshine/studies/presets/minilm-mpnet.yaml").read_text(encoding="utf-8")
+    preset = (ROOT / "src/outshine/w2s/presets/minilm-mpnet.yaml").read_text(encoding="utf-8")
     assert yaml.safe_load(shown[1]) == yaml.safe_load(preset)
 
 

@@ -33,7 +33,8 @@ def test_an_example_in_the_tree_is_found_by_its_decorator(tmp_path: Path) -> Non
     assert len(places()) == 5
     for path, decorator in places():
         registry = decorator[1:].partition(".")[0]
-        home = "outshine.data.schema" if registry == "recipes" else f"outshine.{registry}"
+        package = ".".join(Path(path).parent.relative_to("src").parts)
+        home = "outshine.data.schema" if registry == "recipes" else package
         plugin = re.compile(r"^class \w+\((?:Loss|Probe|Filter|PromptedRecipe|Method)\):$", flags=re.MULTILINE)
         text, changed = plugin.subn(
             lambda found, decorator=decorator: f"{decorator}\n{found[0]}", sources[Path(path).name]

@@ -18,7 +18,7 @@ from claim import Claim
 from outshine.cli import select as selecting
 from outshine.report.tables import TextTable
 from outshine.select.pooled import pooled_regrets
-from outshine.select.text import by_dataset_sheet, choosing_sentences, regret_plates, regret_sheet
+from outshine.select.text import by_dataset_table, choosing_sentences, regret_figures, regret_table
 from regret_tables import THREE, rows
 
 MODULES: tuple[str, ...] = (
@@ -41,9 +41,9 @@ def told(frame: pd.DataFrame) -> Say:
         found: list[str] = []
         for kind in frame["kind"].unique():
             found += choosing_sentences(frame, pooled, kind)
-            for sheet in (regret_sheet(pooled, kind), by_dataset_sheet(pooled, kind)):
+            for sheet in (regret_table(pooled, kind), by_dataset_table(pooled, kind)):
                 found += _cells(sheet)
-        for plate in regret_plates(pooled):
+        for plate in regret_figures(pooled):
             found += [plate.title, plate.caption]
             found += [text.get_text().replace("\n", " ") for text in plate.figure.findobj(matplotlib.text.Text)]
         return found

@@ -179,9 +179,9 @@ LogOption = Annotated[
 
 def open_store(where: str | None) -> Store:
     """The store named by the option, by OUTSHINE_STORE, or in the user's cache folder."""
-    from outshine.engine.store import open_store as stores
+    from outshine.engine.store.open_store import open_store as open_at
 
-    return stores.open_store(where or None)
+    return open_at(where or None)
 
 
 def build_study(

@@ -132,18 +132,18 @@ class _Known(NamedTuple):
         )
 
     @property
-    def own(self) -> np.ndarray:
+    def student_right(self) -> np.ndarray:
         """Where the student is right."""
         return (self.log_odds > 0) == self.truth
 
     @property
-    def cheap(self) -> np.ndarray:
+    def label_right(self) -> np.ndarray:
         """Where the labels are right."""
         return (self.label > 0.5) == self.truth
 
     @property
     def apart(self) -> np.ndarray:
-        return self.own != self.cheap
+        return self.student_right != self.label_right
 
 
 _Three = tuple[Interval | None, Interval | None, Interval | None]
@@ -200,7 +200,7 @@ def _bare(known: _Known, hard: bool, share: float) -> Evidence:
         num_rows=len(known.truth),
         num_groups=len(set(known.group)),
         num_judged=int(apart.sum()),
-        num_right=int((apart & known.own).sum()),
+        num_right=int((apart & known.student_right).sum()),
         num_empty=0,
         share=share,
         groups=math.nan,
@@ -262,7 +262,7 @@ def _simple_draw(usable: pd.DataFrame, rows: np.ndarray, population: tuple[int, 
     one = _bare(known, False, population[1] / population[0])
     aurocs = _aurocs(known._replace(group=np.arange(len(known.truth)).astype(str)), notes)
     right = share_of_file(one.num_right, one.num_judged, population[1])
-    levels = [wilson(int(which.sum()), len(which)) for which in (known.own, known.cheap)]
+    levels = [wilson(int(which.sum()), len(which)) for which in (known.student_right, known.label_right)]
     accuracies = (levels[0], levels[1], gain_by_disagreements(right, one.share))
     return _with(one, accuracies, aurocs)._replace(by="draw", needed=_needed_auroc(known, aurocs[2], None))
 
@@ -284,7 +284,7 @@ def _stratified_draw(
     if other:
         agreed = ~known.apart
         num_agreed, num_all = int(agreed.sum()), population[0] - population[1]
-        both = share_of_file(int((agreed & known.own).sum()), num_agreed, num_all, other.num_empty)
+        both = share_of_file(int((agreed & known.student_right).sum()), num_agreed, num_all, other.num_empty)
         weights = (one.share, 1 - one.share)
         turned = Interval(1 - right.value, 1 - right.high, 1 - right.low)
         levels = (level_of_file((right, both), weights), level_of_file((turned, both), weights))
@@ -317,7 +317,11 @@ def _of_rows_from_elsewhere(
         return one._replace(accuracy_gain=Interval(0.0, 0.0, 0.0))
     taken = None if file is None else np.asarray(file.index.isin(usable["row"]))
     picked = "" if file is None or taken is None else _picked(file, taken, hard)
-    worth = _worth(known.own[known.apart], known.group[known.apart]) if hard else _worth(known.own, known.group)
+    worth = (
+        _worth(known.student_right[known.apart], known.group[known.apart])
+        if hard
+        else _worth(known.student_right, known.group)
+    )
     if worth is not None:
         one = one._replace(by="groups", groups=worth.groups)
     if picked:
@@ -325,7 +329,7 @@ def _of_rows_from_elsewhere(
     drawn = _seems_drawn(population, one, file, taken, notes)
     right = exact_share(0, 0)
     if one.num_judged:
-        apart = _worth(known.own[known.apart], known.group[known.apart])
+        apart = _worth(known.student_right[known.apart], known.group[known.apart])
         share = one.num_right / one.num_judged
         right = (
             share_of_file(one.num_right, one.num_judged, population[1])
@@ -335,7 +339,7 @@ def _of_rows_from_elsewhere(
     accuracies: _Three = (None, None, gain_by_disagreements(right, one.share))
     aurocs = _NONE
     if drawn:
-        accuracies = (_level(known.own, known.group), _level(known.cheap, known.group), accuracies[2])
+        accuracies = (_level(known.student_right, known.group), _level(known.label_right, known.group), accuracies[2])
         aurocs = _aurocs(known, notes)
     if hard:
         needed = needed_accuracy(one.share, right.value if one.num_judged else None, population[1], worth)
@@ -350,15 +354,21 @@ def _of_new_rows(known: _Known, hard: bool, notes: list[str]) -> Evidence:
     one = _bare(known, hard, float(np.mean(known.apart)) if num else math.nan)._replace(of="new")
     if not num:
         return one
-    better = known.own.astype(float) - known.cheap
-    worth = _worth(better, known.group) if hard else _worth(known.own, known.group)
+    better = known.student_right.astype(float) - known.label_right
+    worth = _worth(better, known.group) if hard else _worth(known.student_right, known.group)
     if worth is not None:
         one = one._replace(by="groups", groups=worth.groups)
     gains = _worth(better, known.group)
     scale = 1.0 if gains is None else gains.rows / gains.num_rows
-    own, cheap = known.own, known.cheap
-    counts = (scale * float(np.sum(cell)) for cell in (own & ~cheap, cheap & ~own, own & cheap, ~own & ~cheap))
-    accuracies = (_level(own, known.group), _level(cheap, known.group), paired_gain(*counts))
+    student_right, label_right = known.student_right, known.label_right
+    cells = (
+        student_right & ~label_right,
+        label_right & ~student_right,
+        student_right & label_right,
+        ~student_right & ~label_right,
+    )
+    counts = (scale * float(np.sum(cell)) for cell in cells)
+    accuracies = (_level(student_right, known.group), _level(label_right, known.group), paired_gain(*counts))
     aurocs = _aurocs(known, notes)
     if hard:
         needed = needed_accuracy(one.share, one.num_right / one.num_judged if one.num_judged else None, None, worth)
@@ -369,14 +379,14 @@ def _of_new_rows(known: _Known, hard: bool, notes: list[str]) -> Evidence:
 
 def _with(one: Evidence, accuracies: _Three, aurocs: _Three) -> Evidence:
     student, label, gain = accuracies
-    own, cheap, more = aurocs
+    student_auroc, label_auroc, auroc_gain = aurocs
     return one._replace(
         student_accuracy=student,
         label_accuracy=label,
         accuracy_gain=gain,
-        student_auroc=own,
-        label_auroc=cheap,
-        auroc_gain=more,
+        student_auroc=student_auroc,
+        label_auroc=label_auroc,
+        auroc_gain=auroc_gain,
     )
 
 

@@ -13,7 +13,7 @@ from scipy.special import expit
 from outshine.engine.store.store import Store
 from outshine.label.evidence import Evidence, evidence
 from outshine.label.folds import EVERY, FoldPlan
-from outshine.label.rows import NUM_TO_JUDGE, CheapTable, TrustedTable
+from outshine.label.rows import NUM_TO_JUDGE, LabelledTable, TrustedTable
 from outshine.label.rows_to_judge import ToJudge, judging_order, rows_to_judge
 from outshine.stats.auroc import soft_auroc
 from outshine.stats.label_quality import confident_joint, suspicion
@@ -141,7 +141,7 @@ def _out_of_fold(placed: pd.DataFrame, by_fold: Sequence[Mapping[str, float]]) -
     ]
 
 
-def _rows(table: CheapTable, placed: pd.DataFrame) -> pd.DataFrame:
+def _rows(table: LabelledTable, placed: pd.DataFrame) -> pd.DataFrame:
     """The table of `COLUMNS`."""
     own = placed[placed["row"] >= 0].set_index("row")
     rows = pd.DataFrame(
@@ -217,7 +217,7 @@ def _file(rows: pd.DataFrame, placed: pd.DataFrame) -> pd.DataFrame:
 
 
 def _evidence(
-    table: CheapTable,
+    table: LabelledTable,
     rows: pd.DataFrame,
     placed: pd.DataFrame,
     trusted: TrustedTable,

@@ -41,7 +41,7 @@ class Tuned:
     learning_rate: float
 
 
-class _Shelf:
+class _StageCache:
     """Where a lab keeps the stages that it made: beside its fields, so that a lab made from these begins with none."""
 
     __slots__ = ("_made",)
@@ -49,7 +49,7 @@ class _Shelf:
 
 
 @dataclass(frozen=True)
-class Lab(_Shelf):
+class Lab(_StageCache):
     """One dataset and one seed: texts, models, and the stages that all methods share.
 
     Ground truth enters `supervisor`, `ceiling` and declared controls only; a method sees weak labels.

@@ -13,14 +13,14 @@ from outshine.engine.errors import SettingsError
 from outshine.engine.progress import Progress
 from outshine.engine.runtime import Runtime
 from outshine.engine.store.open_store import open_store
-from outshine.label.files import check_output, write_labelled
-from outshine.label.results import LabelResults
-from outshine.label.run import run_label
-from outshine.label.settings import parse_label_settings
+from outshine.labelling.files import check_output, write_labelled
+from outshine.labelling.results import LabelResults
+from outshine.labelling.run import run_label
+from outshine.labelling.settings import parse_label_settings
 from outshine.report.write import check_writable, write_outputs
 from outshine.results.finished import StudyFailedError
 from outshine.results.results import Results
-from outshine.select.run import Selected, select_in
+from outshine.selection.run import Selected, select_in
 from outshine.share.follow import run_tracked
 from outshine.w2s.compute_study import together
 from outshine.w2s.load_predictor import Loaded

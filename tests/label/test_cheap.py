@@ -12,7 +12,7 @@ import pytest
 
 from outshine.data.label_spellings import Words, parse_weak_labels
 from outshine.engine.errors import DataError
-from outshine.label.rows import Columns, read_labelled, read_trusted
+from outshine.labelling.rows import Columns, read_labelled, read_trusted
 
 COLUMNS = Columns(text="review", label="cheap")
 

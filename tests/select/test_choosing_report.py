@@ -11,8 +11,8 @@ from outshine.engine.errors import DataError
 from outshine.report import figures
 from outshine.report.figures.regret import regret_by_labels
 from outshine.report.text import amount_text
-from outshine.select.pooled import pooled_regrets
-from outshine.select.text import by_dataset_table, choosing_sentences, regret_figures, regret_table
+from outshine.selection.pooled import pooled_regrets
+from outshine.selection.text import by_dataset_table, choosing_sentences, regret_figures, regret_table
 from regret_tables import THREE, rows
 
 RULE = "agreement with the weak labels"

@@ -17,14 +17,14 @@ from claim import Claim
 
 from outshine.cli import select as selecting
 from outshine.report.tables import TextTable
-from outshine.select.pooled import pooled_regrets
-from outshine.select.text import by_dataset_table, choosing_sentences, regret_figures, regret_table
+from outshine.selection.pooled import pooled_regrets
+from outshine.selection.text import by_dataset_table, choosing_sentences, regret_figures, regret_table
 from regret_tables import THREE, rows
 
 MODULES: tuple[str, ...] = (
-    "select/text.py",
+    "selection/text.py",
     "report/figures/regret.py",
-    "select/rules.py",
+    "selection/rules.py",
     "cli/select.py",
 )
 
@@ -90,7 +90,7 @@ def selected() -> list[str]:
         tempfile.TemporaryDirectory() as folder,
         patch("outshine.cli.select.study_at", return_value=finished.resolution.study),
         patch("outshine.cli.select.open_store", return_value=store),
-        patch("outshine.select.run.select_in", return_value=(frame, pooled_regrets(frame))),
+        patch("outshine.selection.run.select_in", return_value=(frame, pooled_regrets(frame))),
         redirect_stdout(text),
     ):
         selecting.select(folder, None, Path(folder) / "out", 10, False)

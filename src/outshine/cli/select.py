@@ -51,8 +51,8 @@ def select(
     from outshine.cli.output import console, report_table
     from outshine.engine.files import user_path
     from outshine.report.write import check_writable, write_choosing
-    from outshine.select import text
-    from outshine.select.run import select_in
+    from outshine.selection import text
+    from outshine.selection.run import select_in
 
     place = user_path(study or DEFAULT)
     opened = open_store(store)

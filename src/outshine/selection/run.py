@@ -24,9 +24,9 @@ def select_in(study: Study, store: Store, num_draws: int | None = None) -> Selec
 
     Raises DataError where the store lacks a part of the study, or the study has nothing to choose among.
     """
-    from outshine.select.pooled import pooled_regrets
-    from outshine.select.read import read_regrets
-    from outshine.select.trusted_labels import DRAWS
+    from outshine.selection.pooled import pooled_regrets
+    from outshine.selection.read import read_regrets
+    from outshine.selection.trusted_labels import DRAWS
 
     finished = read_study(study, store)
     regret = read_regrets(study.name, finished.experiments, store, finished.results.summary, num_draws or DRAWS)

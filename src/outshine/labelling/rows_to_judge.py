@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from outshine.engine.rng import stream_seed
-from outshine.label.rows import NUM_TO_JUDGE
+from outshine.labelling.rows import NUM_TO_JUDGE
 from outshine.stats.auroc import Bools
 
 AGREEMENTS = 0.2  # of the rows to judge: they tell nothing of the gain in accuracy, but the levels need them

@@ -8,8 +8,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
-from outshine.label.rows_to_judge import AGREE, ALL, DISAGREE, Start, start_of_draw, strata
-from outshine.label.trusted_rows import (
+from outshine.labelling.rows_to_judge import AGREE, ALL, DISAGREE, Start, start_of_draw, strata
+from outshine.labelling.trusted_rows import (
     auroc_gain,
     auroc_gain_error,
     disagreements_needed,

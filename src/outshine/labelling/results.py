@@ -11,10 +11,10 @@ import pandas as pd
 from scipy.special import expit
 
 from outshine.engine.store.store import Store
-from outshine.label.evidence import Evidence, evidence
-from outshine.label.folds import EVERY, FoldPlan
-from outshine.label.rows import NUM_TO_JUDGE, LabelledTable, TrustedTable
-from outshine.label.rows_to_judge import ToJudge, judging_order, rows_to_judge
+from outshine.labelling.evidence import Evidence, evidence
+from outshine.labelling.folds import EVERY, FoldPlan
+from outshine.labelling.rows import NUM_TO_JUDGE, LabelledTable, TrustedTable
+from outshine.labelling.rows_to_judge import ToJudge, judging_order, rows_to_judge
 from outshine.stats.auroc import soft_auroc
 from outshine.stats.label_quality import confident_joint, suspicion
 from outshine.w2s.stages.predictor import Predictor

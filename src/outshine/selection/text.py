@@ -9,14 +9,14 @@ from outshine.report import figures
 from outshine.report.study_figures import StudyFigure
 from outshine.report.tables import TextTable
 from outshine.report.text import amount_text, decimal_text
-from outshine.select.pooled import Equal, equal_labels
-from outshine.select.regret import TRUSTED
-from outshine.select.rules import RANDOM, TITLES
+from outshine.selection.pooled import Equal, equal_labels
+from outshine.selection.regret import TRUSTED
+from outshine.selection.rules import RANDOM, TITLES
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from outshine.select.candidates import Kind
+    from outshine.selection.candidates import Kind
 
 _CANDIDATES = {"method": "methods", "checkpoint": "checkpoints of a student"}
 _FLATTERED = (

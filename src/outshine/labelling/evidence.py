@@ -60,15 +60,31 @@ class Needed(NamedTuple):
 
 
 class Evidence(NamedTuple):
-    """Student against cheap labels on trusted rows of one sort.
+    """Student against weak labels on trusted rows of one sort.
 
-    `of`: rows of the file, predicted by the student of their fold, or new rows, predicted by all. `by`: what the
-    interval takes for random: the draw of to_judge.csv; each row; each group of rows. The gain is what the
-    student has more. `primary`: accuracy where labels are hard, AUC where they are soft: fixed before anything is
-    looked at. None: cannot be estimated; `notes` say why. `picked`: why the rows are no random draw, "" if they may be
-    one; then nothing is estimated. `num_judged`: rows on which the two disagree, `num_right`: those on which the
-    student is right. `num_empty`: rows of the draw that were left empty. `share`: of all rows, on which they
-    disagree (of the file: known). `groups`: of equal size, that the deciding rows are worth, NaN unless `by` groups.
+    An interval of None could not be estimated; `notes` say why. Sources: Wilson 1927, Clopper and Pearson 1934 for
+    shares; docs/statistics.md for the rest.
+
+    Attributes:
+        of: `file`: rows of the file, each predicted by the student of its fold. `new`: other rows, predicted by all.
+        by: What intervals take for random: the `draw` of to_judge.csv, each of the `rows`, or each of the `groups`.
+        primary: `accuracy` where labels are hard, `auroc` where they are soft; fixed before anything is looked at.
+        num_rows: Trusted rows that have a label and a prediction.
+        num_groups: Groups that these rows are of.
+        num_judged: Rows on which student and label disagree.
+        num_right: Those of them on which the student is right.
+        num_empty: Rows of the draw that were left without a true label.
+        share: Share of all rows on which the two disagree; of the file it is known.
+        groups: Groups of equal size that the deciding rows are worth; NaN unless `by` is `groups`.
+        picked: Why the rows are no random draw; empty if they may be one. Otherwise nothing is estimated.
+        student_accuracy: Accuracy of the student with its interval.
+        label_accuracy: Accuracy of the labels with its interval.
+        accuracy_gain: What the student has more, with its interval.
+        student_auroc: AUROC of the student with its interval.
+        label_auroc: AUROC of the labels with its interval.
+        auroc_gain: What the student has more, with its interval.
+        needed: Trusted rows in all that would find a gain, of several sizes, with power .8 at level .05.
+        notes: What could not be estimated, and why.
     """
 
     of: Literal["file", "new"]
@@ -93,7 +109,7 @@ class Evidence(NamedTuple):
 
     @property
     def gain(self) -> Interval | None:
-        """The primary gain."""
+        """The gain in accuracy or in AUROC, whichever is primary; None where it could not be estimated."""
         return self.accuracy_gain if self.primary == "accuracy" else self.auroc_gain
 
     @property

@@ -13,7 +13,13 @@ if TYPE_CHECKING:
 
 
 class Selected(NamedTuple):
-    """`regret`: each choice and each way to make it (REGRET_COLUMNS); `pooled`: means over seeds and datasets."""
+    """What choosing without ground truth would have lost in a study.
+
+    Attributes:
+        regret: One row a choice and a way to make it: a label-free rule, or n trusted labels. Regrets are in test
+            AUROC.
+        pooled: Means of these over seeds and over datasets, with intervals.
+    """
 
     regret: pd.DataFrame
     pooled: pd.DataFrame

@@ -111,7 +111,7 @@ def _faults_of_text(name: str, text: str | None, module: str) -> list[str]:
         return [f"{name}: no docstring"]
     first, *rest = inspect.cleandoc(text).splitlines()
     faults = []
-    if not first.endswith(".") or not first[0].isupper() and not first.startswith(("p_", "PGR")):
+    if not first.endswith(".") or (not first[0].isupper() and not first.startswith("p_")):
         faults.append(f"{name}: the first line is no sentence: {first!r}")
     if rest and rest[0]:
         faults.append(f"{name}: the first line runs on into the second")

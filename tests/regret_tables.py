@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from outshine.select.regret import REGRET_COLUMNS, TRUSTED
+from outshine.selection.regret import REGRET_COLUMNS, TRUSTED
 
 NAMED = {"study": "s", "weak": "w", "strong": "l", "purpose": "", "method": "", "variant": "", "round": 0, "loss": ""}
 

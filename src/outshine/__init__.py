@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from outshine.api import label, load, run, select
     from outshine.engine.errors import OutshineError
-    from outshine.label.results import LabelResults
+    from outshine.labelling.results import LabelResults
     from outshine.results.finished import StudyFailedError
     from outshine.results.results import Results
     from outshine.w2s.load_predictor import Loaded
@@ -34,12 +34,12 @@ __all__ = [
 ]
 
 _HOMES = {
-    "LabelResults": "outshine.label.results",
+    "LabelResults": "outshine.labelling.results",
     "Loaded": "outshine.w2s.load_predictor",
     "OutshineError": "outshine.engine.errors",
     "Results": "outshine.results.results",
     "Study": "outshine.w2s.study",
-    "StudyFailedError": "outshine.w2s.compute_study",
+    "StudyFailedError": "outshine.results.finished",
     "label": "outshine.api",
     "load": "outshine.api",
     "run": "outshine.api",

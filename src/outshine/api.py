@@ -13,14 +13,14 @@ from outshine.engine.errors import SettingsError
 from outshine.engine.progress import Progress
 from outshine.engine.runtime import Runtime
 from outshine.engine.store.open_store import open_store
-from outshine.label.files import check_output, write_labelled
-from outshine.label.results import LabelResults
-from outshine.label.run import run_label
-from outshine.label.settings import parse_label_settings
+from outshine.labelling.files import check_output, write_labelled
+from outshine.labelling.results import LabelResults
+from outshine.labelling.run import run_label
+from outshine.labelling.settings import parse_label_settings
 from outshine.report.write import check_writable, write_outputs
 from outshine.results.finished import StudyFailedError
 from outshine.results.results import Results
-from outshine.select.run import Selected, select_in
+from outshine.selection.run import Selected, select_in
 from outshine.share.follow import run_tracked
 from outshine.w2s.compute_study import together
 from outshine.w2s.load_predictor import Loaded
@@ -74,14 +74,39 @@ def run(
     allow_leaks: bool = False,
     log: Sequence[str] = (),
 ) -> Results:
-    """Run a study and return its frames (`scores`, `pgr`, `summary`) and pooled PGRs.
+    """Run a study and read its results.
 
-    What `store`, a folder or a URL (default: `default_store()`), already has is not computed again. With `out`, the
-    tables, `study.yaml` and `report.html` are written there. A dataset whose audit finds a leak is refused unless
-    `allow_leaks`. `log`: trackers that curves and scores go to (`wandb`, `tensorboard`, `trackio`); what they keep on
-    this machine lies in `out`, or in the current folder. Where torchrun started several processes, all call this and
-    compute together; the first writes. Raises OutshineError for what a user can mend; where stages failed a
-    StudyFailedError, whose `results` are those of the methods that are finished, which are written to `out` too.
+    What the store already has is not computed again. Where torchrun started several processes, all of them call this
+    and compute together; the first writes.
+
+    Args:
+        study: What to run.
+        store: A folder or a URL where artefacts are kept. None: `$OUTSHINE_STORE`, else the user's cache.
+        out: A folder for the tables (CSV and Parquet), `study.yaml` and `report.html`. None: nothing is written.
+        progress: A listener that is told of stages, rows and notes. None: silent.
+        allow_leaks: Run even where an audit finds that the form of the texts gives labels away.
+        log: Trackers that curves and scores are written to: `wandb`, `tensorboard`, `trackio`. What they keep on this
+            machine lies in `out`, else in the current folder.
+
+    Returns:
+        The frames of the study and its pooled PGRs.
+
+    Raises:
+        ArgumentError: An argument is unknown or missing.
+        StudyFailedError: Stages failed. All that does not need them is finished; its results are in the error, and in
+            `out`.
+        DataError: An audit found a leak and `allow_leaks` is false, or rows cannot be used.
+        SettingsError: A setting cannot be used here, or a tracker's package is not installed.
+        UnknownNameError: A name in `log` is no tracker.
+        HubError: A model or a dataset could not be fetched.
+        ModelError: A model cannot be used as a classifier.
+        OutputError: `out` cannot be written.
+        StoreError: The store cannot be read or written.
+
+    Example:
+        >>> study = outshine.Study(datasets=["tiny-home"], weak="tiny/weak", strong="tiny/strong")
+        >>> results = outshine.run(study, store="store")
+        >>> results.summary[["dataset", "weak_auroc", "student_auroc", "ceiling_auroc"]]
     """
     with together() as processes:
         if out is not None and processes.is_main:
@@ -101,11 +126,28 @@ def run(
 
 @_named_arguments
 def select(study: Study, store: Path | str | None = None, *, num_draws: int | None = None) -> Selected:
-    """How well label-free rules, or n trusted labels, would have picked a method or checkpoint of a study that ran.
+    """Compute what choosing without ground truth would have lost in a study that ran.
 
-    Frames `regret` and `pooled`, the tables of `outshine select`. Trains nothing; the ground truth of val and test is
-    used for this look back alone. `num_draws`: random sets of rows for each n (default 1,000). Raises DataError where
-    the store lacks a part of the study, or there is nothing to choose.
+    The choices are methods on a dataset and checkpoints of a student. Each label-free rule, and each number n of
+    trusted labels, picks one; its regret is the test AUROC of the best candidate less that of the picked one. Nothing
+    is trained. The ground truth of val and test is used for this look back alone.
+
+    Args:
+        study: A study of which the store has every stage.
+        store: A folder or a URL. None: `$OUTSHINE_STORE`, else the user's cache.
+        num_draws: Random sets of val rows for each n. None: 1,000.
+
+    Returns:
+        The frames `regret` and `pooled`.
+
+    Raises:
+        ArgumentError: An argument is unknown or missing.
+        DataError: The store lacks a part of the study, or there is nothing to choose among.
+        StoreError: The store cannot be read.
+
+    Example:
+        >>> regret, pooled = outshine.select(study, store="store")
+        >>> pooled.query("dataset == 'tiny-home' and rule == 'trusted'")[["dataset", "n"]]
     """
     return select_in(study, open_store(store), num_draws)
 
@@ -119,10 +161,26 @@ def load(
     trust_remote_code: str | None = None,
     runtime: Runtime | None = None,
 ) -> Loaded:
-    """A finished supervisor, ceiling, student, control or probe, by its key or the beginning of it.
+    """Load a trained model or probe from a store.
 
-    Keys are in the column `key` of `Results.scores`, and `outshine ls` lists them. `store` as for `run`; the other
-    arguments: see `Loaded`. Raises StoreError where no artefact, or several, have such a key, or it is of another kind.
+    Args:
+        key: The key of a supervisor, ceiling, student, control or probe, or a beginning that only one has. Keys are in
+            the column `key` of `Results.scores`, and `outshine ls` lists them.
+        store: A folder or a URL. None: `$OUTSHINE_STORE`, else the user's cache.
+        model: The folder of the base model, where that was a folder that has moved; other weights are refused.
+        trust_remote_code: The base's name once more, where its repository's own code is to be run.
+        runtime: Where to compute, such as `Runtime(device="cpu")`. None: chosen for this machine.
+
+    Returns:
+        The predictor. Its weights are read when they are first needed.
+
+    Raises:
+        ArgumentError: An argument is unknown or missing.
+        StoreError: No artefact has such a key, several have, or it is no predictor.
+
+    Example:
+        >>> student = outshine.load(results.scores.query("role == 'student'")["key"].iloc[0], store="store")
+        >>> student.predict_proba(["where does fofe live ? in"])
     """
     opened = open_store(store)
     return Loaded(opened, opened.find(key), model=model, trust_remote_code=trust_remote_code, runtime=runtime)
@@ -142,13 +200,38 @@ def label(
     progress: Progress | None = None,
     **settings: Any,
 ) -> LabelResults:
-    """Cross-fit a student on the cheap labels of a file; its opinion of every row, and whether it beats the labels.
+    """Cross-fit a student on the weak labels of a file, and compare the two.
 
-    `weak_label`, `text`: columns of the file; `columns`: others, as of `Columns` (`id`, `group`, `trusted_label`), and
-    what the labels' values mean (`positive`, `negative`, `missing`). `trusted`: a file of rows with true labels, which
-    reach no student. `settings`: the other fields of `Labeller`, such as `limit`, `folds`, `seed`, `loss`, `training`,
-    `runtime`. With `out` the file with new columns, `suspects.csv`, `to_judge.csv`, `evidence.json` and `label.yaml`
-    are written there. Raises OutshineError for what a user can mend. What it can and cannot tell: docs/label.md.
+    The file's rows are dealt to folds, and each fold is predicted by a student that trained on the others. Rows with
+    true labels, where given, decide whether the student is better than the labels. What this can and cannot tell:
+    docs/label.md.
+
+    Args:
+        path: The file: CSV, JSON lines or Parquet.
+        weak_label: The column with the weak labels: classes or probabilities.
+        strong: The student's model: a hub name, a folder, `tiny/strong`, or a mapping of model settings.
+        text: The column with the texts.
+        trusted: A file of rows with true labels, which reach no student. None: no verdict.
+        columns: Other columns (`id`, `group`, `trusted_label`), and what the labels' values mean (`positive`,
+            `negative`, `missing`).
+        store: A folder or a URL. None: `$OUTSHINE_STORE`, else the user's cache.
+        out: A folder for the file with new columns, `suspects.csv`, `to_judge.csv`, `evidence.json` and `label.yaml`.
+            None: nothing is written.
+        progress: A listener that is told of stages, rows and notes. None: silent.
+        **settings: Other fields of `LabelSettings`, such as `limit`, `folds`, `seed`, `loss`, `training` and `runtime`.
+
+    Returns:
+        The student's opinion of every row, the labels in doubt, and what the trusted rows say.
+
+    Raises:
+        ArgumentError: An argument is missing.
+        SettingsError: A setting is unknown or of a wrong value.
+        DataError: The rows or labels of a file cannot be used.
+        HubError: The model could not be fetched.
+        ModelError: The model cannot be used as a classifier.
+        OutputError: `out` cannot be written.
+        StoreError: The store cannot be read or written.
+        StagesFailedError: A student could not be trained.
     """
     raw = {
         "path": str(path),

@@ -24,9 +24,9 @@ from outshine.engine.rng import numpy_rng
 from outshine.engine.run.local import LocalExecutor
 from outshine.engine.runtime import Runtime
 from outshine.engine.store.store import Store
-from outshine.label.results import LabelResults
-from outshine.label.run import run_label
-from outshine.label.settings import parse_label_settings
+from outshine.labelling.results import LabelResults
+from outshine.labelling.run import run_label
+from outshine.labelling.settings import parse_label_settings
 from outshine.learn.losses.xent import Xent
 from outshine.learn.resolve import resolve
 from outshine.learn.settings import TrainingSettings

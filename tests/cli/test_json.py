@@ -55,7 +55,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     return World(store, out, archive, key)
 
 
-def cheap_labels(world: World) -> str:
+def weak_labels_file(world: World) -> str:
     """A file with cheap labels beside the store."""
     path = Path(world.store).with_name("cheap.jsonl")
     words = ("red", "green", "blue", "small", "large", "round", "flat")
@@ -84,7 +84,7 @@ EXAMPLES: dict[str, Callable[[World], tuple[str, ...]]] = {
     "plan": lambda world: ("plan", "--dataset=tiny-home,tiny-pet", *SMALL, *at(world.store)),
     "report": lambda world: ("report", world.out, *at(world.store)),
     "select": lambda world: ("select", world.out, "--draws=20", *at(world.store)),
-    "label": lambda world: ("label", cheap_labels(world), "--weak-label=cheap", "--strong=tiny/weak", "--plan"),
+    "label": lambda world: ("label", weak_labels_file(world), "--weak-label=cheap", "--strong=tiny/weak", "--plan"),
     "compare": lambda world: ("compare", world.out),
     "show": lambda world: ("show", world.key[:12], *at(world.store)),
     "verify": lambda world: ("verify", *at(world.store)),

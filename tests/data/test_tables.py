@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from outshine.engine.errors import DataError
-from outshine.label.files import check_free, write_with
+from outshine.labelling.files import check_free, write_with
 
 NEW = {"p": [0.25, None, 0.5], "rank": [2, None, 1], "suspect": [True, None, False]}
 

@@ -13,7 +13,7 @@ import pytest
 
 from outshine.data.user_tables import file_format, plain_name, read_rows, read_table
 from outshine.engine.errors import DataError
-from outshine.label.files import write_with
+from outshine.labelling.files import write_with
 
 ROWS = [
     {"Review Body": "good, warm; and bright", "sent": "yes"},

@@ -20,9 +20,9 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from outshine.label.evidence import Evidence, evidence
-from outshine.label.rows_to_judge import rows_to_judge
-from outshine.label.trusted_rows import (
+from outshine.labelling.evidence import Evidence, evidence
+from outshine.labelling.rows_to_judge import rows_to_judge
+from outshine.labelling.trusted_rows import (
     auroc_gain,
     auroc_gain_error,
     disagreements_needed,

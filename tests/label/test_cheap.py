@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from outshine.data.label_spellings import Words, cheap_labels
+from outshine.data.label_spellings import Words, parse_weak_labels
 from outshine.engine.errors import DataError
-from outshine.label.rows import Columns, read_cheap, read_trusted
+from outshine.labelling.rows import Columns, read_labelled, read_trusted
 
 COLUMNS = Columns(text="review", label="cheap")
 
 
 def labels(*values: Any, **words: Any):
-    return cheap_labels(values, [f"row {i + 1}" for i in range(len(values))], "cheap", Words(**words))
+    return parse_weak_labels(values, [f"row {i + 1}" for i in range(len(values))], "cheap", Words(**words))
 
 
 def jsonl(path: Path, rows: list[dict[str, Any]]) -> str:
@@ -152,7 +152,7 @@ ROWS = [{"review": f"text {i}", "cheap": i % 2, "id": f"r{i}", "group": f"g{i //
 
 
 def test_a_table(tmp_path: Path) -> None:
-    frame = read_cheap(jsonl(tmp_path / "mine.jsonl", ROWS), COLUMNS).frame
+    frame = read_labelled(jsonl(tmp_path / "mine.jsonl", ROWS), COLUMNS).frame
     assert frame["text"].tolist() == [row["review"] for row in ROWS]
     assert frame["p"].tolist() == [row["cheap"] for row in ROWS]
     assert frame["id"].tolist() == [row["id"] for row in ROWS]
@@ -174,11 +174,11 @@ def test_a_table(tmp_path: Path) -> None:
 def test_the_first_bad_row_is_named(tmp_path: Path, changed: dict, columns: dict, told: str) -> None:
     path = jsonl(tmp_path / "mine.jsonl", [*ROWS[:3], {**ROWS[3], **changed}, *ROWS[4:]])
     with pytest.raises(DataError, match=told):
-        read_cheap(path, COLUMNS.model_copy(update=columns))
+        read_labelled(path, COLUMNS.model_copy(update=columns))
 
 
 def trusted(tmp_path: Path, rows: list[dict], own: list[dict] = ROWS, **columns: Any):
-    table = read_cheap(jsonl(tmp_path / "mine.jsonl", own), COLUMNS)
+    table = read_labelled(jsonl(tmp_path / "mine.jsonl", own), COLUMNS)
     path = jsonl(tmp_path / "trusted.jsonl", rows)
     return read_trusted(path, COLUMNS.model_copy(update=columns), table)
 
@@ -208,7 +208,7 @@ def test_trusted_rows_may_bring_their_own_cheap_labels_and_names(tmp_path: Path)
 
 def test_truth_is_written_as_the_cheap_labels_are(tmp_path: Path) -> None:
     own = [{**row, "cheap": 1 + row["cheap"]} for row in ROWS]
-    table = read_cheap(jsonl(tmp_path / "mine.jsonl", own), COLUMNS.model_copy(update={"positive": "1"}))
+    table = read_labelled(jsonl(tmp_path / "mine.jsonl", own), COLUMNS.model_copy(update={"positive": "1"}))
     path = jsonl(tmp_path / "trusted.jsonl", [{"id": "r0", "label": 1}, {"id": "r1", "label": 2}])
     assert read_trusted(path, COLUMNS, table).frame["truth"].tolist() == [True, False]
 
@@ -252,7 +252,7 @@ def test_ids_of_tables_with_gaps_are_the_same(tmp_path: Path) -> None:
 
 def test_trusted_labels_are_spelled_in_any_known_way(tmp_path: Path) -> None:
     own = [{**row, "cheap": ("spam", "ham")[row["cheap"]]} for row in ROWS]
-    table = read_cheap(jsonl(tmp_path / "mine.jsonl", own), COLUMNS.model_copy(update={"positive": "spam"}))
+    table = read_labelled(jsonl(tmp_path / "mine.jsonl", own), COLUMNS.model_copy(update={"positive": "spam"}))
     labels = ["SPAM", "ham ", "1.0", "No", "positive", True]
     path = jsonl(tmp_path / "trusted.jsonl", [{"id": f"r{i}", "label": one} for i, one in enumerate(labels)])
     assert read_trusted(path, COLUMNS, table).frame["truth"].tolist() == [True, False, True, False, True, True]
@@ -260,13 +260,13 @@ def test_trusted_labels_are_spelled_in_any_known_way(tmp_path: Path) -> None:
 
 def test_only_a_random_draw_of_rows_may_be_used(tmp_path: Path) -> None:
     path = jsonl(tmp_path / "mine.jsonl", ROWS)
-    drawn = {limit: set(np.flatnonzero(read_cheap(path, COLUMNS, limit).frame["drawn"])) for limit in (3, 5, 99)}
+    drawn = {limit: set(np.flatnonzero(read_labelled(path, COLUMNS, limit).frame["drawn"])) for limit in (3, 5, 99)}
     assert [len(one) for one in drawn.values()] == [3, 5, 9]
     assert drawn[3] < drawn[5]
-    assert read_cheap(path, COLUMNS).frame["drawn"].all()
+    assert read_labelled(path, COLUMNS).frame["drawn"].all()
     left, kept = min(set(range(9)) - drawn[5]), min(drawn[5])
     rows = [{"id": f"r{left}", "label": 1}, {"id": f"r{kept}", "label": 0}]
-    found = read_trusted(jsonl(tmp_path / "trusted.jsonl", rows), COLUMNS, read_cheap(path, COLUMNS, 5)).frame
+    found = read_trusted(jsonl(tmp_path / "trusted.jsonl", rows), COLUMNS, read_labelled(path, COLUMNS, 5)).frame
     assert found["row"].tolist() == [-1, kept]
     assert found.loc[0, ["text", "p", "group"]].tolist() == [f"text {left}", left % 2, f"g{left // 3}"]
 
@@ -300,7 +300,7 @@ def test_a_list_of_rows_to_judge_may_be_filled_in_part(tmp_path: Path) -> None:
 
 
 def test_a_list_of_rows_to_judge_may_have_columns_that_would_compute(tmp_path: Path) -> None:
-    table = read_cheap(jsonl(tmp_path / "mine.jsonl", [{"=text": row["review"], **row} for row in ROWS]), COLUMNS)
+    table = read_labelled(jsonl(tmp_path / "mine.jsonl", [{"=text": row["review"], **row} for row in ROWS]), COLUMNS)
     columns = COLUMNS.model_copy(update={"text": "=text", "trusted_label": "@truth"})
     path = jsonl(tmp_path / "to_judge.jsonl", [{"outshine_row": 5, "'=text": "text 4", "'@truth": "1"}])
     found = read_trusted(path, columns, table)
@@ -317,6 +317,6 @@ def test_new_rows_have_groups_of_their_own(tmp_path: Path) -> None:
 def test_classes_are_spelled_as_the_file_does_it_most_often(tmp_path: Path) -> None:
     own = [{**row, "cheap": "Yes" if row["cheap"] else "no"} for row in ROWS]
     own[1]["cheap"] = "YES"
-    assert read_cheap(jsonl(tmp_path / "mine.jsonl", own), COLUMNS).spelling == ("no", "Yes")
+    assert read_labelled(jsonl(tmp_path / "mine.jsonl", own), COLUMNS).spelling == ("no", "Yes")
     soft = [{**row, "cheap": 0.25 + row["cheap"] / 2} for row in ROWS]
-    assert read_cheap(jsonl(tmp_path / "soft.jsonl", soft), COLUMNS).spelling == ("0", "1")
+    assert read_labelled(jsonl(tmp_path / "soft.jsonl", soft), COLUMNS).spelling == ("0", "1")

@@ -431,7 +431,7 @@ def test_very_long_names_leave_room_for_the_figure():
         assert min(axes.get_position().width for axes in figure.axes) > 0.2
 
 
-def closeup_rows(updates: int = 200, seeds: int = 2) -> pd.DataFrame:
+def training_rows(updates: int = 200, seeds: int = 2) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
@@ -452,7 +452,7 @@ def closeup_rows(updates: int = 200, seeds: int = 2) -> pd.DataFrame:
 def test_the_curves_of_a_dataset():
     """Loss: means over seeds and stretches of five updates. Val: at validations only. One open mark a seed."""
     tests = pd.DataFrame({"seed": [0, 0, 1], "step": [50, 100, 50], "test_auroc": [0.6, 0.7, 0.8]})
-    figure = figures.curves_of_dataset(closeup_rows(), tests)
+    figure = figures.curves_of_dataset(training_rows(), tests)
     losses, aucs = figure.axes
     lines = {line.get_label(): line for axes in figure.axes for line in axes.get_lines()}
     for role in ("weak", "student", "ceiling"):
@@ -469,7 +469,7 @@ def test_the_curves_of_a_dataset():
 
 
 def test_the_curves_of_a_dataset_without_a_fine_tuned_student_or_test():
-    rows = closeup_rows(updates=4, seeds=1).query("role != 'student'")
+    rows = training_rows(updates=4, seeds=1).query("role != 'student'")
     figure = figures.curves_of_dataset(rows, pd.DataFrame({"step": [], "test_auroc": []}))
     shown = {line.get_label() for axes in figure.axes for line in axes.get_lines()}
     assert {"weak loss", "ceiling loss"} <= shown

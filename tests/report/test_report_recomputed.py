@@ -253,11 +253,11 @@ def test_the_page_compares_with_the_declared_baseline_one_sided(study):
     found = comparison_of(study.ran.results, "entropy")
     assert found is not None
     assert (
-        "method less vanilla entropy, a dataset a unit; p one-sided, as the study declared" in found["sheets"][0].title
+        "method less vanilla entropy, a dataset a unit; p one-sided, as the study declared" in found["tables"][0].title
     )
     undeclared = comparison_of(study.ran.results, None)
     assert undeclared is not None
-    assert "method less vanilla xent, a dataset a unit; p two-sided" in undeclared["sheets"][0].title
+    assert "method less vanilla xent, a dataset a unit; p two-sided" in undeclared["tables"][0].title
     unknown = comparison_of(study.ran.results, "no such method")
     assert unknown is not None
     assert "unknown baseline 'no such method'" in unknown["reason"]

@@ -11,7 +11,7 @@ from scipy import stats
 
 from outshine.engine.errors import DataError
 from outshine.engine.messages import decimals
-from outshine.report.compare_section import comparison_sentences, comparison_sheets, conclusion
+from outshine.report.compare_section import comparison_sentences, comparison_tables, conclusion
 from outshine.results.compare import compare, skewness
 from outshine.results.compare_text import (
     caveats,
@@ -207,7 +207,7 @@ def test_differences_that_do_not_vary_claim_no_certainty():
     assert "differences are the same on all 7 datasets" in caveats(compared)[0]
     assert "The tests disagree" not in verdict(compared, "logconf")
     assert "unknown, since the differences do not vary" in noise_sentence(compared, one)
-    assert "nan" not in " ".join(cell for sheet in comparison_sheets(compared) for row in sheet.rows for cell in row)
+    assert "nan" not in " ".join(cell for sheet in comparison_tables(compared) for row in sheet.rows for cell in row)
 
 
 def test_tests_that_point_to_opposite_sides_are_named_with_their_sides():

@@ -12,11 +12,11 @@ from scipy.special import expit
 from scipy.stats import norm, rankdata
 from sklearn.metrics import roc_auc_score
 
-from outshine.select.candidates import Choice, Rows, shares
-from outshine.select.oracle import ask_oracle
-from outshine.select.regret import REGRET_COLUMNS, TRUSTED, regrets
-from outshine.select.rules import RULES, agreement, confidence, consistency, last, weak_auroc
-from outshine.select.trusted_labels import budgets, orders, trusted_shares
+from outshine.selection.candidates import Choice, Rows, shares
+from outshine.selection.oracle import ask_oracle
+from outshine.selection.regret import REGRET_COLUMNS, TRUSTED, regrets
+from outshine.selection.rules import RULES, agreement, confidence, consistency, last, weak_auroc
+from outshine.selection.trusted_labels import budgets, orders, trusted_shares
 from outshine.stats.auroc import soft_auroc
 
 ABOUT = {"dataset": "d", "weak": "w", "strong": "s", "purpose": "", "method": "", "variant": "", "round": 0, "loss": ""}

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from outshine.select.pooled import POOLED_COLUMNS, equal_labels, pooled_regrets
-from outshine.select.regret import TRUSTED
+from outshine.selection.pooled import POOLED_COLUMNS, equal_labels, pooled_regrets
+from outshine.selection.regret import TRUSTED
 from regret_tables import THREE, rows
 
 

@@ -11,8 +11,8 @@ from outshine.engine.errors import DataError
 from outshine.report import figures
 from outshine.report.figures.regret import regret_by_labels
 from outshine.report.text import amount_text
-from outshine.select.pooled import pooled_regrets
-from outshine.select.text import by_dataset_sheet, choosing_sentences, regret_plates, regret_sheet
+from outshine.selection.pooled import pooled_regrets
+from outshine.selection.text import by_dataset_table, choosing_sentences, regret_figures, regret_table
 from regret_tables import THREE, rows
 
 RULE = "agreement with the weak labels"
@@ -86,20 +86,20 @@ def test_nothing_is_said_of_saturated_datasets_alone():
 
 def test_the_tables():
     pooled = pooled_regrets(rows(THREE))
-    sheet = regret_sheet(pooled, "method")
+    sheet = regret_table(pooled, "method")
     assert [row[0] for row in sheet.rows] == [
         *(RULE, "confidence", "a random choice", "5 trusted labels", "10 trusted labels", "20 trusted labels")
     ]
     assert sheet.rows[0] == [RULE, ".030 [.005, .055]", ".010 [−.015, .035]", "50%"]
     assert sheet.columns[1] == "regret [95 % over datasets]"
-    single = by_dataset_sheet(pooled, "method")
+    single = by_dataset_table(pooled, "method")
     assert single.columns == ["dataset", "agreement", "confidence", "random", "n = 5", "n = 10", "n = 20"]
     assert single.rows[1] == ["e", ".040", ".030", ".080", ".060", ".050", ".020"]
     assert amount_text(-0.01, math.nan, math.nan) == "−.010"
 
 
 def test_the_figure_has_a_panel_for_all_datasets_and_one_for_each():
-    (plate,) = regret_plates(pooled_regrets(rows(THREE)))
+    (plate,) = regret_figures(pooled_regrets(rows(THREE)))
     axes = plate.figure.axes
     assert (plate.name, plate.figure.get_label()) == ("regret-methods", "regret-methods")
     assert [one.get_title(loc="left") for one in axes] == ["mean over 3 datasets", "d", "e", "f"]
@@ -121,7 +121,7 @@ def test_the_figure_has_a_panel_for_all_datasets_and_one_for_each():
 
 def test_a_figure_for_each_kind_and_one_panel_for_a_single_dataset():
     frame = pd.concat([rows({"d": THREE["d"]}), rows({"d": {"last": 0.1, "random": 0.2, 5: 0.1}}, "checkpoint")])
-    plates = regret_plates(pooled_regrets(frame))
+    plates = regret_figures(pooled_regrets(frame))
     assert [plate.name for plate in plates] == ["regret-methods", "regret-checkpoints"]
     for plate in plates:
         assert [one.get_title(loc="left") for one in plate.figure.axes] == ["d"]

@@ -22,7 +22,7 @@ from outshine.engine.store.store import Store
 from outshine.report.page import render
 from outshine.report.study_figures import StudyFigure, study_figures
 from outshine.report.study_section import StudySection
-from outshine.report.tables import pooled_sheet
+from outshine.report.tables import pooled_table
 from outshine.report.text import contender_name, pooled_sentence, question, uncertainty, verdict
 from outshine.results.finished import Finished
 from outshine.results.results import MethodPGR, Results, read_results
@@ -78,7 +78,7 @@ def answer(
         record = PooledPGR(these, others, len(limits), len(limits) < 10)
         pooled = MethodPGR("vanilla", "", 0, "xent", record)
         told = [verdict(pooled, rows, untrained), *uncertainty(pooled, rows), pooled_sentence(pooled, rows)]
-        cells = [cell for row in pooled_sheet([pooled], rows).rows for cell in row]
+        cells = [cell for row in pooled_table([pooled], rows).rows for cell in row]
         return [*told, *cells, question("tiny/weak", "tiny/strong"), contender_name(pooled._asdict())]
 
     return said

@@ -59,7 +59,7 @@ def said(
     compared, on_pgr, notes = compare_section.compare_both(
         table, pgrs(table) if pgr else None, baseline, metric, declared=declared
     )
-    sheets = compare_section.comparison_sheets(compared)
+    sheets = compare_section.comparison_tables(compared)
     return [
         compare_section.conclusion(compared),
         *compare_section.comparison_sentences(compared, on_pgr),

@@ -19,13 +19,13 @@ from rich.console import Console
 
 from outshine.cli import label as command
 from outshine.engine.errors import DataError
-from outshine.label import files, run
-from outshine.label.evidence import Evidence, evidence
-from outshine.label.folds import FoldPlan
-from outshine.label.results import COLUMNS, LabelResults, Signs
-from outshine.label.rows import Columns
-from outshine.label.rows_to_judge import rows_to_judge
-from outshine.label.text import (
+from outshine.labelling import files, run
+from outshine.labelling.evidence import Evidence, evidence
+from outshine.labelling.folds import FoldPlan
+from outshine.labelling.results import COLUMNS, LabelResults, Signs
+from outshine.labelling.rows import Columns
+from outshine.labelling.rows_to_judge import rows_to_judge
+from outshine.labelling.text import (
     evidence_sentences,
     judging_sentences,
     sentences,
@@ -35,16 +35,16 @@ from outshine.label.text import (
 from outshine.report.write import OutputError
 
 MODULES = (
-    "label/text.py",
-    "label/evidence.py",
-    "label/rows_to_judge.py",
-    "label/trusted_rows.py",
+    "labelling/text.py",
+    "labelling/evidence.py",
+    "labelling/rows_to_judge.py",
+    "labelling/trusted_rows.py",
     "stats/proportions.py",
     "stats/random_draw.py",
     "cli/label.py",
-    "label/files.py",
-    "label/run.py",
-    "label/folds.py",
+    "labelling/files.py",
+    "labelling/run.py",
+    "labelling/folds.py",
 )
 
 Said = Callable[[], Iterable[str]]
@@ -185,9 +185,9 @@ def run_of_the_command(outcome: Any) -> list[str]:
     with (
         patch("outshine.cli.output.console", lambda: screen),
         patch("outshine.cli.output.progress", Shown),
-        patch("outshine.label.files.check_output"),
-        patch("outshine.label.files.write_labelled", return_value=[Path("out/mine.csv"), Path("out/suspects.csv")]),
-        patch("outshine.label.run.run_label", side_effect=[outcome]),
+        patch("outshine.labelling.files.check_output"),
+        patch("outshine.labelling.files.write_labelled", return_value=[Path("out/mine.csv"), Path("out/suspects.csv")]),
+        patch("outshine.labelling.run.run_label", side_effect=[outcome]),
         suppress(typer.Exit),
     ):
         command._run(SimpleNamespace(), SimpleNamespace(), Path("out"), "outshine_", False)  # type: ignore[arg-type]
@@ -201,7 +201,7 @@ def plan_of_the_command(as_json: bool = False) -> list[str]:
     planned = run.LabelPlan([stage], [False], [cost], [])  # type: ignore[list-item]
     with (
         patch("outshine.cli.output.console", lambda: Console(file=stream, width=400)),
-        patch("outshine.label.run.plan_label", return_value=planned),
+        patch("outshine.labelling.run.plan_label", return_value=planned),
         patch("outshine.cli.label.print_json", lambda document: stream.write(str(document))),
     ):
         command._print_plan(SimpleNamespace(), SimpleNamespace(), as_json)  # type: ignore[arg-type]
@@ -215,7 +215,7 @@ def written(writable: bool) -> list[str]:
     )
     done = SimpleNamespace(resolution=resolution, labelling=labelling())
     failing = None if writable else OSError(28, "No space left on device")
-    with patch("outshine.label.files.write_whole", side_effect=failing):
+    with patch("outshine.labelling.files.write_whole", side_effect=failing):
         try:
             return [str(path) for path in files.write_labelled(done, Path("nowhere"))]  # type: ignore[arg-type]
         except OutputError as error:

@@ -17,14 +17,14 @@ from claim import Claim
 
 from outshine.cli import select as selecting
 from outshine.report.tables import TextTable
-from outshine.select.pooled import pooled_regrets
-from outshine.select.text import by_dataset_sheet, choosing_sentences, regret_plates, regret_sheet
+from outshine.selection.pooled import pooled_regrets
+from outshine.selection.text import by_dataset_table, choosing_sentences, regret_figures, regret_table
 from regret_tables import THREE, rows
 
 MODULES: tuple[str, ...] = (
-    "select/text.py",
+    "selection/text.py",
     "report/figures/regret.py",
-    "select/rules.py",
+    "selection/rules.py",
     "cli/select.py",
 )
 
@@ -41,9 +41,9 @@ def told(frame: pd.DataFrame) -> Say:
         found: list[str] = []
         for kind in frame["kind"].unique():
             found += choosing_sentences(frame, pooled, kind)
-            for sheet in (regret_sheet(pooled, kind), by_dataset_sheet(pooled, kind)):
+            for sheet in (regret_table(pooled, kind), by_dataset_table(pooled, kind)):
                 found += _cells(sheet)
-        for plate in regret_plates(pooled):
+        for plate in regret_figures(pooled):
             found += [plate.title, plate.caption]
             found += [text.get_text().replace("\n", " ") for text in plate.figure.findobj(matplotlib.text.Text)]
         return found
@@ -90,7 +90,7 @@ def selected() -> list[str]:
         tempfile.TemporaryDirectory() as folder,
         patch("outshine.cli.select.study_at", return_value=finished.resolution.study),
         patch("outshine.cli.select.open_store", return_value=store),
-        patch("outshine.select.run.select_in", return_value=(frame, pooled_regrets(frame))),
+        patch("outshine.selection.run.select_in", return_value=(frame, pooled_regrets(frame))),
         redirect_stdout(text),
     ):
         selecting.select(folder, None, Path(folder) / "out", 10, False)

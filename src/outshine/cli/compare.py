@@ -48,7 +48,7 @@ def compare(
 
     Example: outshine compare outshine-out --baseline xent
     """
-    from outshine.cli.output import console, sheet
+    from outshine.cli.output import console, report_table
     from outshine.report import compare_section
     from outshine.results.saved_tables import read_tables
 
@@ -67,7 +67,7 @@ def compare(
         return
     screen = console()
     for part in (compared, on_pgr):
-        for one in compare_section.comparison_sheets(part) if part is not None else ():
-            screen.print(sheet(one))
+        for one in compare_section.comparison_tables(part) if part is not None else ():
+            screen.print(report_table(one))
     for line in [*lines, *(f"note: {note}" for note in notes)]:
         screen.print(line, markup=False)

@@ -97,7 +97,7 @@ def _print(plan: GcPlan, screen: Console) -> None:
     lines += [
         f"artefacts/{one.key[:2]}/{one.key}: {one.label}, {size_text(one.bytes)}; {one.why}" for one in plan.artefacts
     ]
-    lines += _litter_lines(plan.leftovers)
+    lines += _leftover_lines(plan.leftovers)
     for line in lines:
         screen.print(line, markup=False, soft_wrap=True)
     screen.print(
@@ -109,10 +109,10 @@ def _print(plan: GcPlan, screen: Console) -> None:
     )
 
 
-def _litter_lines(litter: Sequence[Leftover]) -> list[str]:
+def _leftover_lines(leftovers: Sequence[Leftover]) -> list[str]:
     """A line a piece; lock files and leases, of which a store has hundreds, by their number."""
     lines, many = [], Counter[tuple[str, str]]()
-    for one in litter:
+    for one in leftovers:
         if one.name.startswith(_COUNTED):
             many[one.name.partition("/")[0], one.why] += 1
         else:

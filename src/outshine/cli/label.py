@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from outshine.engine.store.store import Store
-    from outshine.label.results import LabelResults
-    from outshine.label.settings import LabelSettings
+    from outshine.labelling.results import LabelResults
+    from outshine.labelling.settings import LabelSettings
 
 NUM_SHOWN = 10  # doubted labels on the terminal; all of them are in suspects.csv
 _WIDTH = 90  # characters of a text in that table
@@ -129,7 +129,7 @@ def _executor(kind: str | None, workers: int | None, address: str | None) -> dic
 
 
 def _parsed(raw: dict[str, Any], settings: list[str]) -> LabelSettings:
-    from outshine.label.settings import parse_label_settings
+    from outshine.labelling.settings import parse_label_settings
     from outshine.w2s.study_file import with_settings
 
     return parse_label_settings(with_settings(raw, settings))
@@ -138,8 +138,8 @@ def _parsed(raw: dict[str, Any], settings: list[str]) -> LabelSettings:
 def _run(labeller: LabelSettings, store: Store, out: Path, prefix: str, as_json: bool) -> None:
     from outshine.cli.output import console, progress
     from outshine.cli.run import INTERRUPTED
-    from outshine.label.files import check_output, evidence_document, write_labelled
-    from outshine.label.run import run_label
+    from outshine.labelling.files import check_output, evidence_document, write_labelled
+    from outshine.labelling.run import run_label
 
     check_output(labeller, out, prefix)
     with progress() as shown:
@@ -160,7 +160,7 @@ def _run(labeller: LabelSettings, store: Store, out: Path, prefix: str, as_json:
 def print_labelling(found: LabelResults, screen: Console) -> None:
     """The sentences, then the most doubted labels."""
     from outshine.cli.output import table
-    from outshine.label.text import digits, sentences
+    from outshine.labelling.text import digits, sentences
 
     for sentence in sentences(found):
         screen.print(sentence, markup=False)
@@ -194,7 +194,7 @@ def _cut(text: str) -> str:
 
 def _print_plan(labeller: LabelSettings, store: Store, as_json: bool) -> None:
     from outshine.cli.output import console, progress, table
-    from outshine.label.run import plan_label
+    from outshine.labelling.run import plan_label
 
     with progress() as shown:
         planned = plan_label(labeller, store, shown)

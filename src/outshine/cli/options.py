@@ -179,9 +179,9 @@ LogOption = Annotated[
 
 def open_store(where: str | None) -> Store:
     """The store named by the option, by OUTSHINE_STORE, or in the user's cache folder."""
-    from outshine.engine.store import open_store as stores
+    from outshine.engine.store.open_store import open_store as open_at
 
-    return stores.open_store(where or None)
+    return open_at(where or None)
 
 
 def build_study(
@@ -273,7 +273,7 @@ def raw_study(name: str, store: Store | None) -> dict[str, Any]:
     """The raw settings of a study file or preset, or of a study that ran in the store."""
     from outshine.engine.errors import UnknownNameError
     from outshine.engine.store.recorded_studies import find_recorded
-    from outshine.label.settings import refuse_labelling
+    from outshine.labelling.settings import refuse_labelling
     from outshine.w2s.study_file import presets, read_study
 
     if store is None or name in presets() or name.endswith((".yaml", ".yml")):

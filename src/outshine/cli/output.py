@@ -95,8 +95,8 @@ def _cell(text: str) -> str | Text:
     return Text(text, style=colour) if colour else escape(text)
 
 
-def sheet(one: TextTable) -> Table:
-    """A sheet of the report as a table of the terminal."""
+def report_table(one: TextTable) -> Table:
+    """A table of the report as a table of the terminal."""
     return table(one.title, one.columns, one.rows, right=one.right)
 
 

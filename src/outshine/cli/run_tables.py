@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from outshine.cli.output import sheet
-from outshine.report.tables import beside_reference, controls_sheet, failed_sheet, pooled_sheet, results_sheet
+from outshine.cli.output import report_table
+from outshine.report.tables import beside_reference, controls_table, failed_table, pooled_table, results_table
 from outshine.report.text import pooled_sentence
 
 if TYPE_CHECKING:
@@ -27,9 +27,9 @@ def print_results(results: Results, loss: str, screen: Console) -> None:
     methods = results.summary[results.summary["purpose"] == "method"]
     undefined = methods[~methods["defined"]].drop_duplicates(["dataset", "reason"])  # most methods share one reason
     if len(methods) <= MOST_ROWS:
-        screen.print(sheet(results_sheet(methods)))
+        screen.print(report_table(results_table(methods)))
     if len(results.pooled) > 1:
-        screen.print(sheet(pooled_sheet(results.pooled, methods)))
+        screen.print(report_table(pooled_table(results.pooled, methods)))
     else:
         screen.print(pooled_sentence(results.pooled[0], methods), markup=False)
     if len(methods) > MOST_ROWS:
@@ -40,9 +40,9 @@ def print_results(results: Results, loss: str, screen: Console) -> None:
             screen.print(f"{row['dataset']}: PGR undefined, {row['reason']}", markup=False)
     _print_training_notes(results, screen)
     if len(results.failed):
-        screen.print(sheet(failed_sheet(results.failed)))
+        screen.print(report_table(failed_table(results.failed)))
     if (results.summary["purpose"] == "control").any():
-        screen.print(sheet(controls_sheet(_controls(results, loss))))
+        screen.print(report_table(controls_table(_controls(results, loss))))
 
 
 def _print_training_notes(results: Results, screen: Console) -> None:

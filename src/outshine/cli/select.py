@@ -48,11 +48,11 @@ def select(
 
     Example: outshine select outshine-out
     """
-    from outshine.cli.output import console, sheet
+    from outshine.cli.output import console, report_table
     from outshine.engine.files import user_path
     from outshine.report.write import check_writable, write_choosing
-    from outshine.select import text
-    from outshine.select.run import select_in
+    from outshine.selection import text
+    from outshine.selection.run import select_in
 
     place = user_path(study or DEFAULT)
     opened = open_store(store)
@@ -60,7 +60,7 @@ def select(
     folder = out or (place if place.is_dir() else Path(f"{built.name}-select"))
     regrets, pooled = select_in(built, opened, draws)
     check_writable(folder)
-    write_choosing(regrets, pooled, text.regret_plates(pooled), folder)
+    write_choosing(regrets, pooled, text.regret_figures(pooled), folder)
     said = {kind: text.choosing_sentences(regrets, pooled, kind) for kind in pooled["kind"].unique()}
     if as_json:
         print_json({"study": built.name, "sentences": said, "regret_pooled": pooled, "folder": folder})
@@ -69,6 +69,6 @@ def select(
     for kind, sentences in said.items():
         for sentence in sentences:
             screen.print(sentence, markup=False)
-        screen.print(sheet(text.regret_sheet(pooled, kind)))
-        screen.print(sheet(text.by_dataset_sheet(pooled, kind)))
+        screen.print(report_table(text.regret_table(pooled, kind)))
+        screen.print(report_table(text.by_dataset_table(pooled, kind)))
     screen.print(f"tables regret and regret_pooled, and figures: {folder}", markup=False)

@@ -62,7 +62,7 @@ def watch(
     opened = open_store(store)
     screen = console()
     while True:
-        now = _standing(_found(study, opened), opened)
+        now = _status_of(_found(study, opened), opened)
         if line and not as_json:
             screen.print(now.line, markup=False)
         elif not as_json:  # of several looks the last is the document
@@ -98,7 +98,7 @@ def retry(
     from outshine.cli.run import run_and_write
     from outshine.engine.process_group import ONE_PROCESS
     from outshine.engine.run.failures import start_over
-    from outshine.label.settings import refuse_labelling
+    from outshine.labelling.settings import refuse_labelling
     from outshine.w2s.study_file import parse_study
 
     opened = open_store(store)
@@ -126,7 +126,7 @@ def _found(study: str, store: Store) -> Recorded:
     return named[-1] if named else find_recorded(name, store)
 
 
-def _standing(found: Recorded, store: Store) -> StudyStatus:
+def _status_of(found: Recorded, store: Store) -> StudyStatus:
     from outshine.w2s.status import study_status
 
     now = study_status(found.name, found.keys, store, found.kinds, found.work)

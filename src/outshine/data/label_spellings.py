@@ -61,7 +61,7 @@ class Words(NamedTuple):
 NO_WORDS = Words()
 
 
-class CheapLabels(NamedTuple):
+class WeakLabels(NamedTuple):
     """P(class 1) as the cheap labels have it.
 
     `p` [n] in [0, 1], NaN where a row has no label. `hard`: all are 0 or 1. `names`: of class 0 and class 1 as the
@@ -76,7 +76,7 @@ class CheapLabels(NamedTuple):
     words: Words = NO_WORDS
 
 
-def cheap_labels(values: Sequence[Any], where: Sequence[str], column: str, words: Words = NO_WORDS) -> CheapLabels:
+def parse_weak_labels(values: Sequence[Any], where: Sequence[str], column: str, words: Words = NO_WORDS) -> WeakLabels:
     """Cheap labels: hard ones in any spelling of `known_label`, probabilities, percentages, or what `words` name.
 
     `where`: what each row is called in errors. None, "", NaN and the words of MISSING: no label.
@@ -94,7 +94,7 @@ def cheap_labels(values: Sequence[Any], where: Sequence[str], column: str, words
             f"{_hint_at_missing(tokens)}"
         )
     hard = bool(np.all((given == 0) | (given == 1)))
-    return CheapLabels(p, hard, _names(tokens, meaning) if hard else None, meaning, words)
+    return WeakLabels(p, hard, _names(tokens, meaning) if hard else None, meaning, words)
 
 
 def class_labels(
@@ -109,7 +109,7 @@ def class_labels(
     return _read(tokens, meaning)
 
 
-def true_labels(values: Sequence[Any], where: Sequence[str], labels: CheapLabels) -> list[bool]:
+def true_labels(values: Sequence[Any], where: Sequence[str], labels: WeakLabels) -> list[bool]:
     """True labels, written as the cheap ones are, or in another known spelling. Raises DataError for others."""
     found = []
     for value, place in zip(values, where, strict=True):
@@ -124,7 +124,9 @@ def true_labels(values: Sequence[Any], where: Sequence[str], labels: CheapLabels
     return found
 
 
-def labels_alike(values: Sequence[Any], where: Sequence[str], column: str, labels: CheapLabels) -> NDArray[np.float64]:
+def parse_further_labels(
+    values: Sequence[Any], where: Sequence[str], column: str, labels: WeakLabels
+) -> NDArray[np.float64]:
     """More labels, written as those that are known, as P(class 1) [n]; NaN where there is none. Raises DataError."""
     found = []
     for value, place in zip(values, where, strict=True):
@@ -213,7 +215,7 @@ def _read(tokens: Sequence[Token | None], meaning: Mapping[Token, float]) -> NDA
     return np.array([math.nan if token is None else meaning[token] for token in tokens], dtype=np.float64)
 
 
-def _as_in(token: Token, labels: CheapLabels, allowed: tuple[float, ...] = ()) -> float | None:
+def _as_in(token: Token, labels: WeakLabels, allowed: tuple[float, ...] = ()) -> float | None:
     """What a value means in the file of `labels`, or by itself where it is not in there; NaN: no label.
 
     `allowed`: what it may mean; empty: anything. None: it means nothing, or something else.

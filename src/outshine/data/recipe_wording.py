@@ -20,6 +20,9 @@ class PromptedRecipe(Recipe):
 
     A small encoder that averages over tokens sees the row's own words less clearly among them. Which candidate is
     shown, and hence the label, is drawn in the same way without them.
+
+    Attributes:
+        prompt: `default`: with the recipe's words around a row's fields; `none`: the fields alone, a line each.
     """
 
     prompt: Literal["default", "none"] = Field(
@@ -39,13 +42,32 @@ class PromptedRecipe(Recipe):
         return {name: value for name, value in fields.items() if (name, value) != ("prompt", "default")}
 
     def write(self, template: str, **fields: str) -> str:
-        """The template with the fields put in; with `prompt: none` the fields alone, in the template's order."""
+        """Write a text from the fields of a row.
+
+        Args:
+            template: The text with `{name}` where a field goes.
+            **fields: The fields by name.
+
+        Returns:
+            The template with the fields put in; with `prompt: none` the fields alone, a line each, in the template's
+            order.
+        """
         if self.prompt == "default":
             return template.format(**fields)
         return "\n".join(fields[name] for _, name, _, _ in Formatter().parse(template) if name)
 
     def write_proposed_answer(self, question: str, answer: str, passage: str = "", heading: str = "Passage") -> str:
-        """The text of the question-answering recipes: passage (the part that may be shortened), question, answer."""
+        """Write the text of a question with one proposed answer.
+
+        Args:
+            question: The question.
+            answer: The proposed answer.
+            passage: What the question is about; empty: nothing.
+            heading: What the passage is called in the text.
+
+        Returns:
+            Passage, question, answer, and the question whether the answer is correct.
+        """
         before = f"{heading}: {{passage}}\n\n" if passage else ""
         fields = {"passage": passage} if passage else {}
         return self.write(
@@ -76,10 +98,18 @@ def binary(row: Row, field: str = "label") -> bool | None:
 
 
 def propose(draw: Draw, options: Sequence[str | None], right: int) -> str | None:
-    """The right option on heads, a wrong one drawn evenly on tails; None where there are not both.
+    """Propose the right option on heads, a wrong one drawn evenly on tails.
 
-    The wrong one is drawn whichever way the coin fell, so that nothing that is drawn later, and no
-    row that is left out, depends on the label. Options equal to the right one are not wrong.
+    The wrong one is drawn whichever way the coin fell, so that nothing that is drawn later, and no row that is left
+    out, depends on the label. Options equal to the right one are not wrong.
+
+    Args:
+        draw: The row's random choices.
+        options: The candidates.
+        right: The index of the right one.
+
+    Returns:
+        The proposed option without surrounding white space; None where there is no right one, or no wrong one.
     """
     texts = [(option or "").strip() for option in options]
     if not 0 <= right < len(texts) or not texts[right]:

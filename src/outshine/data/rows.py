@@ -38,9 +38,17 @@ class Pools(NamedTuple):
 
 
 class Hub(NamedTuple):
-    """Where a dataset lies on the hub, in the layout of its parquet export: `<config>/<split>/*.parquet`.
+    """Where a dataset lies on the hub, in the layout of its Parquet export: `<config>/<split>/*.parquet`.
 
-    `pooled`: all of `splits` form one pool from which `test_size` rows are held out by group.
+    Attributes:
+        repo: The repository, `owner/name`.
+        config: The configuration.
+        train: The split that training and validation rows come from.
+        test: The split that test rows come from.
+        pooled: Splits that form one pool, from which test rows are held out by group; empty: `train` and `test` are
+            used.
+        test_size: How many test rows are held out; None: the study says.
+        revision: The revision of the export.
     """
 
     repo: str

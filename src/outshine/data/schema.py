@@ -1,4 +1,4 @@
-"""What a dataset is made of: a source of rows, a recipe that formats a row, an example with text and label."""
+"""Base classes of datasets: the recipe that formats a row of the source, its random draws, the example that results."""
 
 from __future__ import annotations
 
@@ -24,7 +24,11 @@ class Draw:
     """The random choices for one source row, a function of (data_seed, row index) alone.
 
     So neither the order in which rows are formatted nor parallelism changes an example.
-    `coin` forces the outcome of `coin()`: an audit formats each row both ways with it.
+
+    Args:
+        data_seed: The study's seed for data.
+        row_index: The row's place in its source, or its id.
+        coin: What `coin()` shall answer: an audit formats each row both ways. None: it is drawn.
     """
 
     def __init__(self, data_seed: int, row_index: int | str, coin: bool | None = None) -> None:
@@ -32,10 +36,25 @@ class Draw:
         self._coin = self._rng.random() < 0.5 if coin is None else coin
 
     def coin(self) -> bool:
-        """Whether this row becomes a positive example. The same answer however often it is asked."""
+        """Tell whether this row becomes a positive example.
+
+        Returns:
+            The same answer however often it is asked.
+        """
         return self._coin
 
     def choice(self, options: Sequence[T]) -> T:
+        """Draw one of several options, each with the same probability.
+
+        Args:
+            options: What to choose from.
+
+        Returns:
+            One of them. Each call draws anew.
+
+        Raises:
+            DataError: There are no options.
+        """
         if not options:
             raise DataError("a row offers no option to choose from")
         return options[self._rng.randrange(len(options))]
@@ -44,14 +63,17 @@ class Draw:
 class Example(NamedTuple):
     """A formatted row.
 
-    `shared`: the texts that other rows may show as well and that say something about their labels (a passage, a
-    premise, each sentence of a pair), as the source writes them. `group`: the name that the source itself gives to
-    rows that belong together (a dialogue's number, an author). Rows with an equal group, or with an equal text among
-    their `shared` (but for case, white space and compatible characters), directly or by way of other rows, never lie
-    in two splits: see `outshine.data.grouping`. A row with neither stands alone.
-    `shorten`: the part of `text` (a passage, a dialogue) that may be cut where the text is too long for a model;
-    empty: the left end of the text goes.
-    `id`: the row's own identity where its source gives one; None: the text is the row's identity.
+    Rows with an equal group, or with an equal text among their `shared`, directly or by way of other rows, never lie in
+    two splits (`outshine.data.grouping`). A row with neither stands alone.
+
+    Attributes:
+        text: What models read.
+        label: Whether it is a positive.
+        group: The name that the source itself gives to rows that belong together, such as a dialogue's number.
+        shorten: The part of `text` that may be cut where the text is too long for a model; empty: its left end goes.
+        id: The row's own identity where its source gives one; None: the text is its identity.
+        shared: Texts that other rows may show as well and that say something about their labels (a passage, each
+            sentence of a pair), as the source writes them. Case, white space and compatible characters do not count.
     """
 
     text: str
@@ -65,8 +87,11 @@ class Example(NamedTuple):
 class Size(NamedTuple):
     """What is publicly known of a dataset's size, so that a study can be planned without its rows.
 
-    `train`, `test`: rows of those sides of the source that the recipe can use; test None: rows are held out of
-    train. `characters`: mean length of a formatted text. `positive`: share of positive rows.
+    Attributes:
+        train: Rows of the source's train side that the recipe can use.
+        test: Rows of its test side; None: test rows are held out of train.
+        characters: Mean length of a formatted text, in characters.
+        positive: Share of positive rows.
     """
 
     train: int
@@ -85,12 +110,19 @@ class _OwnKind:
 class Recipe(Plugin):
     """How a dataset's rows become binary examples; positives and negatives are formatted by one rule.
 
-    `VERSION` is bumped whenever the formatted text of any row changes (a test watches). Recipes that
-    draw which candidate answer is proposed set `draws_label`, ask `draw.coin()` for the label and name in
-    `candidate_fields` the fields that candidates come from: to an audit these are one and the same place.
-
-    `family`: datasets with an equal family are made from the same source rows, so that their results are not
-    independent of each other; by default the recipe's registered name.
+    Attributes:
+        VERSION: Raised whenever the formatted text of any row changes; it is part of the key.
+        family: Datasets with an equal family are made from the same source rows, so that their results are not
+            independent. By default the registered name.
+        hub: Where the rows lie on the hub; None: `identify` and `open` are overridden.
+        size: What is known of its size; None: nothing.
+        title: The dataset's name for people.
+        positive_means: What a positive label says, in words.
+        source: Authors, year and arXiv number or address.
+        license: The licence of the rows.
+        draws_label: Whether the recipe draws which candidate answer is proposed, and asks `draw.coin()` for the label.
+        candidate_fields: Fields that candidates come from, such as `choices.text`; to an audit these are one place.
+        note: What a user should know about the dataset.
     """
 
     VERSION: ClassVar[int] = 1
@@ -111,18 +143,36 @@ class Recipe(Plugin):
         return self.kind
 
     def located(self) -> Recipe:
-        """The same recipe with paths that hold in any folder."""
+        """Return the same recipe with paths that hold in any folder.
+
+        Returns:
+            The recipe itself where it names no path.
+        """
         return self
 
     def identify(self) -> str:
-        """What the source's bytes are: `hub:<repo>@<commit>`, `sha256:<digest>` ... Part of the key.
+        """Find out what the source's bytes are.
 
-        Raises HubError where the repository cannot be reached and no cached copy is known.
+        Returns:
+            `hub:<repo>@<commit>`, `sha256:<digest>` or the like; part of the key.
+
+        Raises:
+            HubError: The repository cannot be reached and no cached copy is known.
         """
         return identify_hub(self._own_hub())
 
     def open(self, identity: str) -> Pools:
-        """The rows of exactly that source."""
+        """Open the rows of exactly one source.
+
+        Args:
+            identity: As `identify` returned it.
+
+        Returns:
+            The rows that training and validation are cut from, and those that test is cut from.
+
+        Raises:
+            HubError: A file is neither cached nor to be had.
+        """
         return open_hub(self._own_hub(), identity)
 
     def _own_hub(self) -> Hub:
@@ -131,7 +181,15 @@ class Recipe(Plugin):
 
     @abstractmethod
     def format(self, row: Row, draw: Draw) -> Example | None:
-        """One source row as an example; None where the row cannot be used (no answer, no distractor)."""
+        """Format one source row as an example.
+
+        Args:
+            row: The row as plain Python values.
+            draw: The row's random choices.
+
+        Returns:
+            The example; None where the row cannot be used, such as one without an answer.
+        """
 
 
 recipes: Registry[Recipe] = Registry("dataset", "recipes", Recipe, "outshine.data.recipes")

@@ -124,7 +124,9 @@ def check_columns(what: str, rows: Sequence[Row], needed: Mapping[str, str], col
     free = [name for name in has if name and name not in needed]
     guesses: dict[str, str] = {}
     for name, option in options.items():
-        guess = _alike(name, free) or (_by_content(rows[:_LOOKED_AT], free, option) if option in _CONTENT else None)
+        guess = _nearest_column(name, free) or (
+            _by_content(rows[:_LOOKED_AT], free, option) if option in _CONTENT else None
+        )
         if guess is not None:
             guesses[name] = guess
             free.remove(guess)
@@ -387,7 +389,7 @@ def _cut(name: str) -> str:
     return name if len(name) <= _SHOWN else f"{name[:_SHOWN]}…"
 
 
-def _alike(name: str, columns: Sequence[str]) -> str | None:
+def _nearest_column(name: str, columns: Sequence[str]) -> str | None:
     """The column that differs in case and blanks alone, else the nearest."""
     plain = {column.strip().casefold(): column for column in reversed(columns)}
     close = difflib.get_close_matches(name.strip().casefold(), plain, n=1, cutoff=0.75)

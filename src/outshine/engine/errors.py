@@ -16,8 +16,11 @@ from outshine.engine.messages import one_line
 class OutshineError(Exception):
     """Something the user can mend; the message says what was given, what was expected and what to do.
 
-    It is one line, free of control characters and secrets, whatever was given. The command line prints it and
-    exits with its code (`--debug` shows the traceback).
+    It is one line, free of control characters and secrets, whatever was given. The command line prints it and exits
+    with its code (`--debug` shows the traceback).
+
+    Attributes:
+        exit_code: What the command line exits with.
     """
 
     exit_code: ClassVar[int] = 2

@@ -1,4 +1,4 @@
-"""The one narrow way in which long work tells how far it is. Silent by default; the command line shows it."""
+"""Progress of long work: what a listener is told of stages, rows and notes. Silent by default."""
 
 from __future__ import annotations
 
@@ -9,18 +9,34 @@ _FIRST_PASS = 0.9  # of a stage: training, where predictions follow
 
 
 class Progress(Protocol):
-    """A listener of a run."""
+    """A listener that a run tells how far it is."""
 
     def stage(self, number: int, total: int, label: str) -> None:
-        """Stage `number` of `total` begins."""
+        """Take note that a stage begins.
+
+        Args:
+            number: Its place among all stages, from 1.
+            total: How many stages there are.
+            label: A few words that name it.
+        """
         ...
 
     def advance(self, done: int, total: int, unit: str) -> None:
-        """`done` of `total` units (examples, rows) of the current stage are through."""
+        """Take note of how far the current stage is.
+
+        Args:
+            done: Units that are through.
+            total: Units in all.
+            unit: What is counted, such as examples or rows.
+        """
         ...
 
     def note(self, message: str) -> None:
-        """Something the user should know: a guessed default, a shortened text, a damaged artefact."""
+        """Take note of something that the user should know.
+
+        Args:
+            message: One sentence: a guessed default, a shortened text, a damaged artefact.
+        """
         ...
 
 

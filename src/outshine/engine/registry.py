@@ -18,11 +18,17 @@ C = TypeVar("C", bound=type[Plugin])
 
 
 class Registry(Generic[P]):
-    """The plugins of one sort: `losses`, `recipes`, `methods` ...
+    """The plug-ins of one sort: losses, recipes, methods and so on, by the names that users type.
 
-    Built-in plugins are the modules of `package`; those of other distributions are the entry points of
-    the group `outshine.<plural>`, each naming a class (or a module that registers some when imported).
-    Both are imported at the first look-up, never at import time.
+    Built-in plug-ins are the modules of `package`. Those of other distributions are the entry points of the group
+    `outshine.<plural>`, each naming a class (or a module that registers some when imported). Both are imported at the
+    first look-up, never at import time.
+
+    Args:
+        noun: What one of them is called in messages.
+        plural: What several are called; the name of the entry-point group.
+        base: The class that they must derive from.
+        package: The package whose modules register the built-in ones.
     """
 
     def __init__(self, noun: str, plural: str, base: type[P], package: str) -> None:
@@ -34,7 +40,14 @@ class Registry(Generic[P]):
         self._loaded = False
 
     def register(self, name: str) -> Callable[[C], C]:
-        """Class decorator: bind `name` to the class and make it the class's `kind`."""
+        """Make a class decorator that binds a name to the class and makes it the class's `kind`.
+
+        Args:
+            name: What users type.
+
+        Returns:
+            The decorator. It raises OutshineError where another class has the name.
+        """
 
         def bind(cls: C) -> C:
             if not issubclass(cls, self._base):
@@ -49,11 +62,26 @@ class Registry(Generic[P]):
         return bind
 
     def names(self) -> list[str]:
+        """List the registered names.
+
+        Returns:
+            The names in alphabetical order.
+        """
         self._load()
         return sorted(self._classes)
 
     def get(self, name: str) -> type[P]:
-        """The class called `name`. Raises UnknownNameError with the nearest known name."""
+        """Look up a class by its name.
+
+        Args:
+            name: What users type.
+
+        Returns:
+            The class.
+
+        Raises:
+            UnknownNameError: There is no such name; the nearest known one is offered.
+        """
         self._load()
         if name not in self._classes:
             raise UnknownNameError(self.noun, name, self._classes)
@@ -63,7 +91,18 @@ class Registry(Generic[P]):
         return ((name, self.get(name)) for name in self.names())
 
     def parse(self, value: Any) -> P:
-        """What a study may write for a plugin: an instance, its name, or `{kind: name, **settings}`."""
+        """Make a plug-in of what a study may write for it.
+
+        Args:
+            value: An instance, its name, or `{kind: name, **settings}`.
+
+        Returns:
+            The instance.
+
+        Raises:
+            SettingsError: The value is none of these, or a setting is unknown or of a wrong value.
+            UnknownNameError: There is no such name; the nearest known one is offered.
+        """
         if isinstance(value, self._base):
             return value
         name, settings = value, {}

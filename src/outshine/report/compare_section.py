@@ -50,7 +50,7 @@ def compare_both(
         return compared, None, [f"not compared on PGR: {error}"]
 
 
-def comparison_sheets(compared: Compared) -> list[TextTable]:
+def comparison_tables(compared: Compared) -> list[TextTable]:
     """Tests, then estimates with their intervals, and posterior probabilities where a rope was given."""
     rank = "primary" if compared.metric == "auroc" else "secondary"
     tests, estimates = [], []
@@ -66,11 +66,11 @@ def comparison_sheets(compared: Compared) -> list[TextTable]:
     title = f"Student's test {unit}, method less {compared.baseline}, a dataset a unit; p {sides}{why} ({other})"
     columns = ["method", "wins", f"Wilcoxon p, {rank}", f"after Holm, {sides}", "least possible after Holm"]
     columns += ["t-test p, secondary", "sign test p, secondary"]
-    sheets = [TextTable(title, columns, tests, right=columns[1:])]
+    tables = [TextTable(title, columns, tests, right=columns[1:])]
     columns = ["method", "mean [95 %, t]", "Hodges-Lehmann [95 %]", "median [95 %]"]
     if compared.rope is not None:
         columns += ["P(worse)", f"P(within ±{compared.rope:g})", "P(better)"]
-    return [*sheets, TextTable(f"Difference in {unit}", columns, estimates, right=columns[1:])]
+    return [*tables, TextTable(f"Difference in {unit}", columns, estimates, right=columns[1:])]
 
 
 def comparison_sentences(compared: Compared, on_pgr: Compared | None) -> list[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from outshine.data.audit.findings import worst_first
 from outshine.report import figures
-from outshine.report.tables import ROLES, splits_sheet
+from outshine.report.tables import ROLES, splits_table
 from outshine.report.text import auroc_text, contender_name, excerpt, pgr_text, short
 from outshine.results.names import Contender
 from outshine.results.read.artefacts import Reader
@@ -41,9 +41,9 @@ def dataset_pages(finished: Finished, reference: Reference, store: Store, prefix
             continue
         row = shown[prepare.name]
         student = Contender.of(row)
-        closeup = read_dataset_details(prepare, finished.experiments, student, reader)
+        details = read_dataset_details(prepare, finished.experiments, student, reader)
         tests = _tests(finished.results.trajectories, prepare.name, student)
-        drawn = figures.curves_of_dataset(closeup.curves, tests, f"closeup-{number}")
+        drawn = figures.curves_of_dataset(details.curves, tests, f"dataset-training-{number}")
         pages.append(
             {
                 "id": f"{prefix}dataset-{number}",
@@ -51,10 +51,10 @@ def dataset_pages(finished: Finished, reference: Reference, store: Store, prefix
                 "student": contender_name(row),
                 "aurocs": _aurocs(row),
                 "pgr": pgr_text(row),
-                "samples": _samples(closeup),
+                "samples": _samples(details),
                 "curves": figures.svg(drawn, prefix),
                 "with_tests": len(tests) > 0,
-                "differ": None if closeup.differ is None else _differ(closeup.differ),
+                "differ": None if details.differ is None else _differ(details.differ),
             }
         )
     return pages
@@ -78,7 +78,7 @@ def _about(prepare: Prepare, finished: Finished, store: Store) -> dict[str, Any]
         "license": recipe.license,
         "note": recipe.note,
         "pinned": prepare.source,
-        "splits": splits_sheet(report),
+        "splits": splits_table(report),
         "notes": report["notes"],
         "findings": [finding for finding in findings if finding.severity != "passed"],
         "num_passed": sum(finding.severity == "passed" for finding in findings),
@@ -90,10 +90,10 @@ def _aurocs(row: Mapping[str, Any]) -> str:
     return ", ".join(f"{ROLE_WORDS[role]} {text}" for role, text in texts.items())
 
 
-def _samples(closeup: DatasetDetails) -> list[dict[str, str]]:
+def _samples(details: DatasetDetails) -> list[dict[str, str]]:
     return [
         {"label": WORDS[bool(row["label"])], "split": row["split"], "text": excerpt(row["text"], MOST_CHARACTERS)}
-        for row in closeup.samples.to_dict("records")
+        for row in details.samples.to_dict("records")
     ]
 
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from outshine.engine.messages import visible
-from outshine.report import markdown as markup
-from outshine.report import tables as sheets
+from outshine.report import tables
 from outshine.report.headline_student import reference_of
+from outshine.report.markdown import markdown as escape_markdown
 from outshine.report.study_section import comparison_of, controls_of
 from outshine.report.text import uncertainty, verdict
 from outshine.results.training_notes import doubt, doubtful
@@ -56,19 +56,21 @@ Part = tuple[str, str, "list[TextTable]"]
 def tables_text(several: Sequence[Finished], form: Form) -> str:
     """The tables of finished studies, with the answer in words before them, as one Markdown or LaTeX file."""
     write = markdown if form == "md" else latex
-    return write([(finished.resolution.study.name, _answer(finished), list(_sheets(finished))) for finished in several])
+    return write(
+        [(finished.resolution.study.name, _answer(finished), list(_page_tables(finished))) for finished in several]
+    )
 
 
 def markdown(parts: Sequence[Part]) -> str:
     """GitHub's tables; columns of numbers are aligned to the right."""
     blocks = []
     for name, answer, found in parts:
-        blocks += [f"## {markup.markdown(name)}", markup.markdown(answer)]
-        for sheet in found:
-            ruled = ["---:" if column in sheet.right else "---" for column in sheet.columns]
-            lines = [[markup.markdown(cell) for cell in cells] for cells in (sheet.columns, *sheet.rows)]
+        blocks += [f"## {escape_markdown(name)}", escape_markdown(answer)]
+        for text_table in found:
+            ruled = ["---:" if column in text_table.right else "---" for column in text_table.columns]
+            lines = [[escape_markdown(cell) for cell in cells] for cells in (text_table.columns, *text_table.rows)]
             table = [f"| {' | '.join(cells)} |" for cells in (lines[0], ruled, *lines[1:])]
-            blocks += [f"**{markup.markdown(sheet.title)}**", "\n".join(table)]
+            blocks += [f"**{escape_markdown(text_table.title)}**", "\n".join(table)]
     return "\n\n".join(blocks) + "\n"
 
 
@@ -77,30 +79,30 @@ def latex(parts: Sequence[Part]) -> str:
     lines = ["% Needs \\usepackage{booktabs,longtable,textcomp}; XeLaTeX or LuaLaTeX where names are not ASCII.", ""]
     for name, answer, found in parts:
         lines += [f"\\section*{{{_tex(name)}}}", _tex(answer), ""]
-        for sheet in found:
-            lines += [*(_longtable(sheet) if len(sheet.rows) > LONG else _table(sheet)), ""]
+        for text_table in found:
+            lines += [*(_longtable(text_table) if len(text_table.rows) > LONG else _table(text_table)), ""]
     return "\n".join(lines)
 
 
-def _table(sheet: TextTable) -> list[str]:
-    head, *body = _tex_rows(sheet)
+def _table(text_table: TextTable) -> list[str]:
+    head, *body = _tex_rows(text_table)
     return [
         "\\begin{table}",
         "\\centering\\footnotesize",
-        f"\\caption{{{_tex(sheet.title)}}}",
-        f"\\begin{{tabular}}{{{_columns(sheet)}}}",
+        f"\\caption{{{_tex(text_table.title)}}}",
+        f"\\begin{{tabular}}{{{_columns(text_table)}}}",
         *("\\toprule", head, "\\midrule", *body, "\\bottomrule"),
         "\\end{tabular}",
         "\\end{table}",
     ]
 
 
-def _longtable(sheet: TextTable) -> list[str]:
-    head, *body = _tex_rows(sheet)
+def _longtable(text_table: TextTable) -> list[str]:
+    head, *body = _tex_rows(text_table)
     return [
         "{\\footnotesize",
-        f"\\begin{{longtable}}{{{_columns(sheet)}}}",
-        f"\\caption{{{_tex(sheet.title)}}}\\\\",
+        f"\\begin{{longtable}}{{{_columns(text_table)}}}",
+        f"\\caption{{{_tex(text_table.title)}}}\\\\",
         *("\\toprule", head, "\\midrule", "\\endfirsthead"),
         *("\\toprule", head, "\\midrule", "\\endhead", "\\bottomrule", "\\endlastfoot"),
         *body,
@@ -108,12 +110,12 @@ def _longtable(sheet: TextTable) -> list[str]:
     ]
 
 
-def _columns(sheet: TextTable) -> str:
-    return "".join("r" if column in sheet.right else "l" for column in sheet.columns)
+def _columns(text_table: TextTable) -> str:
+    return "".join("r" if column in text_table.right else "l" for column in text_table.columns)
 
 
-def _tex_rows(sheet: TextTable) -> Iterator[str]:
-    for cells in (sheet.columns, *sheet.rows):
+def _tex_rows(text_table: TextTable) -> Iterator[str]:
+    for cells in (text_table.columns, *text_table.rows):
         yield " & ".join(_tex(cell) for cell in cells) + " \\\\"
 
 
@@ -131,22 +133,22 @@ def _answer(finished: Finished) -> str:
     return " ".join(one for one in told if one)
 
 
-def _sheets(finished: Finished) -> Iterator[TextTable]:
+def _page_tables(finished: Finished) -> Iterator[TextTable]:
     """The tables of the page, in its order."""
     results, loss = finished.results, finished.resolution.study.loss.kind
     methods = results.summary[results.summary["purpose"] == "method"]
     if len(results.pooled) > 1:
-        yield sheets.pooled_sheet(results.pooled, methods)
-        yield sheets.gains(methods, loss).sheet
-    yield sheets.results_sheet(methods)
+        yield tables.pooled_table(results.pooled, methods)
+        yield tables.gains(methods, loss).table
+    yield tables.results_table(methods)
     if len(results.failed):
-        yield sheets.failed_sheet(results.failed)
-    if rounds := sheets.rounds_sheet(results.scores):
+        yield tables.failed_table(results.failed)
+    if rounds := tables.rounds_table(results.scores):
         yield rounds
     compared = comparison_of(results, finished.resolution.study.better_than)
     if compared and not compared["reason"]:
-        yield from compared["sheets"]
+        yield from compared["tables"]
     controls = controls_of(results, loss)
     if controls:
-        yield from (one for one in (controls["sheet"], controls["selection"]) if one)
-    yield sheets.diagnostics_sheet(results.diagnostics)
+        yield from (one for one in (controls["table"], controls["selection"]) if one)
+    yield tables.diagnostics_table(results.diagnostics)

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 from outshine.engine.messages import visible
 from outshine.engine.runtime import version_of
 from outshine.report.study_section import StudySection, content
-from outshine.report.tables import studies_sheet
+from outshine.report.tables import studies_table
 
 if TYPE_CHECKING:
     from outshine.engine.store.store import Store
 
 
-def render(chapters: Sequence[StudySection], store: Store) -> str:
+def render(sections: Sequence[StudySection], store: Store) -> str:
     """The report of finished studies. All text of users and datasets is escaped.
 
     The policy of the page forbids whatever is not in it, and every script but its own, which it knows by its hash.
@@ -33,14 +33,14 @@ def render(chapters: Sequence[StudySection], store: Store) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    alone = len(chapters) == 1
-    contents = [content(one, store, "" if alone else f"study-{number}-") for number, one in enumerate(chapters, 1)]
+    alone = len(sections) == 1
+    contents = [content(one, store, "" if alone else f"study-{number}-") for number, one in enumerate(sections, 1)]
     names = [one["study"] for one in contents]
     return environment.get_template("report.html.j2").render(
         title=names[0] if alone else f"{len(names)} studies",
         version=version_of("outshine"),
         studies=contents,
-        side_by_side=None if alone else studies_sheet([one["reference"] for one in contents]),
+        side_by_side=None if alone else studies_table([one["reference"] for one in contents]),
         style=Markup(_resource("report.css")),  # noqa: S704 (files of this package)
         script=Markup(script()),  # noqa: S704
         script_hash=script_hash(),

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from outshine.engine.errors import OutshineError
-from outshine.report import compare_section, tables
-from outshine.report import text as words
+from outshine.report import compare_section, tables, text
 from outshine.report.dataset_section import dataset_pages
 from outshine.report.figures import svg
 from outshine.report.headline_student import Reference, reference_of
@@ -32,12 +31,12 @@ class StudySection(NamedTuple):
     """A finished study and its figures."""
 
     finished: Finished
-    plates: Sequence[StudyFigure]
+    figures: Sequence[StudyFigure]
 
 
-def content(chapter: StudySection, store: Store, prefix: str) -> dict[str, Any]:
+def content(section: StudySection, store: Store, prefix: str) -> dict[str, Any]:
     """All that the template shows of one study; ids begin with `prefix`."""
-    finished, plates = chapter
+    finished, figures = section
     results, study = finished.results, finished.resolution.study
     methods = results.summary[results.summary["purpose"] == "method"]
     undefined = methods[~methods["defined"]]
@@ -51,25 +50,25 @@ def content(chapter: StudySection, store: Store, prefix: str) -> dict[str, Any]:
         "weak": first["weak"],
         "strong": first["strong"],
         "num_seeds": int(first["num_seeds"]),
-        "question": words.question(first["weak"], first["strong"]),
-        "answer": words.verdict(student.pooled, student.rows, untrained),
-        "uncertainty": words.uncertainty(student.pooled, student.rows),
+        "question": text.question(first["weak"], first["strong"]),
+        "answer": text.verdict(student.pooled, student.rows, untrained),
+        "uncertainty": text.uncertainty(student.pooled, student.rows),
         "doubt": doubt(notes, student.contender, student.rows["dataset"].tolist()),
         "training_notes": [note.text for note in notes],
         "reference": student,
-        "name": words.contender_name(student.contender.facts()),
+        "name": text.contender_name(student.contender.facts()),
         "bar": _bar(student),
-        "pooled": [words.pooled_sentence(student.pooled, student.rows)] if len(results.pooled) == 1 else [],
-        "pooled_sheet": tables.pooled_sheet(results.pooled, methods) if len(results.pooled) > 1 else None,
+        "pooled": [text.pooled_sentence(student.pooled, student.rows)] if len(results.pooled) == 1 else [],
+        "pooled_table": tables.pooled_table(results.pooled, methods) if len(results.pooled) > 1 else None,
         "gains": tables.gains(methods, study.loss.kind) if len(results.pooled) > 1 else None,
-        "results_sheet": tables.results_sheet(methods),
-        "failed_sheet": tables.failed_sheet(results.failed) if len(results.failed) else None,
-        "undefined": [(row["dataset"], words.contender_name(row), row["reason"]) for _, row in undefined.iterrows()],
-        "plates": [(plate, svg(plate.figure, prefix)) for plate in plates],
-        "rounds_sheet": tables.rounds_sheet(results.scores),
+        "results_table": tables.results_table(methods),
+        "failed_table": tables.failed_table(results.failed) if len(results.failed) else None,
+        "undefined": [(row["dataset"], text.contender_name(row), row["reason"]) for _, row in undefined.iterrows()],
+        "figures": [(figure, svg(figure.figure, prefix)) for figure in figures],
+        "rounds_table": tables.rounds_table(results.scores),
         "comparison": comparison_of(results, study.better_than),
         "controls": controls_of(results, study.loss.kind),
-        "diagnostics_sheet": tables.diagnostics_sheet(results.diagnostics),
+        "diagnostics_table": tables.diagnostics_table(results.diagnostics),
         "datasets": dataset_pages(finished, student, store, prefix),
         "notes": finished.resolution.notes,
         **reproduction(finished, store),
@@ -79,7 +78,7 @@ def content(chapter: StudySection, store: Store, prefix: str) -> dict[str, Any]:
 def _bar(student: Reference) -> dict[str, Any] | None:
     """Places in percent on a line that holds supervisor (PGR 0) and ceiling (1); None where PGR is no result."""
     these = student.pooled.pooled.these_datasets
-    if not these.defined or words.rests_on_few(student.pooled, words.Gaps.of(student.rows)):
+    if not these.defined or text.rests_on_few(student.pooled, text.Gaps.of(student.rows)):
         return None
     low, high = _BAR
 
@@ -87,7 +86,7 @@ def _bar(student: Reference) -> dict[str, Any] | None:
         return round(100 * (min(max(value, low), high) - low) / (high - low), 1)
 
     return {
-        "pgr": words.interval_text(these),
+        "pgr": text.interval_text(these),
         "weak": place(0.0),
         "ceiling": place(1.0),
         "student": place(these.value),
@@ -105,7 +104,7 @@ def comparison_of(results: Results, declared: str | None) -> dict[str, Any] | No
     if len(results.pooled) < 2:
         return None
     trained = [one.loss for one in results.pooled if one.method == "vanilla"]
-    baseline = BASELINE if BASELINE in trained else words.contender_name(results.pooled[0]._asdict())
+    baseline = BASELINE if BASELINE in trained else text.contender_name(results.pooled[0]._asdict())
     if declared is not None:
         baseline = declared
     try:
@@ -117,7 +116,7 @@ def comparison_of(results: Results, declared: str | None) -> dict[str, Any] | No
     return {
         "reason": "",
         "conclusion": compare_section.conclusion(compared),
-        "sheets": compare_section.comparison_sheets(compared),
+        "tables": compare_section.comparison_tables(compared),
         "sentences": compare_section.comparison_sentences(compared, on_pgr),
         "noise": compare_section.noise_sentences(compared),
         "notes": notes + compare_section.comparison_notes(compared, on_pgr),
@@ -130,7 +129,7 @@ def controls_of(results: Results, loss: str) -> dict[str, Any] | None:
     if overall.empty and results.trajectories.empty:
         return None
     return {
-        "sheet": None if overall.empty else tables.controls_sheet(overall),
+        "table": None if overall.empty else tables.controls_table(overall),
         "sentences": control_sentences(overall),
-        "selection": None if results.trajectories.empty else tables.selection_sheet(results.trajectories),
+        "selection": None if results.trajectories.empty else tables.selection_table(results.trajectories),
     }

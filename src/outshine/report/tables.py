@@ -43,7 +43,7 @@ class TextTable(NamedTuple):
     right: Sequence[str] = ()
 
 
-def results_sheet(summary: pd.DataFrame) -> TextTable:
+def results_table(summary: pd.DataFrame) -> TextTable:
     """Dataset × method: weak, student and ceiling AUROC with intervals, PGR."""
     several = len({Contender.of(row) for row in summary.to_dict("records")}) > 1
     columns = ["dataset", *(["method"] if several else []), *ROLES, "PGR [95 %]"]
@@ -58,7 +58,7 @@ def results_sheet(summary: pd.DataFrame) -> TextTable:
 class Gains(NamedTuple):
     """Student less supervisor, a row a dataset and a column a method; `tones`: how each cell looks, by its number."""
 
-    sheet: TextTable
+    table: TextTable
     tones: list[list[str]]
 
 
@@ -96,7 +96,7 @@ def _results_title(summary: pd.DataFrame) -> str:
     return f"Test ROC AUC [95 % interval], {first['weak']} supervises {first['strong']} ({meaning})"
 
 
-def pooled_sheet(pooled: Sequence[MethodPGR], summary: pd.DataFrame) -> TextTable:
+def pooled_table(pooled: Sequence[MethodPGR], summary: pd.DataFrame) -> TextTable:
     """Every method's PGR over all unsaturated datasets: a ratio of sums, with both intervals.
 
     `summary`: of the same results; it tells on how many of the datasets there is a gap at all.
@@ -124,7 +124,7 @@ def _pgr_or_undefined(found: PGR) -> str:
     return interval_text(found) if found.defined else "undefined"
 
 
-def studies_sheet(references: Sequence[tuple[Any, pd.DataFrame, MethodPGR]]) -> TextTable:
+def studies_table(references: Sequence[tuple[Any, pd.DataFrame, MethodPGR]]) -> TextTable:
     """Studies side by side, a row each: its reference student, that student's rows of the summary, its pooled PGR."""
     rows = []
     for number, (_, own, pooled) in enumerate(references, 1):
@@ -152,7 +152,7 @@ def beside_reference(overall: pd.DataFrame, loss: str) -> pd.DataFrame:
     return overall[(overall["loss"] != "") | (several == loss) | (not known)]
 
 
-def controls_sheet(overall: pd.DataFrame) -> TextTable:
+def controls_table(overall: pd.DataFrame) -> TextTable:
     """Controls over datasets: AUROC, and differences to the vanilla student and the supervisor."""
     rows = [
         [
@@ -169,7 +169,7 @@ def controls_sheet(overall: pd.DataFrame) -> TextTable:
     return TextTable(title, columns, rows, right=columns[1:])
 
 
-def failed_sheet(failed: pd.DataFrame) -> TextTable:
+def failed_table(failed: pd.DataFrame) -> TextTable:
     """What is in no other table because a stage failed: dataset, method, seeds, that stage and the reason."""
     named = failed.assign(name=[contender_name(row) for row in failed.to_dict("records")])
     rows = [
@@ -181,7 +181,7 @@ def failed_sheet(failed: pd.DataFrame) -> TextTable:
     )
 
 
-def rounds_sheet(scores: pd.DataFrame) -> TextTable | None:
+def rounds_table(scores: pd.DataFrame) -> TextTable | None:
     """Rounds of strong-to-strong training: did the labels of strong_train improve? None where there is one round."""
     gain = strong_train_gain(scores[scores["purpose"].isin(["method", ""])])
     whose = [Contender.of(row) for row in gain.to_dict("records")]
@@ -196,7 +196,7 @@ def rounds_sheet(scores: pd.DataFrame) -> TextTable | None:
     return TextTable("On strong_train itself, against ground truth", columns, rows, right=columns[1:]) if rows else None
 
 
-def selection_sheet(trajectories: pd.DataFrame) -> TextTable:
+def selection_table(trajectories: pd.DataFrame) -> TextTable:
     """Test AUROC at the update that is kept, at the last and at the best one, and its fall: means over seeds."""
     selection = selection_sensitivity(trajectories).merge(overfitting(trajectories))
     named = selection.assign(name=[contender_name(row) for _, row in selection.iterrows()])
@@ -208,7 +208,7 @@ def selection_sheet(trajectories: pd.DataFrame) -> TextTable:
     return TextTable("Test AUROC by which update is kept", columns, rows, right=columns[2:])
 
 
-def diagnostics_sheet(diagnostics: pd.DataFrame) -> TextTable:
+def diagnostics_table(diagnostics: pd.DataFrame) -> TextTable:
     """Calibration, imitation of the supervisor's errors and agreement with it: means over seeds and datasets."""
     means = mean_over_seeds(diagnostics)
     named = means.assign(name=[contender_name(row) for _, row in means.iterrows()])
@@ -233,7 +233,7 @@ def diagnostics_sheet(diagnostics: pd.DataFrame) -> TextTable:
     return TextTable("Diagnostics on test, means over seeds, then datasets", columns, rows, right=columns[1:])
 
 
-def splits_sheet(report: Mapping[str, Any]) -> TextTable:
+def splits_table(report: Mapping[str, Any]) -> TextTable:
     """Sizes of a dataset's splits, from the report of its preparation."""
     rows = [
         [split, f"{facts['rows']:,}", f"{facts['positive_share']:.3f}", f"{facts['num_groups']:,}"]

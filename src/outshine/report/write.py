@@ -88,8 +88,8 @@ def write_report(several: Sequence[Finished], store: Store, page: Path) -> list[
     written = [page]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for number, chapter in enumerate(_write_page(several, store, page), 1):
-            written += _write_plates(chapter.plates, folder, "" if len(several) == 1 else f"{number}-")
+        for number, section in enumerate(_write_page(several, store, page), 1):
+            written += _write_figures(section.figures, folder, "" if len(several) == 1 else f"{number}-")
     except OSError as error:
         raise _cannot_write(page.parent, error) from error
     return written
@@ -111,18 +111,18 @@ def write_choosing(regrets: pd.DataFrame, pooled: pd.DataFrame, drawn: Sequence[
         folder.mkdir(parents=True, exist_ok=True)
         _write_frame(out / "regret", regrets)
         _write_frame(out / "regret_pooled", pooled)
-        _write_plates(drawn, folder)
+        _write_figures(drawn, folder)
     except OSError as error:
         raise _cannot_write(out, error) from error
     return out
 
 
-def _write_plates(drawn: Sequence[StudyFigure], folder: Path, prefix: str = "") -> list[Path]:
+def _write_figures(drawn: Sequence[StudyFigure], folder: Path, prefix: str = "") -> list[Path]:
     """Every figure as SVG and PNG; the paths."""
     written = []
-    for plate in drawn:
-        vector, raster = (folder / f"{prefix}{plate.name}.{end}" for end in ("svg", "png"))
-        text, data = svg(plate.figure), png(plate.figure)
+    for figure in drawn:
+        vector, raster = (folder / f"{prefix}{figure.name}.{end}" for end in ("svg", "png"))
+        text, data = svg(figure.figure), png(figure.figure)
         write_whole(vector, lambda path, text=text: path.write_text(text, encoding="utf-8"))
         write_whole(raster, lambda path, data=data: path.write_bytes(data))
         written += [vector, raster]
@@ -130,10 +130,10 @@ def _write_plates(drawn: Sequence[StudyFigure], folder: Path, prefix: str = "") 
 
 
 def _write_page(several: Sequence[Finished], store: Store, page: Path) -> list[StudySection]:
-    chapters = [StudySection(one, study_figures(one.results, one.resolution.study.loss.kind)) for one in several]
-    text = render(chapters, store)
+    sections = [StudySection(one, study_figures(one.results, one.resolution.study.loss.kind)) for one in several]
+    text = render(sections, store)
     write_whole(page, lambda path: path.write_text(text, encoding="utf-8"))
-    return chapters
+    return sections
 
 
 def _cannot_write(folder: Path, error: OSError) -> OutputError:

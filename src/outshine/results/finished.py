@@ -28,7 +28,17 @@ class Finished(NamedTuple):
 
 
 class StudyFailedError(StagesFailedError):
-    """Some stages of a study failed. `finished`: the study as far as it went; None where no method is finished."""
+    """Some stages of a study failed; all that does not need them is finished.
+
+    Args:
+        failed: The failures, as the executor raised them.
+        finished: The study as far as it went. None: no method is finished.
+
+    Attributes:
+        finished: The same.
+        failures: Key, label and message of each stage that failed.
+        num_left_out: How many stages were left out because they need one that failed.
+    """
 
     def __init__(self, failed: StagesFailedError, finished: Finished | None) -> None:
         super().__init__(failed.failures, failed.num_left_out)
@@ -36,7 +46,7 @@ class StudyFailedError(StagesFailedError):
 
     @property
     def results(self) -> Results | None:
-        """The results of the methods that are finished; their `failed` names the others."""
+        """The results of the methods that are finished, whose `failed` names the others; None where none is."""
         return self.finished.results if self.finished else None
 
 

@@ -1,6 +1,6 @@
-"""Results of a study, read from its artefacts into frames.
+"""Results of a study as frames: AUROC, PGR, diagnostics and more, read from its artefacts.
 
-`analysis` is the one room beside the stages that opens artefacts. Ground truth and predictions meet here.
+Ground truth and predictions meet here and in `outshine.results.read`, nowhere else beside the stages.
 """
 
 from __future__ import annotations
@@ -65,7 +65,17 @@ _NO_WEAK_TEST = "the weak labels do not cover the test rows, so the supervisor's
 
 
 class MethodPGR(NamedTuple):
-    """A method's PGR pooled over the datasets that are not saturated."""
+    """The PGR of one method, pooled over the datasets that are not saturated.
+
+    Attributes:
+        method: Kind of the method, such as `vanilla`.
+        variant: Its settings that are not the defaults, in words.
+        round: Which of the method's students, from 0; most methods have one.
+        loss: Kind of the students' loss.
+        pooled: The pooled PGR with its intervals.
+        method_id: Tells the method from every other one in the same tables.
+        settings: JSON of all settings of the method.
+    """
 
     method: str
     variant: str
@@ -77,17 +87,27 @@ class MethodPGR(NamedTuple):
 
 
 class Results(NamedTuple):
-    """What a study found.
+    """Everything that a study found, as pandas frames with one row a result.
 
-    `scores`: one row per role, split and seed; supervisor and ceiling, which all methods share, have an
-    empty `method`. `pgr`: one row per dataset, method, round and seed; its interval is conditional on the
-    trained models. `summary`: the same over all seeds, with AUCs and intervals that include seed variance
-    where there are two seeds or more. `pooled`: one record a method. `diagnostics`: calibration and agreement
-    per seed. `filters`: what filters removed. `sweeps`: AUCs over settings. `trajectories`: AUCs along training.
-    `training`: how the models behind the methods' results were trained, a model and seed a row; `training_notes` says
-    in words what a reader must know of that. `failed`: a row for each method, dataset and seed that is in no other
-    table because a stage failed, with that stage and the reason; empty where all are there. Controls are in all but
-    `pooled` and `training`, sweeps in `scores` and `sweeps` only; `purpose` tells them apart.
+    The columns are explained in docs/commands.md. Intervals are at 95 %. The column `purpose` tells methods, controls
+    and sweeps apart: controls are in all frames but `training`, sweeps in `scores` and `sweeps` only.
+
+    Attributes:
+        scores: AUROC and accuracy, one row a role, split and seed. Supervisor and ceiling, which all methods share,
+            have an empty `method`.
+        pgr: PGR = (student − weak) / (ceiling − weak) in test AUROC, one row a dataset, method, round and seed. The
+            interval is Fieller's and is conditional on the trained models.
+        summary: AUROCs and PGR over all seeds, one row a dataset, method and round. The intervals include the variance
+            between seeds where there are two or more.
+        pooled: The PGR over all unsaturated datasets, one record a method.
+        diagnostics: Calibration, imitation of the supervisor's errors and agreement with it, one row a student and
+            seed.
+        filters: What filters removed, one row a filter, dataset and seed.
+        sweeps: Test AUROC over the settings that a study sweeps, and over layers.
+        trajectories: AUROCs along training, one row a validation of a student.
+        training: How the models behind the methods' results were trained, one row a model and seed.
+        failed: What is in no other frame because a stage failed, with that stage and the reason, one row a method,
+            dataset and seed. Empty where nothing failed.
     """
 
     scores: pd.DataFrame
@@ -103,11 +123,15 @@ class Results(NamedTuple):
 
     @property
     def training_notes(self) -> list[TrainingNote]:
-        """Which models did not learn, were barely trained or had labels that hardly vary: a sentence each."""
+        """Sentences on models that did not learn, were barely trained, or had labels that hardly vary."""
         return training_notes(self.training)
 
     def tables(self) -> dict[str, pd.DataFrame]:
-        """The frames by name, as they are written to files."""
+        """Return the frames by name, as a run writes them to files.
+
+        Returns:
+            Name -> frame, of every attribute that is a frame.
+        """
         return {name: table for name, table in self._asdict().items() if isinstance(table, pd.DataFrame)}
 
 

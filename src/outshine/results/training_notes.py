@@ -48,10 +48,14 @@ class Subject(NamedTuple):
 
 
 class TrainingNote(NamedTuple):
-    """One sentence about one model or several.
+    """One sentence on how one model or several were trained.
 
-    `what`: `texts` (a model cannot read them), `learned` (a model did not learn its labels, or is not shown to have),
-    `choice` (its weights were chosen by chance), `labels`, `training`, `spread` or `classes`.
+    Attributes:
+        what: What it is about: `texts` (a model cannot read them), `learned` (a model did not learn its labels, or is
+            not shown to have), `choice` (its weights were chosen by chance), `labels`, `training`, `spread` or
+            `classes`.
+        subjects: The models: dataset, role and method of each.
+        text: The sentence.
     """
 
     what: str

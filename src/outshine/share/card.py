@@ -11,7 +11,7 @@ from outshine.engine.runtime import version_of
 from outshine.engine.store.recorded_studies import study_digest
 from outshine.learn.spec import LoRA, in_four_bits
 from outshine.learn.tiny_models import TINY_MODELS
-from outshine.report import tables as sheets
+from outshine.report import tables
 from outshine.report.markdown import markdown
 from outshine.report.text import auroc_text, contender_name, decimal_text, pooled_sentence, rows_of
 from outshine.results.controls import against
@@ -78,10 +78,10 @@ def _content(subject: Selection, store: Store, repo: str, license_id: str | None
         "models": _models_table(subject) if several else "",
         "bases": _bases(subject),
         "own_scores": None if several else _own_scores(subject),
-        "results": sheet(sheets.results_sheet(methods)) if len(methods) else None,
+        "results": report_table(tables.results_table(methods)) if len(methods) else None,
         "num_seeds": int(methods["num_seeds"].max()) if len(methods) else 0,
         "pooled": [pooled_sentence(one, rows_of(results.summary, one)) for one in results.pooled],
-        "controls": None if controls is None else sheet(sheets.controls_sheet(controls)),
+        "controls": None if controls is None else report_table(tables.controls_table(controls)),
         "datasets": [_dataset(prepare, store) for prepare in used.values()],
         "loading": None if example is None else _loading(example, subject),
         "notes": subject.resolution.notes,
@@ -270,8 +270,8 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence
     return Verbatim("\n".join(f"| {' | '.join(line)} |" for line in lines))
 
 
-def sheet(one: TextTable) -> Verbatim:
-    """A sheet of the report."""
+def report_table(one: TextTable) -> Verbatim:
+    """A table of the report as Markdown."""
     return table(one.columns, one.rows, one.right)
 
 

@@ -29,7 +29,16 @@ _SUMMARY = ("student_auroc", "student_low", "student_high", "student_minus_weak"
 
 
 class TrackedRun(NamedTuple):
-    """Numbers with names, and the settings that they belong to. No text of a dataset is ever among them."""
+    """Numbers with names, and the settings that they belong to. No text of a dataset is ever among them.
+
+    Attributes:
+        id: The stage's key, or the study's name and digest; what was tracked once is not tracked again.
+        name: For people: dataset, student and seed.
+        group: The study's name.
+        config: Settings and facts by name.
+        points: Metrics along training: optimizer updates made, and values by name.
+        final: Scores at the end, by name.
+    """
 
     id: str  # the stage's key, or the study's name and digest: what is tracked once is not tracked again
     name: str
@@ -140,10 +149,14 @@ PROJECT = "outshine"  # what a tracker files runs under, where its own environme
 
 
 class Tracker(Protocol):
-    """A place that runs are written to. `write` may raise anything: the caller goes on without it."""
+    """A place that finished runs are written to, such as Weights & Biases or TensorBoard."""
 
     def write(self, run: TrackedRun) -> None:
-        """Write one run, whole."""
+        """Write one run, whole; whatever it raises is told in a note, and the study goes on without it.
+
+        Args:
+            run: The run's curve, scores and settings.
+        """
 
 
 def package(name: str, tracker: str) -> Any:

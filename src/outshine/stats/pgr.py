@@ -28,8 +28,14 @@ _NUM_ANGLES = 2048
 class PGR(NamedTuple):
     """A performance gap recovered with its confidence limits, or the reason why it has none.
 
-    Where not `defined`, `value`, `low` and `high` are NaN and `reason` says why in plain words; the two
-    differences of AUCs are always there.
+    Attributes:
+        value: (student − weak) / (ceiling − weak); NaN where not defined.
+        low: Lower limit of Fieller's confidence set; NaN where not defined.
+        high: Upper limit; NaN where not defined.
+        defined: Whether there is a value: the gap between supervisor and ceiling can be told from zero.
+        reason: In words why it is not defined, else empty.
+        student_minus_weak: Difference of AUROCs, there also where the PGR is not defined.
+        ceiling_minus_weak: Difference of AUROCs, there also where the PGR is not defined.
     """
 
     value: float
@@ -44,8 +50,11 @@ class PGR(NamedTuple):
 class PooledPGR(NamedTuple):
     """One PGR for several datasets: the ratio of sums Σ(student − weak) / Σ(ceiling − weak).
 
-    `these_datasets`: uncertain are test rows and seeds. `any_datasets`: the datasets too are a sample of a
-    population. Both hold the same value where defined. `exploratory`: fewer than ten families of datasets.
+    Attributes:
+        these_datasets: For these datasets: uncertain are test rows and seeds.
+        any_datasets: For a population of datasets of which these are a sample. The same value, where defined.
+        num_datasets: How many datasets are pooled.
+        exploratory: Whether they are of fewer than ten families.
     """
 
     these_datasets: PGR

@@ -1,4 +1,4 @@
-"""A finished predictor read back from its store: what it predicted, and, of a fine-tuning, the model itself."""
+"""A trained model or probe read back from a store: what it predicted, and, of a fine-tuning, the model itself."""
 
 from __future__ import annotations
 
@@ -34,12 +34,29 @@ _SHOWN = 12  # hex digits of a key
 
 
 class Loaded:
-    """A supervisor, ceiling, student, control or probe of a store.
+    """A supervisor, ceiling, student, control or probe from a store.
 
-    `key`: its key. `record`: what DONE.json says, fields and how it was made among it. Whatever else is asked for is
-    read then; the model is kept once it is loaded. `model`: where the base model lies, if that was a folder that has
-    moved; `trust_remote_code` repeats the base's name where its repository's code is to be run; `runtime`: where to
-    compute. Raises StoreError where the artefact is none of these.
+    Whatever is asked for is read then, and the model is kept once it is loaded. The store keeps no weights of probes.
+
+    Args:
+        store: The store.
+        key: The whole key of the artefact.
+        model: The folder of the base model, where that was a folder that has moved; other weights are refused.
+        trust_remote_code: The base's name once more, where its repository's own code is to be run.
+        runtime: Where to compute. None: chosen for this machine.
+
+    Attributes:
+        key: The key.
+        record: What `DONE.json` says: stage, label, fields, inputs, files, and when, where and with which versions it
+            was made.
+
+    Raises:
+        StoreError: The artefact is none of these, or its record cannot be read.
+
+    Example:
+        >>> student = outshine.load(key, store="store")
+        >>> student.predict_proba(["where does fofe live ? in", "where does mobo live ? in"]).shape
+        (2,)
     """
 
     def __init__(
@@ -72,9 +89,10 @@ class Loaded:
 
     @cached_property
     def texts(self) -> pd.DataFrame:
-        """The texts of its dataset: id, split, text, group, cut_start, cut_end (what may be shortened, else 0 and 0).
+        """The texts of its dataset: id, split, text, group, cut_start and cut_end (what may be cut; 0, 0: nothing).
 
-        Raises StoreError where the store does not hold them.
+        Raises:
+            StoreError: The store does not hold them.
         """
 
         wanted = self.record["fields"]["texts"]["digest"]
@@ -85,7 +103,12 @@ class Loaded:
 
     @cached_property
     def spec(self) -> ClassifierSpec:
-        """Which base model, how many blocks, pooling, tuning and longest text. Raises ModelError for a probe."""
+        """Which base model, how many blocks, pooling, tuning and longest text in tokens.
+
+        Raises:
+            ModelError: It is a probe.
+            StoreError: The file that says so is damaged.
+        """
         from pydantic import ValidationError
 
         from outshine.learn.spec import ClassifierSpec
@@ -106,25 +129,56 @@ class Loaded:
 
     @cached_property
     def base(self) -> Path:
-        """A folder with the base model's config, tokenizer and weights, as transformers loads it."""
+        """A folder with the base model's config, tokenizer and weights, as transformers loads it.
+
+        Raises:
+            ModelError: It is a probe, or the base model is not where it is looked for.
+            HubError: The base model could not be fetched.
+        """
         from outshine.learn.model_files import weights_folder
 
         return weights_folder(self._found.model)
 
     def predict_proba(self, texts: Sequence[str] | pd.Series | pd.DataFrame) -> np.ndarray:
-        """P(y = 1) of each text, float64 [n].
+        """Predict P(y = 1) of texts.
 
-        `texts`: prompts as the model was trained on. A frame needs a column `text`; with `cut_start` and `cut_end`, as
-        `.texts` has them, texts too long for the model are shortened as in training, others at their left end. Given
-        the stored texts, it equals the stored predictions up to rounding (1e-5 in float32). Raises DataError for
-        anything but texts, ModelError for a probe and where the base model cannot be had.
+        Given the stored texts, it equals the stored predictions up to rounding (1e-5 in float32).
+
+        Args:
+            texts: Prompts worded as the model was trained on. A frame needs a column `text`; with `cut_start` and
+                `cut_end`, as `texts` has them, texts too long for the model are shortened as in training, others at
+                their left end.
+
+        Returns:
+            P(y = 1), float64, [n].
+
+        Raises:
+            DataError: Something else than texts is given.
+            ModelError: It is a probe, or the base model cannot be had.
+            HubError: The base model could not be fetched.
+
+        Example:
+            >>> student.predict_proba(["where does fofe live ? in", "where does mobo live ? in"]).shape
+            (2,)
         """
         from scipy.special import expit
 
         return expit(self.predict_log_odds(texts))
 
     def predict_log_odds(self, texts: Sequence[str] | pd.Series | pd.DataFrame) -> np.ndarray:
-        """log P(y = 1) − log P(y = 0) of each text, float64 [n]; arguments and errors as for `predict_proba`."""
+        """Predict log P(y = 1) − log P(y = 0) of texts, which tells scores near 0 and 1 apart.
+
+        Args:
+            texts: As for `predict_proba`.
+
+        Returns:
+            Log-odds, float64, [n].
+
+        Raises:
+            DataError: Something else than texts is given.
+            ModelError: It is a probe, or the base model cannot be had.
+            HubError: The base model could not be fetched.
+        """
         import numpy as np
 
         from outshine.learn.forward import predict
@@ -140,13 +194,27 @@ class Loaded:
         return predict(classifier, encoded.tokens, tokens.pad_id, self._runtime)
 
     def save_pretrained(self, folder: str | Path) -> Path:
-        """Write what was trained into a folder that others load; returns the folder.
+        """Write what was trained into a folder that other tools load.
 
-        With LoRA the adapter in PEFT's format (`adapter_config.json`, `adapter_model.safetensors`), which
+        With LoRA it is the adapter in PEFT's format (`adapter_config.json`, `adapter_model.safetensors`), which
         `peft.PeftModel.from_pretrained(base, folder)` loads; after full fine-tuning the model as transformers saves it.
-        Beside it `head.safetensors` (weight [2, d]: log-odds = row 1 − row 0 of weight · pooled state) and
-        `classifier.json` (base, pooling, longest text). Raises ModelError for a probe, StoreError where the folder
-        cannot be written.
+        Beside it lie `head.safetensors` (weight [2, d]: log-odds = row 1 − row 0 of weight · pooled state) and
+        `classifier.json` (base, pooling, longest text).
+
+        Args:
+            folder: Where to write; it is made if it is not there.
+
+        Returns:
+            The folder.
+
+        Raises:
+            ModelError: It is a probe.
+            StoreError: The folder cannot be written.
+
+        Example:
+            >>> folder = student.save_pretrained("student")
+            >>> sorted(path.name for path in folder.iterdir())
+            ['adapter_config.json', 'adapter_model.safetensors', 'classifier.json', 'head.safetensors']
         """
         spec, target = self.spec, user_path(folder)
         try:

@@ -87,7 +87,19 @@ MethodChoice = Annotated[SerializeAsAny[Method], BeforeValidator(methods.parse)]
 
 
 class Study(Settings):
-    """Everything a run depends on. The defaults are the post's."""
+    """Everything that a run depends on: datasets × seeds × methods for one pair of models.
+
+    Names and dictionaries become frozen values; the fields are the settings of a study file and are explained in
+    docs/commands.md. `study.model_copy(update={"seeds": (0, 1, 2)})` is another study. The defaults are those of the
+    post that this package reproduces.
+
+    Raises:
+        SettingsError: A setting is unknown, missing or of a wrong value; one line, with the nearest name for a misspelt
+            one.
+
+    Example:
+        >>> outshine.Study(datasets=["tiny-home", "tiny-pet"], weak="tiny/weak", strong="tiny/strong", seeds=[0, 1])
+    """
 
     name: str = Field(default="study", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="how tables call it")
     datasets: tuple[Dataset, ...] = Field(

@@ -15,8 +15,8 @@ from outshine.engine.progress import Silent
 from outshine.engine.run.local import LocalExecutor
 from outshine.engine.runtime import Runtime
 from outshine.engine.store.store import Store
-from outshine.label.folds import EVERY, FoldLabels
-from outshine.label.settings import Resolution, parse_label_settings, resolve_label_settings, students
+from outshine.labelling.folds import EVERY, FoldLabels
+from outshine.labelling.settings import Resolution, parse_label_settings, resolve_label_settings, students
 from outshine.w2s.stages.finetune import Student
 from outshine.w2s.stages.prepare import Texts
 

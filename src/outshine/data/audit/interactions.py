@@ -185,7 +185,7 @@ def _marks(corpus: Corpus) -> tuple[NDArray[np.float32], list[str]]:
 def _common_tokens(corpus: Corpus) -> Iterator[tuple[str, Ints]]:
     tokens, row = corpus.tokens, corpus.tokens.row_of_each()
     rows, codes = tokens.present(tokens.whole)
-    for code in _most_telling(corpus, rows, codes):
+    for code in _most_balanced(corpus, rows, codes):
         yield repr(tokens.vocabulary[code]), np.bincount(row[tokens.flat == code], minlength=len(corpus.texts))
 
 
@@ -201,11 +201,11 @@ def _common_shapes(corpus: Corpus) -> Iterator[tuple[str, Ints]]:
     shapes = [shape(text) for text in corpus.texts]
     rows, codes = which_ngrams(shapes, _SHAPE_LENGTHS)
     names = NgramNames(shapes, _SHAPE_LENGTHS)
-    for code in _most_telling(corpus, rows, codes):
+    for code in _most_balanced(corpus, rows, codes):
         yield names(code), np.bincount(rows[codes == code], minlength=len(corpus.texts))
 
 
-def _most_telling(corpus: Corpus, rows: Ints, codes: Ints) -> list[int]:
+def _most_balanced(corpus: Corpus, rows: Ints, codes: Ints) -> list[int]:
     """The MAX_MARKS codes that are in most nearly half of the training rows."""
     share = np.bincount(codes[corpus.fit[rows]]) / max(1, int(corpus.fit.sum()))
     order = np.argsort(np.abs(share - 0.5), kind="stable")[:MAX_MARKS]

@@ -82,7 +82,7 @@ def _difference(positive: str, negative: str, row: Row, candidates: tuple[str, .
     """In words, where the skeletons differ; empty where they are the same."""
     fields = _signs(row, candidates)
     names = {sign: name for sign, (name, _) in fields.items()}
-    skeleton, other = (_skeleton(text, fields) for text in (positive, negative))
+    skeleton, other = (_template(text, fields) for text in (positive, negative))
     if skeleton == other:
         return ""
     shown_whole = any(sign in skeleton + other for sign, name in names.items() if name == _CANDIDATE)
@@ -121,7 +121,7 @@ def leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
         yield path, str(value).strip()
 
 
-def _skeleton(text: str, fields: dict[str, tuple[str, list[str]]]) -> str:
+def _template(text: str, fields: dict[str, tuple[str, list[str]]]) -> str:
     """The text with every value replaced by its field's sign: longer values first, candidates before equal others."""
     values = [(value, sign) for sign, (_, found) in fields.items() for value in found]
     for value, sign in sorted(values, key=lambda pair: (-len(pair[0]), pair[1])):

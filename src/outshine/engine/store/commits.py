@@ -68,7 +68,7 @@ class Uploads:
         for name in self._objects.list(data_folder(upload.key, upload.name)):
             self._objects.remove(name)
 
-    def sweep(self, key: str) -> None:
+    def remove_orphans(self, key: str) -> None:
         """Remove what dead writers sent of an artefact that exists now, and no commit under way speaks of."""
         kept = {upload.name for _, uploads in self.journals() for upload in uploads or () if upload.key == key}
         marked = self.marked(key)

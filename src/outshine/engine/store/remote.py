@@ -328,7 +328,7 @@ class RemoteStore(Store):
             self._cache.trust(key)
             if folder is not None:
                 self._cache.adopt(key, folder)
-        self.uploads.sweep(key)
+        self.uploads.remove_orphans(key)
         return True
 
     def forget(self, key: str) -> None:

@@ -1,4 +1,4 @@
-"""What a filter is: settings that drop the rows whose weak labels look wrong from the strong model's activations."""
+"""Base classes of filters, which drop rows whose weak labels look wrong from the strong model's activations."""
 
 from __future__ import annotations
 
@@ -17,7 +17,13 @@ PLACES = 12  # decimals to which scores are compared: rounding in a mean makes o
 
 
 class Filtered(NamedTuple):
-    """Which rows stay, in the order of their ids; figures that describe the filter's steps; notes for people."""
+    """Which rows a filter keeps.
+
+    Attributes:
+        kept: Whether each row stays, in the order of the ids, bool, [n].
+        facts: Figures that describe the filter's steps, by name.
+        notes: What a user should know, in sentences.
+    """
 
     kept: Bool[Tensor, "n"]
     facts: dict[str, float] = {}  # noqa: RUF012  # a NamedTuple's defaults are never changed
@@ -25,21 +31,43 @@ class Filtered(NamedTuple):
 
 
 class Filter(Plugin):
-    """How rows are chosen. Fields are settings."""
+    """How training rows are chosen by their weak labels: fields are settings, `keep` chooses.
+
+    Attributes:
+        title: What it is, in a few words, for listings.
+    """
 
     title: ClassVar[str] = ""
 
     @abstractmethod
     def keep(self, rows: Labelled, drop: float, train: Labelled) -> Filtered:
-        """Choose among `rows`, dropping round(drop · n) of them.
+        """Choose among rows.
 
-        `train`: the training rows, on which probes are fitted; the same object where these are filtered.
-        Raises DataError where the rows cannot be filtered.
+        Args:
+            rows: The rows to choose among, n of them.
+            drop: Share of them to drop: exactly round(drop · n) go.
+            train: The rows of strong_train, on which probes are fitted; the same object as `rows` where these are
+                filtered.
+
+        Returns:
+            Which rows stay.
+
+        Raises:
+            DataError: The rows cannot be filtered, or none would be left.
         """
 
 
 def drop_highest(scores: Float[Tensor, "n"], kept: Bool[Tensor, "n"], count: int) -> Bool[Tensor, "n"]:
-    """`kept` less the `count` rows of it with the highest scores; of equal scores the smaller ids go first."""
+    """Drop the kept rows with the highest scores.
+
+    Args:
+        scores: One for each row, [n]. They are compared to 12 decimals, so that rounding makes or breaks no tie.
+        kept: The rows that are still there, bool, [n].
+        count: How many of these to drop; of equal scores the smaller ids go first.
+
+    Returns:
+        `kept` without them, bool, [n].
+    """
     places = kept.nonzero()[:, 0]
     order = scores[places].round(decimals=PLACES).argsort(descending=True, stable=True)
     left = kept.clone()
@@ -48,7 +76,18 @@ def drop_highest(scores: Float[Tensor, "n"], kept: Bool[Tensor, "n"], count: int
 
 
 def num_dropped(num_rows: int, drop: float) -> int:
-    """round(drop · n). Raises DataError where nothing would be left."""
+    """Count the rows to drop: round(drop · n).
+
+    Args:
+        num_rows: n.
+        drop: The share to drop, in [0, 1].
+
+    Returns:
+        How many rows go.
+
+    Raises:
+        DataError: None would be left.
+    """
     count = round(drop * num_rows)
     if count >= num_rows:
         raise DataError(f"drop = {drop:g} of {num_rows} rows leaves none; lower drop or take more rows")

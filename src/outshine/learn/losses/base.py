@@ -1,4 +1,4 @@
-"""What a loss is: settings, and the running loss that one training run makes of them."""
+"""Base classes of losses: settings, and the running loss that one training run makes of them."""
 
 from __future__ import annotations
 
@@ -16,44 +16,93 @@ from outshine.engine.settings import Plugin
 class RunningLoss(ABC):
     """A loss in one training run.
 
-    Called once a micro-batch, so it may depend on the step and on state, never on the other rows of the
-    micro-batch: the sum over an effective batch is then the same however the batch is cut.
+    It is called once a micro-batch, so it may depend on the step and on state, never on the other rows of the
+    micro-batch: the sum over an effective batch is then the same however the batch is cut. Calling it changes nothing.
     """
 
     @abstractmethod
     def __call__(self, z: Float[Tensor, "b"], y: Float[Tensor, "b"], step: int) -> Float[Tensor, "b"]:
-        """Loss of each example. z: log-odds of f = P(y = 1); y in [0, 1]; step: updates made so far."""
+        """Return the loss of each example.
+
+        Args:
+            z: Log-odds of f = P(y = 1), [b].
+            y: Labels in [0, 1], [b].
+            step: Optimizer updates made so far.
+
+        Returns:
+            One finite value for each example in the dtype of `z`, [b], in nats for a cross-entropy.
+        """
 
     def observe(self, f: Float[Tensor, "n"]) -> None:  # noqa: B027  # most losses have no memory
-        """The training predictions f of the effective batch just used, in batch order. For losses with memory.
+        """Take note of the predictions of the effective batch just used; a loss with memory overrides it.
 
-        In float64 on the CPU: f near 0 or 1 is still told apart where float32 rounds it.
+        Args:
+            f: P(y = 1) on the rows of the batch as the update was computed from them, in batch order, float64 on the
+                CPU, [n]: values near 0 or 1 are still told apart where float32 rounds them.
         """
 
     def state(self) -> dict[str, Tensor]:
-        """What a checkpoint must keep."""
+        """Return what a checkpoint must keep.
+
+        Returns:
+            Name -> tensor; empty for a loss without memory.
+        """
         return {}
 
     def load_state(self, state: dict[str, Tensor]) -> None:  # noqa: B027
-        """Continue from a checkpoint's `state()`."""
+        """Continue from a checkpoint.
+
+        Args:
+            state: What `state()` returned when the checkpoint was written.
+        """
 
 
 class Loss(Plugin):
-    """How a student is trained on its labels. Fields are settings; `start` makes the running loss."""
+    """How a student is trained on its labels: fields are settings, `start` makes the running loss.
+
+    Attributes:
+        title: What it is, in a few words, for listings.
+    """
 
     title: ClassVar[str] = ""
 
     @abstractmethod
     def start(self, y: Float[Tensor, "n"], num_updates: int) -> RunningLoss:
-        """The loss of one run. y: all training labels; num_updates: optimizer updates of the whole run."""
+        """Make the running loss of one training run.
+
+        Args:
+            y: All training labels in [0, 1], [n].
+            num_updates: Optimizer updates of the whole run.
+
+        Returns:
+            A fresh running loss; the settings are left alone.
+        """
 
     def notes(self, y: Float[Tensor, "n"]) -> list[str]:
-        """What a user should know about this loss on training labels y; empty: nothing."""
+        """Return what a user should know about this loss on these labels.
+
+        Args:
+            y: All training labels in [0, 1], [n].
+
+        Returns:
+            Sentences; empty where there is nothing to say.
+        """
         return []
 
 
 def cross_entropy(z: Float[Tensor, "b"], y: Float[Tensor, "b"]) -> Float[Tensor, "b"]:
-    """CE(f, y) = −y log f − (1 − y) log(1 − f) with f = sigmoid(z), exact for any z: softplus(z) − y z."""
+    """Compute the cross-entropy of soft labels from log-odds.
+
+    CE(f, y) = −y log f − (1 − y) log(1 − f) with f = sigmoid(z), computed as softplus(z) − y z, which is exact for any
+    z.
+
+    Args:
+        z: Log-odds of f = P(y = 1), [b].
+        y: Labels in [0, 1], [b].
+
+    Returns:
+        Loss of each example in nats, [b].
+    """
     return functional.softplus(z) - y * z
 
 

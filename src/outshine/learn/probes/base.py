@@ -1,4 +1,4 @@
-"""What a probe is: settings, labelled activations to fit it on, and the fitted probe that predicts."""
+"""Base classes of probes: settings, labelled activations to fit on, and the fitted probe that predicts."""
 
 from __future__ import annotations
 
@@ -20,8 +20,14 @@ CERTAIN = 1e-12  # p is kept this far from 0 and 1 where log-odds are made of it
 class Labelled(NamedTuple):
     """Activations with weak labels, always in the order of their ids.
 
-    So whatever is made of them is the same, to the bit, for any order in which rows were given, and a tie
-    that goes to the earlier row goes to the smaller id. `hard`: classes made of the soft labels.
+    So whatever is made of them is the same, to the bit, for any order in which rows were given, and a tie that goes to
+    the earlier row goes to the smaller id.
+
+    Attributes:
+        ids: Row ids, ascending, n of them.
+        acts: Hidden states of the pretrained strong model, float32, [n, d].
+        p_weak: Weak labels P(y = 1), float64 in [0, 1], [n].
+        hard: Classes made of the weak labels, bool, [n].
     """
 
     ids: list[str]
@@ -37,10 +43,20 @@ class Labelled(NamedTuple):
         p_weak: Float[Tensor, "n"],
         hard: Bool[Tensor, "n"] | None = None,
     ) -> Labelled:
-        """Rows given in any order. `hard` None: p_weak above one half.
+        """Bring rows given in any order into the order of their ids, and check them.
 
-        Raises DataError for repeated ids, labels outside [0, 1], activations that are not finite or do not
-        vary at all.
+        Args:
+            ids: Row ids, no two equal.
+            acts: Activations, [n, d].
+            p_weak: Weak labels P(y = 1) in [0, 1], [n].
+            hard: Classes, [n]. None: `p_weak` above one half.
+
+        Returns:
+            The rows, activations in float32 and labels in float64.
+
+        Raises:
+            DataError: There are no rows, ids are repeated, labels lie outside [0, 1], or activations are not finite or
+                all the same.
         """
         order = sorted(range(len(ids)), key=ids.__getitem__)
         ids, in_order = [ids[i] for i in order], order == list(range(len(order)))
@@ -52,7 +68,14 @@ class Labelled(NamedTuple):
         return cls(ids, acts[order], p_weak[order], hard[order])
 
     def take(self, rows: Bool[Tensor, "n"]) -> Labelled:
-        """The rows that are marked."""
+        """Return the rows that are marked.
+
+        Args:
+            rows: Which rows, bool, [n].
+
+        Returns:
+            These rows in the same order.
+        """
         ids = [one for one, taken in zip(self.ids, rows.tolist(), strict=True) if taken]
         return Labelled(ids, self.acts[rows], self.p_weak[rows], self.hard[rows])
 
@@ -74,44 +97,91 @@ def _check(ids: Sequence[str], acts: Tensor, p_weak: Tensor) -> None:
 
 
 class Predicted(NamedTuple):
-    """P(y = 1) of rows, and the log-odds by which they are ranked; both float64, shape [m]."""
+    """Predictions of rows by a probe.
+
+    Attributes:
+        p: P(y = 1), float64, [m].
+        log_odds: Log-odds of the same, by which rows are ranked, float64, [m].
+    """
 
     p: Float[Tensor, "m"]
     log_odds: Float[Tensor, "m"]
 
     @classmethod
     def of_p(cls, p: Float[Tensor, "m"]) -> Predicted:
-        """From probabilities; those of exactly 0 and 1 get large finite log-odds."""
+        """Make predictions of probabilities.
+
+        Args:
+            p: P(y = 1) in [0, 1], [m].
+
+        Returns:
+            The predictions; probabilities of exactly 0 and 1 get large finite log-odds.
+        """
         p = p.double()
         return cls(p, p.clamp(CERTAIN, 1 - CERTAIN).logit())
 
     @classmethod
     def of_log_odds(cls, log_odds: Float[Tensor, "m"]) -> Predicted:
-        """From log-odds."""
+        """Make predictions of log-odds.
+
+        Args:
+            log_odds: log P(y = 1) − log P(y = 0), [m].
+
+        Returns:
+            The predictions in float64.
+        """
         log_odds = log_odds.double()
         return cls(log_odds.sigmoid(), log_odds)
 
 
 class FittedProbe(ABC):
-    """A probe that knows its rows."""
+    """A probe that was fitted on labelled activations."""
 
     @abstractmethod
     def predict(self, acts: Float[Tensor, "m d"]) -> Predicted:
-        """Predictions for any rows."""
+        """Predict any rows.
+
+        Args:
+            acts: Activations of the layer that it was fitted on, [m, d].
+
+        Returns:
+            One prediction for each row, in their order.
+        """
 
     def predict_own(self, rows: Labelled) -> Predicted:
-        """Predictions for the very rows that it was fitted on. Probes in which a row has a vote override it."""
+        """Predict the very rows that it was fitted on; a probe in which a row has a vote overrides it.
+
+        Args:
+            rows: The rows that were given to `fit`.
+
+        Returns:
+            One prediction for each row, on which the row's own label has no vote.
+        """
         return self.predict(rows.acts)
 
 
 class Probe(Plugin):
-    """How weak labels are learned from activations. Fields are settings; `fit` makes the fitted probe."""
+    """How weak labels are learned from activations: fields are settings, `fit` makes the fitted probe.
+
+    Attributes:
+        title: What it is, in a few words, for listings.
+    """
 
     title: ClassVar[str] = ""
 
     @abstractmethod
     def fit(self, rows: Labelled) -> FittedProbe:
-        """Fit on labelled activations. Raises DataError where these rows cannot be fitted."""
+        """Fit on labelled activations.
+
+        Args:
+            rows: Activations with weak labels, in the order of their ids.
+
+        Returns:
+            A new object; the settings are left alone.
+
+        Raises:
+            DataError: These rows cannot be fitted.
+        """
 
 
 probes: Registry[Probe] = Registry("probe", "probes", Probe, "outshine.learn.probes")

@@ -4,7 +4,7 @@
 """
 
 from outshine.report.figures.auroc import auroc_by_dataset
-from outshine.report.figures.closeup import curves_of_dataset
+from outshine.report.figures.dataset_training import curves_of_dataset
 from outshine.report.figures.filtering import removed_by_components
 from outshine.report.figures.pgr import (
     pgr_by_loss,

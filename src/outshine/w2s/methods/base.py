@@ -1,4 +1,4 @@
-"""A method wires stages; the lab hands it what an experiment on one dataset and seed has."""
+"""Base class of methods, which wire stages, and the lab that holds an experiment's texts, models and labels."""
 
 from __future__ import annotations
 
@@ -35,13 +35,18 @@ def _optional_loss(value: object) -> Loss | None:
 
 @dataclass(frozen=True)
 class Tuned:
-    """A model ready to be fine-tuned: the exact classifier and its learning rate."""
+    """A model ready to be fine-tuned.
+
+    Attributes:
+        classifier: The exact model, its head, pooling and tuning.
+        learning_rate: Peak learning rate.
+    """
 
     classifier: ClassifierSpec
     learning_rate: float
 
 
-class _Shelf:
+class _StageCache:
     """Where a lab keeps the stages that it made: beside its fields, so that a lab made from these begins with none."""
 
     __slots__ = ("_made",)
@@ -49,10 +54,22 @@ class _Shelf:
 
 
 @dataclass(frozen=True)
-class Lab(_Shelf):
+class Lab(_StageCache):
     """One dataset and one seed: texts, models, and the stages that all methods share.
 
     Ground truth enters `supervisor`, `ceiling` and declared controls only; a method sees weak labels.
+
+    Attributes:
+        texts: The texts of the dataset, all splits.
+        truth: Ground truth, for supervisor, ceiling and controls.
+        weak: The weak model; None where the study has none.
+        strong: The strong model.
+        training: Hyper-parameters of every fine-tuning.
+        loss: The study's loss for students.
+        seed: Of heads, adapters and the order of batches.
+        file_labels: The user's own weak labels; None: the supervisor makes them.
+        layers: Layers of the strong model that the study's methods look at; their activations are read in one pass.
+        models: The models that methods name in their settings, ready to be fine-tuned.
     """
 
     texts: Texts
@@ -81,20 +98,42 @@ class Lab(_Shelf):
 
     @property
     def weak_labels(self) -> WeakLabelSource:
-        """p_weak on strong_train and val: the supervisor's predictions, or the user's file."""
+        """p_weak on strong_train and val: the supervisor's predictions, or the user's file.
+
+        Raises:
+            ValueError: There is neither a weak model nor a file.
+        """
         labels = self.file_labels or self.supervisor
         if labels is None:
             raise ValueError("a lab needs a weak model or a file of weak labels")
         return labels
 
     def tuned(self, model: ModelSettings) -> Tuned:
-        """A model that a method of the study names in its settings, ready to be fine-tuned."""
+        """Return a model that a method of the study names in its settings.
+
+        Args:
+            model: The setting, such as a method's field `other: ModelSettings`.
+
+        Returns:
+            The model, found and pinned, with its learning rate.
+
+        Raises:
+            KeyError: No method of the study has this model in its fields.
+        """
         return self.models[model]
 
     def other_supervisor(self, model: Tuned | None = None, seed: int | None = None) -> Supervised:
-        """Another supervisor: a model (None: the study's weak one) trained on ground truth of weak_train.
+        """Make another supervisor, trained on ground truth of weak_train.
 
-        `seed`: of its head, adapters and batches; None: the lab's. Raises SettingsError where there is no weak model.
+        Args:
+            model: Its model. None: the study's weak one.
+            seed: Of its head, adapters and batches. None: the lab's.
+
+        Returns:
+            The stage that trains it; equal calls give one and the same stage.
+
+        Raises:
+            SettingsError: No model is given and the study has no weak one.
         """
         chosen = model or self.weak
         if chosen is None:
@@ -108,9 +147,20 @@ class Lab(_Shelf):
         keep: Keep | None = None,
         model: Tuned | None = None,
     ) -> Student:
-        """A model (None: the strong one) trained on these labels of strong_train; a GroundTruth source is refused.
+        """Make a student: a model trained on labels of strong_train.
 
-        `keep`: the rows that a filter leaves; None: all.
+        Args:
+            labels: Its labels, made without the ground truth of these rows.
+            loss: Its loss. None: the study's.
+            keep: The rows that a filter leaves. None: all.
+            model: The model. None: the strong one.
+
+        Returns:
+            The stage that trains it.
+
+        Raises:
+            ValidationError: The labels are ground truth, or come, however indirectly, from a model trained on the
+                ground truth of strong_train.
         """
         tuned = model or self.strong
         return Student(
@@ -126,7 +176,15 @@ class Lab(_Shelf):
         )
 
     def control(self, labels: ControlLabels, loss: Loss | None = None) -> ControlStudent:
-        """The strong model trained on control labels."""
+        """Make a control: the strong model trained on labels that lack something which weak labels have.
+
+        Args:
+            labels: The control labels.
+            loss: Its loss. None: the study's.
+
+        Returns:
+            The stage that trains it.
+        """
         return ControlStudent(
             classifier=self.strong.classifier,
             texts=self.texts,
@@ -139,7 +197,17 @@ class Lab(_Shelf):
         )
 
     def activations(self, layer: int) -> Activations:
-        """The pretrained strong model's hidden states after `layer` blocks."""
+        """Make the activations of the pretrained strong model.
+
+        Args:
+            layer: Number of blocks passed; 0: the embeddings.
+
+        Returns:
+            The stage that computes the hidden states after so many blocks, pooled to one vector a text.
+
+        Raises:
+            SettingsError: The strong model has no such layer.
+        """
         classifier, layer = self.strong.classifier, self.check_layer(layer)
         return self._once(
             ("activations", layer),
@@ -156,7 +224,19 @@ class Lab(_Shelf):
         )
 
     def probing(self, probe: Probe, layer: int, cross_fit: int = 0) -> Probing:
-        """A probe fitted on activations and weak labels of strong_train."""
+        """Make a probe that is fitted on activations and weak labels of strong_train.
+
+        Args:
+            probe: Its settings.
+            layer: Number of blocks passed; 0: the embeddings.
+            cross_fit: Folds, so that no probe predicts a row that it was fitted on; 0: none.
+
+        Returns:
+            The stage that fits it and predicts.
+
+        Raises:
+            SettingsError: The strong model has no such layer, or `cross_fit` is 1.
+        """
         return Probing(
             texts=self.texts,
             activations=self.activations(layer),
@@ -166,11 +246,32 @@ class Lab(_Shelf):
         )
 
     def truth_probing(self, probe: Probe, layer: int) -> TruthProbing:
-        """A probe fitted on activations and ground truth of strong_train: a control."""
+        """Make a control: a probe fitted on activations and ground truth of strong_train.
+
+        Args:
+            probe: Its settings.
+            layer: Number of blocks passed; 0: the embeddings.
+
+        Returns:
+            The stage that fits it and predicts.
+
+        Raises:
+            SettingsError: The strong model has no such layer.
+        """
         return TruthProbing(texts=self.texts, activations=self.activations(layer), labels=self.truth, probe=probe)
 
     def check_layer(self, layer: int) -> int:
-        """The layer itself. Raises SettingsError where the strong model has no such layer."""
+        """Check that the strong model has a layer.
+
+        Args:
+            layer: Number of blocks passed; 0: the embeddings.
+
+        Returns:
+            The layer itself.
+
+        Raises:
+            SettingsError: The strong model has no such layer.
+        """
         classifier = self.strong.classifier
         if layer > classifier.num_layers:
             raise SettingsError(
@@ -201,10 +302,14 @@ class Lab(_Shelf):
 
 
 class Method(Plugin):
-    """How weak labels become a student, or another predictor.
+    """How weak labels become a student, or another predictor: fields are settings.
 
-    A field may be a model (`other: ModelSettings`): it is found and pinned when the study is resolved, and
+    A field may be a model (`other: ModelSettings`). It is found and pinned when the study is resolved, and
     `lab.tuned(self.other)` is then ready to be trained.
+
+    Attributes:
+        title: What it is, in a few words, for listings.
+        loss: The students' loss. None: the study's.
     """
 
     title: ClassVar[str] = ""
@@ -215,18 +320,39 @@ class Method(Plugin):
 
     @abstractmethod
     def predictors(self, lab: Lab) -> tuple[Predictor, ...]:
-        """The students or probes, one a round; the last is the method's result."""
+        """Wire the students or probes of this method.
+
+        Args:
+            lab: One dataset and one seed.
+
+        Returns:
+            One predictor a round, in their order; the last is the method's result.
+        """
 
     def weak_labels(self, lab: Lab) -> WeakLabelSource:
-        """The weak labels that its result is measured from: their AUC is the zero of its PGR.
+        """Return the weak labels that the result is measured from: their AUROC is the zero of its PGR.
 
-        The study's, unless its students learn from other supervisors. A table has their AUC beside the method's, and
-        error imitation, CAPA and the rows on which student and supervisor differ are those of these labels.
+        They are the study's, unless the method's students learn from other supervisors. Their AUROC stands beside the
+        method's in tables; error imitation, CAPA and the rows on which student and supervisor differ are about them
+        too.
+
+        Args:
+            lab: One dataset and one seed.
+
+        Returns:
+            The labels.
         """
         return lab.weak_labels
 
     def layers(self, lab: Lab) -> tuple[int, ...]:
-        """The layers of the strong model whose activations it looks at."""
+        """Return the layers of the strong model whose activations the method looks at.
+
+        Args:
+            lab: One dataset and one seed.
+
+        Returns:
+            Numbers of blocks passed; empty: it looks at none.
+        """
         return ()
 
 

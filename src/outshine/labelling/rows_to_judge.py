@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from outshine.engine.rng import stream_seed
-from outshine.label.rows import NUM_TO_JUDGE
+from outshine.labelling.rows import NUM_TO_JUDGE
 from outshine.stats.auroc import Bools
 
 AGREEMENTS = 0.2  # of the rows to judge: they tell nothing of the gain in accuracy, but the levels need them
@@ -29,8 +29,10 @@ class Start(NamedTuple):
 class ToJudge(NamedTuple):
     """The rows of `to_judge.csv`, in the order in which to judge them.
 
-    `rows`: row (place in the file, from 1), id, text, truth (known already, else missing), stratum, weight (rows
-    of its stratum that each stands for when all are judged). `sizes`: stratum -> rows listed and rows of the file.
+    Attributes:
+        rows: Columns row (place in the file, from 1), id, text, truth (known already, else missing), stratum, weight
+            (rows of its stratum that each stands for when all are judged).
+        sizes: Stratum -> rows listed, and rows of the file.
     """
 
     rows: pd.DataFrame

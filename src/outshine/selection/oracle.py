@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from outshine.engine.rng import numpy_rng
-from outshine.select.candidates import Choice, shares
+from outshine.selection.candidates import Choice, shares
 from outshine.stats.auroc import Floats, auroc
 
 SPLITS = 10

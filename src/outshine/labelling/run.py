@@ -12,8 +12,8 @@ from outshine.engine.run.local import LocalExecutor
 from outshine.engine.stage import Stage, in_order
 from outshine.engine.store.recorded_studies import record_study
 from outshine.engine.store.store import Store
-from outshine.label.results import LabelResults, read_label_results
-from outshine.label.settings import LabelSettings, Resolution, resolve_label_settings, students
+from outshine.labelling.results import LabelResults, read_label_results
+from outshine.labelling.settings import LabelSettings, Resolution, resolve_label_settings, students
 from outshine.learn.known_models import Shape
 from outshine.w2s.compute_study import check_models
 from outshine.w2s.cost import Cost, Estimator, Speed, speed_here, work_of

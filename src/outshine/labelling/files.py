@@ -21,8 +21,8 @@ from outshine.data.user_tables import (
 )
 from outshine.engine.errors import DataError
 from outshine.engine.files import user_path, write_whole
-from outshine.label.rows import PLACE, Columns
-from outshine.label.text import sentences
+from outshine.labelling.rows import PLACE, Columns
+from outshine.labelling.text import sentences
 from outshine.report.write import OutputError, check_writable
 from outshine.results.csv_cells import inert, inert_header
 from outshine.w2s.study_file import raw_yaml
@@ -30,9 +30,9 @@ from outshine.w2s.study_file import raw_yaml
 if TYPE_CHECKING:
     import pandas as pd
 
-    from outshine.label.results import LabelResults
-    from outshine.label.run import LabelRun
-    from outshine.label.settings import LabelSettings
+    from outshine.labelling.results import LabelResults
+    from outshine.labelling.run import LabelRun
+    from outshine.labelling.settings import LabelSettings
 
 
 NEW = ("p", "fold", "disagrees", "suspicion", "rank", "suspect")

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from outshine.learn.validation import selection
-from outshine.select.candidates import Choice, Kind
+from outshine.selection.candidates import Choice, Kind
 from outshine.stats.auroc import Bools, Floats
 
 

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from outshine.results.names import IDENTITY_COLUMNS
-from outshine.select.candidates import Choice, shares
-from outshine.select.oracle import Oracle, ask_oracle
-from outshine.select.rules import RULES
-from outshine.select.trusted_labels import DRAWS, budgets, orders, trusted_shares
+from outshine.selection.candidates import Choice, shares
+from outshine.selection.oracle import Oracle, ask_oracle
+from outshine.selection.rules import RULES
+from outshine.selection.trusted_labels import DRAWS, budgets, orders, trusted_shares
 from outshine.stats.auroc import Floats
 
 TRUSTED = "trusted"

@@ -8,8 +8,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
-from outshine.label.rows_to_judge import AGREE, ALL, DISAGREE, Start, start_of_draw, strata
-from outshine.label.trusted_rows import (
+from outshine.labelling.rows_to_judge import AGREE, ALL, DISAGREE, Start, start_of_draw, strata
+from outshine.labelling.trusted_rows import (
     auroc_gain,
     auroc_gain_error,
     disagreements_needed,
@@ -60,15 +60,31 @@ class Needed(NamedTuple):
 
 
 class Evidence(NamedTuple):
-    """Student against cheap labels on trusted rows of one sort.
+    """Student against weak labels on trusted rows of one sort.
 
-    `of`: rows of the file, predicted by the student of their fold, or new rows, predicted by all. `by`: what the
-    interval takes for random: the draw of to_judge.csv; each row; each group of rows. The gain is what the
-    student has more. `primary`: accuracy where labels are hard, AUC where they are soft: fixed before anything is
-    looked at. None: cannot be estimated; `notes` say why. `picked`: why the rows are no random draw, "" if they may be
-    one; then nothing is estimated. `num_judged`: rows on which the two disagree, `num_right`: those on which the
-    student is right. `num_empty`: rows of the draw that were left empty. `share`: of all rows, on which they
-    disagree (of the file: known). `groups`: of equal size, that the deciding rows are worth, NaN unless `by` groups.
+    An interval of None could not be estimated; `notes` say why. Sources: Wilson 1927, Clopper and Pearson 1934 for
+    shares; docs/statistics.md for the rest.
+
+    Attributes:
+        of: `file`: rows of the file, each predicted by the student of its fold. `new`: other rows, predicted by all.
+        by: What intervals take for random: the `draw` of to_judge.csv, each of the `rows`, or each of the `groups`.
+        primary: `accuracy` where labels are hard, `auroc` where they are soft; fixed before anything is looked at.
+        num_rows: Trusted rows that have a label and a prediction.
+        num_groups: Groups that these rows are of.
+        num_judged: Rows on which student and label disagree.
+        num_right: Those of them on which the student is right.
+        num_empty: Rows of the draw that were left without a true label.
+        share: Share of all rows on which the two disagree; of the file it is known.
+        groups: Groups of equal size that the deciding rows are worth; NaN unless `by` is `groups`.
+        picked: Why the rows are no random draw; empty if they may be one. Otherwise nothing is estimated.
+        student_accuracy: Accuracy of the student with its interval.
+        label_accuracy: Accuracy of the labels with its interval.
+        accuracy_gain: What the student has more, with its interval.
+        student_auroc: AUROC of the student with its interval.
+        label_auroc: AUROC of the labels with its interval.
+        auroc_gain: What the student has more, with its interval.
+        needed: Trusted rows in all that would find a gain, of several sizes, with power .8 at level .05.
+        notes: What could not be estimated, and why.
     """
 
     of: Literal["file", "new"]
@@ -93,7 +109,7 @@ class Evidence(NamedTuple):
 
     @property
     def gain(self) -> Interval | None:
-        """The primary gain."""
+        """The gain in accuracy or in AUROC, whichever is primary; None where it could not be estimated."""
         return self.accuracy_gain if self.primary == "accuracy" else self.auroc_gain
 
     @property
@@ -132,18 +148,18 @@ class _Known(NamedTuple):
         )
 
     @property
-    def own(self) -> np.ndarray:
+    def student_right(self) -> np.ndarray:
         """Where the student is right."""
         return (self.log_odds > 0) == self.truth
 
     @property
-    def cheap(self) -> np.ndarray:
+    def label_right(self) -> np.ndarray:
         """Where the labels are right."""
         return (self.label > 0.5) == self.truth
 
     @property
     def apart(self) -> np.ndarray:
-        return self.own != self.cheap
+        return self.student_right != self.label_right
 
 
 _Three = tuple[Interval | None, Interval | None, Interval | None]
@@ -200,7 +216,7 @@ def _bare(known: _Known, hard: bool, share: float) -> Evidence:
         num_rows=len(known.truth),
         num_groups=len(set(known.group)),
         num_judged=int(apart.sum()),
-        num_right=int((apart & known.own).sum()),
+        num_right=int((apart & known.student_right).sum()),
         num_empty=0,
         share=share,
         groups=math.nan,
@@ -262,7 +278,7 @@ def _simple_draw(usable: pd.DataFrame, rows: np.ndarray, population: tuple[int, 
     one = _bare(known, False, population[1] / population[0])
     aurocs = _aurocs(known._replace(group=np.arange(len(known.truth)).astype(str)), notes)
     right = share_of_file(one.num_right, one.num_judged, population[1])
-    levels = [wilson(int(which.sum()), len(which)) for which in (known.own, known.cheap)]
+    levels = [wilson(int(which.sum()), len(which)) for which in (known.student_right, known.label_right)]
     accuracies = (levels[0], levels[1], gain_by_disagreements(right, one.share))
     return _with(one, accuracies, aurocs)._replace(by="draw", needed=_needed_auroc(known, aurocs[2], None))
 
@@ -284,7 +300,7 @@ def _stratified_draw(
     if other:
         agreed = ~known.apart
         num_agreed, num_all = int(agreed.sum()), population[0] - population[1]
-        both = share_of_file(int((agreed & known.own).sum()), num_agreed, num_all, other.num_empty)
+        both = share_of_file(int((agreed & known.student_right).sum()), num_agreed, num_all, other.num_empty)
         weights = (one.share, 1 - one.share)
         turned = Interval(1 - right.value, 1 - right.high, 1 - right.low)
         levels = (level_of_file((right, both), weights), level_of_file((turned, both), weights))
@@ -317,7 +333,11 @@ def _of_rows_from_elsewhere(
         return one._replace(accuracy_gain=Interval(0.0, 0.0, 0.0))
     taken = None if file is None else np.asarray(file.index.isin(usable["row"]))
     picked = "" if file is None or taken is None else _picked(file, taken, hard)
-    worth = _worth(known.own[known.apart], known.group[known.apart]) if hard else _worth(known.own, known.group)
+    worth = (
+        _worth(known.student_right[known.apart], known.group[known.apart])
+        if hard
+        else _worth(known.student_right, known.group)
+    )
     if worth is not None:
         one = one._replace(by="groups", groups=worth.groups)
     if picked:
@@ -325,7 +345,7 @@ def _of_rows_from_elsewhere(
     drawn = _seems_drawn(population, one, file, taken, notes)
     right = exact_share(0, 0)
     if one.num_judged:
-        apart = _worth(known.own[known.apart], known.group[known.apart])
+        apart = _worth(known.student_right[known.apart], known.group[known.apart])
         share = one.num_right / one.num_judged
         right = (
             share_of_file(one.num_right, one.num_judged, population[1])
@@ -335,7 +355,7 @@ def _of_rows_from_elsewhere(
     accuracies: _Three = (None, None, gain_by_disagreements(right, one.share))
     aurocs = _NONE
     if drawn:
-        accuracies = (_level(known.own, known.group), _level(known.cheap, known.group), accuracies[2])
+        accuracies = (_level(known.student_right, known.group), _level(known.label_right, known.group), accuracies[2])
         aurocs = _aurocs(known, notes)
     if hard:
         needed = needed_accuracy(one.share, right.value if one.num_judged else None, population[1], worth)
@@ -350,15 +370,21 @@ def _of_new_rows(known: _Known, hard: bool, notes: list[str]) -> Evidence:
     one = _bare(known, hard, float(np.mean(known.apart)) if num else math.nan)._replace(of="new")
     if not num:
         return one
-    better = known.own.astype(float) - known.cheap
-    worth = _worth(better, known.group) if hard else _worth(known.own, known.group)
+    better = known.student_right.astype(float) - known.label_right
+    worth = _worth(better, known.group) if hard else _worth(known.student_right, known.group)
     if worth is not None:
         one = one._replace(by="groups", groups=worth.groups)
     gains = _worth(better, known.group)
     scale = 1.0 if gains is None else gains.rows / gains.num_rows
-    own, cheap = known.own, known.cheap
-    counts = (scale * float(np.sum(cell)) for cell in (own & ~cheap, cheap & ~own, own & cheap, ~own & ~cheap))
-    accuracies = (_level(own, known.group), _level(cheap, known.group), paired_gain(*counts))
+    student_right, label_right = known.student_right, known.label_right
+    cells = (
+        student_right & ~label_right,
+        label_right & ~student_right,
+        student_right & label_right,
+        ~student_right & ~label_right,
+    )
+    counts = (scale * float(np.sum(cell)) for cell in cells)
+    accuracies = (_level(student_right, known.group), _level(label_right, known.group), paired_gain(*counts))
     aurocs = _aurocs(known, notes)
     if hard:
         needed = needed_accuracy(one.share, one.num_right / one.num_judged if one.num_judged else None, None, worth)
@@ -369,14 +395,14 @@ def _of_new_rows(known: _Known, hard: bool, notes: list[str]) -> Evidence:
 
 def _with(one: Evidence, accuracies: _Three, aurocs: _Three) -> Evidence:
     student, label, gain = accuracies
-    own, cheap, more = aurocs
+    student_auroc, label_auroc, auroc_gain = aurocs
     return one._replace(
         student_accuracy=student,
         label_accuracy=label,
         accuracy_gain=gain,
-        student_auroc=own,
-        label_auroc=cheap,
-        auroc_gain=more,
+        student_auroc=student_auroc,
+        label_auroc=label_auroc,
+        auroc_gain=auroc_gain,
     )
 
 

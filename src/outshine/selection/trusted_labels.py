@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from outshine.engine.rng import numpy_rng
-from outshine.select.candidates import shares
+from outshine.selection.candidates import shares
 from outshine.stats.auroc import Bools, Floats
 
 DRAWS = 1000

@@ -13,7 +13,7 @@ from outshine.engine.errors import DataError
 from outshine.engine.rng import stream_seed
 from outshine.engine.settings import NotInKey, NotInKeyAtDefault
 from outshine.engine.stage import Context, Stage
-from outshine.label.rows import Columns
+from outshine.labelling.rows import Columns
 from outshine.w2s.stages.labels import WeakLabelSource
 from outshine.w2s.stages.prepare import REPORT, TEXTS, TextSource
 from outshine.w2s.stages.probing import folds
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from outshine.engine.store.store import Store
-    from outshine.label.rows import CheapTable, TrustedTable
+    from outshine.labelling.rows import LabelledTable, TrustedTable
 
 ROWS, LABELS = "rows.parquet", "labels.parquet"
 EVERY = -1  # in the place of a fold: no student trained on anything like this row, so that each may predict it
@@ -59,16 +59,16 @@ class FoldPlan(Stage):
     def label(self) -> str:
         return f"folds of {self.name}"
 
-    def table(self) -> CheapTable:
+    def table(self) -> LabelledTable:
         """The user's file. Raises DataError where it has changed."""
-        from outshine.label.rows import read_cheap
+        from outshine.labelling.rows import read_labelled
 
         _check_unchanged(self.path, self.digest)
-        return read_cheap(self.path, self.columns, self.limit)
+        return read_labelled(self.path, self.columns, self.limit)
 
-    def trusted(self, table: CheapTable) -> TrustedTable | None:
+    def trusted(self, table: LabelledTable) -> TrustedTable | None:
         """The trusted rows; None: there are none. Raises DataError where their file has changed."""
-        from outshine.label.rows import read_trusted
+        from outshine.labelling.rows import read_trusted
 
         if self.trusted_path is None or self.trusted_digest is None:
             return None
@@ -227,7 +227,7 @@ class FoldLabels(WeakLabelSource):
         )
 
 
-def _placed(table: CheapTable, trusted: TrustedTable | None) -> pd.DataFrame:
+def _placed(table: LabelledTable, trusted: TrustedTable | None) -> pd.DataFrame:
     """The rows with text of the file and the new ones among the trusted, each with an id."""
     import pandas as pd
 

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from outshine.select.candidates import Kind
-from outshine.select.regret import MEASURES, TRUSTED, mean_regrets, rounded
-from outshine.select.rules import RANDOM
+from outshine.selection.candidates import Kind
+from outshine.selection.regret import MEASURES, TRUSTED, mean_regrets, rounded
+from outshine.selection.rules import RANDOM
 from outshine.stats.intervals import Interval
 from outshine.stats.paired_estimates import mean_interval
 

@@ -18,7 +18,7 @@ MOST_POINTS = 40  # of a loss curve: means over as many stretches of updates
 
 
 @house_style()
-def curves_of_dataset(curves: pd.DataFrame, tests: pd.DataFrame, name: str = "closeup") -> Figure:
+def curves_of_dataset(curves: pd.DataFrame, tests: pd.DataFrame, name: str = "dataset-training") -> Figure:
     """Training loss, and ROC AUC on val and test, by optimizer update; means over seeds.
 
     `curves`: columns role (weak, student, ceiling), seed, step, loss, val_auroc (NaN where not validated), chosen (the

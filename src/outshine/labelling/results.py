@@ -11,10 +11,10 @@ import pandas as pd
 from scipy.special import expit
 
 from outshine.engine.store.store import Store
-from outshine.label.evidence import Evidence, evidence
-from outshine.label.folds import EVERY, FoldPlan
-from outshine.label.rows import NUM_TO_JUDGE, CheapTable, TrustedTable
-from outshine.label.rows_to_judge import ToJudge, judging_order, rows_to_judge
+from outshine.labelling.evidence import Evidence, evidence
+from outshine.labelling.folds import EVERY, FoldPlan
+from outshine.labelling.rows import NUM_TO_JUDGE, LabelledTable, TrustedTable
+from outshine.labelling.rows_to_judge import ToJudge, judging_order, rows_to_judge
 from outshine.stats.auroc import soft_auroc
 from outshine.stats.label_quality import confident_joint, suspicion
 from outshine.w2s.stages.predictor import Predictor
@@ -38,10 +38,17 @@ COLUMNS = {
 class Signs(NamedTuple):
     """What can be said without a true label: how alike student and labels are, never which of them is right.
 
-    `label_auroc`: how well the student orders rows by labels that it did not see, in all and the least and greatest of
-    a fold; NaN where that cannot be computed. `num_conflicts`: rows whose label is the rarer one among rows that are
-    nearly the same: so many labels at least are wrong, or the texts do not tell. `label_positive`,
-    `student_positive`: shares above one half.
+    Attributes:
+        num_rows: Rows of the file.
+        num_labelled: Rows that have both a weak label and a prediction.
+        num_disagreements: Labelled rows on which label and prediction lie on different sides of one half.
+        label_auroc: How well the student orders rows by labels that it did not see; NaN where labels are of one class.
+        fold_aurocs: The least and the greatest of it in a fold.
+        num_suspects: Labels that the rule of confident learning doubts.
+        num_conflicts: Rows whose label is the rarer one among rows that are nearly the same. At least so many labels
+            are wrong, or the texts do not tell.
+        label_positive: Share of labels above one half.
+        student_positive: Share of predictions above one half.
     """
 
     num_rows: int
@@ -69,12 +76,21 @@ class Signs(NamedTuple):
 
 @dataclass(frozen=True)
 class LabelResults:
-    """The result of `outshine label`.
+    """What a student that was cross-fitted on a file's weak labels says about them.
 
-    `rows`: one for each row of the file, in its order, with `COLUMNS`. `evidence`: what trusted rows say, of rows of
-    the file and of new ones apart; empty without trusted rows. `hard`: whether all cheap labels are 0 or 1.
-    `to_judge`: rows drawn at random to be judged for a verdict; `truth_column`, `spelling`: where their true labels are
-    to be written and how, class 0 and class 1.
+    Attributes:
+        rows: One row for each of the file, in its order; columns as in `COLUMNS` of this module: `label` and `p` are
+            P(class 1), `log_odds` the student's log-odds, `suspicion` P(a class drawn from the label differs from one
+            drawn from p).
+        signs: What can be said without true labels.
+        evidence: Student against labels on trusted rows, those of the file and new ones apart. Empty without trusted
+            rows.
+        hard: Whether all weak labels are 0 or 1.
+        names: How the file writes class 0 and class 1; None where it has probabilities.
+        notes: What a reader should know of how the file was read and the students were trained.
+        to_judge: Rows drawn at random, to be judged by a person for a verdict.
+        truth_column: The column of `to_judge.csv` that true labels are written into.
+        spelling: How class 0 and class 1 are to be written there.
     """
 
     rows: pd.DataFrame
@@ -89,13 +105,13 @@ class LabelResults:
 
     @property
     def wants_judging(self) -> bool:
-        """Whether there are rows left to judge, and whether the student is better on the file is still open."""
+        """Whether rows are left to judge and it is open which is better on the file, student or labels."""
         settled = any(one.of == "file" and one.verdict != "open" for one in self.evidence)
         return self.to_judge.num_open > 0 and not settled
 
     @property
     def suspects(self) -> pd.DataFrame:
-        """The rows whose labels are doubted, the most suspicious first."""
+        """The rows whose labels are in doubt, the most suspicious first; columns as `rows` has them."""
         return self.rows[self.rows["suspect"]].sort_values("rank").reset_index(drop=True)
 
 
@@ -141,7 +157,7 @@ def _out_of_fold(placed: pd.DataFrame, by_fold: Sequence[Mapping[str, float]]) -
     ]
 
 
-def _rows(table: CheapTable, placed: pd.DataFrame) -> pd.DataFrame:
+def _rows(table: LabelledTable, placed: pd.DataFrame) -> pd.DataFrame:
     """The table of `COLUMNS`."""
     own = placed[placed["row"] >= 0].set_index("row")
     rows = pd.DataFrame(
@@ -217,7 +233,7 @@ def _file(rows: pd.DataFrame, placed: pd.DataFrame) -> pd.DataFrame:
 
 
 def _evidence(
-    table: CheapTable,
+    table: LabelledTable,
     rows: pd.DataFrame,
     placed: pd.DataFrame,
     trusted: TrustedTable,

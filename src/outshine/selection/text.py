@@ -9,14 +9,14 @@ from outshine.report import figures
 from outshine.report.study_figures import StudyFigure
 from outshine.report.tables import TextTable
 from outshine.report.text import amount_text, decimal_text
-from outshine.select.pooled import Equal, equal_labels
-from outshine.select.regret import TRUSTED
-from outshine.select.rules import RANDOM, TITLES
+from outshine.selection.pooled import Equal, equal_labels
+from outshine.selection.regret import TRUSTED
+from outshine.selection.rules import RANDOM, TITLES
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from outshine.select.candidates import Kind
+    from outshine.selection.candidates import Kind
 
 _CANDIDATES = {"method": "methods", "checkpoint": "checkpoints of a student"}
 _FLATTERED = (
@@ -85,7 +85,7 @@ def _settled(worth: Equal) -> str:
     return f"{intervals}, {', '.join(said) or unsettled}."
 
 
-def regret_sheet(pooled: pd.DataFrame, kind: Kind) -> TextTable:
+def regret_table(pooled: pd.DataFrame, kind: Kind) -> TextTable:
     """Every rule and budget over all datasets: regrets with intervals, and how often the oracle's pick is met."""
     overall = pooled[(pooled["kind"] == kind) & (pooled["dataset"] == "")]
     over = str(overall["over"].iloc[0]) if len(overall) else ""
@@ -99,7 +99,7 @@ def regret_sheet(pooled: pd.DataFrame, kind: Kind) -> TextTable:
     return TextTable(title, columns, rows, right=columns[1:])
 
 
-def by_dataset_sheet(pooled: pd.DataFrame, kind: Kind) -> TextTable:
+def by_dataset_table(pooled: pd.DataFrame, kind: Kind) -> TextTable:
     """Mean regret on each dataset, a column a rule and budget."""
     own = pooled[(pooled["kind"] == kind) & (pooled["dataset"] != "")]
     asked = list(dict.fromkeys(zip(own["rule"], own["n"].astype(int), strict=True)))
@@ -113,12 +113,12 @@ def by_dataset_sheet(pooled: pd.DataFrame, kind: Kind) -> TextTable:
     return TextTable("The same by dataset, mean regret over seeds", columns, rows, right=columns[1:])
 
 
-def regret_plates(pooled: pd.DataFrame) -> list[StudyFigure]:
+def regret_figures(pooled: pd.DataFrame) -> list[StudyFigure]:
     """A figure for each kind of choice: over all datasets in the first panel, then by dataset."""
-    return [_plate(pooled[pooled["kind"] == kind], str(kind)) for kind in pooled["kind"].unique()]
+    return [_figure(pooled[pooled["kind"] == kind], str(kind)) for kind in pooled["kind"].unique()]
 
 
-def _plate(own: pd.DataFrame, kind: str) -> StudyFigure:
+def _figure(own: pd.DataFrame, kind: str) -> StudyFigure:
     single = own.loc[own["dataset"] != "", "dataset"].nunique() < 2
     shown = own[own["dataset"] != ""] if single else own
     over = {row["over"] for row in shown.to_dict("records")} - {""}

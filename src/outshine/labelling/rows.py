@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from outshine.data.label_spellings import (
-    CheapLabels,
     Spellings,
+    WeakLabels,
     Words,
-    cheap_labels,
     is_missing,
-    labels_alike,
+    parse_further_labels,
+    parse_weak_labels,
     true_labels,
 )
 from outshine.data.local_files import id_spellings, normal_text, plain_id
@@ -59,7 +59,7 @@ NUM_TO_JUDGE = 100
 """Rows that are drawn for a person to judge, unless told otherwise."""
 
 
-class CheapTable(NamedTuple):
+class LabelledTable(NamedTuple):
     """A user's rows. `frame`: text ("" where missing), p, id and group (None where not given), in the file's order.
 
     `drawn` in it: whether a row is used, which all are unless only some are asked for.
@@ -69,7 +69,7 @@ class CheapTable(NamedTuple):
     """
 
     frame: pd.DataFrame
-    labels: CheapLabels
+    labels: WeakLabels
     spelling: tuple[str, str] = ("0", "1")
     notes: tuple[str, ...] = ()
 
@@ -92,7 +92,7 @@ class TrustedTable(NamedTuple):
         return self.frame[self.frame["row"] < 0]
 
 
-def read_cheap(path: str, columns: Columns, limit: int | None = None) -> CheapTable:
+def read_labelled(path: str, columns: Columns, limit: int | None = None) -> LabelledTable:
     """The user's table. `limit`: how many of its rows are drawn at random; None: all.
 
     Raises DataError, naming the first offending row, for what cannot be used.
@@ -101,7 +101,7 @@ def read_cheap(path: str, columns: Columns, limit: int | None = None) -> CheapTa
     refuse_repeated(path, table, (columns.id or "id", columns.group or "group"))
     rows = table.rows
     where = [f"row {number} of '{path}'" for number in range(1, len(rows) + 1)]
-    labels = cheap_labels([row.get(columns.label) for row in rows], where, columns.label, columns.words)
+    labels = parse_weak_labels([row.get(columns.label) for row in rows], where, columns.label, columns.words)
     frame = pd.DataFrame(
         {
             "text": _texts(rows, columns.text, where),
@@ -117,10 +117,10 @@ def read_cheap(path: str, columns: Columns, limit: int | None = None) -> CheapTa
             f"a random draw of {limit:,} of {len(rows):,} rows (limit): the others are left out, their new columns "
             "stay empty"
         )
-    return CheapTable(frame, labels, _spelling([row.get(columns.label) for row in rows], labels), tuple(notes))
+    return LabelledTable(frame, labels, _spelling([row.get(columns.label) for row in rows], labels), tuple(notes))
 
 
-def _spelling(values: Sequence[Any], labels: CheapLabels) -> tuple[str, str]:
+def _spelling(values: Sequence[Any], labels: WeakLabels) -> tuple[str, str]:
     """How each class is written most often; the first one where two are level."""
     if not labels.hard:
         return "0", "1"
@@ -132,7 +132,7 @@ def _spelling(values: Sequence[Any], labels: CheapLabels) -> tuple[str, str]:
     return seen[0].most_common(1)[0][0], seen[1].most_common(1)[0][0]
 
 
-def read_trusted(path: str, columns: Columns, table: CheapTable) -> TrustedTable:
+def read_trusted(path: str, columns: Columns, table: LabelledTable) -> TrustedTable:
     """The trusted rows, matched with the user's table by id where both have ids, else by their whole text.
 
     A row of neither known id nor known text is a new one and needs a text. Two trusted rows that are one row of the
@@ -152,7 +152,7 @@ def read_trusted(path: str, columns: Columns, table: CheapTable) -> TrustedTable
             "row": _places(rows, texts, where, columns, table.frame),
             "truth": truth,
             "text": texts,
-            "p": _own_cheap(rows, where, columns, table.labels),
+            "p": _own_weak_labels(rows, where, columns, table.labels),
             "group": [_group(row.get(columns.group or "group")) for row in rows],
             "number": range(len(rows)),
         }
@@ -292,11 +292,13 @@ def _loosely(text: str) -> str:
     return " ".join(text.split()).lstrip("'")
 
 
-def _own_cheap(rows: Sequence[Row], where: Sequence[str], columns: Columns, labels: CheapLabels) -> NDArray[np.float64]:
+def _own_weak_labels(
+    rows: Sequence[Row], where: Sequence[str], columns: Columns, labels: WeakLabels
+) -> NDArray[np.float64]:
     """The cheap labels that the trusted file has itself: a new row is compared by its own."""
     if columns.label == columns.trusted_label:
         return np.full(len(rows), math.nan)
-    return labels_alike([row.get(columns.label) for row in rows], where, columns.label, labels)
+    return parse_further_labels([row.get(columns.label) for row in rows], where, columns.label, labels)
 
 
 def _once(frame: pd.DataFrame, where: Sequence[str]) -> pd.DataFrame:

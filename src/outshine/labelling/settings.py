@@ -16,8 +16,8 @@ from outshine.engine.run.workers import LocalWorkers, Workers
 from outshine.engine.runtime import Runtime
 from outshine.engine.settings import Settings, explain, setting_names
 from outshine.engine.store.store import Store
-from outshine.label.folds import Fold, FoldLabels, FoldPlan
-from outshine.label.rows import NUM_TO_JUDGE, Columns, read_cheap, read_trusted
+from outshine.labelling.folds import Fold, FoldLabels, FoldPlan
+from outshine.labelling.rows import NUM_TO_JUDGE, Columns, read_labelled, read_trusted
 from outshine.learn.device import pick_device, resolve_dtype
 from outshine.learn.losses.xent import Xent
 from outshine.learn.resolve import Resolved, resolve
@@ -85,7 +85,7 @@ def resolve_label_settings(labeller: LabelSettings) -> Resolution:
 
     Asks the hub (or its cache) for the model's commit; loads no weights. Raises OutshineError.
     """
-    table = read_cheap(labeller.path, labeller.columns, labeller.limit)
+    table = read_labelled(labeller.path, labeller.columns, labeller.limit)
     if labeller.trusted is not None:
         read_trusted(labeller.trusted, labeller.columns, table)
     dtype = resolve_dtype(labeller.compute_dtype, pick_device(labeller.runtime))

@@ -12,9 +12,9 @@ from outshine.engine.errors import DataError
 from outshine.engine.store.store import Store
 from outshine.results.names import NO_METHOD, Contender, contenders, labels
 from outshine.results.read.artefacts import Reader, method_facts, run_facts, students
-from outshine.select.candidates import Choice, Rows
-from outshine.select.regret import regrets
-from outshine.select.trusted_labels import DRAWS
+from outshine.selection.candidates import Choice, Rows
+from outshine.selection.regret import regrets
+from outshine.selection.trusted_labels import DRAWS
 from outshine.w2s.expand import Experiment
 from outshine.w2s.stages.predictor import Predictor
 from outshine.w2s.stages.trajectory import Trajectory

@@ -13,7 +13,13 @@ if TYPE_CHECKING:
 
 
 class Selected(NamedTuple):
-    """`regret`: each choice and each way to make it (REGRET_COLUMNS); `pooled`: means over seeds and datasets."""
+    """What choosing without ground truth would have lost in a study.
+
+    Attributes:
+        regret: One row a choice and a way to make it: a label-free rule, or n trusted labels. Regrets are in test
+            AUROC.
+        pooled: Means of these over seeds and over datasets, with intervals.
+    """
 
     regret: pd.DataFrame
     pooled: pd.DataFrame
@@ -24,9 +30,9 @@ def select_in(study: Study, store: Store, num_draws: int | None = None) -> Selec
 
     Raises DataError where the store lacks a part of the study, or the study has nothing to choose among.
     """
-    from outshine.select.pooled import pooled_regrets
-    from outshine.select.read import read_regrets
-    from outshine.select.trusted_labels import DRAWS
+    from outshine.selection.pooled import pooled_regrets
+    from outshine.selection.read import read_regrets
+    from outshine.selection.trusted_labels import DRAWS
 
     finished = read_study(study, store)
     regret = read_regrets(study.name, finished.experiments, store, finished.results.summary, num_draws or DRAWS)

@@ -110,9 +110,9 @@ def test_a_hub_out_of_reach_is_tried_once(tmp_path, big):
     own = {"HF_HOME": str(tmp_path / "hf"), "OUTSHINE_STORE": str(tmp_path / "store"), "OMP_NUM_THREADS": "1"}
     script = (
         "import sys\n"
-        "from outshine.core import hub\n"
+        "from outshine.engine import hub\n"
         "knocks, first = [], hub.answers\n"
-        "from outshine.execution import plan\n"
+        "from outshine.w2s import plan\n"
         "plan.answers = lambda: knocks.append(1) or first()\n"
         "hub.time.sleep = lambda seconds: sys.exit('a second try')\n"
         f"sys.argv = ['outshine', 'plan', {big!r}]\n"

@@ -10,7 +10,7 @@ import pytest
 from outshine.engine import threads
 
 FRAGMENTED = """
-from outshine.core.heap import give_back
+from outshine.engine.threads import malloc_trim
 
 def resident():
     with open("/proc/self/statm") as file:
@@ -21,7 +21,7 @@ last = blocks[-1]  # at the end of the heap: what lies before it cannot be cut o
 whole = resident()
 del blocks
 kept = resident()
-give_back()
+malloc_trim()
 print(whole - kept, kept - resident(), len(last))
 """
 

@@ -150,11 +150,12 @@ def _planned(**settings: Any) -> tuple[Plan, Path]:
     return plan_study(parse_study(raw), Store(folder), Silent()), folder
 
 
-def planned(**settings: Any) -> Say:
-    """What `plan` prints of a small study."""
+def planned(*, nothing_to_do: bool = False, **settings: Any) -> Say:
+    """What `plan` prints of a small study; `nothing_to_do`: as where the store has all of it, so that none is timed."""
 
     def said() -> list[str]:
         found, _ = _planned(**settings)
+        found = found._replace(here=None) if nothing_to_do else found
         screen = Console(file=(text := io.StringIO()), width=400)
         planning._print_grid(found, screen)
         planning._print_kinds(found, 100.0, screen)
@@ -206,6 +207,12 @@ COMMANDS = (
         "(runtime.cohort: {})",
         planned(controls=True),
         planned(controls=True, cohort=1),
+    ),
+    Claim(
+        "on this machine ({}, {}) about {} with one worker: at {} of the {} GFLOP/s that a matrix product reached just "
+        "now",
+        planned(),
+        planned(nothing_to_do=True),
     ),
     Claim("6·N in training with LoRA, checkpointed (8·N", planned(again=True), planned()),
     Claim("4·N in training with LoRA (6·N", planned(), planned(again=True)),

@@ -156,11 +156,11 @@ def test_one_worker_is_this_process_and_no_other(tmp_path):
 DRIVER = """
 import sys
 from numbered import Number
-from outshine.core.executors import LocalWorkers
-from outshine.core.progress import Silent
-from outshine.core.runtime import Runtime
-from outshine.core.store import Store
-from outshine.execution.executors import executor
+from outshine.engine.run.workers import LocalWorkers
+from outshine.engine.progress import Silent
+from outshine.engine.runtime import Runtime
+from outshine.engine.store.store import Store
+from outshine.engine.run.executors import executor
 class Notes(Silent):
     def note(self, message):
         print(message, flush=True)

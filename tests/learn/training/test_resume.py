@@ -86,16 +86,16 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 sys.path[:0] = {paths!r}
-from runs import machine, rows, run, validation
+from runs import run_env, rows, run, validation
 from tiny_checkpoints import classifier_of
-from outshine.training.loop import finetune
+from outshine.learn.loop import finetune
 
 left = iter(range(6, -1, -1))
 def advance(done, total):
     if next(left) == 0:
         os.kill(os.getpid(), signal.SIGKILL)
 
-where = machine(Path({folder!r}), advance, checkpoint_seconds=0)
+where = run_env(Path({folder!r}), advance, checkpoint_seconds=0)
 finetune(classifier_of(Path({model!r})), rows(), validation(), run("logconf"), where)
 """
 

@@ -63,8 +63,8 @@ def test_a_run_that_breaks_is_finished_and_told(fake, a_run):
 
 REAL = """
 import json
-from outshine.tracking.runs import TrackedRun
-from outshine.tracking.to_trackio import Trackio
+from outshine.share.tracked_runs import TrackedRun
+from outshine.share.to_trackio import Trackio
 points = [(1, {"train/loss": 0.75}), (2, {"train/loss": 0.5})]
 Trackio().write(TrackedRun("ab" * 32, "a name", "small", {"dataset": "sciq"}, points, {"test/auroc": 0.875}))
 from trackio.sqlite_storage import SQLiteStorage

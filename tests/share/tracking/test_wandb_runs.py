@@ -108,8 +108,8 @@ def test_without_a_login_it_is_refused_before_anything_is_computed(fake, tmp_pat
 
 REAL = """
 from pathlib import Path
-from outshine.tracking.runs import TrackedRun
-from outshine.tracking.to_wandb import Wandb
+from outshine.share.tracked_runs import TrackedRun
+from outshine.share.to_wandb import Wandb
 points = [(1, {"train/loss": 0.75}), (2, {"train/loss": 0.5})]
 Wandb(Path("out")).write(TrackedRun("ab" * 32, "a name", "small", {"dataset": "sciq"}, points, {"test/auroc": 0.875}))
 """

@@ -1,4 +1,4 @@
-"""What a reader wants to see of one dataset: sample texts, how training went, where student and supervisor differ."""
+"""Details of one dataset: sample texts, training curves, rows on which student and supervisor differ."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CURVE_COLUMNS = ("role", "seed", "step", "loss", "val_auroc", "chosen")
 
 
 class DatasetDetails(NamedTuple):
-    """One dataset from near, beside one of its students.
+    """One dataset in detail, with one of its students.
 
     `samples`: id, split, label, text of the first rows by id, both classes in turn. `curves`: CURVE_COLUMNS, an update
     a row, of what was fine-tuned (roles weak, student, ceiling). `differ`: on test, probabilities averaged over seeds;

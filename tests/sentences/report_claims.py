@@ -43,7 +43,7 @@ MODULES: tuple[str, ...] = (
     "report/templates/report.html.j2",
     "results/training_notes.py",
     "results/controls_text.py",
-    "publishing/templates/card.md.j2",
+    "share/templates/card.md.j2",
 )
 
 Say = Callable[[], Iterable[str]]

@@ -116,7 +116,7 @@ def join() -> TorchProcessGroup:
 
 @contextmanager
 def joined() -> Iterator[TorchProcessGroup]:
-    """The process group while the block runs. Where it fails anywhere, the first to fail raises why; the others exit with 1."""
+    """The process group while the block runs. The first process that fails raises why, the others exit with 1."""
     processes = join()
     try:
         yield processes

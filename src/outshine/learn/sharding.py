@@ -49,7 +49,7 @@ def load_shared(spec: ClassifierSpec, device: torch.device, processes: ProcessGr
 
 
 def processes_of(holder: Any) -> ProcessGroup:
-    """The process group that shares a base, or the base of a classifier or cohort; one process where it is not shared."""
+    """The process group that shares a base, or the base of a classifier or cohort; else one process."""
     return getattr(getattr(holder, "backbone", holder), _TEAM, ONE_PROCESS)
 
 

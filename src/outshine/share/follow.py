@@ -40,7 +40,7 @@ def run_tracked(
     allow_leaks: bool = False,
     processes: ProcessGroup = ONE_PROCESS,
 ) -> Finished:
-    """`run_study`, with its fine-tunings and results handed to the trackers of these names. The main process of the group does.
+    """`run_study`, with its fine-tunings and results handed to the trackers of these names. The main process does.
 
     Raises as `run_study`, and before anything is computed as `trackers.start`. What goes wrong with a tracker later is
     told in a note, and the run goes on without it.

@@ -54,7 +54,7 @@ def compute_study(
     A dataset whose audit finds a leak is refused before anything is trained, unless `allow_leaks`.
     Stages are computed by the study's `executor`; datasets are prepared and audited in this process. Where some fail,
     all that does not need them is finished.
-    With several `processes` every one of them calls this, and the main process's progress alone is shown. `expect` is told the
+    Of several `processes` each calls this, and the main process's progress alone is shown. `expect` is told the
     experiments before their stages are computed.
     """
     progress = progress if progress and processes.is_main else Silent()

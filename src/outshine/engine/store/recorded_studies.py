@@ -53,7 +53,7 @@ def record_study(
     expanded: bool = False,
     work: Mapping[str, float] | None = None,
 ) -> None:
-    """Write down that a resolved study runs and what it needs, so that `gc` keeps it. The main process of the group does.
+    """Write down that a resolved study runs and what it needs, so that `gc` keeps it. The main process does.
 
     To be called before it is looked whether a stage is in the store: what is there then stays. A store that cannot be
     written is left as it is. `work`: how much is in which stage, for whoever watches.

@@ -35,7 +35,7 @@ class DatasetDetails(NamedTuple):
 def read_dataset_details(
     prepare: Prepare, experiments: Sequence[Experiment], student: Contender, reader: Reader, most: int = SAMPLES
 ) -> DatasetDetails:
-    """The closeup of a prepared dataset; `student`: which method's; `most`: rows to show where the two differ."""
+    """The details of a prepared dataset; `student`: which method's; `most`: rows to show where the two differ."""
     by_seed = {
         run.seed: (run, number)
         for run in experiments

@@ -1,4 +1,4 @@
-"""`python -m outshine`, as torchrun starts it: the `outshine` command."""
+"""Entry point of `python -m outshine`, as torchrun starts it."""
 
 from outshine.cli.main import main
 

@@ -1,4 +1,4 @@
-"""outshine from Python: the same studies and the same frames as on the command line."""
+"""The Python interface: run, select, load and label."""
 
 from __future__ import annotations
 

@@ -22,6 +22,7 @@ MODULES: tuple[str, ...] = (
     "w2s/comparable.py",
     "stats/paired.py",
     "report/compare_section.py",
+    "w2s/comparable.py",
 )
 
 SIX = (0.01, 0.02, 0.03, 0.05, 0.07, 0.09)

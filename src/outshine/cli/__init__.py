@@ -1,1 +1,1 @@
-"""The command line: parse, call, print. Heavy imports happen inside commands, so that help is quick."""
+"""The command line, one module a command or a few related ones. Heavy imports happen inside commands."""

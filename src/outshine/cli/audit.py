@@ -1,4 +1,4 @@
-"""The command that audits datasets: audit."""
+"""The command `audit`: look for what gives a dataset's labels away."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command that compares methods with a baseline over datasets."""
+"""The command `compare`: compare methods with a baseline over datasets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the shell is offered after TAB: names that are had quickly, without torch, a network or a plugin's code."""
+"""Shell completion of names after TAB, without torch, a network or a plug-in's code."""
 
 from __future__ import annotations
 

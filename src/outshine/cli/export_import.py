@@ -1,4 +1,4 @@
-"""Commands that carry a study from store to store: export, import."""
+"""The commands `export` and `import`: carry a study from store to store."""
 
 from __future__ import annotations
 

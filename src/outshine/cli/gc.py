@@ -1,4 +1,4 @@
-"""The command that removes what nobody needs: gc."""
+"""The command `gc`: remove artefacts that no recorded study needs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command for a pile of cheap labels: label."""
+"""The command `label`: cross-fit a student on the weak labels of a file and compare the two."""
 
 from __future__ import annotations
 

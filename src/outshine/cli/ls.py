@@ -1,4 +1,4 @@
-"""Commands that list what a store holds: ls, studies."""
+"""The commands `ls` and `studies`: list what a store holds."""
 
 from __future__ import annotations
 

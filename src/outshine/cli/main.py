@@ -1,4 +1,4 @@
-"""The `outshine` command and how its errors reach people."""
+"""The `outshine` command: its subcommands, error messages and exit codes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What commands print: progress while they run, tables when they are done."""
+"""Tables and progress bars in the terminal."""
 
 from __future__ import annotations
 

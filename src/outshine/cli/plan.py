@@ -1,4 +1,4 @@
-"""The command that says what a run would compute, and what it would cost: plan."""
+"""The command `plan`: what a run would compute, and what it would cost."""
 
 from __future__ import annotations
 

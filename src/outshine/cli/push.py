@@ -1,4 +1,4 @@
-"""The command that publishes models and predictions on the hub: push."""
+"""The command `push`: publish models and predictions on the hub."""
 
 from __future__ import annotations
 

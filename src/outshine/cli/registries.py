@@ -1,4 +1,4 @@
-"""Commands that tell what there is: datasets, losses, methods, probes, filters, models."""
+"""The commands `datasets`, `losses`, `methods`, `probes`, `filters` and `models`: list what there is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command that writes the report of studies that ran."""
+"""The command `report`: write the report of studies that ran."""
 
 from __future__ import annotations
 

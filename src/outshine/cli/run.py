@@ -1,4 +1,4 @@
-"""Commands that run: run, demo."""
+"""The commands `run` and `demo`: compute a study and print its results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The result of a run as people read it: tables, pooled PGR in words, what was left undefined."""
+"""Tables and sentences that `run` prints when a study is done."""
 
 from __future__ import annotations
 

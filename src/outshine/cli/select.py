@@ -1,4 +1,4 @@
-"""The command that asks how well one could have chosen without ground truth: select."""
+"""The command `select`: what choosing without ground truth would have lost."""
 
 from __future__ import annotations
 

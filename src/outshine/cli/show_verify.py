@@ -1,4 +1,4 @@
-"""Commands that look into the artefacts of a store: show, verify."""
+"""The commands `show` and `verify`: look into artefacts, and check their files."""
 
 from __future__ import annotations
 

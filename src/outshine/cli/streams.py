@@ -1,4 +1,4 @@
-"""Standard output and error as they may be: of another encoding than UTF-8, closed, or on a disk that is full."""
+"""Standard output and error: other encodings than UTF-8, closed pipes, full disks."""
 
 from __future__ import annotations
 

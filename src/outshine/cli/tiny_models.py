@@ -1,4 +1,4 @@
-"""The embedded models' own commands."""
+"""The commands `tiny …` of the embedded models."""
 
 from __future__ import annotations
 

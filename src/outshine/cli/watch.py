@@ -1,4 +1,4 @@
-"""Commands that follow a study from outside: watch, retry."""
+"""The commands `watch` and `retry`: follow a study that is computed elsewhere, and retry what failed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From source rows to rows that may be used: drawn, formatted, and rid of whatever would leak across splits."""
+"""Source rows that may be used: drawn, formatted, and cleared of what would leak across splits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows under column names of the user's: their labels read once for a whole source, rows without one left out."""
+"""Datasets whose columns the user names: labels are read once for the source, rows without one are left out."""
 
 from __future__ import annotations
 

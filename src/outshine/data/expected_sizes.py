@@ -1,4 +1,4 @@
-"""How many rows each split of a dataset will have, from what is publicly known of its size."""
+"""Expected sizes of a dataset's splits, from what is publicly known of it."""
 
 from __future__ import annotations
 

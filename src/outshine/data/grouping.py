@@ -1,4 +1,4 @@
-"""Which rows belong together: the connected components of what rows share.
+"""Groups of rows that stay in one split: the connected components of what rows share.
 
 Two rows are linked by an equal group, or by an equal text among those that they share with others. Links carry on:
 where a is linked to b and b to c, all three are one group. A text on very many rows is a stock phrase and links none.

@@ -1,4 +1,4 @@
-"""Hub datasets: pinned to a commit, fetched through the hub's own client, read offline from its cache.
+"""Datasets on the hub: pinned to a commit, fetched by the hub's own client, read offline from its cache.
 
 A dataset is read from its Parquet export (`<config>/<split>/*.parquet` on `refs/convert/parquet`), which
 exists for every public dataset, loading script or not. The commit is resolved once and becomes part of the

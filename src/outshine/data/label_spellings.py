@@ -1,4 +1,4 @@
-"""Labels as people and language models write them: 0 and 1, yes and no, names of classes, probabilities, nothing."""
+"""Parsing of labels as people and language models write them: 0 and 1, yes and no, classes, probabilities."""
 
 from __future__ import annotations
 

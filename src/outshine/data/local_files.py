@@ -1,4 +1,4 @@
-"""The user's own files: rows with text and label, and weak labels from elsewhere."""
+"""The user's own data files: rows with text and label, and weak labels from elsewhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What recipes share: reading fields, proposing one candidate answer, and the words around them."""
+"""Helpers of recipes: reading fields, proposing one candidate answer, and the prompt around them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Random access to rows: in memory for a user's file, on disk for the shards of a hub dataset."""
+"""Random access to rows: in memory for a user's file, in Parquet shards on disk for a dataset of the hub."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a dataset to four splits: texts on one side, ground truth on the other, joined by id."""
+"""The four splits of a dataset, with texts and ground truth apart and joined by id."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A user's table as it lies on disk: CSV in its dialects, JSON lines, Parquet; and which column the user means."""
+"""A user's table on disk (CSV dialects, JSON lines, Parquet), and the choice of the columns that are meant."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Documents that come from a disk, read as what damage or a stranger may have made of them. Everything reads them here.
+"""Checked reading of stored documents and tables, which may be damaged or forged.
 
 What is not a plain file of a bounded size with sane JSON in it is refused with a ValueError, whatever is wrong with it.
 """

@@ -1,4 +1,4 @@
-"""Files that survive a crash, and their hashes."""
+"""Files written so that a crash leaves them whole, and their hashes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The hub's real client behind one function: bounded retries, no bars, refusals told in one line."""
+"""Calls to the hub: bounded retries, no progress bars, refusals in one line."""
 
 from __future__ import annotations
 

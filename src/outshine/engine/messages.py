@@ -1,4 +1,4 @@
-"""Text on its way to people: without secrets, without control characters, in one line where one is promised."""
+"""Messages for people: without secrets, without control characters, in one line where one is promised."""
 
 from __future__ import annotations
 

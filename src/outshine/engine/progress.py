@@ -56,7 +56,7 @@ def tell_overall(progress: Progress, done: float, next_stage: float, total: floa
 
 
 class Silent:
-    """Progress for libraries and tests: nothing is shown, notes are kept."""
+    """A listener for libraries and tests: nothing is shown, notes are kept."""
 
     def __init__(self) -> None:
         self.notes: list[str] = []
@@ -72,7 +72,7 @@ class Silent:
 
 
 class Pace:
-    """How quickly the units of a pass go by. What a resumed run had done before is not counted."""
+    """The rate of the current pass and the time left. What a resumed run had done before is not counted."""
 
     def __init__(self) -> None:
         self.unit = ""
@@ -107,7 +107,7 @@ class Pace:
 
 
 class Work:
-    """How much of all work is done, and how long the rest will take at the pace so far."""
+    """The share of all work that is done, and the time left at the rate so far."""
 
     def __init__(self) -> None:
         self.share = 0.0

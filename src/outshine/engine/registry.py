@@ -1,4 +1,4 @@
-"""Registries: the names that users type, each bound to one class. Third parties add theirs by entry points."""
+"""Registries of plug-ins: names that users type, each bound to one class. Other packages add theirs by entry points."""
 
 from __future__ import annotations
 

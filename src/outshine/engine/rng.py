@@ -1,4 +1,4 @@
-"""Named seeded randomness: every use draws from its own stream, never from a global state."""
+"""Named, seeded random streams; there is no global random state."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What may change a result by rounding only: the device, threads and memory. Never part of a key."""
+"""Runtime settings, which change a result by rounding only: device, threads, memory. Never part of a key."""
 
 from __future__ import annotations
 

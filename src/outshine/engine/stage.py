@@ -1,4 +1,4 @@
-"""Stages: frozen values that hold everything their result depends on. Configuration, graph and key in one."""
+"""Stages: frozen values that hold everything their result depends on: settings, inputs and hence the key."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Stage(Settings):
         """The identity of the model that it needs in memory; None: it needs none.
 
         A worker computes stages of one model one after the other. Several processes that share a model compute these
-        stages together, and the leader of them all others alone.
+        stages together, and the main one of them all others alone.
         """
         return None
 

@@ -1,1 +1,1 @@
-"""`outshine label`: is a strong model that is trained on cheap labels better than the labels?"""
+"""`outshine label`: is a strong model that is trained on weak labels better than the labels?"""

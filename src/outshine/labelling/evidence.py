@@ -1,4 +1,4 @@
-"""Is the student better than the cheap labels? What rows with true labels say, and how many more would settle it."""
+"""Evidence from trusted rows: is the student better than the weak labels, and how many more rows would settle it?"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a labelling leaves in its folder: the file with new columns, doubted labels, rows to judge, the evidence."""
+"""Output files of a labelling: the file with new columns, doubted labels, rows to judge, the evidence."""
 
 from __future__ import annotations
 

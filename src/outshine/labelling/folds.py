@@ -1,4 +1,4 @@
-"""Cross-fitting a user's own rows: each fold is predicted by a student that trained on the others."""
+"""Cross-fitting on a user's rows: each fold is predicted by a student that trained on the others."""
 
 from __future__ import annotations
 

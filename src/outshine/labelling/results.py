@@ -1,4 +1,4 @@
-"""What a labelling found: the student's opinion of every row, labels in doubt, and what trusted rows say of both."""
+"""Results of a labelling: the student's opinion of every row, labels in doubt, and evidence from trusted rows."""
 
 from __future__ import annotations
 

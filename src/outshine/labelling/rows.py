@@ -1,4 +1,4 @@
-"""Cheap labels in a user's own table, and the true labels of a small trusted one."""
+"""Input tables of a labelling: the user's rows with weak labels, and trusted rows with true ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rows to judge for a verdict: drawn at random in an order that is fixed, and known again when they come back."""
+"""Rows for a person to judge: drawn at random in a fixed order, and recognised when they come back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Running a labelling: fold the user's rows, train a student on all folds but one, read what they say."""
+"""Running a labelling: deal rows to folds, train a student for each, read the predictions."""
 
 from __future__ import annotations
 

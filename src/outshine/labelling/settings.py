@@ -1,4 +1,4 @@
-"""A labelling: a file with cheap labels and a strong model, as one value that YAML can hold."""
+"""Settings of a labelling: a file with weak labels and a strong model, as one value that YAML can hold."""
 
 from __future__ import annotations
 

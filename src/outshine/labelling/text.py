@@ -1,4 +1,4 @@
-"""A labelling in plain sentences: first what is known, then what is not, then what would settle it."""
+"""A labelling in sentences: what is known, what is not, and what would settle it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Student against cheap labels on a few rows whose truth is known: gains with intervals, and rows still needed."""
+"""Student against weak labels on rows whose truth is known: gains with intervals, and rows still needed."""
 
 from __future__ import annotations
 

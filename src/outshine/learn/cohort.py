@@ -1,4 +1,4 @@
-"""Several classifiers on one frozen base: one pass through it serves them all."""
+"""Training of several classifiers on one frozen base, with one forward pass through it for all."""
 
 from __future__ import annotations
 

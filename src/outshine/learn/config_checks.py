@@ -1,4 +1,4 @@
-"""What a stranger's model folder may hold, looked at before transformers opens it."""
+"""Checks of an untrusted model folder before transformers opens it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Attention for bfloat16 on a CPU: matrix products and a softmax, where torch's fused kernel is slow."""
+"""Attention in bfloat16 on a CPU: matrix products and a softmax, where torch's fused kernel is slow."""
 
 from __future__ import annotations
 

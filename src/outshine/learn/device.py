@@ -1,4 +1,4 @@
-"""Where to compute and in which number format."""
+"""Choice of the device and of the number format."""
 
 from __future__ import annotations
 

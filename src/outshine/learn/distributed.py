@@ -1,4 +1,4 @@
-"""Processes that torchrun started: how they find each other, what they say to each other, how they end together."""
+"""The process group of torchrun: how processes meet, communicate, and end together."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# the others wait while the leader prepares, probes, audits or waits for a lock; a process that dies ends the wait
+# the others wait while the main process prepares, probes, audits or waits for a lock; a process that dies ends the wait
 _PATIENCE = timedelta(days=365)
 _FAILED = "failed"
 
 
 class EndedError(OutshineError):
-    """Another process of the team is gone; if it could, it said why."""
+    """Another process of the group has ended; if it could, it said why."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -116,7 +116,7 @@ def join() -> TorchProcessGroup:
 
 @contextmanager
 def joined() -> Iterator[TorchProcessGroup]:
-    """The team while the block runs. Where it fails anywhere, the first to fail raises why; the others exit with 1."""
+    """The process group while the block runs. The first process that fails raises why, the others exit with 1."""
     processes = join()
     try:
         yield processes
@@ -137,7 +137,7 @@ def local_rank() -> int:
 
 
 def local_size() -> int:
-    """Processes of the team on this machine."""
+    """Processes of the group on this machine."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", os.environ.get("WORLD_SIZE", "1")))
 
 

@@ -1,4 +1,4 @@
-"""Texts through a trainee in micro-batches: padded, or packed where it knows how; side by side where that pays."""
+"""Forward passes in micro-batches: padded or packed, and in parallel on a CPU where that pays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known about models by name: learning rates that suit them, and their shape. All else is guessed, visibly."""
+"""Known models by name: their shape, and learning rates that suit them. All else is guessed, and said to be."""
 
 from __future__ import annotations
 

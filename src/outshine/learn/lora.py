@@ -1,4 +1,4 @@
-"""Low-rank adapters as a lean wrapper around the linear layers of the blocks.
+"""Low-rank adapters (LoRA) around the linear layers of the blocks.
 
 Source: Hu et al., LoRA, arXiv:2106.09685, equation 3: h = W₀x + (α/r)·B A x, A random, B zero.
 Files are written in PEFT's format, so that `peft.PeftModel.from_pretrained` loads them.

@@ -1,4 +1,4 @@
-"""The product of a frozen linear layer with low-rank updates, forward and backward, in as few passes as there are."""
+"""The product of a frozen linear layer with low-rank updates, forward and backward, in few passes over memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The base model of the last stage, kept in memory for the next one that needs the same."""
+"""The base model of the last stage, kept in memory for the next stage that needs it."""
 
 from __future__ import annotations
 

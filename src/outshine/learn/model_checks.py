@@ -1,4 +1,4 @@
-"""What is tried out on a backbone rather than believed: how it uses its layers, and which texts may share a batch."""
+"""Trial passes through a backbone: how it uses its layers, and which texts may share a batch."""
 
 from __future__ import annotations
 

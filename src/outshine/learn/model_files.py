@@ -1,4 +1,4 @@
-"""Where the files of a model lie: its config, its tokenizer, its weights; of the hub, what is needed of them."""
+"""The files of a model (config, tokenizer, weights): where they lie, and what is fetched from the hub."""
 
 from __future__ import annotations
 

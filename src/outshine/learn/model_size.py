@@ -1,4 +1,4 @@
-"""How big a resolved model is, counted on its structure; no weights are fetched or loaded."""
+"""The size of a model, counted on its structure; no weights are fetched or loaded."""
 
 from __future__ import annotations
 

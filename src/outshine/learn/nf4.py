@@ -1,4 +1,4 @@
-"""Frozen linear layers kept in four bits, by bitsandbytes, which is an optional extra.
+"""Frozen linear layers in 4-bit NF4, by bitsandbytes, an optional extra.
 
 Source: Dettmers et al., QLoRA, arXiv:2305.14314: 4-bit NormalFloat (section 3), double quantisation, equations 5 and 6.
 """

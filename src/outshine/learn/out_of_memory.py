@@ -1,4 +1,4 @@
-"""Where memory runs out: smaller micro-batches, the same update, and the same cuts when the run is taken up again."""
+"""Recovery from out-of-memory errors: smaller micro-batches, the same update, the same cuts after a resume."""
 
 from __future__ import annotations
 

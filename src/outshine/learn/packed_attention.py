@@ -1,4 +1,4 @@
-"""Attention for packed texts on a CPU: each text apart, padded for the length of this one operation.
+"""Attention for packed texts on a CPU: each text apart, padded for this one operation.
 
 Everything else in a model treats each token for itself, so that texts one after the other in a row cost no more than
 their own tokens. Attention with a dense mask over that row would cost the square of them all. Here the texts are laid

@@ -1,4 +1,4 @@
-"""Texts one after the other in one row, so that no token of padding is computed.
+"""Packing: texts one after the other in one row, so that no padding is computed.
 
 Each text has positions of its own and sees itself alone. What transformers calls packed sequences does it: without an
 attention mask, the architectures that know them tell the texts apart by positions that start anew. To the others

@@ -1,4 +1,4 @@
-"""Micro-batches side by side on a CPU, each on a thread of its own, with results in the order of the micro-batches."""
+"""Micro-batches in parallel on a CPU, one a thread, with results in the order of the micro-batches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which state stands for a text, where the user leaves that open: as a sentence encoder says, else by architecture."""
+"""The choice of pooling where the user leaves it open: as a sentence encoder says, else by architecture."""
 
 from __future__ import annotations
 

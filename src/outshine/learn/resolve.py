@@ -1,4 +1,4 @@
-"""From a model's name to an exact classifier: which commit or files, how many blocks, which pooling."""
+"""Resolution of a model's name to an exact classifier: commit or files, number of blocks, pooling."""
 
 from __future__ import annotations
 

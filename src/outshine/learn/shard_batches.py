@@ -1,4 +1,4 @@
-"""Batches dealt out to the processes that share a model, and what they found put together again."""
+"""Batches scattered over the processes that share a model, and their results gathered."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from outshine.learn.distributed import TorchProcessGroup
 
 
 class BatchOfProcess(NamedTuple):
-    """One pass of this process."""
+    """The batch of this process in one turn of all processes."""
 
     rows: list[int]
     counts: bool  # False: passed only because the others pass too, and each lends its part of the weights to all

@@ -1,4 +1,4 @@
-"""One frozen base model spread over several processes: each keeps a part of every block and borrows the rest."""
+"""Sharding of one frozen base model: each process keeps a part of every block and gathers the rest."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FOUR_BITS = (
 
 
 def load_shared(spec: ClassifierSpec, device: torch.device, processes: ProcessGroup) -> nn.Module:
-    """The frozen base, of whose every weight each process keeps the part 1 / `team.size`; the adapters come later.
+    """The frozen base, of whose every weight each process keeps the part 1 / `processes.size`; the adapters come later.
 
     The processes of a machine load it one after the other: its memory holds one whole model at a time, and no GPU
     ever more than its part and one block. Raises SettingsError for full tuning and for devices without partners.
@@ -49,7 +49,7 @@ def load_shared(spec: ClassifierSpec, device: torch.device, processes: ProcessGr
 
 
 def processes_of(holder: Any) -> ProcessGroup:
-    """The team that shares a base, or the base of a classifier or cohort; one process where it is not shared."""
+    """The process group that shares a base, or the base of a classifier or cohort; else one process."""
     return getattr(getattr(holder, "backbone", holder), _TEAM, ONE_PROCESS)
 
 

@@ -1,4 +1,4 @@
-"""What a classifier is, as settings: which model, how much of it, how it is pooled and how it is tuned."""
+"""Settings of a classifier: the model, its number of blocks, pooling and tuning."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What only the structure of a model tells, looked at before anything is trained; no weights are fetched or loaded."""
+"""Checks of a model's structure before anything is trained; no weights are fetched or loaded."""
 
 from __future__ import annotations
 

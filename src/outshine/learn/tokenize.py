@@ -1,4 +1,4 @@
-"""Texts into token ids; a text too long for the model is shortened where its recipe allows it."""
+"""Tokenization of texts; those too long for the model are shortened where their recipe allows it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What changes during a run, and how it is kept in a checkpoint and taken up again to the same bits."""
+"""The state of a training run, and its checkpoint, from which it continues to the same bits."""
 
 from __future__ import annotations
 

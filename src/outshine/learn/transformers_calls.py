@@ -1,4 +1,4 @@
-"""transformers at work on a model's folder: it shows nothing, asks no hub, and what it refuses is told in one line."""
+"""Calls to transformers on a model's folder: nothing printed, nothing fetched, refusals in one line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How validation labels choose weights: AUROC of log-odds against hardened or soft labels."""
+"""Validation, which chooses weights: AUROC of log-odds against hardened or soft labels."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The report: words, tables, figures and one self-contained page."""
+"""The report: sentences, tables, figures and one self-contained page."""

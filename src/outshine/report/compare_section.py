@@ -1,4 +1,4 @@
-"""The comparison of methods with a baseline: tables and sentences, the same in the terminal and on the page."""
+"""The comparison of methods with a baseline: its tables and sentences, for terminal and page."""
 
 from __future__ import annotations
 

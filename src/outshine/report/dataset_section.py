@@ -1,4 +1,4 @@
-"""The page's part on each dataset: splits, sample texts, audit, curves, and where student and supervisor differ."""
+"""The page's section on each dataset: splits, sample texts, audit, curves, and where student and supervisor differ."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The student that a study's answer is about."""
+"""The choice of the student that a study's headline is about."""
 
 from __future__ import annotations
 

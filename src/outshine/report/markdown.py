@@ -1,4 +1,4 @@
-"""Text of others as Markdown: it is shown, and formats, links, mentions and computes nothing."""
+"""Escaping of untrusted text for Markdown: it is shown, and formats, links and mentions nothing."""
 
 from __future__ import annotations
 

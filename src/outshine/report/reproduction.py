@@ -1,4 +1,4 @@
-"""How to reproduce a study: its resolved file, what it stands on, the versions that computed it, every key."""
+"""The section on reproducing a study: its resolved file, models and data, versions, and every key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The figures that a study has, each with its caption: whatever its methods, sweeps and trajectories give."""
+"""The figures of a study with their captions, by its methods, sweeps and trajectories."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the page says of one study: the answer, figures, statistics, controls, the data, how to reproduce it."""
+"""The page's section on one study: the answer, figures, statistics, controls, data, how to reproduce it."""
 
 from __future__ import annotations
 

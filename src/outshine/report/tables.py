@@ -1,4 +1,4 @@
-"""Tables as people read them: cells are text, the same in the terminal and on the page."""
+"""Tables of results as text, the same in the terminal and on the page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers and results in words; the same in the terminal and on the page."""
+"""Numbers and results in sentences, the same in the terminal and on the page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run leaves in its folder: tables, the resolved study and the page. Each file appears whole."""
+"""Output files of a run: tables, the resolved study and the page, each written whole."""
 
 from __future__ import annotations
 

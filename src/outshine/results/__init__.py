@@ -1,1 +1,1 @@
-"""Results of a study as frames, and what they say."""
+"""Results of a study as frames, and the conclusions drawn from them."""

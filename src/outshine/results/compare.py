@@ -1,4 +1,4 @@
-"""Does a method help across datasets? Tests, estimates and noise floor for every method against a baseline."""
+"""Comparison of methods with a baseline across datasets: tests, estimates and noise floor."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class PValues(NamedTuple):
 
 
 class Sizes(NamedTuple):
-    """With what the primary test would find a difference `effect` (in the metric) with power .8.
+    """The number of datasets or seeds with which the primary test would find `effect` (in the metric) with power .8.
 
     `datasets`: how many at the study's seeds; `seeds`: how many on the study's datasets. Infinite where no number
     does, NaN where it cannot be told (one seed; an unknown effect; differences that do not vary).

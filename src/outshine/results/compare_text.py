@@ -1,4 +1,4 @@
-"""A comparison in plain sentences; the same in the terminal and on a page."""
+"""A comparison in sentences, the same in the terminal and on the page."""
 
 from __future__ import annotations
 

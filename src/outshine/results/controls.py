@@ -1,4 +1,4 @@
-"""Controls beside the vanilla student and the weak supervisor: by dataset, and over datasets with intervals.
+"""Controls against the vanilla student and the weak supervisor: by dataset, and over datasets with intervals.
 
 What each control tells apart, in words: `outshine.results.controls_text`.
 """

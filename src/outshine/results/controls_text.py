@@ -1,4 +1,4 @@
-"""What the controls of a study tell apart, in plain sentences; the same in the terminal and on a page.
+"""The controls of a study in sentences, the same in the terminal and on the page.
 
 The sentences say what was measured and what it is compatible with. They name no cause: a control changes one thing
 that can be named and others that cannot.

@@ -1,4 +1,4 @@
-"""Text in CSV tables that no spreadsheet takes for a formula."""
+"""CSV cells that no spreadsheet takes for a formula."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Diagnostics of one student beside its supervisor and ceiling on test: calibration, imitation, agreement, misfit."""
+"""Diagnostics of a student beside its supervisor and ceiling on test: calibration, imitation, agreement, misfit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A study that ran, with its results: computed and read, or read alone."""
+"""Running a study and reading its results, or reading them alone."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from outshine.w2s.study import Study
 
 
 class Finished(NamedTuple):
-    """A study that ran: what it was resolved to, its experiments, their results, and what the audits found."""
+    """A finished study: what it was resolved to, its experiments, their results, and what the audits found."""
 
     resolution: Resolution
     experiments: list[Experiment]

@@ -1,4 +1,4 @@
-"""What a row of any table is about: the columns that name a run, in the order of all tables."""
+"""The columns that name a run, in the order of all tables."""
 
 from __future__ import annotations
 

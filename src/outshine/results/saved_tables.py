@@ -1,4 +1,4 @@
-"""The tables that runs left in their folders, read again and laid together."""
+"""Tables that runs wrote into their folders, read again and concatenated."""
 
 from __future__ import annotations
 

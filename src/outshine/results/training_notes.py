@@ -1,4 +1,4 @@
-"""What a reader must know of how the models behind a result were trained, in plain sentences.
+"""Sentences on models that did not learn, were barely trained, or had labels that hardly vary.
 
 A student that learned nothing has a PGR too. These sentences say where that, or something like it, is so.
 """

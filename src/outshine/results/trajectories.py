@@ -1,4 +1,4 @@
-"""How a student's test AUROC moves along training: what the choice of a checkpoint costs, and overfitting.
+"""Test AUROC along training: the cost of choosing a checkpoint, and overfitting.
 
 Everything here reads the test set at many checkpoints and is for looking back only; no run is ever stopped or chosen by
 it.

@@ -1,1 +1,1 @@
-"""`outshine select`: how well could one have chosen without ground truth?"""
+"""`outshine select`: what choosing a method or checkpoint without ground truth would have lost."""

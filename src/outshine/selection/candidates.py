@@ -1,4 +1,4 @@
-"""One choice: candidates scored on the same rows, and what picking one of them would be worth."""
+"""The candidates of one choice, scored on the same rows, and what picking each would be worth."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The oracle that knows test: which candidate is best, and by how much its own AUROC flatters it."""
+"""The oracle that knows test: the best candidate, and the optimism of its own AUROC."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Regrets over seeds and over datasets, and how many trusted labels do as well as the best label-free rule."""
+"""Regrets averaged over seeds and datasets, and how many trusted labels equal the best label-free rule."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What there was to choose among in a finished study: methods on a dataset, and checkpoints of a student."""
+"""Choices in a finished study: among methods on a dataset, and among checkpoints of a student."""
 
 from __future__ import annotations
 

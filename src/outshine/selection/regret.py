@@ -1,4 +1,4 @@
-"""What each way to choose loses to the oracle: one row a choice and rule, or budget of trusted labels."""
+"""Regret of each choice against the oracle, one row a choice and rule, or number of trusted labels."""
 
 from __future__ import annotations
 

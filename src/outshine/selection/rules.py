@@ -1,4 +1,4 @@
-"""Rules that choose without a trusted label: each gives every candidate a score, and the highest is picked."""
+"""Label-free rules: each scores every candidate, and the highest is picked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How well one could have chosen in a finished study without its ground truth."""
+"""Running `outshine select` on a finished study."""
 
 from __future__ import annotations
 

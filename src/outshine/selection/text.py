@@ -1,4 +1,4 @@
-"""Choosing without ground truth, for people: the plain sentence first, tables, figures."""
+"""Results of `outshine select` in sentences, tables and figures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A budget of trusted labels: how often each candidate has the highest AUROC on n random rows of val."""
+"""Choosing on n trusted labels: how often each candidate has the highest AUROC on n random rows of val."""
 
 from __future__ import annotations
 

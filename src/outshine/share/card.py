@@ -1,4 +1,4 @@
-"""The card of a repository: what it is, how good it is, how far to trust it, what it was made from, how to load it."""
+"""The model card of a repository: what it is, how good, how far to trust it, how it was made, how to load it."""
 
 from __future__ import annotations
 

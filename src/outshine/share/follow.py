@@ -1,4 +1,4 @@
-"""A run followed from the store: what is committed there is tracked, whichever process computed it, or when."""
+"""Tracking of a run through its store: what is committed there is tracked, whichever process computed it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def run_tracked(
     allow_leaks: bool = False,
     processes: ProcessGroup = ONE_PROCESS,
 ) -> Finished:
-    """`run_study`, with its fine-tunings and results handed to the trackers of these names. The team's leader does.
+    """`run_study`, with its fine-tunings and results handed to the trackers of these names. The main process does.
 
     Raises as `run_study`, and before anything is computed as `trackers.start`. What goes wrong with a tracker later is
     told in a note, and the run goes on without it.

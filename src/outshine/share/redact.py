@@ -1,4 +1,4 @@
-"""What stays here: places on this machine, its user and its settings. Files are known by their names alone."""
+"""Redaction of what is published: no paths of this machine, no user, no local settings."""
 
 from __future__ import annotations
 

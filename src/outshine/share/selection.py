@@ -1,4 +1,4 @@
-"""What is published: one model, or all models of a finished study, with what the tables say about each."""
+"""The choice of what is published: one model, or all models of a finished study."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a tracker is given: one run for each fine-tuning, and one for the study as a whole."""
+"""Runs as trackers receive them: one for each fine-tuning, and one for the study as a whole."""
 
 from __future__ import annotations
 

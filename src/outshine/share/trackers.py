@@ -1,4 +1,4 @@
-"""Which trackers there are, how each is started, and what keeps a run from being tracked twice."""
+"""The known trackers, how each is started, and the record of what was tracked already."""
 
 from __future__ import annotations
 

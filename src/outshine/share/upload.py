@@ -1,4 +1,4 @@
-"""A repository of the hub filled with files, in one commit, by the hub's own client."""
+"""Upload of files to a repository of the hub, in one commit, by the hub's own client."""
 
 from __future__ import annotations
 

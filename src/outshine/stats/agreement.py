@@ -1,4 +1,4 @@
-"""How far a student resembles its supervisor: error imitation, chance-adjusted agreement, misfit and its gain."""
+"""Agreement of a student with its supervisor: error imitation, chance-adjusted agreement, misfit and its gain."""
 
 from __future__ import annotations
 

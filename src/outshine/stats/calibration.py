@@ -1,4 +1,4 @@
-"""Do probabilities mean what they say? Brier score and expected calibration error of P(y=1)."""
+"""Calibration of P(y=1): Brier score and expected calibration error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which labels does a model that never saw them doubt? Ranked, and counted by the rule of confident learning."""
+"""Label quality: labels that a model which never saw them doubts, ranked, and counted by confident learning."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How large is a typical paired difference: mean, Hodges-Lehmann, median, each with its interval, and a posterior."""
+"""The size of a typical paired difference: mean, Hodges-Lehmann, median, each with its interval, and a posterior."""
 
 from __future__ import annotations
 

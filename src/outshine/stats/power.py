@@ -1,4 +1,4 @@
-"""What Wilcoxon's test over datasets can detect: variance components, the noise floor, the size a study would need.
+"""Power of Wilcoxon's test over datasets: variance components, noise floor, the size a study would need.
 
 The model: method less baseline on dataset i with seed s differ by dᵢₛ = μ + δᵢ + εᵢ + ηᵢₛ, independent, with
 variances σ²(datasets) of the true effects δ, σ²(rows) of the test rows' sampling ε, σ²(seeds) of η. Power is that of

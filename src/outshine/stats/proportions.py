@@ -1,4 +1,4 @@
-"""Shares with limits that err no more often than promised: of a finite file, from few rows, from rows in groups."""
+"""Exact and conservative limits of shares: of a finite file, from few rows, from rows in groups."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Can these rows be a random draw? Tests against all that is known of the rows from which they were taken."""
+"""Tests of whether rows can be a random draw from those of which they are taken."""
 
 from __future__ import annotations
 

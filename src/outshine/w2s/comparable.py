@@ -1,4 +1,4 @@
-"""What a comparison over so many datasets could show at all: said before anything is trained."""
+"""What a comparison over a study's datasets could show at all, told before anything is trained."""
 
 from __future__ import annotations
 

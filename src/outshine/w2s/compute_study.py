@@ -1,4 +1,4 @@
-"""Running a study: resolve, prepare, audit, expand, compute."""
+"""Computing a study: resolve, prepare, audit, expand, compute."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def compute_study(
     A dataset whose audit finds a leak is refused before anything is trained, unless `allow_leaks`.
     Stages are computed by the study's `executor`; datasets are prepared and audited in this process. Where some fail,
     all that does not need them is finished.
-    With a `processes` every process of it calls this, and the leader's progress alone is shown. `expect` is told the
+    Of several `processes` each calls this, and the main process's progress alone is shown. `expect` is told the
     experiments before their stages are computed.
     """
     progress = progress if progress and processes.is_main else Silent()
@@ -77,7 +77,7 @@ def compute_study(
     here.work = work
     compute = executor(study.executor, store, study.runtime, progress, work) if processes.size == 1 else here
     missing = compute.missing(asked)
-    leader_first(processes, lambda: check_models(missing, study.runtime))
+    main_process_first(processes, lambda: check_models(missing, study.runtime))
     computed = Computed(resolution, experiments, _findings(audits, store))
     try:
         compute.run(asked)
@@ -88,7 +88,7 @@ def compute_study(
 
 @contextmanager
 def together() -> Iterator[ProcessGroup]:
-    """The team that WORLD_SIZE in the environment speaks of, as torchrun sets it; usually this process alone.
+    """The process group that WORLD_SIZE in the environment speaks of, as torchrun sets it; usually this process alone.
 
     Where the block fails in any process, all end: the first to fail raises its error, the others exit in silence.
     """
@@ -101,8 +101,8 @@ def together() -> Iterator[ProcessGroup]:
         yield processes
 
 
-def leader_first(processes: ProcessGroup, compute: Callable[[], T]) -> T:
-    """The leader's result, then everyone's own: what the leader fetched from a hub is there for the others."""
+def main_process_first(processes: ProcessGroup, compute: Callable[[], T]) -> T:
+    """The main process's result, then everyone's own: what it fetched from a hub is there for the others."""
     if processes.is_main:
         result = compute()
         processes.broadcast(None)
@@ -122,14 +122,14 @@ def find_study(study: Study, store: Store) -> Computed:
 
 
 def _here(study: Study, store: Store, progress: Progress, processes: ProcessGroup) -> LocalExecutor:
-    """Stages are computed in this process, or together with its team; the first failure ends the run."""
+    """Stages are computed in this process, or together with its process group; the first failure ends the run."""
     if processes.size == 1:
         return LocalExecutor(store, study.runtime, progress)
     return SharedModelExecutor(store, study.runtime, progress, processes)
 
 
 def _resolved(study: Study, processes: ProcessGroup) -> Resolution:
-    """The leader asks the hub; the others make the same choices from what it was told."""
+    """The main process asks the hub; the others make the same choices from what it was told."""
     if processes.is_main:
         resolution = resolve_study(study)
         processes.broadcast(resolution.study.model_dump(mode="json"))

@@ -1,4 +1,4 @@
-"""What stages cost: rows and tokens that go through a model, and floating-point operations.
+"""The cost of stages: rows and tokens that go through a model, and floating-point operations.
 
 A forward pass costs 2·N FLOPs a token, with N the parameters of the blocks (Kaplan et al., arXiv:2001.08361, section
 2.1); attention's quadratic part is left out (it adds about n / (12·d) for n tokens and width d). The backward pass
@@ -45,7 +45,7 @@ CHECKPOINTED = {"full": 8, "lora": 6, "head": 2}  # the same with gradient check
 
 
 class Cost(NamedTuple):
-    """What a stage puts through a model. Every pass counts; None: nothing, or not known."""
+    """The cost of a stage: what it puts through a model. Every pass counts; None: nothing, or not known."""
 
     rows: int | None = None
     tokens: float | None = None
@@ -287,7 +287,7 @@ _ROUNDS = 7
 
 
 class Speed(NamedTuple):
-    """What a matrix product reached just now."""
+    """The FLOPs a second that a matrix product reached just now."""
 
     device: str
     dtype: ComputeDtype

@@ -1,4 +1,4 @@
-"""From a study to its experiments: every choice made, every stage named."""
+"""Expansion of a study into its experiments: every open choice made, every stage named."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ DataFinder = Callable[[Recipe, SplitSettings, str | None], Prepare]
 
 
 class Resolution(NamedTuple):
-    """The choices that a study leaves open, made: models, number format, sources of the data."""
+    """A study with every open choice made: models, number format, sources of the data."""
 
     study: Study  # fully resolved: running it again makes the same keys
     weak: Resolved | None

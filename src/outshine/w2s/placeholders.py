@@ -1,4 +1,4 @@
-"""Models and datasets that the hub does not give, as stand-ins: what is planned with them is counted, never run."""
+"""Placeholders for models and datasets that the hub does not give: planned with, never run."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class UnresolvedPrepare(Prepare):
 
 
 class Finder:
-    """Finds the models and datasets of a study; puts stand-ins in place of what the hub does not give.
+    """Finds the models and datasets of a study; puts placeholders in place of what the hub does not give.
 
     A hub that once did not answer is not asked again: `stack` holds the client offline from then on.
     """
@@ -152,7 +152,7 @@ def expected_rows(recipe: Recipe, settings: SplitSettings) -> dict[str, int]:
 
 
 class Resolvedness:
-    """Tells stages whose keys are known from those that stand on a stand-in.
+    """Tells stages whose keys are known from those that depend on a placeholder.
 
     `found_all`: there are no stand-ins, so that no stage has to be searched for them.
     """

@@ -1,4 +1,4 @@
-"""YAML as far as a study needs it: plain mappings, lists, texts and numbers, within bounds that no study reaches."""
+"""A bounded YAML reader for studies: plain mappings, lists, texts and numbers."""
 
 from __future__ import annotations
 

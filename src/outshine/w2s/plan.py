@@ -1,4 +1,4 @@
-"""What a run would compute: stages, which of them the store has, rows, tokens and FLOPs to process."""
+"""The plan of a run: its stages, which of them the store has, and rows, tokens and FLOPs to process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far a study is, from what the store says: done, running where, failed why, what is left."""
+"""The status of a study, from its store: done, running where, failed why, what is left."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Running(NamedTuple):
 
 
 class StudyStatus(NamedTuple):
-    """How far a study is. Counts are of stages."""
+    """The status of a study. Counts are of stages."""
 
     name: str
     total: int

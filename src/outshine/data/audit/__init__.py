@@ -1,1 +1,1 @@
-"""The audit of a dataset: does anything but its meaning give the label away, and do its splits overlap?"""
+"""The audit of a dataset: form that gives the label away, and splits that overlap."""

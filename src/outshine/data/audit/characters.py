@@ -1,4 +1,4 @@
-"""What the characters of a text give away beyond its words: white space, signs, capitals, look-alikes, invisible ones.
+"""Features of characters: white space, punctuation, capitals, look-alikes, invisible ones.
 
 A language model's tokenizer sees every code point; a reader overlooks most of what is looked at here. Texts are
 turned into *shapes*, in which letters and digits are blotted out, and into *normalised* texts, from which everything

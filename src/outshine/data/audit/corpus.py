@@ -1,4 +1,4 @@
-"""A prepared dataset as an audit reads it: texts with their labels, tokenised once into numbers."""
+"""A prepared dataset as the audit reads it: texts with labels, tokenised once into numbers."""
 
 from __future__ import annotations
 

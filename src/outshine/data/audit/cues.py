@@ -1,4 +1,4 @@
-"""Cues: how far one gets without understanding. Notes beside the supervisor's AUC, never a reason to refuse.
+"""Cues: how well shallow features predict the label. Noted beside the supervisor's AUROC, never a reason to refuse.
 
 A bag of words neither finds leaks nor clears a dataset of them: sentiment is honestly told by words, while double
 spaces or a mark that depends on another word are none of its words.

@@ -1,4 +1,4 @@
-"""What an audit finds: one record a check, passed or not, with the measured value and its bounds."""
+"""Findings of an audit: one record a check, with the measured value, its bounds and whether it passed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Leak rule (d): do two marks together, or the remainder of a count, decide a label that each mark alone does not?
+"""Leak rule (d): pairs of features, or remainders of counts, that decide the label where each alone does not.
 
 The first wording *xor* the last, an even number of characters for positives, the last digit of a number: no single
 word shows such a rule. Each *variable* gives every row one of a few values: tokens at the first and last places,

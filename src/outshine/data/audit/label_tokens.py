@@ -1,4 +1,4 @@
-"""Leak rule (b): do tokens or characters, anywhere or at a place, all but decide the label of many rows?
+"""Leak rule (b): tokens or characters, anywhere or at one place, that all but decide the label of many rows.
 
 Words are counted by themselves and in sets: one class may be opened in eight ways, of which each is rare.
 """

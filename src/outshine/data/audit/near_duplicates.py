@@ -1,4 +1,4 @@
-"""Which of many texts are the same, or nearly so."""
+"""Near duplicates among many texts."""
 
 from __future__ import annotations
 

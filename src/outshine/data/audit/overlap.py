@@ -1,4 +1,4 @@
-"""Do the splits overlap? Every pair of splits is compared, strong_train with weak_train first.
+"""Overlap of splits: every pair is searched for common texts, strong_train with weak_train first.
 
 Looked for: shared groups and passages, sentences and openings that two splits have in common, texts that are contained
 in others, texts that are the same after normalisation, or nearly so.

@@ -1,4 +1,4 @@
-"""Leak rule (a): can the label be told from a text's form, or from its last two tokens, without reading it?
+"""Leak rule (a): classifiers on a text's form or last two tokens, which should not predict the label.
 
 The smaller questions are in `outshine.data.audit.characters` (white space, signs, capitals, characters) and
 `outshine.data.audit.interactions` (two marks together, remainders of counts).

@@ -1,4 +1,4 @@
-"""Leak rule (c): does a recipe that draws the label write positives and negatives by one rule?
+"""Leak rule (c): a recipe that draws the label must write positives and negatives by one template.
 
 Each source row is formatted both ways. With the values of the row's fields replaced by the fields' names, both
 texts must be the same skeleton: what is left is what the recipe itself writes, and that must not know the label.

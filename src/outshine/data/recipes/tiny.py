@@ -1,4 +1,4 @@
-"""The tasks of the embedded little world: does the answer lie in the positive category? Truth by construction."""
+"""The embedded synthetic tasks: is the answer in the positive category? The truth is known by construction."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The little world: facts, the language they are told in, the corpus that models read, the tasks. No torch here."""
+"""The synthetic world: facts, the language they are told in, the corpus that models read, the tasks. No torch."""

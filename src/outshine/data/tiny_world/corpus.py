@@ -1,4 +1,4 @@
-"""The corpus of the little world: an endless, seeded stream of sentences, some facts told often and some seldom."""
+"""The synthetic corpus: an endless, seeded stream of sentences; some facts are told often, others seldom."""
 
 from __future__ import annotations
 

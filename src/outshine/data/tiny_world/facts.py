@@ -1,4 +1,4 @@
-"""The facts of the little world: people have one value of every attribute, a value is in one of two categories."""
+"""The synthetic facts: each person has one value of every attribute, each value is of one of two categories."""
 
 from __future__ import annotations
 

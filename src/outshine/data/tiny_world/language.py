@@ -1,4 +1,4 @@
-"""The language of the little world: every sentence that can be said about a person or a value, and the vocabulary."""
+"""The synthetic language: every sentence about a person or a value, and the vocabulary."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tasks of the little world: is the answer to the question about this person in the positive category?"""
+"""The synthetic tasks: is the answer to the question about this person in the positive category?"""
 
 from __future__ import annotations
 

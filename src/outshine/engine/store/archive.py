@@ -1,4 +1,4 @@
-"""Zip archives of artefacts, read as what a stranger may have forged: everything is checked before anything is used."""
+"""Zip archives of artefacts, read as untrusted input: everything is checked before anything is used."""
 
 from __future__ import annotations
 

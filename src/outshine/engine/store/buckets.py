@@ -1,4 +1,4 @@
-"""Objects in buckets, through fsspec: S3, Google Cloud Storage, and the memory of this process for trials."""
+"""Object storage through fsspec: S3, Google Cloud Storage, and this process's memory for tests."""
 
 from __future__ import annotations
 

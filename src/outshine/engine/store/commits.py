@@ -1,4 +1,4 @@
-"""Commits without a rename: files first, under a name of their own, then the one object that makes them an artefact."""
+"""Commits without a rename: the files first, then the one object that makes them an artefact."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How things are taken out of a store: out of folders by a rename, out of objects by removing what makes them count."""
+"""Deletion from a store: a thing is taken out of its place at once, by a rename or with its record, then deleted."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def deleter_for(store: Store) -> Deleter:
 
 
 class FolderDeleter(Deleter):
-    """Renames into the store's `tmp`, then deletes: a process that dies in between leaves litter for the next sweep."""
+    """Renames into the store's `tmp`, then deletes: if the process dies in between, the next collection does."""
 
     def __init__(self, store: Store) -> None:
         self._store = store

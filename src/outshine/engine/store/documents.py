@@ -1,4 +1,4 @@
-"""Small JSON documents beside the artefacts: what runs, what failed, which studies there were. Never a result."""
+"""JSON documents beside the artefacts: what is running, what failed, which studies ran. Never a result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which artefacts a store's recorded studies need, and which nobody does."""
+"""Garbage collection: which artefacts a store's recorded studies need, and which none does."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from outshine.engine.store.store import Store
 
 
 class GcOptions(NamedTuple):
-    """What is asked of `outshine gc`. By default only what no recorded study needs goes, and litter."""
+    """What `outshine gc` is asked for. By default only what no recorded study needs goes, and leftovers."""
 
     forget: tuple[str, ...] = ()  # studies, by name or digest
     older_than: timedelta | None = None  # forget studies that last ran longer ago
@@ -336,7 +336,7 @@ def _stem(name: str) -> str:
 
 
 class GcPlan(NamedTuple):
-    """What goes: studies that are forgotten, artefacts, litter. And what is known of the rest."""
+    """What goes: studies that are forgotten, artefacts, leftovers. And what is known of the rest."""
 
     forgotten: list[Recorded]
     artefacts: list[Orphan]

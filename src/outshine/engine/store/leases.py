@@ -1,4 +1,4 @@
-"""Leases: who may write a key of a store that several hosts share, where a lock file would outlive its holder.
+"""Leases on the keys of a store that several hosts share, where a lock file would outlive its holder.
 
 leases/<key>/<generation>.json   {"holder": …, "beat": …, "ttl": …, "released": …}
 

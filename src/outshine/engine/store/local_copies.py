@@ -1,4 +1,4 @@
-"""Local copies of what a store on shared or remote storage holds. Whatever is here may be deleted and fetched again.
+"""The local cache of a shared or remote store; whatever is in it may be deleted and fetched again.
 
 <root>/artefacts/<k2>/<key>/     DONE.json and those files that were read or written here
 <root>/doubts/<key>              artefacts that did not agree with their record when they were read

@@ -1,4 +1,4 @@
-"""Objects by name: what a store on shared or remote storage is made of. Here the interface, and a shared folder."""
+"""The interface of object storage under a shared or remote store, and its implementation in a shared folder."""
 
 from __future__ import annotations
 

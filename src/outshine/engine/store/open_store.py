@@ -1,4 +1,4 @@
-"""Opening the store that a path or a URL names."""
+"""Opening a store by its path or URL."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The studies that ran in a store: each a document that says what it was and which artefacts it needs."""
+"""Records of the studies that ran in a store: their settings, and the artefacts that they need."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def record_study(
     expanded: bool = False,
     work: Mapping[str, float] | None = None,
 ) -> None:
-    """Write down that a resolved study runs and what it needs, so that `gc` keeps it. The team's leader does.
+    """Write down that a resolved study runs and what it needs, so that `gc` keeps it. The main process does.
 
     To be called before it is looked whether a stage is in the store: what is there then stays. A store that cannot be
     written is left as it is. `work`: how much is in which stage, for whoever watches.

@@ -1,4 +1,4 @@
-"""DONE.json: what an artefact says of itself. It is read as a stranger's: names in it become paths."""
+"""DONE.json, the record of an artefact, read as untrusted input: names in it become paths."""
 
 from __future__ import annotations
 

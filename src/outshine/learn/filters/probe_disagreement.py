@@ -1,4 +1,4 @@
-"""Dropping rows whose weak label a probe contradicts."""
+"""The filter that drops rows whose weak label a probe contradicts."""
 
 from __future__ import annotations
 

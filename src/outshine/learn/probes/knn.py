@@ -1,4 +1,4 @@
-"""k nearest neighbours."""
+"""The probe of k nearest neighbours."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ QUERIES = 16_384  # predicted at once: bounds the lists of neighbours
 
 
 class FittedKNN(FittedProbe):
-    """The rows that vote."""
+    """The fitted probe: the rows that vote."""
 
     def __init__(self, settings: KNN, rows: Labelled) -> None:
         self.settings = settings

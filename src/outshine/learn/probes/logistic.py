@@ -1,4 +1,4 @@
-"""Logistic regression on soft labels."""
+"""The probe of logistic regression on soft labels."""
 
 from __future__ import annotations
 

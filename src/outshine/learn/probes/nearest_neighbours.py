@@ -1,4 +1,4 @@
-"""Exact nearest neighbours: lists from rounded distances, decided again in float64 where rounding matters.
+"""Exact nearest neighbours: found by rounded distances, decided in float64 where rounding matters.
 
 The result is that of a float64 search over all pairs, ties going to the point with the smaller number.
 """

@@ -31,7 +31,7 @@ Solve = Callable[[Tensor], Tensor]
 
 
 class Point(NamedTuple):
-    """The objective at one t = (w, b)."""
+    """Value, gradient and curvature of the objective at one t = (w, b)."""
 
     t: Float[Tensor, "d1"]
     value: float

@@ -1,4 +1,4 @@
-"""The embedded models: three tiny Llamas pretrained from scratch on the little world. No torch at import."""
+"""The embedded models: three tiny Llamas pretrained from scratch on the synthetic world. No torch at import."""
 
 from __future__ import annotations
 

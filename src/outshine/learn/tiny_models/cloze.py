@@ -1,4 +1,4 @@
-"""How much of the world a language model has learned: it is asked for every person's every value."""
+"""A cloze test of how many synthetic facts a language model has learned."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pretrain the embedded models from scratch on the little world: minutes on two cores, repeatable byte by byte."""
+"""Pretraining of the embedded models from scratch: minutes on two cores, repeatable byte by byte."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people call a series: `kNN probe`, `TopoFilter`, `probe to strong, kNN`, `round 1`."""
+"""Labels of series in figures: `kNN probe`, `TopoFilter`, `probe to strong, kNN`, `round 1`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What choosing without ground truth loses: regret against the number of trusted labels, label-free rules as lines."""
+"""Figure of regret: choosing on n trusted labels as a curve, label-free rules as lines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures as SVG text and PNG bytes; the same figure gives the same bytes."""
+"""Rendering of figures as SVG text and PNG bytes; the same figure gives the same bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Charts with a row a dataset: the axes, in two columns where one would be too tall for a page."""
+"""Axes of charts with a row a dataset, in two columns where one would be too tall for a page."""
 
 from __future__ import annotations
 

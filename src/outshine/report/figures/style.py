@@ -1,4 +1,4 @@
-"""What all figures share: colours with markers, sizes, axes, legends, notes, and names that wrap.
+"""The style of all figures: colours with markers, sizes, axes, legends, notes, and names that wrap.
 
 Figures are as wide as the text of a printed page, so that the smallest type, 7 pt, stays 7 pt in print.
 """

@@ -1,1 +1,1 @@
-"""From artefacts to rows: the one place beside the stages that opens a study's results."""
+"""Reading of results from artefacts, one module a table."""

@@ -1,4 +1,4 @@
-"""Tables of artefacts, each read once; what a row of any table says about its experiment."""
+"""Tables of artefacts, each read once, and the columns that name their experiment."""
 
 from __future__ import annotations
 

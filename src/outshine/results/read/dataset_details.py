@@ -1,4 +1,4 @@
-"""What a reader wants to see of one dataset: sample texts, how training went, where student and supervisor differ."""
+"""Details of one dataset: sample texts, training curves, rows on which student and supervisor differ."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CURVE_COLUMNS = ("role", "seed", "step", "loss", "val_auroc", "chosen")
 
 
 class DatasetDetails(NamedTuple):
-    """One dataset from near, beside one of its students.
+    """One dataset in detail, with one of its students.
 
     `samples`: id, split, label, text of the first rows by id, both classes in turn. `curves`: CURVE_COLUMNS, an update
     a row, of what was fine-tuned (roles weak, student, ceiling). `differ`: on test, probabilities averaged over seeds;
@@ -35,7 +35,7 @@ class DatasetDetails(NamedTuple):
 def read_dataset_details(
     prepare: Prepare, experiments: Sequence[Experiment], student: Contender, reader: Reader, most: int = SAMPLES
 ) -> DatasetDetails:
-    """The closeup of a prepared dataset; `student`: which method's; `most`: rows to show where the two differ."""
+    """The details of a prepared dataset; `student`: which method's; `most`: rows to show where the two differ."""
     by_seed = {
         run.seed: (run, number)
         for run in experiments

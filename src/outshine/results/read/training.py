@@ -1,4 +1,4 @@
-"""How the models behind a study's results were trained, a model and seed a row."""
+"""How the models behind a study's results were trained, one row a model and seed."""
 
 from __future__ import annotations
 

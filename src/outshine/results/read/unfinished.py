@@ -1,4 +1,4 @@
-"""What a study lacks because stages failed: which methods, on which datasets, and why."""
+"""What a study lacks because stages failed: methods, datasets, and the reasons."""
 
 from __future__ import annotations
 

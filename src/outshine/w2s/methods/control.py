@@ -1,4 +1,4 @@
-"""Students of control labels: what would remain without this or that property of weak labels?"""
+"""Students of control labels, which lack one property of weak labels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A student trained on the rows that a filter keeps."""
+"""The method that trains a student on the rows that a filter keeps."""
 
 from __future__ import annotations
 

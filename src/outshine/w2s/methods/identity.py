@@ -1,4 +1,4 @@
-"""What tells one method from every other: all of its settings, to the last bit."""
+"""The identity of a method among others: all of its settings, to the last bit."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PLAIN = re.compile(r"[\w./:@-]+")  # texts that can stand in a list of settings
 
 
 class MethodIdentity(NamedTuple):
-    """What tells a method from every other one.
+    """The identity of a method: what tells it from every other one.
 
     `settings`: JSON of all its settings, defaults included, as a study file would have them under `methods`; the loss
     is that of its students, null for a method that trains none. `method_id`: the first 16 hex digits of the sha256 of

@@ -1,4 +1,4 @@
-"""A probe in place of a student."""
+"""The method that takes a probe in place of a student."""
 
 from __future__ import annotations
 

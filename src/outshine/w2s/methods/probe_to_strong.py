@@ -1,4 +1,4 @@
-"""A student trained on a probe's labels."""
+"""The method that trains a student on a probe's labels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A probe on ground truth: how salient is the task to the pretrained strong model?"""
+"""The control that fits a probe on ground truth: how salient is the task to the pretrained strong model?"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A student of the supervisor's own model."""
+"""The control that trains a student of the supervisor's own model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Activations: hidden states of the pretrained strong model, what probes and filters look at."""
+"""Activations: hidden states of the pretrained strong model, which probes and filters look at."""
 
 from __future__ import annotations
 

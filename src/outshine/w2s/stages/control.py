@@ -1,4 +1,4 @@
-"""Controls: students trained on labels that lack one thing which weak labels have. Declared, and never a method's."""
+"""Control labels, which lack one property of weak labels, and their students. Declared, never a method's."""
 
 from __future__ import annotations
 
@@ -81,8 +81,10 @@ class FairCoins(ControlLabels):
 
 
 class NoiseMatched(ControlLabels):
-    """p_weak permuted within each true class: the same AUROC, confusion matrix and calibration as the weak labels,
-    but errors that do not depend on the text."""
+    """p_weak permuted within each true class: as wrong as the weak labels, but errors do not depend on the text.
+
+    AUROC, confusion matrix and calibration are those of the weak labels.
+    """
 
     kind: ClassVar[str] = "noise_matched"
 

@@ -1,4 +1,4 @@
-"""Finetune: a classifier trained on labels, with its predictions for every row that anyone will ask for."""
+"""Fine-tuning: a classifier trained on labels, with its predictions for every row that anyone will ask for."""
 
 from __future__ import annotations
 

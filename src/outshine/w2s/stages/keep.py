@@ -1,4 +1,4 @@
-"""Keep: which rows a filter leaves for the student."""
+"""Filtering: the rows that a filter leaves for the student."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a fine-tuning gets its labels from. Ground truth has a type of its own, which students refuse."""
+"""Sources of labels for fine-tuning. Ground truth has a type of its own, which students refuse."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Predictor: a stage whose result is predictions by row id; they can be scored, and be the labels of a student."""
+"""Predictors: stages that give predictions by row id, which can be scored, and be the labels of a student."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ PREDICTED_SPLITS = ("strong_train", "val", "test")
 
 
 class Predictor(Stage, WeakLabelSource):
-    """Writes `predictions.parquet` (id, split, log_odds, p; splits strong_train, val, test) and `summary.json`."""
+    """A stage that predicts P(y = 1) of rows, which can be scored, and be the labels of a student.
+
+    Writes `predictions.parquet` (id, split, log_odds, p; splits strong_train, val, test) and `summary.json`.
+    """
 
     VERSION: ClassVar[int] = 1
     SUMMARISED: ClassVar[dict[str, type]] = {"notes": list}  # what is read of the summary

@@ -1,4 +1,4 @@
-"""Prepare: a recipe's rows as texts and, apart from them, ground truth."""
+"""Preparation of a dataset: a recipe's rows as texts and, apart from them, ground truth."""
 
 from __future__ import annotations
 

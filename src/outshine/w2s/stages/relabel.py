@@ -1,4 +1,4 @@
-"""Relabel: a predictor's labels in place of the weak ones."""
+"""Relabelling: a predictor's labels in place of the weak ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Texts as the token ids that a model reads."""
+"""Tokenized texts of a dataset, shared by the stages that read them."""
 
 from __future__ import annotations
 

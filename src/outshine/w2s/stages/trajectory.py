@@ -1,4 +1,4 @@
-"""Trajectory: what a fine-tuning would have predicted for test at each validation on its way."""
+"""Trajectories: what a fine-tuning would have predicted for test at each validation on its way."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ FILES = {"test": "trajectory.parquet", "val": "trajectory_val.parquet"}
 
 
 class Trajectory(Stage):
-    """The same run once more, alone, with test and val predicted at every validation: to the same bits, or where the
-    run was in a cohort up to rounding.
+    """A fine-tuning run once more, alone, with test and val predicted at every validation.
+
+    It is the same to the bit, or up to rounding where the run was in a cohort.
 
     Writes `trajectory.parquet` (step: optimizer updates made, id, log_odds of test rows) and `trajectory_val.parquet`
     (the same of val rows: what choosing a checkpoint by trusted labels would have seen). For looking at only: the run

@@ -1,10 +1,10 @@
 # Commands for newcomers; each sets up its own .venv.
 #   make demo   run the main job on the embedded default, fully offline after the set-up
-#   make test   run the tests
+#   make test   run the tests; make test-quick leaves out the slow ones
 #   make fuzz   try thousands of strange study and data files (FUZZ="--inputs 50000 --seed 7")
 #   make docs   build the documentation as a site that needs no network, into build/site
 #   make bench  measure speed and memory beside the usual way (BENCH=--quick: does it all run?)
-.PHONY: demo test fuzz bench docs docs-serve lint format fault-test
+.PHONY: demo test test-quick fuzz bench docs docs-serve lint format fault-test
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -14,6 +14,10 @@ demo: .venv/.installed
 # two at once, a file's tests together; TESTS="tests/learn/losses -x" runs a part
 test: .venv/.installed-dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS)
+
+# two to three minutes on two cores: no browser, no Ray, no S3 server
+test-quick: .venv/.installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" $(TESTS)
 
 fuzz: .venv/.installed-dev
 	$(BIN)/python tests/safety/fuzzing.py $(FUZZ)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import pytest
 from jaxtyping import install_import_hook
 
 from remote_stores import bucket, place, remote_place, s3, s3_server  # noqa: F401
@@ -27,3 +28,18 @@ install_import_hook(
     ],
     "beartype.beartype",
 )
+
+
+SLOW_FIXTURES = {
+    "s3_server": "a process of its own",
+    "everything": "the study of small_study.py",
+    "evil": "a study under hostile names",
+}
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest chooses by marker
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that need a fixture that takes long are slow."""
+    for item in items:
+        if isinstance(item, pytest.Function) and SLOW_FIXTURES.keys() & set(item.fixturenames):
+            item.add_marker("slow")

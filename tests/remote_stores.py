@@ -168,13 +168,16 @@ def _place(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     return FolderPlace(tmp_path / "store", tmp_path, url=kind == "file")
 
 
-@pytest.fixture(params=["folder", "file", "s3"])
+S3 = pytest.param("s3", marks=pytest.mark.slow)
+
+
+@pytest.fixture(params=["folder", "file", S3])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     """Every kind of place, for what all stores promise."""
     return _place(request.param, request, tmp_path)
 
 
-@pytest.fixture(params=["file", "s3"])
+@pytest.fixture(params=["file", S3])
 def remote_place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     """The places that are opened by a URL."""
     return _place(request.param, request, tmp_path)

@@ -1,7 +1,7 @@
 """The documentation as a site that needs no network: `make docs`, or `python website/build.py [--out FOLDER]`.
 
 The pages are those of `docs`, as a code host shows them. Zensical reads one folder, so they are laid out in one first,
-with CONTRIBUTING and CHANGELOG beside them. Links that lead out of `docs` are bent to those pages, and pictures are put
+with the pages of the root beside them. Links that lead out of `docs` are bent to those pages, and pictures are put
 into the page itself, so that they take its colours. A warning of zensical (a dead link, say) fails the build.
 """
 
@@ -22,7 +22,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 WEBSITE = Path(__file__).resolve().parent
 OUT = ROOT / "build" / "site"
-BESIDE = {"CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
+BESIDE = {f"{name}.md": f"{name.lower()}.md" for name in ("CONTRIBUTING", "CODE_OF_CONDUCT", "SECURITY", "CHANGELOG")}
 """Pages outside `docs`, by the name that they have on the site."""
 
 HOME = {"README.md": "index.md"}

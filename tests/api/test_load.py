@@ -29,12 +29,12 @@ QUIET_PEFT = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:Futu
 
 
 @pytest.fixture(scope="session")
-def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
+def everything(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     return small_study(tmp_path_factory.getbasetemp())
 
 
-def key_of(ran: Ran, asked: str) -> str:
-    test = ran.results.scores.query("split == 'test' and dataset == 'tiny-pet' and seed == 1")
+def key_of(everything: Ran, asked: str) -> str:
+    test = everything.results.scores.query("split == 'test' and dataset == 'tiny-pet' and seed == 1")
     return test.query(asked)["key"].iloc[0]
 
 
@@ -61,14 +61,14 @@ def check_predicts_what_it_predicted(loaded: outshine.Loaded) -> None:
 
 
 @pytest.mark.parametrize("who", WHO)
-def test_given_the_stored_texts_it_predicts_what_is_stored(ran, who):
-    loaded = outshine.load(key_of(ran, WHO[who])[:16], store=ran.store)
+def test_given_the_stored_texts_it_predicts_what_is_stored(everything, who):
+    loaded = outshine.load(key_of(everything, WHO[who])[:16], store=everything.store)
     check_predicts_what_it_predicted(loaded)
 
 
-def test_the_record_the_predictions_and_the_texts(ran):
-    key = key_of(ran, WHO["student"])
-    loaded = outshine.load(key[:12].upper(), store=ran.store)
+def test_the_record_the_predictions_and_the_texts(everything):
+    key = key_of(everything, WHO["student"])
+    loaded = outshine.load(key[:12].upper(), store=everything.store)
     assert loaded.key == key
     assert loaded.record["stage"] == "student"
     assert loaded.record["fields"]["loss"]["kind"] == "logconf"
@@ -79,8 +79,8 @@ def test_the_record_the_predictions_and_the_texts(ran):
     assert (spec.name, spec.tuning.kind, spec.compute_dtype) == ("tiny/strong", "lora", "float32")
 
 
-def test_texts_may_be_a_list_a_series_or_a_frame(ran):
-    loaded = outshine.load(key_of(ran, WHO["student"]), store=ran.store)
+def test_texts_may_be_a_list_a_series_or_a_frame(everything):
+    loaded = outshine.load(key_of(everything, WHO["student"]), store=everything.store)
     frame = loaded.texts.head(5)
     once = loaded.predict_proba(frame)
     np.testing.assert_allclose(loaded.predict_proba(frame["text"].tolist()), once, atol=1e-6)
@@ -102,8 +102,8 @@ def test_texts_may_be_a_list_a_series_or_a_frame(ran):
         (pd.DataFrame({"prompt": ["a"]}), "the frame has no column 'text'; there are prompt"),
     ],
 )
-def test_what_is_no_text_is_told(ran, texts, words):
-    loaded = outshine.load(key_of(ran, WHO["student"]), store=ran.store)
+def test_what_is_no_text_is_told(everything, texts, words):
+    loaded = outshine.load(key_of(everything, WHO["student"]), store=everything.store)
     with pytest.raises(DataError, match=words):
         loaded.predict_proba(texts)
 
@@ -125,11 +125,11 @@ def pooled_log_odds(backbone: torch.nn.Module, folder: Path, base: Path, texts: 
 
 @QUIET_PEFT
 @pytest.mark.parametrize("who", ["supervisor", "student", "ceiling"])
-def test_an_adapter_loads_in_peft(ran, tmp_path, who):
+def test_an_adapter_loads_in_peft(everything, tmp_path, who):
     from peft import PeftModel
     from transformers import AutoModel
 
-    loaded = outshine.load(key_of(ran, WHO[who]), store=ran.store)
+    loaded = outshine.load(key_of(everything, WHO[who]), store=everything.store)
     folder = loaded.save_pretrained(tmp_path / "mine")
     assert sorted(path.name for path in folder.iterdir()) == [
         *("adapter_config.json", "adapter_model.safetensors", "classifier.json", "head.safetensors")
@@ -141,19 +141,21 @@ def test_an_adapter_loads_in_peft(ran, tmp_path, who):
     loaded.save_pretrained(folder)  # again
 
 
-def test_predictions_are_ordinary_parquet(ran):
+def test_predictions_are_ordinary_parquet(everything):
     """pyarrow and pandas alone, from the store's folders; the AUROC by scikit-learn is that of the tables."""
-    key = key_of(ran, WHO["student"])
-    path = ran.store / "artefacts" / key[:2] / key / "predictions.parquet"
+    key = key_of(everything, WHO["student"])
+    path = everything.store / "artefacts" / key[:2] / key / "predictions.parquet"
     table = pq.read_table(path)
     assert {name: str(table.schema.field(name).type) for name in ("log_odds", "p")} == dict.fromkeys(
         ("log_odds", "p"), "double"
     )
     frame = pd.read_parquet(path)
     pd.testing.assert_frame_equal(table.to_pandas(), frame)
-    truth = pd.concat(map(pd.read_parquet, ran.store.glob("artefacts/*/*/truth.parquet"))).set_index("id")["label"]
+    truth = pd.concat(map(pd.read_parquet, everything.store.glob("artefacts/*/*/truth.parquet"))).set_index("id")[
+        "label"
+    ]
     test = frame[frame["split"] == "test"]
-    (auroc,) = ran.results.scores.query("key == @key and split == 'test'")["auroc"].unique()
+    (auroc,) = everything.results.scores.query("key == @key and split == 'test'")["auroc"].unique()
     assert roc_auc_score(truth.loc[test["id"]], test["log_odds"]) == pytest.approx(auroc)
 
 
@@ -208,26 +210,28 @@ def test_a_base_in_a_folder_that_has_moved(tmp_path):
         outshine.load(key, store=store, model="tiny/middle").predict_proba(["a"])
 
 
-def test_a_probe_has_predictions_and_no_weights(ran):
-    loaded = outshine.load(key_of(ran, "method == 'probe' and variant.str.contains('logistic')"), store=ran.store)
+def test_a_probe_has_predictions_and_no_weights(everything):
+    loaded = outshine.load(
+        key_of(everything, "method == 'probe' and variant.str.contains('logistic')"), store=everything.store
+    )
     assert len(loaded.predictions) == len(loaded.texts.query("split != 'weak_train'"))
     for ask in (lambda: loaded.predict_proba(["a"]), lambda: loaded.save_pretrained("x"), lambda: loaded.spec):
         with pytest.raises(ModelError, match=r"is a probe: the store keeps its predictions .* not its weights"):
             ask()
 
 
-def test_what_is_no_model_is_told(ran):
-    (prepared,) = {path.parent.name for path in ran.store.glob("artefacts/*/*/texts.parquet")} & {
+def test_what_is_no_model_is_told(everything):
+    (prepared,) = {path.parent.name for path in everything.store.glob("artefacts/*/*/texts.parquet")} & {
         json.loads(path.read_text())["key"]
-        for path in ran.store.glob("artefacts/*/*/DONE.json")
+        for path in everything.store.glob("artefacts/*/*/DONE.json")
         if "tiny-food" in path.read_text() and '"stage": "prepare"' in path.read_text()
     }
     with pytest.raises(StoreError, match=r"is 'prepare tiny-food'; a supervisor, ceiling, .* is expected"):
-        outshine.load(prepared, store=ran.store)
+        outshine.load(prepared, store=everything.store)
     with pytest.raises(StoreError, match="no artefact has a key beginning with 'nothing'"):
-        outshine.load("nothing", store=ran.store)
+        outshine.load("nothing", store=everything.store)
     with pytest.raises(StoreError, match=r"\d+ artefacts have a key beginning with ''"):
-        outshine.load("", store=ran.store)
+        outshine.load("", store=everything.store)
 
 
 def test_code_of_a_stranger_is_run_for_nobody_who_does_not_name_the_repository_it_comes_from():
@@ -238,10 +242,10 @@ def test_code_of_a_stranger_is_run_for_nobody_who_does_not_name_the_repository_i
             find_base(forged, trust_remote_code=consent)
 
 
-def copy_of(ran: Ran, key: str, tmp_path: Path) -> Path:
+def copy_of(everything: Ran, key: str, tmp_path: Path) -> Path:
     """A store with this artefact alone; returns the artefact's folder."""
     target = tmp_path / "store" / "artefacts" / key[:2] / key
-    shutil.copytree(ran.store / "artefacts" / key[:2] / key, target)
+    shutil.copytree(everything.store / "artefacts" / key[:2] / key, target)
     return target
 
 
@@ -254,9 +258,9 @@ def resized(folder: Path, name: str) -> None:
     (folder / "DONE.json").write_text(json.dumps(record))
 
 
-def test_files_that_do_not_belong_together_are_told(ran, tmp_path):
-    key = key_of(ran, WHO["student"])
-    folder = copy_of(ran, key, tmp_path)
+def test_files_that_do_not_belong_together_are_told(everything, tmp_path):
+    key = key_of(everything, WHO["student"])
+    folder = copy_of(everything, key, tmp_path)
     load = lambda: outshine.load(key, store=tmp_path / "store")  # noqa: E731
     with pytest.raises(StoreError, match=r"the texts of .* are not in"):
         load().texts  # noqa: B018
@@ -286,8 +290,8 @@ def test_files_that_do_not_belong_together_are_told(ran, tmp_path):
         load().predict_proba(["a"])
 
 
-def test_a_folder_that_cannot_be_written_is_told(ran, tmp_path):
+def test_a_folder_that_cannot_be_written_is_told(everything, tmp_path):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(StoreError, match=r"cannot write tiny/strong to the folder .*file"):
-        outshine.load(key_of(ran, WHO["student"]), store=ran.store).save_pretrained(tmp_path / "file")
+        outshine.load(key_of(everything, WHO["student"]), store=everything.store).save_pretrained(tmp_path / "file")
     assert (tmp_path / "file").read_text() == "mine"

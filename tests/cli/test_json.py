@@ -138,6 +138,7 @@ def quick_pretraining(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pretrain, "pretrain", lambda *arguments: record)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick_pretraining")
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_json_is_all_that_a_command_prints(name: str, world: World, outshine) -> None:

@@ -83,6 +83,7 @@ def test_a_file_comes_out_as_it_went_in_with_more(outshine, mine: Path) -> None:
     assert "`outshine label mine.jsonl` with the same settings finds them" in taken.out
 
 
+@pytest.mark.slow
 def test_every_format_gives_the_same_opinions(outshine, mine: Path) -> None:
     frame = pd.read_json("mine.jsonl", lines=True)
     frame.to_csv("mine.csv", index=False)
@@ -187,6 +188,7 @@ def test_from_python_the_notes_say_what_became_of_labels_on_one_side(outshine) -
         assert "count as the class that they are not at .5" in note
 
 
+@pytest.mark.slow
 def test_a_study_with_weak_labels_from_a_file(outshine) -> None:
     own_weak_labels("weak.csv")
     outcome = outshine(*STUDY, "--set", "labels={kind: file, path: weak.csv}")
@@ -199,6 +201,7 @@ def test_a_study_with_weak_labels_from_a_file(outshine) -> None:
     assert outshine("report", "outshine-out").code == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "told"),
     [
@@ -217,6 +220,7 @@ def test_what_is_wrong_with_weak_labels_is_told_before_anything_is_trained(outsh
     assert "tiny/strong on" not in outcome.err
 
 
+@pytest.mark.slow
 def test_rows_to_judge_come_back_and_are_never_replaced(outshine, mine: Path) -> None:
     """Also with texts that a spreadsheet would compute, two names for the classes, and an id in no column."""
     frame, truth = tiny_rows()

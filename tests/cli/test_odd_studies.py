@@ -31,6 +31,7 @@ OPTIONS: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("field", [*Study.model_fields, "nonsense"])
 def test_an_odd_value_is_taken_or_refused_whatever_the_options(field, tmp_path):
     path, refusals = tmp_path / "study.yaml", []

@@ -45,6 +45,7 @@ def refused(outcome, *words: str) -> None:
         assert word in line
 
 
+@pytest.mark.slow
 def test_a_study_with_everything_has_every_figure(outshine, ran, tmp_path):
     store, out = files(ran.store), files(ran.out)
     outcome = outshine("report", str(ran.out), "--store", str(ran.store), "-o", "there/page.html")
@@ -145,6 +146,7 @@ def test_a_place_that_cannot_be_written_is_told(outshine, plain):
     assert (plain / "report.html").exists()
 
 
+@pytest.mark.slow
 def test_several_studies_on_one_page(outshine, ran, plain):
     """The second study is in the same store under another name; figures are numbered, ids differ, both are there."""
     shutil.copytree(ran.store, "store", dirs_exist_ok=True)
@@ -185,6 +187,7 @@ def test_a_study_named_twice_is_there_once(outshine, plain):
     assert Path("page.html").read_bytes() == (plain / "report.html").read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("form", "name"), [("md", "tables.md"), ("latex", "tables.tex")])
 def test_tables_for_a_paper(outshine, ran, form, name):
     """Every table of the page but for datasets and stages, with its numbers; nothing else is written."""

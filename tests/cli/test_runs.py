@@ -105,6 +105,7 @@ def test_a_run_prints_one_table_and_writes_everything(outshine):
     assert "[1/6] tiny/weak on tiny-home weak_train, ground truth, seed 0" in outcome.err
 
 
+@pytest.mark.slow
 def test_the_tables_are_what_scikit_learn_makes_of_the_artefacts(outshine):
     assert outshine(*RUN).code == 0
     scores = pd.read_parquet("outshine-out/scores.parquet")
@@ -137,6 +138,7 @@ def test_the_tables_are_what_scikit_learn_makes_of_the_artefacts(outshine):
             assert found["reason"]
 
 
+@pytest.mark.slow
 def test_no_test_or_val_row_is_trained_on_and_weak_labels_are_the_supervisors(outshine):
     assert outshine(*RUN).code == 0
     for path in Path("store").rglob("texts.parquet"):
@@ -149,6 +151,7 @@ def test_no_test_or_val_row_is_trained_on_and_weak_labels_are_the_supervisors(ou
         assert texts["id"].is_monotonic_increasing
 
 
+@pytest.mark.slow
 def test_a_second_run_finds_everything(outshine):
     assert outshine(*RUN).code == 0
     before = artefacts()
@@ -160,6 +163,7 @@ def test_a_second_run_finds_everything(outshine):
     assert Path("outshine-out/scores.csv").read_bytes() == tables
 
 
+@pytest.mark.slow
 def test_the_resolved_study_runs_to_the_same_keys(outshine):
     assert outshine(*RUN).code == 0
     before = artefacts()
@@ -173,6 +177,7 @@ def test_the_resolved_study_runs_to_the_same_keys(outshine):
     assert Path("again/scores.csv").read_bytes() == Path("outshine-out/scores.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_second_loss_costs_only_its_students(outshine):
     assert outshine(*RUN).code == 0
     before = artefacts()
@@ -183,6 +188,7 @@ def test_a_second_loss_costs_only_its_students(outshine):
     assert sorted(summary["loss"]) == ["logconf", "logconf", "xent", "xent"]
 
 
+@pytest.mark.slow
 def test_seeds_share_texts_and_give_one_summary(outshine):
     outcome = outshine("run", "--dataset", "tiny-home", *TINY, *SMALL, "--seed", "0,1", "--set", "training.epochs=1")
     assert outcome.code == 0
@@ -196,6 +202,7 @@ def test_seeds_share_texts_and_give_one_summary(outshine):
         assert summary[f"{role}_auroc"][0] == pytest.approx(mean)
 
 
+@pytest.mark.slow
 def test_plan_says_what_is_there_and_what_is_to_do(outshine):
     plan = ("plan", *RUN[1:])
     first = outshine(*plan)
@@ -215,6 +222,7 @@ def test_planned_rows_and_tokens_are_those_processed(outshine):
     assert [line[4].strip() for line in lines] == [str(48 * 2 + 40 * 2 + 48 + 60)]
 
 
+@pytest.mark.slow
 def test_ls_show_verify(outshine):
     assert outshine(*RUN).code == 0
     listed = outshine("ls")
@@ -227,6 +235,7 @@ def test_ls_show_verify(outshine):
     assert outshine("verify").code == 0
 
 
+@pytest.mark.slow
 def test_show_begins_with_how_good_a_predictor_is(outshine):
     """The numbers are those of the table, for supervisors, students and probes; what predicts nothing has none."""
     methods = "methods=[vanilla, {kind: probe, probe: logistic}]"
@@ -247,6 +256,7 @@ def test_show_begins_with_how_good_a_predictor_is(outshine):
         assert "scores" not in json.loads(outshine("show", path.parent.name).out)
 
 
+@pytest.mark.slow
 def test_a_damaged_artefact_is_found_told_and_computed_anew(outshine):
     assert outshine(*RUN).code == 0
     tables = Path("outshine-out/scores.csv").read_bytes()
@@ -299,6 +309,7 @@ def test_labels_that_do_not_cover_test_leave_pgr_undefined_and_say_so(outshine, 
     assert pd.read_csv("outshine-out/summary.csv")["student_auroc"].notna().all()
 
 
+@pytest.mark.slow
 def test_weak_labels_on_one_side_of_one_half_are_noted(outshine, rows_file):
     data = rows_file(good_rows(240))
     p = [0.1 + 0.2 * row["label"] + place / 10_000 for place, row in enumerate(good_rows(240))]
@@ -311,6 +322,7 @@ def test_weak_labels_on_one_side_of_one_half_are_noted(outshine, rows_file):
     assert "near the median" in outcome.err
 
 
+@pytest.mark.slow
 def test_texts_too_long_are_shortened_counted_and_told(outshine):
     outcome = outshine(
         "run", "--dataset", "tiny-home", *TINY, *SMALL, "--set", "strong.max_length=4", "--set", "training.epochs=1"
@@ -319,6 +331,7 @@ def test_texts_too_long_are_shortened_counted_and_told(outshine):
     assert "of the texts were shortened to 4 tokens" in outcome.err
 
 
+@pytest.mark.slow
 def test_divergence_stops_with_a_clear_line_and_keeps_what_is_done(outshine):
     outcome = outshine(*RUN, "--set", "strong.learning_rate=1e30", "--set", "strong.tuning=full")
     assert outcome.code == 3
@@ -341,6 +354,7 @@ def test_listings(outshine):
     assert shown.out.count("negative  ") == 5
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_bits(outshine, tmp_path):
     """SIGKILL in the middle of a training that writes a checkpoint after every update."""
     arguments = (*RUN[:2], "tiny-home", *TINY, "--n-train", "400", "--n-val", "40", "--n-test", "60")
@@ -368,6 +382,7 @@ def test_a_killed_run_goes_on_to_the_same_bits(outshine, tmp_path):
     assert not list(Path("killed/work").iterdir())
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(outshine, monkeypatch):
     from outshine.w2s.stages.finetune import Student
 
@@ -386,6 +401,7 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(outshine, monkeypat
     assert finished.items() <= artefacts().items()
 
 
+@pytest.mark.slow
 def test_python_gives_the_same_frames(outshine, tmp_path):
     import outshine as package
 

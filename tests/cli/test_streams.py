@@ -46,6 +46,7 @@ def test_full_output_is_one_line_on_the_error_stream(command, tmp_path):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @needs_full
 @pytest.mark.parametrize("where", ["2>/dev/full", "<&- >&- 2>&-"])
 def test_a_lost_error_stream_ends_nothing(where, tmp_path):
@@ -56,6 +57,7 @@ def test_a_lost_error_stream_ends_nothing(where, tmp_path):
     assert shell(f"outshine report nowhere {where}", tmp_path).returncode == 2
 
 
+@pytest.mark.slow
 @needs_full
 def test_a_lost_output_loses_no_file(tmp_path):
     assert shell(f"outshine {RUN} >/dev/full 2>/dev/full", tmp_path).returncode == 2
@@ -67,6 +69,7 @@ def test_a_reader_that_leaves_early_is_no_fault(tmp_path):
     assert (ended.stdout, ended.stderr) == (b"0\n", b"")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
 def test_another_encoding_is_written_in(encoding, tmp_path):
     ended = shell(f"outshine {RUN} --set notes='[Ünï − Σ 日本]'", tmp_path, PYTHONIOENCODING=encoding)

@@ -265,6 +265,7 @@ print(identity, len(prepared.texts))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.hub
 @pytest.mark.parametrize("name", ["openbookqa", "wic"])
 def test_real_rows_through_the_real_client(name: str, tmp_path: Path) -> None:

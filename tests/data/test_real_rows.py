@@ -22,6 +22,7 @@ def shards(folder: Path, hub: Hub, splits: tuple[str, ...]) -> list[Path]:
     return [path for files in paths for path in files]
 
 
+@pytest.mark.slow
 @pytest.mark.hub
 @pytest.mark.parametrize("name", HUB_RECIPES)
 def test_formats_and_prepares_all_real_rows(name: str, real_datasets: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -354,6 +354,7 @@ def made_up_rows(draw: st.DrawFn, prefix: str) -> list[dict[str, Any]]:
     return rows
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(
     train_rows=made_up_rows("g"),

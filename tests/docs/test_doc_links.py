@@ -41,7 +41,7 @@ def test_local_links_resolve(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_tests_that_are_named_are_there(page: Path) -> None:
-    for path in re.findall(r"\btests/\w+/\w+\.py\b", page.read_text(encoding="utf-8")):
+    for path in re.findall(r"\btests/\w+/[\w/]+\.py\b", page.read_text(encoding="utf-8")):
         assert (ROOT / path).exists(), f"{name(page)}: {path}"
 
 

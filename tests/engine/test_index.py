@@ -56,6 +56,7 @@ def listed(root: Path) -> dict[str, tuple[Any, ...]]:
     return rows
 
 
+@pytest.mark.slow
 def test_twenty_thousand_artefacts_are_listed_as_they_are(tmp_path):
     root = tmp_path / "store"
     keys = [fake_artefact(root, number, stage=STAGES[number % 3], seconds=number) for number in range(20_000)]

@@ -69,6 +69,7 @@ def holder(place: Place, tmp_path: Path) -> Iterator[Holder]:
         one.process.join(60)
 
 
+@pytest.mark.slow
 def test_a_living_holder_is_not_replaced_however_long_it_takes(remote_place: Place, tmp_path: Path) -> None:
     with holder(remote_place, tmp_path) as one:
         other = remote_place.open(TTL)
@@ -83,6 +84,7 @@ def test_a_living_holder_is_not_replaced_however_long_it_takes(remote_place: Pla
     assert leases_of(remote_place) == []
 
 
+@pytest.mark.slow
 def test_a_killed_holder_is_replaced_after_the_time_to_live(remote_place: Place, tmp_path: Path) -> None:
     with holder(remote_place, tmp_path) as one:
         one.signal(signal.SIGKILL)
@@ -95,6 +97,7 @@ def test_a_killed_holder_is_replaced_after_the_time_to_live(remote_place: Place,
     assert leases_of(remote_place) == []
 
 
+@pytest.mark.slow
 def test_a_stopped_holder_notices_that_it_was_replaced(remote_place: Place, tmp_path: Path) -> None:
     with holder(remote_place, tmp_path) as one:
         one.signal(signal.SIGSTOP)
@@ -116,6 +119,7 @@ def test_a_stopped_holder_notices_that_it_was_replaced(remote_place: Place, tmp_
     assert leases_of(remote_place) == []
 
 
+@pytest.mark.slow
 def test_a_stopped_holder_that_wakes_after_the_other_has_finished_uses_its_artefact(
     remote_place: Place, tmp_path: Path
 ) -> None:
@@ -145,6 +149,7 @@ def _race(where: str, cache: Path, log: str, start: Event) -> None:
                 store.commit(KEY, folder, {})
 
 
+@pytest.mark.slow
 def test_of_several_processes_one_computes(remote_place: Place, tmp_path: Path) -> None:
     start, log = SPAWN.Event(), tmp_path / "log"
     arguments = [(remote_place.where, remote_place.new_cache(), str(log), start) for _ in range(4)]

@@ -31,6 +31,7 @@ def test_what_is_not_seen_is_written_out(mark):
     assert mark not in visible_json(json.dumps(f"a{mark}b", ensure_ascii=False))
 
 
+@pytest.mark.slow
 def test_no_character_of_a_category_that_does_not_show_passes():
     unseen = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
     for number in range(sys.maxunicode + 1):

@@ -160,6 +160,7 @@ def _commit_both_and_die(where: str, cache: Path, operation: str, name: str) -> 
         store.commit_together([(KEY, one, {}), (OTHER, two, {})])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("operation", "name", "finished"),
     [

@@ -129,6 +129,7 @@ ERRING = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ERRING)
 def test_a_verdict_errs_no_more_often_than_it_says(name: str) -> None:
     """The true gain is 0: at most 5 % + 3 errors of 120 files. More in docs/statistics.md, by label_simulations.py."""

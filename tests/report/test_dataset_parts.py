@@ -15,6 +15,8 @@ from outshine.report.text import excerpt
 from outshine.results.diagnostics import disagreements
 from small_study import Ran
 
+pytestmark = pytest.mark.slow
+
 DATASETS = ["tiny-home", "tiny-pet", "tiny-food"]
 
 

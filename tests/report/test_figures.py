@@ -337,6 +337,7 @@ def test_names_are_shown_as_they_are_and_run_nothing():
             assert name in shown
 
 
+@pytest.mark.slow
 def test_the_same_data_give_the_same_bytes_whatever_the_users_settings():
     import matplotlib as mpl
 

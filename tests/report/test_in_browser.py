@@ -10,7 +10,7 @@ from matplotlib.image import imread
 
 from browsing import browse, needs_browser
 
-pytestmark = needs_browser
+pytestmark = [needs_browser, pytest.mark.slow]
 
 POLICY = "default-src 'none'; style-src"
 MEASURE = """<script>

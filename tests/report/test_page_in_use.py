@@ -11,7 +11,7 @@ import pytest
 from browsing import browse, needs_browser, seen
 from html_pages import Page
 
-pytestmark = needs_browser
+pytestmark = [needs_browser, pytest.mark.slow]
 
 TABLE = """
 const table = document.querySelector("table[data-filter]");

@@ -27,6 +27,8 @@ from outshine.report.text import contender_name, interval_text, pgr_text
 from outshine.results.compare import compare
 from small_study import Ran
 
+pytestmark = pytest.mark.slow
+
 SEED = [*RUN, "seed"]
 TABLES = [
     "Pooled PGR",

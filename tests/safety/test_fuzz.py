@@ -24,12 +24,14 @@ NUMBERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TARGETS)
 def test_a_strange_input_is_taken_or_refused_in_one_line(name):
     counts = fuzz(TARGETS[name], NUMBERS.get(name, 25))
     assert counts.total() > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["study files", "--set", "data files", "weak labels", "score tables", "model folders"])
 def test_the_fuzzer_reaches_what_is_taken_and_what_is_refused(name):
     """A fuzzer whose every input is refused at the door would test the door."""

@@ -237,6 +237,7 @@ def test_errors_notes_and_progress_write_control_characters_out(outshine: Run, c
     assert "[red]" in COLOUR.sub("", printed)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not BROWSER, reason=f"none of {', '.join(BROWSERS)}: the page is not opened")
 @pytest.mark.parametrize("policy", [True, False], ids=["with its policy", "without"])
 def test_nothing_runs_in_a_browser(evil, tmp_path, policy):

@@ -84,6 +84,7 @@ def told(outcome: Outcome) -> None:
         assert lines[0].startswith("outshine: ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", PLACES)
 def test_no_name_leads_elsewhere(outshine: Run, cage: Path, tmp_path: Path, place: str):
     write_rows(cage / "rows.jsonl")
@@ -113,6 +114,7 @@ def test_a_run_writes_in_the_folders_that_it_is_told_and_nowhere_else(
     assert outside(tmp_path, before, store) == []
 
 
+@pytest.mark.slow
 def test_data_files_of_any_name_run_through_to_the_report(outshine: Run, cage: Path, tmp_path: Path):
     names = [name for name in file_names([*PATHS, *MARKUP]) if name.strip(". ") and "," not in name]
     chosen = [name for name in names if name.startswith(("..", "~", "C:", "=", "{", "$(", "-", "CON"))][:12]

@@ -85,6 +85,7 @@ def test_no_source_runs_what_a_file_says():
     assert {path: lines for path, lines in found.items() if lines} == {}
 
 
+@pytest.mark.slow
 def test_every_file_of_a_study_is_of_an_open_format(tmp_path_factory):
     """By its ending, and by being read as what the ending says."""
     ran = small_study(tmp_path_factory.getbasetemp())

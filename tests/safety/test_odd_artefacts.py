@@ -76,6 +76,7 @@ def files(suffix: str) -> list[str]:
     return [f"{stage} {name}" for stage, names in chosen.items() for name in names]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("which", "change"),
     [(one, change) for one in files(".json") for change in DOCUMENTS]

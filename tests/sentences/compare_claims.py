@@ -19,7 +19,6 @@ from study_tables import against_xent, pgrs, scores
 MODULES: tuple[str, ...] = (
     "results/compare.py",
     "results/compare_text.py",
-    "w2s/comparable.py",
     "stats/paired.py",
     "report/compare_section.py",
     "w2s/comparable.py",

@@ -47,7 +47,7 @@ from outshine.stats.auc_covariance import combine_seeds
 from outshine.stats.estimates import Estimate, Part
 from outshine.stats.intervals import auroc_interval, difference_interval
 from outshine.stats.pgr import pgr, pooled_pgr
-from outshine.w2s.cost import Estimator, Speed
+from outshine.w2s.cost import Estimator
 from outshine.w2s.expand import _family_notes, resolve_study
 from outshine.w2s.placeholders import Finder, unresolved_model
 from outshine.w2s.plan import Plan, _shape, plan_study
@@ -223,12 +223,6 @@ COMMANDS = (
         planned(),
         None,
         "the assumptions of every plan",
-    ),
-    Claim(
-        "on this machine ({}, {}) about {} with one worker: at {} of the {} GFLOP/s that a matrix product reached just now",
-        lambda: [Speed("cpu", "float32", 100e9).line(1e12, 0.0)],
-        None,
-        "the assumption of every estimate of time",
     ),
     Claim("probes on ground truth", planned(controls=True), planned()),
 )

@@ -27,6 +27,7 @@ CLAIMS = [claim for command in COMMANDS for claim in command.CLAIMS]
 MODULES = [module for command in COMMANDS for module in command.MODULES]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.says[:60])
 def test_it_is_said_where_it_is_true_and_only_there(claim: Claim):
     assert claim.is_in(claim.true())

@@ -14,16 +14,19 @@ def at_most(num_runs: int) -> float:
     return 0.05 + 3 * math.sqrt(0.05 * 0.95 / num_runs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_datasets", [4, 6, 10, 21])
 @pytest.mark.parametrize(("num_methods", "num_runs"), [(1, 600), (11, 100)])
 def test_claims_in_either_direction_err_in_five_percent_of_studies_at_most(num_methods, num_datasets, num_runs):
     assert false_claims(num_methods, num_datasets, num_runs) <= at_most(num_runs)
 
 
+@pytest.mark.slow
 def test_a_declared_direction_errs_no_more():
     assert false_claims(1, 10, 600, declared=True) <= at_most(600)
 
 
+@pytest.mark.slow
 def test_it_is_not_by_never_claiming():
     assert false_claims(1, 21, 600) > 0.02
 

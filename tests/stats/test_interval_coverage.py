@@ -45,6 +45,7 @@ def test_the_population_interval_covers(num_datasets):
     assert 0.93 <= population_coverage(num_datasets) <= 0.97
 
 
+@pytest.mark.slow
 def test_scores_to_intervals_with_groups_of_fifty():
     coverage = pipeline_coverage(num_seeds=1, num_groups=40, group_size=50, num_runs=600)
     assert 0.92 <= coverage.auroc <= 0.975
@@ -53,6 +54,7 @@ def test_scores_to_intervals_with_groups_of_fifty():
     assert coverage.ungrouped < 0.85
 
 
+@pytest.mark.slow
 def test_scores_to_intervals_over_three_seeds():
     coverage = pipeline_coverage(num_seeds=3, num_groups=300, group_size=1, num_runs=1000)
     assert 0.92 <= coverage.auroc <= 0.975

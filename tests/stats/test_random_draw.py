@@ -91,6 +91,7 @@ def test_nothing_is_tested_where_nothing_can_be_seen() -> None:
         draw_tests(marked(6, [1]), values, {}, np.arange(5))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_groups", [12, 40])
 def test_whole_groups_at_random_are_no_pick(num_groups: int) -> None:
     """Groups differ much in x; 400 draws of whole groups: all four tests together reject in at most 1 % + 3 errors."""

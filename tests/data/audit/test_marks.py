@@ -51,6 +51,7 @@ def worst(found: set[str]) -> str:
     return next(level for level in ("leak", "warning", "cue", "passed") if level in found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MARKS)
 def test_a_mark_is_found(name):
     assert worst(severities(corpus_with(name))) == NOT_REFUSED.get(name, "leak")
@@ -60,6 +61,7 @@ def test_without_a_mark_nothing_is_found():
     assert severities(corpus_with(None)) == {"passed"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_train", [40, 75, 190])
 def test_labels_by_coin_are_not_accused_however_few(num_train):
     """60 to 300 rows in all, 15 datasets each: dozens of thousands of marks, and no leak."""

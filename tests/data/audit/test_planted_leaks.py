@@ -49,6 +49,7 @@ def alarms(findings: list[Finding]) -> dict[str, str]:
     return {finding.check: finding.message for finding in findings if finding.severity in ("leak", "warning")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("planted", "rules"), CAUGHT_BY, ids=lambda value: getattr(value, "__name__", ""))
 def test_planted_leaks_are_caught_in_made_up_rows(planted, rules, monkeypatch):
     recipe: Recipe = planted()
@@ -63,6 +64,7 @@ def test_their_clean_twins_pass_on_the_same_rows(clean, monkeypatch):
     assert alarms(audit(prepared_from(recipe, made_pools(recipe), monkeypatch), recipe)) == {}
 
 
+@pytest.mark.slow
 @pytest.mark.hub
 @pytest.mark.parametrize(("planted", "rules"), CAUGHT_BY, ids=lambda value: getattr(value, "__name__", ""))
 def test_planted_leaks_are_caught_in_real_rows(planted, rules, real_datasets: Path, monkeypatch):
@@ -71,6 +73,7 @@ def test_planted_leaks_are_caught_in_real_rows(planted, rules, real_datasets: Pa
     assert {finding.check for finding in leaks(findings)} >= rules
 
 
+@pytest.mark.slow
 @pytest.mark.hub
 @pytest.mark.parametrize("name", HUB_RECIPES)
 def test_no_recipe_is_accused_on_its_real_rows(name, real_datasets: Path, monkeypatch):
@@ -113,6 +116,7 @@ def test_small_and_odd_datasets_are_audited_all_the_same(seed, monkeypatch):
     assert "format" not in alarms(findings)
 
 
+@pytest.mark.slow
 def test_the_same_rows_give_the_same_findings(monkeypatch):
     recipe = SciQ()
     prepared = prepared_from(recipe, made_pools(recipe), monkeypatch)

@@ -128,6 +128,7 @@ def run_in(folder, cohort: int, progress=None, packing=False, **settings) -> tup
     return executor, stages
 
 
+@pytest.mark.slow
 def test_a_study_gives_the_same_predictions_whether_or_not_it_trains_together(tmp_path):
     settings = {"datasets": ["tiny-pet"], "seeds": [0], "methods": GRID[:3]}
     (one, stages), (all_at_once, _) = (run_in(tmp_path / str(n), n, **settings) for n in (1, 8))
@@ -143,6 +144,7 @@ def test_a_study_gives_the_same_predictions_whether_or_not_it_trains_together(tm
     assert found == 3  # ceiling and two students
 
 
+@pytest.mark.slow
 def test_packed_texts_give_a_study_the_same_keys_and_predictions(tmp_path):
     settings = {"datasets": ["tiny-pet"], "seeds": [0], "methods": GRID[:2]}
     (padded, stages), (packed, others) = (
@@ -175,6 +177,7 @@ class Died(BaseException):
     """As if the process had been killed."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("renames", [0, 1, 2])
 def test_a_commit_that_was_cut_off_is_finished_by_whoever_comes_next(tmp_path, monkeypatch, renames):
     """Between the journal and the last rename, the next process finds all members with the bytes of their one pass."""

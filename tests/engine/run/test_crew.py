@@ -43,7 +43,7 @@ def cluster(tmp_path_factory):
     ray.shutdown()
 
 
-@pytest.fixture(params=["local", "ray"])
+@pytest.fixture(params=["local", pytest.param("ray", marks=pytest.mark.slow)])
 def crew(request, tmp_path, monkeypatch):
     """(executor over a store, its notes, what was computed so far)."""
     story = tmp_path / "story"

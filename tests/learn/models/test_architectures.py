@@ -74,6 +74,7 @@ def test_a_cut_model_is_the_first_blocks_of_the_whole(kind, kept, checkpoint):
     torch.testing.assert_close(state, expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("pooling", ["auto", "mean"])
 def test_padding_beside_a_text_does_not_change_its_log_odds(kind, pooling, checkpoint):

@@ -39,6 +39,7 @@ def test_an_architecture_is_known_to_keep_rows_apart_or_is_seen_not_to(kind, che
         assert all(torch.equal(member[name], start[name]) for name in start)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tuning", ["lora", "head"])
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in MIXING])
 def test_a_pass_together_gives_what_each_gives_alone(kind, tuning, checkpoint):

@@ -76,6 +76,7 @@ def test_taking_the_adapters_out_leaves_the_backbone_as_it_was(kind, checkpoint)
     assert str(classifier.backbone) == str(untouched)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["bert", "gpt2", "llama", "opt"])
 @pytest.mark.parametrize("cut", [None, 2])
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")  # PEFT's use of transformers

@@ -123,6 +123,7 @@ def test_log_odds_of_a_trained_model_are_close_to_the_dense_ones_and_not_equal(m
     assert 0.01 < difference < 0.3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_linear_layer_of_the_blocks_is_kept_in_four_bits(kind, checkpoint):
     small, dense = (classifier_of(checkpoint(kind), tuning=tuning) for tuning in (NF4, "lora"))
@@ -131,6 +132,7 @@ def test_every_linear_layer_of_the_blocks_is_kept_in_four_bits(kind, checkpoint)
     assert not torch.equal(small(*BATCH), dense(*BATCH))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_adapters_get_the_gradient_of_a_dense_model_with_the_same_values(kind, checkpoint):
     small, twin = classifier_of(checkpoint(kind), tuning=NF4), dense_twin(checkpoint(kind))
@@ -145,6 +147,7 @@ def test_adapters_get_the_gradient_of_a_dense_model_with_the_same_values(kind, c
         assert torch.equal(gradient, gradients[1][name]), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_adapters_and_head_are_trained_and_nothing_else(kind, checkpoint):
     small, dense = (classifier_of(checkpoint(kind), tuning=tuning) for tuning in (NF4, "lora"))

@@ -76,6 +76,7 @@ def test_all_architectures_are_listed():
     assert set(WAYS) == set(ARCHITECTURES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("kind", sorted(WAYS))
 def test_what_an_architecture_can_is_found_out_and_leaves_nothing_behind(kind, dtype, checkpoint):
@@ -91,6 +92,7 @@ def test_what_an_architecture_can_is_found_out_and_leaves_nothing_behind(kind, d
     assert classifier.release().config._attn_implementation == attention
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(("kind", "way"), EACH_WAY)
 def test_log_odds_and_gradients_are_those_of_padded_texts(kind, way, dtype, checkpoint):
@@ -99,6 +101,7 @@ def test_log_odds_and_gradients_are_those_of_padded_texts(kind, way, dtype, chec
     assert_alike(packing_classifier(checkpoint(kind), dtype, way=way), dtype)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "way"), EACH_WAY)
 def test_those_of_a_cohort_too(kind, way, checkpoint):
     dtype = "float32" if kind.startswith("gemma") else "float64"
@@ -132,6 +135,7 @@ def test_every_pooling(kind, pooling, checkpoint):
     assert_alike(packing_classifier(checkpoint(kind), "float64", pooling=pooling), "float64")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pooling", ["auto", "mean"])
 @pytest.mark.parametrize(("kind", "way"), EACH_WAY)
 def test_texts_of_a_pack_do_not_see_each_other(kind, way, pooling, checkpoint):

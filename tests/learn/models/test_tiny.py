@@ -142,6 +142,7 @@ def test_pretraining_repeats_byte_by_byte(tmp_path: Path) -> None:
     assert {path.name for path in (tmp_path / "a").rglob("*.*")} == {path.name for path in WEIGHTS.rglob("*.*")}
 
 
+@pytest.mark.slow
 def test_pretraining_learns_a_small_world(tmp_path: Path) -> None:
     """Enough reading names nearly every value; a corpus of coverage 0.3 and little else leaves gaps."""
     shape = {

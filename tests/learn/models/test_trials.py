@@ -65,6 +65,7 @@ def test_most_architectures_are_adapted_batched_and_read_as_they_are(kind, toy):
     assert f"`{kind}`" in page().partition("## Otherwise")[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", OTHERWISE)
 def test_the_others_are_used_in_a_way_that_holds_and_the_page_says_how(kind, toy):
     row = examine(kind, toy(kind))
@@ -88,6 +89,7 @@ def test_without_adapters_no_layer_for_them_is_asked_for(tuning, toy):
     assert torch.isfinite(z).all()
 
 
+@pytest.mark.slow
 def test_the_page_has_every_text_model_of_transformers_once():
     text = page().partition("## As most")[2]
     named = re.findall(r"^\| `([\w-]+)` \|", text, re.MULTILINE)

@@ -57,6 +57,7 @@ def test_the_budgets_cut_the_batch_into_1_4_and_32_pieces():
         assert len(micro_batches(LENGTHS, range(SIZE), training_limits(runtime, "cpu"))) == pieces
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("kind", FLOAT32)
 def test_in_float32_the_whole_gradient_agrees_to_1e_5(kind, loss, checkpoint):
@@ -68,6 +69,7 @@ def test_in_float32_the_whole_gradient_agrees_to_1e_5(kind, loss, checkpoint):
         assert (cut - whole).norm() / whole.norm() <= 1e-5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("kind", FLOAT64)
 def test_in_float64_every_entry_agrees_to_1e_5(kind, loss, checkpoint):
@@ -79,6 +81,7 @@ def test_in_float64_every_entry_agrees_to_1e_5(kind, loss, checkpoint):
         assert whole.count_nonzero() > 0.9 * whole.numel()  # a dead ReLU has none
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tuning", ["lora", "full", "head"])
 @pytest.mark.parametrize("loss", LOSSES)
 def test_invariance_holds_for_every_way_of_tuning(tuning, loss, checkpoint):

@@ -44,11 +44,13 @@ def assert_same(model, **settings) -> None:
     assert sum(bool(tensor.any()) for tensor in expected.values()) > 0.9 * len(expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_gradients_and_predictions_are_the_same_to_the_bit(kind, checkpoint, two_threads):
     assert_same(classifier_of(checkpoint(kind)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if "deberta" not in kind])  # which forms no cohorts
 def test_and_so_are_a_cohorts(kind, checkpoint, two_threads):
     assert_same(cohort_of(checkpoint(kind)))

@@ -205,6 +205,7 @@ def test_evaluation_reads_val_only_and_never_the_threshold(checkpoint, tmp_path)
         assert all(torch.equal(p, other[name]) for name, p in runs[0].items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["xent", "logconf"])
 def test_micro_batches_change_a_whole_run_by_rounding_only(loss, checkpoint, tmp_path):
     results = []
@@ -293,6 +294,7 @@ def test_nothing_is_drawn_from_or_depends_on_the_global_random_state(checkpoint,
     assert (results[0] == results[1]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["bert", "gpt2", "opt", "deberta-v2"])
 def test_dropout_is_off_in_training(kind, tmp_path):
     from tiny_checkpoints import change_config, write_checkpoint

@@ -45,6 +45,7 @@ def whole_run(classifier, folder, advance=lambda done, total: None, **runtime):
     return result, predict_fitting(classifier, rows().tokens, where, 12)[0]
 
 
+@pytest.mark.slow
 def test_too_little_memory_changes_a_run_by_rounding_only(checkpoint, tmp_path):
     roomy, tight = (cramped(checkpoint("bert"), room) for room in (10_000, 100))
     expected, log_odds = whole_run(roomy, tmp_path / "roomy")
@@ -56,6 +57,7 @@ def test_too_little_memory_changes_a_run_by_rounding_only(checkpoint, tmp_path):
     assert not (tmp_path / "roomy" / "work" / "budgets.json").exists()
 
 
+@pytest.mark.slow
 def test_the_smaller_budgets_are_written_down_from_the_update_on_that_needed_them(checkpoint, tmp_path):
     whole_run(cramped(checkpoint("bert"), 100), tmp_path)
     kept = json.loads((tmp_path / "work" / "budgets.json").read_text())["changes"]
@@ -85,6 +87,7 @@ def miserly(folder, room: int) -> Miserly:
     return made
 
 
+@pytest.mark.slow
 def test_where_one_text_does_not_fit_blocks_are_run_again_and_budgets_begin_anew(checkpoint, tmp_path):
     expected, log_odds = whole_run(cramped(checkpoint("bert"), 10_000), tmp_path / "roomy")
     tight = miserly(checkpoint("bert"), 100)  # texts have up to 19 tokens
@@ -98,6 +101,7 @@ def test_where_one_text_does_not_fit_blocks_are_run_again_and_budgets_begin_anew
     assert all("forward" not in vars(block) for block in tight.blocks())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("made", "room", "updates"),
     [(cramped, 100, 1), (cramped, 100, 4), (cramped, 100, 8), (miserly, 60, 1), (miserly, 60, 5)],

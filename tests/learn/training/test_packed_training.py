@@ -41,6 +41,7 @@ def whole_run(classifier, folder, advance=lambda done, total: None):
     return result, predict(classifier, rows().tokens, 0, Runtime(eval_token_budget=100))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_whole_run_ends_where_the_padded_one_ends(kind, checkpoint, tmp_path):
     expected, log_odds = whole_run(fresh(checkpoint(kind), packed=False), tmp_path / "padded")
@@ -51,6 +52,7 @@ def test_a_whole_run_ends_where_the_padded_one_ends(kind, checkpoint, tmp_path):
     assert log_odds.std() > 1e-2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_whole_cohort_too(kind, checkpoint, tmp_path):
     jobs = [TrainJob(rows(), validation(), run(loss, rate=5e-3 / (1 + i))) for i, loss in enumerate(LOSSES)]
@@ -88,6 +90,7 @@ def test_every_token_goes_through_once_and_no_pack_exceeds_the_budget(budget, ch
     assert max(seen) <= budget
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_ends_with_the_same_bits(checkpoint, tmp_path):
     expected, log_odds = whole_run(fresh(checkpoint("bert"), packed=True), tmp_path / "whole")
     with pytest.raises(CutOffError):

@@ -24,16 +24,19 @@ def assert_same(model) -> None:
     assert all("forward" not in vars(block) for block in model.blocks())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_gradient_is_the_same_to_the_bit(kind, checkpoint):
     assert_same(classifier_of(checkpoint(kind)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if "deberta" not in kind])  # which forms no cohorts
 def test_and_so_is_a_cohorts(kind, checkpoint):
     assert_same(cohort_of(checkpoint(kind)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("tuning", ["lora", "full", "head"])
 @pytest.mark.parametrize("kind", ["bert", "gpt2", "llama"])

@@ -47,6 +47,7 @@ def same(first: Trained, second: Trained) -> bool:
     return first.chosen_step == second.chosen_step and np.array_equal(first.curve, second.curve, equal_nan=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("tuning", "loss", "updates"),
     [
@@ -100,6 +101,7 @@ finetune(classifier_of(Path({model!r})), rows(), validation(), run("logconf"), w
 """
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_ends_with_the_same_bits(checkpoint, tmp_path):
     model, here = checkpoint("bert"), Path(__file__).parent
     expected, predictions = whole_run(classifier_of(model), tmp_path / "whole", "logconf")
@@ -118,6 +120,7 @@ def test_a_run_that_was_killed_ends_with_the_same_bits(checkpoint, tmp_path):
     assert (resumed == predictions).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "damage",
     [

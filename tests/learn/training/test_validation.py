@@ -64,6 +64,7 @@ def test_a_cut_leaves_the_sides_as_alike_as_equal_labels_allow():
     assert harden(p).y.tolist() == [False] * 55 + [True] * 45
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("num", "share", "noise"), [(200, 0.05, 0), (400, 0.04, 0), (160, 0.10, 0), (32, 0.5, 0.2)])
 def test_weights_chosen_on_hard_labels_are_those_that_the_classes_choose(num, share, noise):
     """Twelve checkpoints a run: the loss of test AUROC against the best is that of choosing by the labels themselves."""

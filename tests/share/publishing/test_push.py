@@ -98,6 +98,7 @@ def test_a_study_arrives_with_each_model_in_its_folder(ran, hub, push):
         assert model["folder"].removeprefix("models/") in card
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "what", ["folder", "digest", "key of a supervisor", "key of a ceiling", "key of a control", "key of a probe"]
 )

@@ -87,6 +87,7 @@ def test_the_study_is_a_run_with_its_summary(ran, keeping, tmp_path):
     assert all(np.isfinite(value) for value in whole.final.values())
 
 
+@pytest.mark.slow
 def test_what_was_tracked_is_not_tracked_again_from_the_same_folder(ran, keeping, tmp_path):
     tracker, other = keeping("memory"), keeping("other")
     track(ran, tmp_path / "out", "memory")
@@ -112,6 +113,7 @@ def test_no_text_place_or_secret_is_tracked(ran, keeping, tmp_path, monkeypatch)
     assert "***" in told
 
 
+@pytest.mark.slow
 def test_a_run_is_the_same_with_and_without(ran, keeping, tmp_path):
     keeping("memory")
     study = parse_study(ran.raw)
@@ -142,6 +144,7 @@ class Breaking:
             raise ConnectionError("the wire is cut\nhere")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("good", [0, 3, FINE_TUNINGS])
 def test_a_tracker_that_breaks_is_a_note_and_stops_nobody(ran, keeping, tmp_path, monkeypatch, good):
     tracker, broken = keeping("memory"), Breaking(good)

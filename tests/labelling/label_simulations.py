@@ -2,8 +2,8 @@
 
 Rerun the tables of docs/label.md and of docs/statistics.md, section "label", with
 
-    python tests/label/label_simulations.py coverage
-    python tests/label/label_simulations.py verdicts
+    python tests/labelling/label_simulations.py coverage
+    python tests/labelling/label_simulations.py verdicts
 
 Coverage: one large file of rows is made for each case, whose true gains are counted; many small trusted sets are drawn
 from it. Verdicts: a file whose true gain is exactly 0 is made anew for each run, and everything is asked that

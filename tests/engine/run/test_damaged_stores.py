@@ -35,7 +35,7 @@ KEY, OTHER = "ab" * 32, "cd" * 32
 
 
 def names(store: Store) -> set[str]:
-    return {one.name for one in plan_gc(GcOptions(), store).litter}
+    return {one.name for one in plan_gc(GcOptions(), store).leftovers}
 
 
 def aged(path: Path, days: float = 2) -> Path:
@@ -83,7 +83,7 @@ def test_below_a_url_too(remote_place: Place) -> None:
         (folder / "a.txt").write_text("hello")
         store.commit(KEY, folder, {"stage": "test"})
     remote_place.write(f"commits/{'a' * 32}.json", b"[1]")
-    assert {one.name for one in plan_gc(GcOptions(), store).litter} >= {f"commits/{'a' * 32}.json"}
+    assert {one.name for one in plan_gc(GcOptions(), store).leftovers} >= {f"commits/{'a' * 32}.json"}
     run_gc(plan_gc(GcOptions(), store), store)
     assert not [name for name in remote_place.names() if name.startswith("commits/")]
     assert store.keys() == [KEY]

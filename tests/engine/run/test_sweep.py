@@ -38,7 +38,7 @@ def going(plan: GcPlan) -> set[str]:
 
 
 def names(plan: GcPlan) -> set[str]:
-    return {one.name for one in plan.litter}
+    return {one.name for one in plan.leftovers}
 
 
 def put(path: Path, text: str = "x") -> Path:
@@ -273,7 +273,7 @@ def test_an_interrupted_sweep_leaves_a_valid_store_and_can_be_asked_for_again(st
     assert len(store.keys()) == 6 - min(moment, 5)
     assert [fault for key in store.keys() for fault in store.verify(key)] == []  # noqa: SIM118
     again = plan_gc(GcOptions(forget=("gone",) if moment < 5 else ()), store)
-    assert len(again.litter) == min(moment, 5)  # what was moved out and not deleted
+    assert len(again.leftovers) == min(moment, 5)  # what was moved out and not deleted
     assert run_gc(again, store) == []
     assert store.keys() == [keys[5]]
     assert [one.name for one in recorded_studies(store)] == ["kept"]

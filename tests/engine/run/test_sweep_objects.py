@@ -56,7 +56,7 @@ def test_only_what_no_study_needs_goes_and_its_files_with_it(filled: Place) -> N
     assert len(gone) == 3  # the record and two files
     assert filled.open().keys() == KEYS[:3]
     again = plan_gc(GcOptions(), filled.open())
-    assert (again.artefacts, again.litter) == ([], [])
+    assert (again.artefacts, again.leftovers) == ([], [])
 
 
 def test_a_forgotten_study_frees_what_only_it_needs(filled: Place) -> None:
@@ -91,14 +91,16 @@ def test_what_dead_writers_left_is_litter_and_what_lives_is_not(filled: Place, t
     }
     with other.lock(dead):  # somebody is sending it
         held = plan_gc(GcOptions(), store)
-        assert {one.name for one in held.litter} == {name for name in expected if dead not in name or "damaged" in name}
+        assert {one.name for one in held.leftovers} == {
+            name for name in expected if dead not in name or "damaged" in name
+        }
     plan = plan_gc(GcOptions(), store)
-    assert {one.name for one in plan.litter} == expected | set(_released(filled, dead))
+    assert {one.name for one in plan.leftovers} == expected | set(_released(filled, dead))
     assert run_gc(plan, store) == []
     assert whole in filled.names()
     assert not {name for name in filled.names() if upload in name or name.startswith(("damaged/", "running/"))}
     assert below(filled, "leases/") == []
-    assert plan_gc(GcOptions(), filled.open()).litter == []
+    assert plan_gc(GcOptions(), filled.open()).leftovers == []
 
 
 def _released(place: Place, key: str) -> list[str]:
@@ -133,7 +135,7 @@ def test_a_commit_that_is_not_finished_keeps_its_files(filled: Place) -> None:
     text = json.dumps({"files": {"a.txt": {"bytes": 1, "sha256": "0"}}, "upload": upload})
     filled.write(f"files/{key}/{upload}/a.txt", b"x")
     filled.write("commits/one.json", json.dumps([[key, upload, text]]).encode())
-    assert f"files/{key}/{upload}" not in {one.name for one in plan_gc(GcOptions(), store).litter}
+    assert f"files/{key}/{upload}" not in {one.name for one in plan_gc(GcOptions(), store).leftovers}
     with store.lock(key):
         store.finish_commits([key])
     assert store.has(key)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from outshine.engine.settings import Settings
 from outshine.engine.stage import Context, Stage
+from outshine.engine.store.store import Store
 
 
 class Busy(Stage):
@@ -18,6 +20,17 @@ class Busy(Stage):
     def run(self, context: Context) -> None:
         work(self.rounds)
         (context.folder / "n.txt").write_text(str(self.n), encoding="utf-8")
+
+
+class BusyStages(Settings):
+    """From which a worker process finds the stages."""
+
+    asked: tuple[Busy, ...]
+
+
+def stages_of(settings: dict[str, Any], store: Store) -> tuple[Busy, ...]:
+    """The stages, as a worker process finds them."""
+    return BusyStages(**settings).asked
 
 
 def work(rounds: int) -> int:

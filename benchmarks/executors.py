@@ -1,4 +1,4 @@
-"""What executors add: equal stages on Ray and on a pool beside plain processes, and what an empty stage costs."""
+"""What executors add: equal stages on Ray and in worker processes beside plain ones, and what an empty stage costs."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def measure(*, quick: bool, repeats: int) -> dict[str, Any]:
     """Both; the stages of all ways are the same, in turns."""
     num_stages, seconds, idle = (8, 0.05, 50) if quick else (STAGES, SECONDS, 10_000)
     rounds = children.call("busy", "rounds_of", {"seconds": seconds}, 1).value
-    ways = {"one process": _plain, "two processes": _plain, "pool": _crew, "ray": _crew}
+    ways = {"one process": _plain, "two processes": _plain, "pool": _by_executor, "ray": _by_executor}
     took: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(repeats):
         for name, way in ways.items():
             took[name].append(way(name, num_stages, rounds))
     medians = {name: statistics.median(each) for name, each in took.items()}
     gain = {name: medians["one process"] / each for name, each in medians.items()}
-    empty = {name: _crew(name, idle, 0) for name in ("one process, in turn", "pool")}
+    empty = {name: _by_executor(name, idle, 0) for name in ("one process, in turn", "pool")}
     return {
         "stages": num_stages,
         "seconds_each": seconds,
@@ -42,19 +42,21 @@ def measure(*, quick: bool, repeats: int) -> dict[str, Any]:
 
 def compute(kind: str, store: str, first: int, last: int, rounds: int) -> float:
     """Seconds that the stages of these numbers take; starting workers counts, importing here and a cluster do not."""
-    from benchmarks.busy import Busy
+    from benchmarks.busy import Busy, BusyStages, stages_of
     from outshine.engine.progress import Silent
     from outshine.engine.run.executors import executor
+    from outshine.engine.run.worker_process import Job
     from outshine.engine.run.workers import LocalWorkers, RayWorkers
     from outshine.engine.runtime import Runtime
     from outshine.engine.store.store import Store
 
-    pool = LocalWorkers(workers=1 if kind == "plain" else WORKERS)
-    workers = RayWorkers(workers=WORKERS) if kind == "ray" else pool
+    local = LocalWorkers(workers=1 if kind == "plain" else WORKERS)
+    workers = RayWorkers(workers=WORKERS) if kind == "ray" else local
     if kind == "ray":
         _start_ray()
-    run = executor(workers, Store(store), Runtime(device="cpu", threads=1), Silent())
-    stages = [Busy(n=n, rounds=rounds) for n in range(first, last)]
+    stages = tuple(Busy(n=n, rounds=rounds) for n in range(first, last))
+    job = Job(stages_of, BusyStages(asked=stages))
+    run = executor(workers, Store(store), Runtime(device="cpu", threads=1), Silent(), job)
     began = time.perf_counter()
     run.run(stages)
     return time.perf_counter() - began
@@ -71,7 +73,7 @@ def _start_ray() -> None:
     )
 
 
-def _crew(name: str, num_stages: int, rounds: int) -> float:
+def _by_executor(name: str, num_stages: int, rounds: int) -> float:
     kind = {"pool": "local", "ray": "ray"}.get(name, "plain")
     with TemporaryDirectory() as store:
         given = {"kind": kind, "store": store, "first": 0, "last": num_stages, "rounds": rounds}

@@ -23,7 +23,7 @@ LONGEST = 9.0  # seconds from one kill to the next, at most
 
 
 def local(folder: Path, reference: Mapping[str, str], num_kills: int, rng: random.Random) -> Outcome:
-    """Workers of a pool and their drivers."""
+    """Worker processes and their drivers."""
     return _killing("SIGKILL, local workers and drivers", folder, reference, num_kills, rng, ("--workers", "2"), _own)
 
 
@@ -169,9 +169,9 @@ def _wait(driver: Driver, place: Path, rng: random.Random) -> None:
 
 
 def _own(driver: Driver) -> list[int]:
-    """The workers of a pool."""
+    """The worker processes of a driver."""
     own = processes(driver.session)
-    return [one for one, command in own.items() if one != driver.session and "spawn_main" in command]
+    return [one for one, command in own.items() if one != driver.session and "engine.run.worker_process" in command]
 
 
 class Cluster:

@@ -40,6 +40,6 @@ def test_every_room_has_quick_tests(quick: list[str]) -> None:
 def test_no_quick_test_needs_ray_or_an_s3_server(quick: list[str]) -> None:
     """The suites whose tests run on each kind of store or of workers."""
     stores = [test for test in quick if "test_store_contract.py" in test]
-    workers = [test for test in quick if "test_crew.py" in test]
+    workers = [test for test in quick if "test_workers.py" in test]
     assert {"folder", "file"} == {kind for test in stores for kind in re.findall(r"\b(folder|file|s3)[\]-]", test)}
     assert {"local"} == {kind for test in workers for kind in re.findall(r"\[(local|ray)\b", test)}

@@ -60,10 +60,10 @@ def test_where_torch_was_there_first_a_note_says_so_once(early, tmp_path):
 
 
 def test_workers_of_this_machine_get_it(monkeypatch):
-    from outshine.engine.run.pool import _surroundings
+    from outshine.engine.run.processes import environment_of
     from outshine.engine.runtime import Runtime
 
     monkeypatch.delenv(waiting.POLICY, raising=False)
-    assert _surroundings(0, Runtime(device="cpu", threads=1))[waiting.POLICY] == "PASSIVE"
+    assert environment_of(0, Runtime(device="cpu", threads=1))[waiting.POLICY] == "PASSIVE"
     monkeypatch.setenv(waiting.POLICY, "ACTIVE")
-    assert _surroundings(0, Runtime(device="cpu", threads=1))[waiting.POLICY] == "ACTIVE"
+    assert environment_of(0, Runtime(device="cpu", threads=1))[waiting.POLICY] == "ACTIVE"

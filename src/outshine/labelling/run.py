@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from outshine.engine.errors import OutshineError
 from outshine.engine.process_group import ONE_PROCESS
 from outshine.engine.progress import Progress, Silent
 from outshine.engine.run.executors import executor
 from outshine.engine.run.local import LocalExecutor
+from outshine.engine.run.worker_process import Job
 from outshine.engine.stage import Stage, in_order
 from outshine.engine.store.recorded_studies import record_study
 from outshine.engine.store.store import Store
 from outshine.labelling.results import LabelResults, read_label_results
-from outshine.labelling.settings import LabelSettings, Resolution, resolve_label_settings, students
+from outshine.labelling.settings import (
+    LabelSettings,
+    Resolution,
+    parse_label_settings,
+    resolve_label_settings,
+    students,
+)
 from outshine.learn.known_models import Shape
 from outshine.w2s.compute_study import check_models
 from outshine.w2s.cost import Cost, Estimator, Speed, speed_here, work_of
+from outshine.w2s.stages.finetune import Student
 
 
 class LabelRun(NamedTuple):
@@ -55,13 +63,19 @@ def run_label(labeller: LabelSettings, store: Store, progress: Progress | None =
     record_study(
         resolution.labeller, [*resolution.folds, *asked], store, progress, ONE_PROCESS, expanded=True, work=work
     )
-    compute = executor(labeller.executor, store, labeller.runtime, progress, work)
+    job = Job(stages_of, resolution.labeller)
+    compute = executor(labeller.executor, store, labeller.runtime, progress, job, work)
     check_models(compute.missing(asked), labeller.runtime)
     compute.run(asked)
     of_students = [f"fold {fold}: {note}" for fold, one in enumerate(asked, 1) for note in one.summary(store)["notes"]]
     notes = [*resolution.strong.notes, *of_students]
     found = read_label_results(resolution.plan, asked, notes, store, labeller.judge)
     return LabelRun(resolution, found)
+
+
+def stages_of(resolved: dict[str, Any], store: Store) -> tuple[Student, ...]:
+    """The students of a resolved labelling whose folds are dealt, as a worker process finds them."""
+    return students(resolve_label_settings(parse_label_settings(resolved)), store)
 
 
 def plan_label(labeller: LabelSettings, store: Store, progress: Progress | None = None) -> LabelPlan:

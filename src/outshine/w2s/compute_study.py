@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from outshine.data.audit.findings import Finding, leaks
 from outshine.engine.errors import DataError
@@ -15,6 +15,7 @@ from outshine.engine.run.executors import executor
 from outshine.engine.run.failures import StagesFailedError
 from outshine.engine.run.local import LocalExecutor
 from outshine.engine.run.shared_model import SharedModelExecutor
+from outshine.engine.run.worker_process import Job
 from outshine.engine.runtime import Runtime
 from outshine.engine.stage import Stage, in_order
 from outshine.engine.store.recorded_studies import record_study
@@ -75,7 +76,8 @@ def compute_study(
     record_study(resolution.study, [*audits.values(), *asked], store, progress, processes, expanded=True, work=work)
     expect(experiments)
     here.work = work
-    compute = executor(study.executor, store, study.runtime, progress, work) if processes.size == 1 else here
+    job = Job(stages_of, resolution.study)
+    compute = executor(study.executor, store, study.runtime, progress, job, work) if processes.size == 1 else here
     missing = compute.missing(asked)
     main_process_first(processes, lambda: check_models(missing, study.runtime))
     computed = Computed(resolution, experiments, _findings(audits, store))
@@ -84,6 +86,11 @@ def compute_study(
     except StagesFailedError as error:
         return computed._replace(failed=error)
     return computed
+
+
+def stages_of(resolved: dict[str, Any], store: Store) -> list[Stage]:
+    """The stages asked for of a resolved study whose datasets are prepared, as a worker process finds them."""
+    return by_model(expand(resolve_study(parse_study(resolved)), store))
 
 
 @contextmanager

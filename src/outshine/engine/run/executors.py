@@ -7,8 +7,8 @@ from typing import Protocol
 
 from outshine.engine.errors import SettingsError
 from outshine.engine.progress import Progress
-from outshine.engine.run.crew import Crew, CrewExecutor
 from outshine.engine.run.local import LocalExecutor
+from outshine.engine.run.worker_process import Job
 from outshine.engine.run.workers import RayWorkers, Workers
 from outshine.engine.runtime import Runtime
 from outshine.engine.stage import Stage
@@ -28,18 +28,30 @@ class Executor(Protocol):
 
 
 def executor(
-    workers: Workers, store: Store, runtime: Runtime, progress: Progress, work: Mapping[str, float] | None = None
+    workers: Workers,
+    store: Store,
+    runtime: Runtime,
+    progress: Progress,
+    job: Job,
+    work: Mapping[str, float] | None = None,
 ) -> Executor:
-    """The executor for a store that these workers make up. `work`: how much is in a stage, by key, for the progress."""
-    retries = workers.retries
+    """The executor for a store that these workers make up.
+
+    `job`: how another process finds the stages that it will be asked for. `work`: how much is in a stage, by key, for
+    the progress.
+    """
     if isinstance(workers, RayWorkers):
+        from outshine.engine.run.on_ray import RayExecutor
+
         _check_shared(store)
-        return CrewExecutor(store, runtime, progress, lambda most: _ray(store, runtime, workers, most), retries, work)
+        return RayExecutor(store, runtime, progress, workers, work)
     size = workers.workers or _num_gpus(runtime)
     if size == 1:
         return LocalExecutor(store, runtime, progress, keep_going=True, work=work)
+    from outshine.engine.run.processes import ProcessExecutor
+
     _check_shared(store)
-    return CrewExecutor(store, runtime, progress, lambda most: _pool(store, runtime, min(size, most)), retries, work)
+    return ProcessExecutor(store, runtime, progress, job, size, workers.retries, work)
 
 
 def _check_shared(store: Store) -> None:
@@ -47,19 +59,7 @@ def _check_shared(store: Store) -> None:
         raise SettingsError(f"the store {store.where} is memory of this process, which no worker sees; use a folder")
 
 
-def _pool(store: Store, runtime: Runtime, size: int) -> Crew:
-    from outshine.engine.run.pool import Pool
-
-    return Pool(store, runtime, size)
-
-
-def _ray(store: Store, runtime: Runtime, workers: RayWorkers, most: int) -> Crew:
-    from outshine.engine.run.on_ray import RayCrew
-
-    return RayCrew(store, runtime, workers, most)
-
-
 def _num_gpus(runtime: Runtime) -> int:
-    from outshine.engine.run.pool import visible_gpus
+    from outshine.engine.run.processes import visible_gpus
 
     return max(1, len(visible_gpus())) if runtime.device in ("auto", "cuda") else 1

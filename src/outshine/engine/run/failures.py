@@ -36,6 +36,11 @@ class Failure(NamedTuple):
         message = " ".join(f"{type(error).__name__}: {error}".split())
         return cls(stage.key, stage.label, message, "".join(traceback.format_exception(error)))
 
+    @classmethod
+    def of_deaths(cls, stage: Stage, num: int, how: str) -> Failure:
+        """Of a stage that so many workers died of, the last one as `how` says."""
+        return cls(stage.key, stage.label, f"{num} workers died of it, the last one {how}; too little memory?")
+
 
 class StagesFailedError(OutshineError):
     """Some stages of a run failed; all that do not depend on them are finished."""

@@ -15,7 +15,7 @@ from outshine.engine.progress import Progress, tell_overall
 from outshine.engine.run.failures import Failure, StagesFailedError, forget_failures, note_failures
 from outshine.engine.run.heartbeat import Heartbeat
 from outshine.engine.run.record import record_of
-from outshine.engine.run.schedule import Schedule, Unit, units
+from outshine.engine.run.schedule import Schedule, Unit, base_of, units
 from outshine.engine.runtime import Runtime
 from outshine.engine.stage import Context, Stage, in_order
 from outshine.engine.store.store import Store
@@ -47,6 +47,8 @@ class LocalExecutor:
         self.keep_going = keep_going
         self.work = work or {}  # of stages, by key, for the progress; a stage that costs next to nothing has none
         self.memory: dict[str, Any] = {}
+        self.told_of_waiting: Progress | None = None  # for stages that other processes compute, if not `progress`
+        self._base: str | None = None  # the base model that was used last
         self._noted: set[str] = set()
 
     def missing(self, asked: Sequence[Stage]) -> list[Stage]:
@@ -68,10 +70,10 @@ class LocalExecutor:
         self.set_threads()
         schedule = Schedule(units(missing, self.runtime.cohort))
         failures: list[Failure] = []
-        done, elsewhere = 0, _Elsewhere(self.progress)
+        done, elsewhere = 0, _Elsewhere(self.told_of_waiting or self.progress)
         through, total = 0.0, work_in(missing, self.work)
         while schedule.num_left:
-            unit = schedule.take()
+            unit = schedule.take(self._base)
             if unit is None:
                 unit = elsewhere.next()
             own = work_in(unit, self.work)
@@ -114,6 +116,7 @@ class LocalExecutor:
         if not lacking:
             return []
         forget_failures(self.store, lacking)
+        self._base = base_of(lacking) or self._base
         try:
             with self.heartbeat.announcing(lacking):
                 self._write(lacking)

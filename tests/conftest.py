@@ -16,13 +16,13 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # tests fork; the toke
 # shapes are checked in tests: must come before the first import of these modules
 install_import_hook(
     [
-        "outshine.filters",
-        "outshine.losses",
+        "outshine.learn.filters",
+        "outshine.learn.losses",
         "outshine.learn.activations",
         "outshine.learn.classifier",
         "outshine.learn.lora",
         "outshine.learn.nf4",
-        "outshine.probes",
+        "outshine.learn.probes",
         "outshine.learn.batches",
         "outshine.learn.gradient",
     ],

@@ -15,7 +15,7 @@ demo: .venv/.installed
 test: .venv/.installed-dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS)
 
-# two to three minutes on two cores: no browser, no Ray, no S3 server
+# about three minutes on two cores: no browser, no Ray, no S3 server
 test-quick: .venv/.installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" $(TESTS)
 

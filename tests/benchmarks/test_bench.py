@@ -93,6 +93,7 @@ def test_a_model_has_the_weights_its_shape_says_and_a_token_a_word(tmp_path):
     assert [len(one) for one in ids] == [len(text.split()) for text in texts]
 
 
+@pytest.mark.slow
 def test_a_child_returns_values_and_tells_failures():
     from benchmarks import children, material
 
@@ -103,6 +104,7 @@ def test_a_child_returns_values_and_tells_failures():
         children.call("material", "generated_rows", {"count": 3}, 1)
 
 
+@pytest.mark.slow
 def test_both_sides_predict_the_same_rows_alike(tmp_path, monkeypatch):
     from benchmarks.children import Measured
 
@@ -144,6 +146,7 @@ def _table(pipeline_found: dict) -> str:
     return table.markdown({"machine": machine, "pipeline": pipeline_found})
 
 
+@pytest.mark.slow
 def test_throughput_and_growth_run_at_toy_size(tmp_path: Path):
     from benchmarks import growth, material, throughput
 

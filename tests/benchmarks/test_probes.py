@@ -69,6 +69,7 @@ def test_the_names_are_those_of_the_registries():
     assert set(NAMES) == {*probes.names(), *filters.names()}
 
 
+@pytest.mark.slow
 def test_a_job_runs_in_a_process_of_its_own(monkeypatch):
     from benchmarks import probes_and_filters
 

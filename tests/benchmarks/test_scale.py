@@ -7,6 +7,7 @@ import pytest
 from outshine.engine.store.store import Store
 
 
+@pytest.mark.slow
 def test_a_plan_has_at_least_the_stages_asked_for_and_not_a_seed_more():
     from benchmarks import scale
 
@@ -41,6 +42,7 @@ def test_an_executor_that_leaves_stages_out_is_not_measured(monkeypatch):
         scale.drive("lazy", 5)
 
 
+@pytest.mark.slow
 def test_the_part_is_measured_in_processes_of_its_own_and_told_in_a_table(monkeypatch):
     from benchmarks import bench, scale, table
 

@@ -115,6 +115,7 @@ def test_the_python_face_refuses_too(tmp_path):
         outshine.run(study, store=tmp_path / "store")
 
 
+@pytest.mark.slow
 def test_a_users_own_rows_are_warned_about_not_refused(outshine, rows_file):
     data = rows_file(good_rows(600))
     audited = outshine("audit", data, *SIZES)

@@ -49,6 +49,7 @@ def test_settings_out_of_range_are_told_before_anything_is_computed(outshine):
     assert not list(Path("store/artefacts").glob("*/*/predictions.parquet"))
 
 
+@pytest.mark.slow
 def test_what_the_rows_do_not_allow_is_told(outshine):
     """40 rows of strong_train, one store: the supervisor and the ceiling are trained once."""
     for method, message in [
@@ -65,6 +66,7 @@ def test_what_the_rows_do_not_allow_is_told(outshine):
         refused(outshine("run", *TINY, "--set", f"methods=[{method}]"), message, "stage failed", code=FAILED)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["{kind: probe}", "{kind: filtered, filter: logistic}", "{kind: probe_to_strong}"])
 def test_activations_without_variance_are_told_with_dataset_and_layer(outshine, method):
     """All texts of a tiny task end in one word, which is all that layer 0 of a causal model sees."""
@@ -77,6 +79,7 @@ def test_activations_without_variance_are_told_with_dataset_and_layer(outshine, 
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("p_weak", [0.0, 0.5, 1.0])
 def test_weak_labels_that_are_all_equal(outshine, rows_file, p_weak):
     """A student can be trained on them, with a note; probes and filters have nothing to go by."""
@@ -94,12 +97,14 @@ def test_weak_labels_that_are_all_equal(outshine, rows_file, p_weak):
     assert "val labels are all of one class: the last weights are kept" in outcome.err
 
 
+@pytest.mark.slow
 def test_a_filter_whose_components_remove_more_than_asked_for_says_so(outshine):
     outcome = outshine("run", *TINY, "--set", "methods=[{kind: filtered, filter: {kind: topofilter, k: 1}}]")
     assert outcome.code == 0, outcome.err
     assert re.search(r"components alone removed \d\d\.\d% of the rows; nothing further is dropped", outcome.err)
 
 
+@pytest.mark.slow
 def test_pgr_that_is_undefined_for_every_dataset(outshine):
     """A supervisor above the ceiling: reasons in the table and the files, no number and no nan in the words."""
     chosen = ("--set", "methods=[vanilla, {kind: probe, probe: {kind: knn, k: 9}}]", "--out", "undefined")
@@ -127,6 +132,7 @@ def test_pgr_that_is_undefined_for_every_dataset(outshine):
     assert told.err.count("PGR undefined") == 2
 
 
+@pytest.mark.slow
 def test_a_failed_method_takes_no_other_along(outshine):
     """Tables, page and words of the method that is finished, the failed one in them; mended, nothing is left of it."""
     methods = "methods=[vanilla, {kind: probe, probe: {kind: knn, k: 50}}]"

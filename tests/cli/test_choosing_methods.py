@@ -10,6 +10,7 @@ RUN += ("--n-val", "40", "--n-test", "40", "--set", "training.epochs=1", "--set"
 RUN += ("--set", "runtime.threads=1")
 
 
+@pytest.mark.slow
 def test_a_method_is_chosen_with_set(outshine):
     chosen = "methods=[{kind: probe, probe: {kind: knn, k: 9}}, {kind: filtered, filter: {kind: topofilter, k: 9}, loss: window}]"
     outcome = outshine(*RUN, "--set", chosen)

@@ -67,11 +67,13 @@ def on_a_terminal(folder: Path, *arguments: str, **given: str) -> str:
     return written.decode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [LISTING, REFUSED, ("--help",), ("run", "--no-such-option"), ("ls", "--json")])
 def test_no_escape_sequence_reaches_a_pipe(arguments: tuple[str, ...], tmp_path: Path) -> None:
     assert b"\x1b" not in piped(tmp_path, *arguments, **COLOURFUL)
 
 
+@pytest.mark.slow
 def test_a_run_writes_plain_text_into_pipes(tmp_path: Path) -> None:
     small = ("--n-train=32", "--n-val=16", "--n-test=16", "--set=training.epochs=1", "--set=runtime.threads=1")
     run = ("run", "--dataset=tiny-home", "--weak=tiny/weak", "--strong=tiny/strong", *small)
@@ -81,21 +83,25 @@ def test_a_run_writes_plain_text_into_pipes(tmp_path: Path) -> None:
     assert b"[1/" in written
 
 
+@pytest.mark.slow
 def test_a_terminal_gets_colours(tmp_path: Path) -> None:
     assert COLOUR.search(on_a_terminal(tmp_path, *REFUSED, **COLOURFUL))
     assert "\x1b[" in on_a_terminal(tmp_path, *LISTING, **COLOURFUL)
 
 
+@pytest.mark.slow
 def test_no_color_leaves_no_colour(tmp_path: Path) -> None:
     for arguments in (REFUSED, LISTING):
         assert not COLOUR.search(on_a_terminal(tmp_path, *arguments, **COLOURFUL, NO_COLOR="1"))
 
 
+@pytest.mark.slow
 def test_a_dumb_terminal_gets_text_alone(tmp_path: Path) -> None:
     for arguments in (REFUSED, LISTING, ("datasets", "show", "tiny-home", "--n-train=32", "--n-val=16", "--n-test=16")):
         assert "\x1b" not in on_a_terminal(tmp_path, *arguments, TERM="dumb")
 
 
+@pytest.mark.slow
 def test_force_color_colours_a_pipe(tmp_path: Path) -> None:
     assert COLOUR.search(piped(tmp_path, *REFUSED, **COLOURFUL, FORCE_COLOR="1").decode())
 

@@ -43,6 +43,7 @@ def completed(folder: Path, line: str, **given: str) -> list[str]:
     return ended.stdout.decode().split()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "offered"),
     [

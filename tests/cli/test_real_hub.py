@@ -91,6 +91,7 @@ def test_supervisor_and_student_from_one_model(online):
     assert "all-MiniLM-L6-v2 (1 of 6 blocks)" in " ".join(done.stdout.split())
 
 
+@pytest.mark.slow
 @pytest.mark.hub
 def test_names_that_the_hub_does_not_have(online):
     done = online("run", "--dataset", "cola", "--weak", "tinyllamas/stories261K", "--strong", STRONG)
@@ -102,6 +103,7 @@ def test_names_that_the_hub_does_not_have(online):
     assert "dataset 'google/boolq' is not at" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_hub_that_cannot_be_reached_says_how_to_work_offline(tmp_path):
     call = command_in(tmp_path, HF_ENDPOINT="http://127.0.0.1:9")
     done = call("run", "--dataset", "cola", "--weak", "tiny/weak", "--strong", "tiny/strong")

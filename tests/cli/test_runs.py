@@ -296,6 +296,7 @@ def test_own_rows_and_own_labels(outshine, rows_file):
     assert scores.loc["weak", "auroc"] == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_labels_that_do_not_cover_test_leave_pgr_undefined_and_say_so(outshine, rows_file):
     data = rows_file(good_rows(240))
     sizes = ("--n-train", "120", "--n-val", "40", "--n-test", "60", "--set", "training.epochs=1")

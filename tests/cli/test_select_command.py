@@ -20,6 +20,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     return small_study(tmp_path_factory.getbasetemp())
 
 
+@pytest.mark.slow
 def test_a_study_is_looked_back_on(outshine, ran):
     store, out = files(ran.store), files(ran.out)
     outcome = outshine("select", str(ran.out), "--store", str(ran.store), "-o", "there", "--draws", "50")
@@ -46,6 +47,7 @@ def test_a_study_is_looked_back_on(outshine, ran):
     pd.testing.assert_frame_equal(same.pooled, pooled)
 
 
+@pytest.mark.slow
 def test_the_oracle_and_the_kept_checkpoint_are_those_of_the_tables(outshine, ran):
     """The rule that training itself goes by picks the update that training kept, where it was the only one."""
     outshine("select", str(ran.out), "--store", str(ran.store), "-o", "there", "--draws", "1")

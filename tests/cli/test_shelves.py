@@ -34,6 +34,7 @@ def refused(outcome, *words: str) -> None:
         assert word in line
 
 
+@pytest.mark.slow
 def test_an_exported_study_is_found_whole_after_import_and_gives_the_same_tables(outshine):
     assert outshine(*RUN).code == 0
     done = outshine("export", "study", "-o", "carried/study.zip")
@@ -64,6 +65,7 @@ def test_an_exported_study_is_found_whole_after_import_and_gives_the_same_tables
     assert "0 artefacts imported, 5 already there" in outshine("import", "carried/study.zip", *elsewhere).out
 
 
+@pytest.mark.slow
 def test_a_recorded_study_is_listed_and_printed_as_a_study_file(outshine):
     assert outshine(*RUN).code == 0
     listed = outshine("studies")

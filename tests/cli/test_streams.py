@@ -64,6 +64,7 @@ def test_a_lost_output_loses_no_file(tmp_path):
     assert (tmp_path / "outshine-out" / "report.html").is_file()
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_early_is_no_fault(tmp_path):
     ended = shell('outshine losses | true; echo "${PIPESTATUS[0]}"', tmp_path)
     assert (ended.stdout, ended.stderr) == (b"0\n", b"")
@@ -83,6 +84,7 @@ def test_another_encoding_is_written_in(encoding, tmp_path):
     assert "?" not in planned.stdout.decode(encoding)
 
 
+@pytest.mark.slow
 def test_json_is_json_in_any_encoding(tmp_path):
     rows = [{"text": f"{'日本' if number % 2 else 'é 👨‍👩‍👧'} {number}", "label": number % 2} for number in range(120)]
     (tmp_path / "mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -94,6 +96,7 @@ def test_json_is_json_in_any_encoding(tmp_path):
     assert "日本" in json.dumps(documents[1], ensure_ascii=False)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "darwin", reason="its file system takes no such name")
 def test_a_working_folder_that_is_not_utf8(tmp_path):
     """Results go to a store elsewhere; a store, or rows, in such a folder are refused in a line."""

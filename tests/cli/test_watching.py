@@ -33,6 +33,7 @@ def failed(outshine, monkeypatch):
     return outshine
 
 
+@pytest.mark.slow
 def test_a_finished_study_is_told_in_a_line(outshine):
     assert outshine(*RUN).code == 0
     outcome = outshine("watch", "small", "--line")
@@ -48,6 +49,7 @@ def test_a_failure_is_told_with_its_reason(failed):
     assert failed("watch", "small", "--follow").code == 3  # nothing is left to wait for
 
 
+@pytest.mark.slow
 def test_an_unfinished_study_is_unfinished(outshine):
     assert outshine(*RUN).code == 0
     store = Store(Path("store"))
@@ -75,6 +77,7 @@ def test_retry_computes_what_failed(failed):
     assert failed("watch", "small", "--line").code == 0
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_is_found_set_aside_and_mended(outshine):
     assert outshine(*RUN).code == 0
     tables = {path.name: path.read_bytes() for path in Path("outshine-out").glob("*.csv")}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
 from doc_pages import ROOT
 from strangers import environment, files, run_all
 
@@ -27,6 +28,7 @@ def places() -> list[tuple[str, str]]:
     return re.findall(r"^\| \w+ \| `(src/\S+\.py)` \| `(@\w+\.register\(.*?\))` \|", text, flags=re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_an_example_in_the_tree_is_found_by_its_decorator(tmp_path: Path) -> None:
     """Each file of docs/extend.md at the place, and with the decorator, that CONTRIBUTING says."""
     sources = {Path(block.file or "").name: block.text for block in files("python")}

@@ -183,6 +183,7 @@ BROKEN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("broken", BROKEN)
 def test_a_dead_link_fails_the_build(website: ModuleType, broken: str, tmp_path: Path, monkeypatch) -> None:
     link, said = BROKEN[broken]

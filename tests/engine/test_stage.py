@@ -110,6 +110,7 @@ def test_keys_inputs_and_order_of_any_graph_are_those_of_a_plain_recursion(links
         assert [one.key for one in link.inputs()] == list(dict.fromkeys(map(key_by_hand, link.before)))
 
 
+@pytest.mark.slow
 def test_a_chain_of_100_000_stages_has_a_key_and_an_order():
     last = Link(n=0)
     for n in range(1, 100_000):

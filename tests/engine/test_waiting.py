@@ -24,6 +24,7 @@ def python(code: str, **variables: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", ["import outshine.cli.main", "import outshine; outshine.run"])
 def test_the_policy_is_set_before_torch_is_imported(first):
     watch = (
@@ -36,6 +37,7 @@ def test_the_policy_is_set_before_torch_is_imported(first):
     assert python(f"{watch}{first}; import torch").stdout.split() == ["PASSIVE"]
 
 
+@pytest.mark.slow
 def test_a_policy_of_the_users_own_stays():
     code = f"import outshine; outshine.run; import os; print(os.environ['{waiting.POLICY}'])"
     assert python(code, OMP_WAIT_POLICY="ACTIVE").stdout.split() == ["ACTIVE"]
@@ -45,6 +47,7 @@ def test_importing_outshine_alone_sets_nothing():
     assert python(f"import outshine, os; print('{waiting.POLICY}' in os.environ)").stdout.split() == ["False"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("early", [True, False])
 def test_where_torch_was_there_first_a_note_says_so_once(early, tmp_path):
     notes = (

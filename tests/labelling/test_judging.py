@@ -147,6 +147,7 @@ PICKED = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PICKED)
 def test_picked_rows_give_no_verdict_and_no_interval(name: str) -> None:
     found = said(BY_NAME[name], 100)  # 20 files

@@ -204,6 +204,7 @@ def test_so_many_rows_have_the_power_that_is_promised_for_aucs() -> None:
     assert 0.68 <= power <= 0.92, (num, power)  # .80 ± 3 errors of 150 runs, and a little for small samples
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", [CASES[1], CASES[4]], ids=str)
 def test_intervals_cover_the_true_gain(case) -> None:
     """.95 less 3 Monte-Carlo errors of 400 runs, from 100 trusted rows. More runs and cases: label_simulations.py."""

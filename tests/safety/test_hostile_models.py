@@ -192,6 +192,7 @@ def test_a_malformed_header_is_refused(folder, content):
     refused(folder, "cannot be loaded")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 def test_weights_that_are_no_numbers_stop_a_run_in_one_line(folder, tmp_path, value):
     shutil.rmtree(folder)

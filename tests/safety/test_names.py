@@ -98,6 +98,7 @@ def test_no_name_leads_elsewhere(outshine: Run, cage: Path, tmp_path: Path, plac
     assert outside(tmp_path, before, cage / "store", cage / "sizes") == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["../escaped", "../../out", "~/escaped", "..\\out", "C:\\out", "a b", "CON", "{dataset}", "$HOME", "=1+1"]
 )

@@ -31,6 +31,7 @@ def test_it_is_not_by_never_claiming():
     assert false_claims(1, 21, 600) > 0.02
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("num_datasets", "declared"), [(5, True), (6, False), (10, False), (21, False), (21, True)])
 def test_the_printed_floor_is_found_with_power_eight_tenths(num_datasets, declared):
     """Four of five studies, to .03 and what 1,000 runs leave open."""

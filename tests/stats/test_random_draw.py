@@ -109,6 +109,7 @@ def test_whole_groups_at_random_are_no_pick(num_groups: int) -> None:
     assert four(highest, values, groups)["shift"].p < 0.01 / 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num", [6, 40, 150])
 def test_rows_at_random_are_seldom_refused(num: int) -> None:
     rng = np.random.default_rng(num)

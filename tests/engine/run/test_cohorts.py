@@ -67,6 +67,7 @@ def finetunings(found):
     return [tuple(stage for stage in unit if isinstance(stage, Finetune)) for unit in found]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("most", [1, 2, 3, 8])
 def test_every_stage_comes_once_after_its_inputs_and_no_cohort_is_too_large(store, most):
     stages = stages_of(store, methods=GRID, controls=True)

@@ -88,6 +88,7 @@ CASES: dict[str, tuple[Callable[[Experiment], Any], int, int]] = {  # what fails
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_what_is_finished_is_shown_and_the_rest_named(case, world, monkeypatch, tmp_path):
     lost, num_summary, num_failed = CASES[case]
@@ -113,6 +114,7 @@ def test_what_is_finished_is_shown_and_the_rest_named(case, world, monkeypatch, 
     assert len(pd.read_csv(tmp_path / "failed.csv")) == num_failed
 
 
+@pytest.mark.slow
 def test_the_next_run_takes_the_list_away(world, monkeypatch, tmp_path):
     write_outputs(without(world, CASES["a method"][0], monkeypatch), world.store, tmp_path)
     assert (tmp_path / "failed.csv").is_file()

@@ -42,6 +42,7 @@ def test_without_bitsandbytes_it_is_refused_before_anything_is_trained(tmp_path,
     assert sorted(made) == ["audit", "prepare"]
 
 
+@pytest.mark.slow
 def test_a_study_in_four_bits_runs_and_shares_supervisor_and_activations_with_a_dense_one(tmp_path):
     pytest.importorskip("bitsandbytes", reason="a base in four bits needs the extra outshine[4bit]")
     store = Store(tmp_path / "store")

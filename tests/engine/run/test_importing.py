@@ -139,6 +139,7 @@ def test_the_good_archive_of_the_evil_ones_is_imported(good, tmp_path):
     assert store.keys() == sorted(good.keys)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("into", ["a new store", "a store with a study"])
 @pytest.mark.parametrize("what", EVIL)
 def test_an_evil_archive_is_refused_in_one_line_and_leaves_nothing(good, tmp_path, what, into):

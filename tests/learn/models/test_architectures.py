@@ -14,6 +14,7 @@ KINDS = sorted(ARCHITECTURES)
 RANK = 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_resolves_to_the_whole_model_with_its_own_pooling_and_limit(kind, checkpoint):
     spec = spec_of(checkpoint(kind))
@@ -21,6 +22,7 @@ def test_resolves_to_the_whole_model_with_its_own_pooling_and_limit(kind, checkp
     assert (spec.num_layers, spec.pooling, spec.max_length) == (num_layers(kind), architecture.pooling, 32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_adapters_sit_on_every_linear_of_the_blocks_and_nowhere_else(kind, checkpoint):
     architecture = ARCHITECTURES[kind]
@@ -91,6 +93,7 @@ def test_padding_beside_a_text_does_not_change_its_log_odds(kind, pooling, check
     torch.testing.assert_close(other_filling, alone, rtol=0, atol=3e-6 * max(1.0, scale))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_text_of_the_full_length_is_taken(kind, checkpoint):
     classifier = classifier_of(checkpoint(kind))

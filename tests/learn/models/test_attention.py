@@ -107,6 +107,7 @@ def test_models_compute_with_it_what_their_eager_code_computes(kind, checkpoint,
     assert len(calls) == 2 * num_layers(kind)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [*WITH_SDPA, *EAGER_ONLY])
 def test_only_bf16_on_models_that_support_it(kind, checkpoint, monkeypatch):
     calls = []

@@ -29,6 +29,7 @@ def batch():
     return collate(token_rows([9, 5, 12, 1]), [0, 1, 2, 3], 0, CPU)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_architecture_is_known_to_keep_rows_apart_or_is_seen_not_to(kind, checkpoint):
     spec = spec_of(checkpoint(kind))

@@ -20,6 +20,7 @@ def batch():
     return collate(token_rows(LENGTHS), range(4), 0, CPU)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ARCHITECTURES)
 def test_layers_are_transformers_hidden_states(kind, checkpoint):
     spec = spec_of(checkpoint(kind))

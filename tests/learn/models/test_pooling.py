@@ -41,6 +41,7 @@ def test_the_mean_of_bf16_states_is_taken_in_float32():
     torch.testing.assert_close(pooled.double(), hidden.double().mean(1), rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["bert", "roberta", "distilbert"])
 @pytest.mark.parametrize("pooling", ["first", "last", "mean", "own"])
 def test_log_odds_are_the_difference_of_two_logits_of_the_pooled_state(kind, pooling, checkpoint):
@@ -100,6 +101,7 @@ def encoder(checkpoint, tmp_path):
 OLD = dict.fromkeys((f"pooling_mode_{mode}" for mode in ("cls_token", "max_tokens", "mean_tokens", "lasttoken")), False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("modules", [None, ("Transformer", "Pooling"), ("Transformer", "Pooling", "Normalize")])
 @pytest.mark.parametrize(
     ("modes", "pooling"),

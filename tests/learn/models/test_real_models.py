@@ -71,6 +71,7 @@ def test_sentences_of_like_meaning_lie_together(real_model):
     assert unlike < 0.2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("real_model", "tuning", "rate", "least"),
     [(MINILM, "lora", 2e-3, 0.9), (STORIES, "full", 3e-3, 0.5)],

@@ -67,6 +67,7 @@ def test_a_folder_without_config_is_refused(tmp_path):
         spec_of(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", sorted(ARCHITECTURES))
 def test_the_estimate_of_parameters_is_near_the_truth(kind, checkpoint):
     config = read_config(checkpoint(kind), kind)

@@ -75,6 +75,7 @@ def takes(model: Any, length: int) -> bool:
     return True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", BEHIND_PADDING)
 def test_texts_fit_where_positions_begin_behind_the_padding(kind, tmp_path):
     folder = write(tmp_path / "model", kind, **BEHIND_PADDING[kind])
@@ -113,6 +114,7 @@ def block_states(folder: Path, kept: int | None) -> list[torch.Tensor]:
     return states
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", sorted(ARCHITECTURES))
 def test_the_first_blocks_give_what_they_give_in_the_whole_model(kind, checkpoint):
     whole, part = block_states(checkpoint(kind), None), block_states(checkpoint(kind), 2)

@@ -52,6 +52,7 @@ def test_the_shipped_files_are_small_and_only_open_formats() -> None:
     assert sum(path.stat().st_size for path in [*files, RECORD]) <= 8e6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TINY_MODELS)
 def test_a_shipped_model_knows_what_its_record_says(name: str, world: World) -> None:
     record = json.loads(RECORD.read_text(encoding="utf-8"))

@@ -56,6 +56,7 @@ def page() -> str:
     return text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", LIKE_MOST)
 def test_most_architectures_are_adapted_batched_and_read_as_they_are(kind, toy):
     row = examine(kind, toy(kind))

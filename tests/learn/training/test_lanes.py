@@ -56,6 +56,7 @@ def test_and_so_are_a_cohorts(kind, checkpoint, two_threads):
     assert_same(cohort_of(checkpoint(kind)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [{"tuning": "full"}, {"tuning": "head"}, {"again": True}])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_in_every_way_of_training(settings, dtype, checkpoint, two_threads):

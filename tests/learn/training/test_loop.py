@@ -109,6 +109,7 @@ def scripted(scores: list[float], seen: list[np.ndarray]) -> Validation:
     return Validation(validation().tokens, score)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("scores", "select", "step"),
     [

@@ -67,6 +67,7 @@ def kept(classifier, runtime: Runtime) -> int:
     return sum(sizes.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["bert", "gpt2", "llama", "qwen2", "modernbert"])
 def test_a_block_keeps_its_input_and_no_more(kind, checkpoint):
     many = {"token_budget": 2048}

@@ -47,6 +47,7 @@ def alone(folder: Path, path: Path, job: TrainJob, dtype: str = "float32"):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["bert", "llama", "gpt2"])
 @pytest.mark.parametrize(("dtype", "most"), [("float32", 1e-4), ("float64", 1e-8)])
 def test_each_member_ends_where_it_would_have_ended_alone(kind, dtype, most, checkpoint, tmp_path):
@@ -60,6 +61,7 @@ def test_each_member_ends_where_it_would_have_ended_alone(kind, dtype, most, che
     assert not np.allclose(log_odds[0], log_odds[1], atol=1e-2)
 
 
+@pytest.mark.slow
 def test_an_interrupted_cohort_ends_with_the_same_bits(checkpoint, tmp_path):
     expected, log_odds = together(tmp_path / "whole", checkpoint("bert"), jobs(), checkpoint_seconds=0)
     with pytest.raises(CutOffError):
@@ -85,6 +87,7 @@ def test_a_checkpoint_of_another_cohort_is_none(checkpoint, tmp_path):
     assert len(seen) == 12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("failing", [0, 2])
 def test_a_member_that_diverges_stops_none_of_the_others(failing, checkpoint, tmp_path):
     learners = jobs()

@@ -30,6 +30,7 @@ def rows(path: Path, known: int, unknown: int) -> str:
     return str(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("known", "unknown", "share"), [(0, 4, "100"), (1, 4, "80"), (4, 0, None), (3, 2, None)])
 def test_a_run_tells_of_it_with_dataset_model_and_share(known, unknown, share, folder, tmp_path):
     study = outshine.Study(

@@ -139,7 +139,7 @@ def serving(share: float, rng: random.Random) -> Iterator[LoopbackHub]:
 
 def repositories() -> dict[str, dict[str, bytes]]:
     """Two embedded models under other names, and rows in SciQ's form."""
-    weights = ROOT / "src" / "outshine" / "models" / "tiny" / "weights"
+    weights = ROOT / "src" / "outshine" / "learn" / "tiny_models" / "weights"
     found = {f"models/{name}": _files(weights / folder) for name, folder in MODELS.items()}
     found[f"datasets/{DATASET}"] = {
         f"default/{split}/0000.parquet": _rows(split, num)

@@ -196,7 +196,7 @@ class _Run:
 
     def _replace(self, worker: _Worker) -> None:
         """A worker died. Its locks are free by themselves: whoever looks next takes up what it was computing."""
-        how, unit = worker.replace_dead(), worker.unit
+        how, unit = worker.reap(), worker.unit
         worker.asks = worker.unit = None
         if unit is None:
             self._deaths_idle += 1
@@ -276,8 +276,8 @@ class _Worker:
         *lines, self._rest = (self._rest + found).split(b"\n")
         return [json.loads(line) for line in lines], not found
 
-    def replace_dead(self) -> str:
-        """How it died."""
+    def reap(self) -> str:
+        """Wait for the dead process; return how it died."""
         assert self.process is not None
         _end([self], at_once=False)
         code = self.process.returncode

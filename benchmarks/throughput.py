@@ -39,13 +39,13 @@ def measure(shape: list[int], rows: int, repeats: int, compute_dtype: Dtype, mem
     from outshine.learn.spec import ModelSettings
     from outshine.learn.tokenize import Text, encode
 
-    model = Shape(*shape)
+    sizes = Shape(*shape)
     cpu = torch.device("cpu")
     made = material.generated_rows(rows, material.SCIQ_TOKENS)
     with TemporaryDirectory() as folder:
         root = Path(folder)
         texts = [row["text"] for row in made]
-        material.write_model(root / "model", model, texts)
+        material.write_model(root / "model", sizes, texts)
         dtype = resolve_dtype(compute_dtype, cpu)
         resolved = resolve(ModelSettings(**material.settings_of(root / "model")), dtype)
         tokens = load_tokenizer(resolved.spec.model)
@@ -57,36 +57,36 @@ def measure(shape: list[int], rows: int, repeats: int, compute_dtype: Dtype, mem
     runtime = Runtime(device="cpu")
     own = runtime.budget("cpu")
     y = [float(row["label"]) for row in made]
-    half = max(1, model.layers // 2)
+    half = max(1, sizes.layers // 2)
     works: dict[str, tuple[float, int, Callable[[], object]]] = {
         "training": (4 * members, own.training, lambda: _train(model, ids, y, tokens.pad_id, runtime)),
         "evaluation": (2 * members, own.evaluation, lambda: _evaluate(model, ids, tokens.pad_id, runtime)),
     }
     if members == 1:  # activations are those of the base, which is read once for all
-        read = lambda: _read(model.backbone, model, half, ids, tokens.pad_id, runtime)  # noqa: E731
-        works[f"activations, layer {half}"] = (2 * half / model.layers, own.evaluation, read)
+        read = lambda: _read(model.backbone, sizes, half, ids, tokens.pad_id, runtime)  # noqa: E731
+        works[f"activations, layer {half}"] = (2 * half / sizes.layers, own.evaluation, read)
     total = sum(map(len, ids))
     seconds: dict[str, list[float]] = {name: [] for name in works}
     rates: dict[str, list[float]] = {name: [] for name in works}
     for turn in range(repeats + 1):
         for name, (_, budget, work) in works.items():
-            rate, took = matmul_rate(model, budget, resolved.spec.compute_dtype), _timed(work)
+            rate, took = matmul_rate(sizes, budget, resolved.spec.compute_dtype), _timed(work)
             if turn:  # the first round warms up
                 rates[name].append(rate)
                 seconds[name].append(took)
     found = []
     for name, (per_weight, budget, _) in works.items():
         took, rate = statistics.median(seconds[name]), statistics.median(rates[name])
-        done = per_weight * model.in_blocks * total / took
+        done = per_weight * sizes.in_blocks * total / took
         found.append(
             {"work": name, "tokens_per_second": members * total / took, "examples_per_second": members * rows / took}
             | {"gflops": done / 1e9}
             | {"matmul_gflops": rate / 1e9, "share": done / rate, "token_budget": budget, "seconds": took}
         )
     return {
-        "shape": model._asdict(),
+        "shape": sizes._asdict(),
         "members": members,
-        "block_weights": model.in_blocks,
+        "block_weights": sizes.in_blocks,
         "rows": rows,
         "mean_tokens": total / rows,
         "compute_dtype": resolved.spec.compute_dtype,

@@ -29,7 +29,7 @@ ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 WIDTHS = (80, 100, 120)
 SCRIPT = f"""
 import time
-from outshine.cli.show import progress
+from outshine.cli.output import progress
 with progress() as shown:
     shown.overall(0.0, 25.0, 100.0)
     shown.stage(1, 12, {LABEL!r})

@@ -331,6 +331,11 @@ def counted_tokens(error: Exception | None) -> Say:
 
 STAGES = (
     Claim("{} {} failed{}, the others are kept; run again to try once more: {}{}", failed("a"), planned()),
+    Claim(
+        "{} workers died of it, the last one {}; too little memory?",
+        lambda: [Failure.of_deaths(SimpleNamespace(key="0" * 64, label="a"), 2, "was killed by signal 9").message],  # type: ignore[arg-type]
+        failed("a"),
+    ),
     Claim(", {} that need {} left out", failed("a", left_out=2), failed("a")),
     Claim("{}: damaged artefact set aside ({}) in {}; computing it anew", mended(damaged=True), mended(damaged=False)),
     Claim("{}: another process is computing it; waiting", waited(60), waited(0.1)),

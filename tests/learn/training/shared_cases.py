@@ -107,7 +107,7 @@ def main() -> None:
         assert processes.broadcast({"said": ["by", processes.rank]}) == {"said": ["by", 0]}
         for case in CASES:
             found = compute(case, root / case.kind, root / case.name, processes)
-            np.savez(root / f"{case.name}-{team.rank}.npz", **found)
+            np.savez(root / f"{case.name}-{processes.rank}.npz", **found)
 
 
 if __name__ == "__main__":

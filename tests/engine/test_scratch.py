@@ -14,7 +14,7 @@ from outshine.engine.files import left_behind
 OWNER = """
 import sys, time
 from pathlib import Path
-from outshine.core.scratch import scratch_path
+from outshine.engine.files import scratch_path
 with scratch_path(Path(sys.argv[1]), "key") as place:
     place.mkdir()
     print("made", flush=True)

@@ -9,8 +9,7 @@ import pytest
 from test_report_command import files, refused
 
 import outshine as package
-from outshine.selection.pooled import POOLED_COLUMNS, pooled_regrets
-from outshine.selection.regret import REGRET_COLUMNS
+from outshine.selection.regret import POOLED_COLUMNS, REGRET_COLUMNS, pooled_regrets
 from outshine.w2s.study_file import parse_study
 from small_study import EVERYTHING, Ran, small_study
 

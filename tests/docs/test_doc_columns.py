@@ -14,8 +14,7 @@ from outshine.results.read.unfinished import FAILED_COLUMNS
 from outshine.results.results import PGR_COLUMNS, SUMMARY_COLUMNS, Results
 from outshine.results.training_notes import TRAINING_COLUMNS
 from outshine.results.trajectories import TRAJECTORY_COLUMNS
-from outshine.selection.pooled import POOLED_COLUMNS
-from outshine.selection.regret import REGRET_COLUMNS
+from outshine.selection.regret import POOLED_COLUMNS, REGRET_COLUMNS
 
 TABLES = {
     "scores": SCORE_COLUMNS,

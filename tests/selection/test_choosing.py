@@ -12,11 +12,19 @@ from scipy.special import expit
 from scipy.stats import norm, rankdata
 from sklearn.metrics import roc_auc_score
 
-from outshine.selection.candidates import Choice, Rows, shares
-from outshine.selection.oracle import ask_oracle
-from outshine.selection.regret import REGRET_COLUMNS, TRUSTED, regrets
-from outshine.selection.rules import RULES, agreement, confidence, consistency, last, weak_auroc
-from outshine.selection.trusted_labels import budgets, orders, trusted_shares
+from outshine.selection.choices import Choice, Rows, shares
+from outshine.selection.regret import REGRET_COLUMNS, TRUSTED, ask_oracle, regrets
+from outshine.selection.rules import (
+    RULES,
+    agreement,
+    budgets,
+    confidence,
+    consistency,
+    last,
+    orders,
+    trusted_shares,
+    weak_auroc,
+)
 from outshine.stats.auroc import soft_auroc
 
 ABOUT = {"dataset": "d", "weak": "w", "strong": "s", "purpose": "", "method": "", "variant": "", "round": 0, "loss": ""}

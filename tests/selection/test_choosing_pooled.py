@@ -8,8 +8,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from outshine.selection.pooled import POOLED_COLUMNS, equal_labels, pooled_regrets
-from outshine.selection.regret import TRUSTED
+from outshine.selection.regret import POOLED_COLUMNS, TRUSTED, equal_labels, pooled_regrets
 from regret_tables import THREE, rows
 
 

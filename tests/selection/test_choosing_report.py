@@ -11,7 +11,7 @@ from outshine.engine.errors import DataError
 from outshine.report import figures
 from outshine.report.figures.regret import regret_by_labels
 from outshine.report.text import amount_text
-from outshine.selection.pooled import pooled_regrets
+from outshine.selection.regret import pooled_regrets
 from outshine.selection.text import by_dataset_table, choosing_sentences, regret_figures, regret_table
 from regret_tables import THREE, rows
 

@@ -17,7 +17,7 @@ from claim import Claim
 
 from outshine.cli import select as selecting
 from outshine.report.tables import TextTable
-from outshine.selection.pooled import pooled_regrets
+from outshine.selection.regret import pooled_regrets
 from outshine.selection.text import by_dataset_table, choosing_sentences, regret_figures, regret_table
 from regret_tables import THREE, rows
 

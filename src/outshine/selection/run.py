@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
+import pandas as pd
+
+from outshine.engine.errors import DataError
 from outshine.engine.store.store import Store
 from outshine.results.finished import read_study
+from outshine.results.read.artefacts import Reader
+from outshine.selection.choices import read_choices
+from outshine.selection.regret import pooled_regrets, regrets
+from outshine.selection.rules import DRAWS
+from outshine.w2s.expand import Experiment
 from outshine.w2s.study import Study
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 class Selected(NamedTuple):
@@ -26,14 +32,27 @@ class Selected(NamedTuple):
 
 
 def select_in(study: Study, store: Store, num_draws: int | None = None) -> Selected:
-    """Look back on a study that ran; computes no stage. `num_draws`: random sets of rows a budget (None: 1,000).
+    """Look back on a study that ran; compute no stage. `num_draws`: random sets of rows a budget (None: 1,000).
 
     Raises DataError where the store lacks a part of the study, or the study has nothing to choose among.
     """
-    from outshine.selection.pooled import pooled_regrets
-    from outshine.selection.read import read_regrets
-    from outshine.selection.trusted_labels import DRAWS
-
     finished = read_study(study, store)
     regret = read_regrets(study.name, finished.experiments, store, finished.results.summary, num_draws or DRAWS)
     return Selected(regret, pooled_regrets(regret))
+
+
+def read_regrets(
+    study: str, experiments: Sequence[Experiment], store: Store, summary: pd.DataFrame, num_draws: int = DRAWS
+) -> pd.DataFrame:
+    """Return what every way to choose loses in a finished study, columns REGRET_COLUMNS; `summary`: of its results.
+
+    Raises DataError where there is nothing to choose.
+    """
+    saturated = {str(name): bool(own.any()) for name, own in summary.groupby("dataset")["saturated"]}
+    table = regrets(study, read_choices(experiments, Reader(store), saturated), num_draws)
+    if table.empty:
+        raise DataError(
+            f"the study '{study}' has one method a dataset and no trajectories, so that there is nothing to choose; "
+            "run it with several methods or losses (--loss logconf,xent), or with --trajectories"
+        )
+    return table

@@ -9,14 +9,13 @@ from outshine.report import figures
 from outshine.report.study_figures import StudyFigure
 from outshine.report.tables import TextTable
 from outshine.report.text import amount_text, decimal_text
-from outshine.selection.pooled import Equal, equal_labels
-from outshine.selection.regret import TRUSTED
+from outshine.selection.regret import TRUSTED, Equal, equal_labels
 from outshine.selection.rules import RANDOM, TITLES
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from outshine.selection.candidates import Kind
+    from outshine.selection.choices import Kind
 
 _CANDIDATES = {"method": "methods", "checkpoint": "checkpoints of a student"}
 _FLATTERED = (
@@ -27,7 +26,7 @@ _FLATTERED = (
 
 
 def choosing_sentences(regrets: pd.DataFrame, pooled: pd.DataFrame, kind: Kind) -> list[str]:
-    """How many trusted labels the best label-free rule is worth, what it loses, and how far to believe that.
+    """Return how many trusted labels the best label-free rule is worth, what it loses, and how far to believe that.
 
     `regrets`: rows of REGRET_COLUMNS; `pooled`: what `pooled_regrets` made of them.
     """
@@ -42,7 +41,7 @@ def choosing_sentences(regrets: pd.DataFrame, pooled: pd.DataFrame, kind: Kind) 
     if not math.isnan(rule["nested_regret"]):
         nested = amount_text(*(rule[f"nested_regret{end}"] for end in ("", "_low", "_high")))
     best = f"the best label-free rule, {TITLES[worth.rule]}"
-    told = [
+    sentences = [
         f"To choose among {_CANDIDATES[kind]}, {best}, is worth {_worth(worth)} by mean regret.",
         _losses(worth, rows),
         _settled(worth),
@@ -50,8 +49,8 @@ def choosing_sentences(regrets: pd.DataFrame, pooled: pd.DataFrame, kind: Kind) 
         _FLATTERED.format(nested),
     ]
     if rule["regret"] >= random["regret"]:
-        told.insert(2, "No label-free rule loses less on average than a random choice here.")
-    return [one for one in told if one]
+        sentences.insert(2, "No label-free rule loses less on average than a random choice here.")
+    return [sentence for sentence in sentences if sentence]
 
 
 def _worth(worth: Equal) -> str:
@@ -63,7 +62,7 @@ def _worth(worth: Equal) -> str:
 
 
 def _losses(worth: Equal, rows: dict[tuple[str, int], dict]) -> str:
-    """What the rule, the budgets on either side and a random choice lose."""
+    """Return what the rule, the budgets on either side and a random choice lose."""
     rule = rows[worth.rule, 0]
     where = f"{rule['num_datasets']} dataset" + ("" if rule["num_datasets"] == 1 else "s")
     budgets = [n for n in (worth.fewer, worth.enough) if n is not None]
@@ -73,20 +72,20 @@ def _losses(worth: Equal, rows: dict[tuple[str, int], dict]) -> str:
 
 
 def _settled(worth: Equal) -> str:
-    """What the intervals of the paired differences say."""
+    """Return what the intervals of the paired differences say."""
     if not worth.over:
         return "One dataset and one seed give no interval: run more of either."
-    said = [
+    parts = [
         *([f"up to {worth.surely_fewer:,} labels lose more than the rule"] if worth.surely_fewer is not None else []),
         *([f"from {worth.surely_enough:,} on they lose less"] if worth.surely_enough is not None else []),
     ]
     intervals = f"By the 95 % intervals of paired differences over {worth.over}"
     unsettled = "no budget is told apart from the rule: the number is not settled"
-    return f"{intervals}, {', '.join(said) or unsettled}."
+    return f"{intervals}, {', '.join(parts) or unsettled}."
 
 
 def regret_table(pooled: pd.DataFrame, kind: Kind) -> TextTable:
-    """Every rule and budget over all datasets: regrets with intervals, and how often the oracle's pick is met."""
+    """Tabulate every rule and budget over all datasets: regrets, and how often the oracle's pick is met."""
     overall = pooled[(pooled["kind"] == kind) & (pooled["dataset"] == "")]
     over = str(overall["over"].iloc[0]) if len(overall) else ""
     limits = f" [95 % over {over}]" if over else ""
@@ -100,21 +99,21 @@ def regret_table(pooled: pd.DataFrame, kind: Kind) -> TextTable:
 
 
 def by_dataset_table(pooled: pd.DataFrame, kind: Kind) -> TextTable:
-    """Mean regret on each dataset, a column a rule and budget."""
+    """Return mean regret on each dataset, a column a rule and budget."""
     own = pooled[(pooled["kind"] == kind) & (pooled["dataset"] != "")]
-    asked = list(dict.fromkeys(zip(own["rule"], own["n"].astype(int), strict=True)))
-    asked.sort(key=lambda one: one[1])  # rules first, then budgets in order
-    found = {(row["dataset"], row["rule"], int(row["n"])): row["regret"] for row in own.to_dict("records")}
-    columns = ["dataset", *(f"n = {n:,}" if n else rule.replace("_", " ") for rule, n in asked)]
+    choosers = list(dict.fromkeys(zip(own["rule"], own["n"].astype(int), strict=True)))
+    choosers.sort(key=lambda chooser: chooser[1])  # rules first, then budgets in order
+    regrets = {(row["dataset"], row["rule"], int(row["n"])): row["regret"] for row in own.to_dict("records")}
+    columns = ["dataset", *(f"n = {n:,}" if n else rule.replace("_", " ") for rule, n in choosers)]
     rows = [
-        [str(name), *(decimal_text(found.get((name, *one), math.nan)) for one in asked)]
+        [str(name), *(decimal_text(regrets.get((name, *chooser), math.nan)) for chooser in choosers)]
         for name in own["dataset"].unique()
     ]
     return TextTable("The same by dataset, mean regret over seeds", columns, rows, right=columns[1:])
 
 
 def regret_figures(pooled: pd.DataFrame) -> list[StudyFigure]:
-    """A figure for each kind of choice: over all datasets in the first panel, then by dataset."""
+    """Return a figure for each kind of choice: over all datasets in the first panel, then by dataset."""
     return [_figure(pooled[pooled["kind"] == kind], str(kind)) for kind in pooled["kind"].unique()]
 
 

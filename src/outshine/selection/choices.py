@@ -1,23 +1,61 @@
-"""Choices in a finished study: among methods on a dataset, and among checkpoints of a student."""
+"""What is chosen among in a finished study: methods on a dataset, or checkpoints of a student."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from outshine.engine.errors import DataError
-from outshine.engine.store.store import Store
 from outshine.results.names import NO_METHOD, Contender, contenders, labels
 from outshine.results.read.artefacts import Reader, method_facts, run_facts, students
-from outshine.selection.candidates import Choice, Rows
-from outshine.selection.regret import regrets
-from outshine.selection.trusted_labels import DRAWS
+from outshine.stats.auroc import Bools, Floats
 from outshine.w2s.expand import Experiment
 from outshine.w2s.stages.predictor import Predictor
 from outshine.w2s.stages.trajectory import Trajectory
+
+Kind = Literal["method", "checkpoint"]
+"""What is chosen among: the students of a study on a dataset, or the weights of one student along its training."""
+
+
+class Rows(NamedTuple):
+    """A split: `ids` [n] in the order of the scores, ground truth `y` [n], what rows share (`groups` [n])."""
+
+    ids: Sequence[str]
+    y: Bools
+    groups: Sequence[str]
+
+
+class Choice(NamedTuple):
+    """m candidates for one dataset and seed, all predicted on the same rows of val and test.
+
+    `about`: values of IDENTITY_COLUMNS but the study; of methods those that name one are empty. `on_val` [m, v] and
+    `on_test` [m, t] are log-odds; `twins` [s, m, v] those on val of the same candidates with s other seeds. `p_weak`
+    [v] are the weak labels of val, `val_metric` says how training measures against them (`hard` or `soft`). The
+    ground truth of val is there for trusted labels alone: no label-free rule may look at it.
+    """
+
+    kind: Kind
+    about: dict[str, Any]
+    saturated: bool
+    names: tuple[str, ...]
+    val: Rows
+    p_weak: Floats
+    val_metric: Literal["hard", "soft"]
+    on_val: Floats
+    twins: Floats
+    test: Rows
+    on_test: Floats
+
+
+def shares(scores: np.ndarray) -> Floats:
+    """Return how often each candidate is picked by the highest of `scores` [..., m], equals by lot: [..., m].
+
+    Sums to 1 over the candidates.
+    """
+    best = scores == scores.max(axis=-1, keepdims=True)
+    return best / best.sum(axis=-1, keepdims=True)
 
 
 class _Student(NamedTuple):
@@ -32,7 +70,7 @@ class _Student(NamedTuple):
 
 
 def read_choices(experiments: Sequence[Experiment], reader: Reader, saturated: Mapping[str, bool]) -> Iterator[Choice]:
-    """The choices of a study, one after the other: first methods, then, where there are trajectories, checkpoints.
+    """Give the choices of a study, one after the other: first methods, then, where there are trajectories, checkpoints.
 
     Candidates are the students of purpose `method`, all rounds, none twice (round 0 of strong-to-strong training is the
     vanilla student). `saturated`: by dataset. One choice a dataset and seed, or a trajectory.
@@ -50,40 +88,23 @@ def read_choices(experiments: Sequence[Experiment], reader: Reader, saturated: M
                 yield _among_checkpoints(one, [twin for twin in twins if twin], reader, saturated)
 
 
-def read_regrets(
-    study: str, experiments: Sequence[Experiment], store: Store, summary: pd.DataFrame, num_draws: int = DRAWS
-) -> pd.DataFrame:
-    """What every way to choose loses in a finished study, columns REGRET_COLUMNS; `summary`: of its results.
-
-    Raises DataError where there is nothing to choose.
-    """
-    saturated = {str(name): bool(own.any()) for name, own in summary.groupby("dataset")["saturated"]}
-    found = regrets(study, read_choices(experiments, Reader(store), saturated), num_draws)
-    if found.empty:
-        raise DataError(
-            f"the study '{study}' has one method a dataset and no trajectories, so that there is nothing to choose; "
-            "run it with several methods or losses (--loss logconf,xent), or with --trajectories"
-        )
-    return found
-
-
 def _students(experiments: Sequence[Experiment]) -> list[_Student]:
     methods = [run for run in experiments if run.purpose == "method"]
-    watched = {one.run_again.key: one for run in methods for one in run.trajectories}
-    found = list(students(methods))
-    known = contenders([{**one.facts, "key": one.student.key} for one in found])
-    names = labels([one for one, first in known.items() if one == first])
+    trajectories = {trajectory.run_again.key: trajectory for run in methods for trajectory in run.trajectories}
+    candidates = list(students(methods))
+    first_of = contenders([{**candidate.facts, "key": candidate.student.key} for candidate in candidates])
+    names = labels([contender for contender, first in first_of.items() if contender == first])
     return [
-        _Student(one.run, one.number, who, names[who], one.student, watched.get(one.student.key))
-        for one in found
-        if (who := Contender.of(one.facts)) in names
+        _Student(own.run, own.number, who, names[who], own.student, trajectories.get(own.student.key))
+        for own in candidates
+        if (who := Contender.of(own.facts)) in names
     ]
 
 
 def _among_methods(
     candidates: Sequence[_Student], everywhere: Sequence[_Student], reader: Reader, saturated: Mapping[str, bool]
 ) -> Choice:
-    """The students of one dataset and seed; `everywhere`: those of all seeds."""
+    """Return the students of one dataset and seed; `everywhere`: those of all seeds."""
     run = candidates[0].run
     others = [seed for seed in dict.fromkeys(one.run.seed for one in everywhere) if seed != run.seed]
     by_seed = {(one.who, one.run.seed): one.stage for one in everywhere}
@@ -107,7 +128,7 @@ def _among_methods(
 def _among_checkpoints(
     student: _Student, twins: Sequence[Trajectory], reader: Reader, saturated: Mapping[str, bool]
 ) -> Choice:
-    """The validated updates of one student's training; `twins`: its trajectories with other seeds."""
+    """Return the validated updates of one student's training; `twins`: its trajectories with other seeds."""
     assert student.trajectory is not None
     run = student.run
     val, test = (_rows(reader.rows(run), split) for split in ("val", "test"))
@@ -131,7 +152,7 @@ def _among_checkpoints(
 def _shared(
     run: Experiment, about: dict[str, Any], val: Rows, reader: Reader, saturated: Mapping[str, bool]
 ) -> dict[str, Any]:
-    """What choices of both kinds say of their dataset and its weak labels."""
+    """Return what choices of both kinds say of their dataset and its weak labels."""
     facts = {**run_facts(run), **about}
     return {
         "about": facts,
@@ -148,7 +169,7 @@ def _rows(rows: pd.DataFrame, split: str) -> Rows:
 
 
 def _by_step(tracked: pd.DataFrame, rows: Rows) -> pd.DataFrame:
-    """Log-odds, a row an update in order and a column a row of the split, in its order."""
+    """Return log-odds, a row an update in order and a column a row of the split, in its order."""
     return tracked.pivot(index="step", columns="id", values="log_odds").sort_index()[list(rows.ids)]
 
 

@@ -29,12 +29,11 @@ def measure(shape: list[int], rows: int, repeats: int, compute_dtype: Dtype, mem
     import torch
 
     from outshine.engine.runtime import Runtime
-    from outshine.learn.classifier import Classifier
-    from outshine.learn.cohort import Cohort
+    from outshine.learn.batches import computes
+    from outshine.learn.classifier import Classifier, Cohort
     from outshine.learn.device import resolve_dtype
     from outshine.learn.load import load_backbone, load_tokenizer
     from outshine.learn.packing import start_packing
-    from outshine.learn.parallel_batches import computes
     from outshine.learn.resolve import resolve
     from outshine.learn.spec import ModelSettings
     from outshine.learn.tokenize import Text, encode
@@ -136,7 +135,7 @@ def _train(model: Any, ids: list[list[int]], y: list[float], pad_id: int, runtim
 
 
 def _evaluate(model: Any, ids: list[list[int]], pad_id: int, runtime: Any) -> None:
-    from outshine.learn.forward import predict_together
+    from outshine.learn.batches import predict_together
 
     predict_together(model, ids, pad_id, runtime)
 

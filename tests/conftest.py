@@ -24,7 +24,7 @@ install_import_hook(
         "outshine.learn.nf4",
         "outshine.learn.probes",
         "outshine.learn.batches",
-        "outshine.learn.gradient",
+        "outshine.learn.loop",
     ],
     "beartype.beartype",
 )

@@ -19,9 +19,8 @@ from safetensors.torch import load_file, save_file
 
 import outshine
 from outshine.engine.errors import ModelError, OutshineError
-from outshine.learn.config_checks import UNSAFE_WEIGHTS
 from outshine.learn.load import load_backbone, load_tokenizer
-from outshine.learn.model_files import weights_folder
+from outshine.learn.model_files import UNSAFE_WEIGHTS, weights_folder
 from outshine.learn.resolve import resolve
 from outshine.learn.spec import ModelSettings
 from tiny_checkpoints import CPU, change_config, write_checkpoint

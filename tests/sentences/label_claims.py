@@ -225,7 +225,7 @@ def written(writable: bool) -> list[str]:
 def size_of_a_model(known: bool) -> list[str]:
     notes: list[str] = []
     resolution = SimpleNamespace(strong=SimpleNamespace(spec=SimpleNamespace(name="big/model")))
-    with patch("outshine.learn.model_size.shape_of", side_effect=None if known else DataError("no config")):
+    with patch("outshine.learn.structure.shape_of", side_effect=None if known else DataError("no config")):
         run._shape(resolution, notes)  # type: ignore[arg-type]
     return notes
 

@@ -310,7 +310,7 @@ def shaped(error: Exception | None) -> Say:
     def said() -> list[str]:
         notes: list[str] = []
         model = SimpleNamespace(spec=SimpleNamespace(model=SimpleNamespace(identity="hub:m@1", name="m")))
-        with patch("outshine.learn.model_size.shape_of", side_effect=error):
+        with patch("outshine.learn.structure.shape_of", side_effect=error):
             _shape(model, notes)  # type: ignore[arg-type]
         return notes
 
@@ -420,7 +420,7 @@ def packed(*, processes: int = 1, takes_them: bool = True) -> Say:
         frame = pd.DataFrame({"tokens": [[1, 2]]})
         with (
             patch("outshine.learn.packing.start_packing", return_value=takes_them),
-            patch("outshine.learn.sharding.processes_of", return_value=SimpleNamespace(size=processes)),
+            patch("outshine.learn.distributed.processes_of", return_value=SimpleNamespace(size=processes)),
         ):
             pack_if_it_pays(model, frame, context)  # type: ignore[arg-type]
 
@@ -439,7 +439,7 @@ def together(*, apart: bool) -> Say:
         context = SimpleNamespace(runtime=Runtime(device="cpu"), progress=progress, memory={})
         with (
             patch("outshine.learn.model_cache.cohort", members),
-            patch("outshine.learn.parallel_batches.suitable_threads", lambda *given: nullcontext()),
+            patch("outshine.learn.batches.suitable_threads", lambda *given: nullcontext()),
             patch("outshine.w2s.stages.finetune._in_one_pass"),
             patch("outshine.w2s.stages.finetune._alone"),
         ):

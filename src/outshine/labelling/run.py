@@ -99,7 +99,7 @@ def plan_label(labeller: LabelSettings, store: Store, progress: Progress | None 
 
 
 def _shape(resolution: Resolution, notes: list[str]) -> Shape | None:
-    from outshine.learn.model_size import shape_of
+    from outshine.learn.structure import shape_of
 
     try:
         return shape_of(resolution.strong.spec)

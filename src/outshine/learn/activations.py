@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from outshine.engine.errors import ModelError
 from outshine.learn.blocks import find_blocks
 from outshine.learn.classifier import pool
+from outshine.learn.distributed import forward_only, processes_of
 from outshine.learn.model_checks import (
     SHORT,
     Sharing,
@@ -22,7 +23,6 @@ from outshine.learn.model_checks import (
     running,
     sharing,
 )
-from outshine.learn.sharding import forward_only, processes_of
 from outshine.learn.spec import Pooling
 
 
@@ -48,7 +48,7 @@ class LayerReader:
         self.by_blocks = self._blocks_give_layers()
 
     def __call__(self, input_ids: Int[Tensor, "b t"], mask: Int[Tensor, "b t"]) -> dict[int, Float[Tensor, "b d"]]:
-        """The pooled states of each layer. The forward pass ends after the deepest of them.
+        """Return the pooled states of each layer. The forward pass ends after the deepest of them.
 
         Where several processes share the backbone it goes through to its end: one that is cut short would leave
         borrowed weights behind. Neither does it end early where the states are transformers' own.
@@ -60,15 +60,15 @@ class LayerReader:
 
         with forward_only(processes):
             if not self.by_blocks:
-                told = self._told(input_ids, mask)
-                return {layer: pooled(told[layer]) for layer in self.layers}
-            found = self._given(input_ids, mask, self.layers, pooled, ends=processes.size == 1)
-        if self.layers[-1] in found:
-            return found
+                states = self._states_of_transformers(input_ids, mask)
+                return {layer: pooled(states[layer]) for layer in self.layers}
+            by_layer = self._states_of_blocks(input_ids, mask, self.layers, pooled, ends=processes.size == 1)
+        if self.layers[-1] in by_layer:
+            return by_layer
         raise ModelError(f"the blocks of {type(self.backbone).__name__} were not run; its activations cannot be read")
 
     def sharing(self, longest: int, compute_dtype: str) -> Sharing:
-        """Which texts of up to `longest` tokens may share a batch. Tried out (`models.trials`)."""
+        """Return which texts of up to `longest` tokens may share a batch. Tried out."""
 
         tried = in_float32(self, self.backbone)
 
@@ -78,31 +78,33 @@ class LayerReader:
         return sharing(read, tried.backbone, longest, compute_dtype if tried is self else "float32")
 
     def _blocks_give_layers(self) -> bool:
-        """Whether the blocks give a short text's hidden states as transformers tells them, where it tells any.
+        """Whether the blocks give a short text's hidden states as transformers gives them, where it gives any.
 
-        The last layer is left out: transformers tells it after the final norm.
+        The last layer is left out: transformers gives it after the final norm.
         """
         layers = range(self.num_layers)
         with running(self.backbone):
             batch = padded_batch(random_texts(self.backbone, [SHORT]), next(self.backbone.parameters()).device)
-            told = self._told(*batch)
-            if not told:
+            expected = self._states_of_transformers(*batch)
+            if not expected:
                 return True
-            given = self._given(*batch, layers, lambda hidden: hidden, ends=False)
-        return len(given) == len(layers) and all(torch.equal(given[layer], told[layer]) for layer in layers)
+            states = self._states_of_blocks(*batch, layers, lambda hidden: hidden, ends=False)
+        return len(states) == len(layers) and all(torch.equal(states[layer], expected[layer]) for layer in layers)
 
-    def _told(self, input_ids: Int[Tensor, "b t"], mask: Int[Tensor, "b t"]) -> Sequence[Float[Tensor, "b t d"]]:
-        """The hidden states of all layers, from 0, as transformers tells them; empty: it tells none."""
+    def _states_of_transformers(
+        self, input_ids: Int[Tensor, "b t"], mask: Int[Tensor, "b t"]
+    ) -> Sequence[Float[Tensor, "b t d"]]:
+        """Return the hidden states of all layers, from 0, as transformers gives them; empty: it gives none."""
         outputs = self.backbone(input_ids=input_ids, attention_mask=mask, output_hidden_states=True)
-        told = getattr(outputs, "hidden_states", None) or ()
-        if told and (len(told) != self.num_layers + 1 or any(states.shape[:-1] != mask.shape for states in told)):
+        states = getattr(outputs, "hidden_states", None) or ()
+        if states and (len(states) != self.num_layers + 1 or any(layer.shape[:-1] != mask.shape for layer in states)):
             raise ModelError(
                 f"{type(self.backbone).__name__} has not one hidden state for each token after each of its "
                 f"{self.num_layers} blocks: no probe or filter can read it"
             )
-        return told
+        return states
 
-    def _given(
+    def _states_of_blocks(
         self,
         input_ids: Int[Tensor, "b t"],
         mask: Int[Tensor, "b t"],
@@ -110,17 +112,20 @@ class LayerReader:
         keep: Callable[[Tensor], Tensor],
         ends: bool,
     ) -> dict[int, Tensor]:
-        """What is kept of what goes into the first block or comes out of others. ends: after the deepest of them."""
-        found: dict[int, Tensor] = {}
+        """Return what `keep` makes of what goes into the first block or comes out of others.
+
+        ends: whether the pass ends after the deepest of them.
+        """
+        states: dict[int, Tensor] = {}
 
         def take(layer: int, hidden: Tensor) -> None:
-            found[layer] = keep(hidden)
+            states[layer] = keep(hidden)
             if ends and layer == layers[-1]:
                 raise _DeepestReachedError
 
         with self._hooks(take, layers), suppress(_DeepestReachedError):
             self.backbone(input_ids=input_ids, attention_mask=mask)
-        return found
+        return states
 
     @contextmanager
     def _hooks(self, take: Callable[[int, Tensor], None], layers: Sequence[int]) -> Iterator[None]:
@@ -143,5 +148,5 @@ class LayerReader:
 
 
 def _hidden(states: Any) -> Tensor:
-    """The hidden states among what goes into or comes out of a block: they come first."""
+    """Return the hidden states among what goes into or comes out of a block: they come first."""
     return states if isinstance(states, Tensor) else states[0]

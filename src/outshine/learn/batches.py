@@ -1,24 +1,39 @@
-"""Which rows make up an update, and how they are cut into micro-batches that fit into memory."""
+"""Batches: which rows make up an update, micro-batches that fit into memory, and forward passes over them."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from functools import cache, partial
 from itertools import groupby
 from operator import itemgetter
-from typing import NamedTuple
+from threading import Barrier
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Int
-from torch import Tensor
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
+from outshine.engine.errors import TrainingError
 from outshine.engine.runtime import Runtime
+from outshine.learn.classifier import Model
+from outshine.learn.distributed import BatchOfProcess, forward_only, processes_of, shard_batches, sum_over_processes
 from outshine.learn.model_checks import Sharing
+from outshine.learn.packing import Pack
+
+T = TypeVar("T")
+R = TypeVar("R")
+LogOdds = Callable[[], Float[Tensor, "m b"]]  # runs the model on the texts of a micro-batch
+LEAST_WIDTH = 128  # of the hidden states; below it issuing operations takes longest: measured, docs/performance.md
 
 
 class Limits(NamedTuple):
-    """How batches are cut."""
+    """How large a micro-batch may be."""
 
     tokens: int  # in a batch at most, padding counts; a single text may exceed it
     rows: int | None = None  # in a batch at most
@@ -26,25 +41,25 @@ class Limits(NamedTuple):
     parts: int = 1  # packs: a multiple of it, for so many are computed at once
 
     def shared(self, num_members: int) -> Limits:
-        """What is left for the texts where each goes through once for every member of a cohort."""
+        """Return what is left for the texts where each goes through once for every member of a cohort."""
         rows = None if self.rows is None else max(1, self.rows // num_members)
         return Limits(max(1, self.tokens // num_members), rows, self.cost // num_members, self.parts)
 
 
 def training_limits(runtime: Runtime, device_type: str) -> Limits:
-    """Of micro-batches."""
+    """Return the limits of micro-batches in training."""
     budget = runtime.budget(device_type)
     return Limits(budget.training, runtime.max_rows, budget.batch_cost, _parts(device_type))
 
 
 def evaluation_limits(runtime: Runtime, device_type: str) -> Limits:
-    """Of batches that are predicted or read."""
+    """Return the limits of micro-batches that are predicted, or whose activations are read."""
     budget = runtime.budget(device_type)
     return Limits(budget.evaluation, runtime.max_eval_rows, budget.batch_cost, _parts(device_type))
 
 
 def _parts(device_type: str) -> int:
-    """As many as are computed at once where nothing else was asked for: results do not depend on `runtime.lanes`."""
+    """Return how many are computed at once by default: results must not depend on `runtime.lanes`."""
     return 2 if device_type == "cpu" else 1
 
 
@@ -56,12 +71,12 @@ class LabelledRows(NamedTuple):
     y: np.ndarray  # [n] float64 in [0, 1]
 
     def take(self, rows: Sequence[int]) -> LabelledRows:
-        """The rows of these numbers, in this order."""
+        """Return the rows of these numbers, in this order."""
         return LabelledRows([self.ids[i] for i in rows], [self.tokens[i] for i in rows], self.y[list(rows)])
 
 
 def epoch_order(ids: Sequence[str], seed: int, epoch: int) -> list[int]:
-    """The order of an epoch's rows: by a hash of (seed, epoch, id).
+    """Return the order of an epoch's rows: by a hash of (seed, epoch, id).
 
     So it depends neither on the role nor on which other rows there are: ceiling and students share it,
     and dropping some rows leaves the order of the rest.
@@ -76,7 +91,7 @@ def epoch_order(ids: Sequence[str], seed: int, epoch: int) -> list[int]:
 def effective_batch(
     ids: Sequence[str], seed: int, batch_size: int, step: int, cache: dict[int, list[int]]
 ) -> list[int]:
-    """The rows of update `step` (from 0). `cache` keeps the order of the current epoch."""
+    """Return the rows of update `step` (from 0). `cache` keeps the order of the current epoch."""
     per_epoch = -(-len(ids) // batch_size)
     epoch, position = divmod(step, per_epoch)
     if epoch not in cache:
@@ -140,14 +155,14 @@ def packs(lengths: Sequence[int], rows: Sequence[int], limits: Limits) -> list[l
 
 
 def _equal(order: Sequence[int], lengths: Sequence[int], count: int) -> list[list[int]]:
-    """At most `count` batches of about as many tokens: a row is in the one that its middle lies in."""
+    """Cut into at most `count` batches of about as many tokens: a row is in the one that its middle lies in."""
     tokens = np.array([lengths[i] for i in order])
     numbers = (2 * tokens.cumsum() - tokens) * count // (2 * tokens.sum())
     return [[row for _, row in batch] for _, batch in groupby(zip(numbers, order, strict=True), itemgetter(0))]
 
 
 def _fits(batch: Sequence[int], lengths: Sequence[int], limits: Limits) -> bool:
-    """Whether a pack is within the limits; a text alone is."""
+    """Whether a pack is within the limits; a text alone always is."""
     if limits.rows is not None and len(batch) > limits.rows:
         return False
     return len(batch) == 1 or sum(lengths[row] for row in batch) <= limits.tokens
@@ -156,7 +171,7 @@ def _fits(batch: Sequence[int], lengths: Sequence[int], limits: Limits) -> bool:
 def collate(
     tokens: Sequence[Sequence[int]], rows: Sequence[int], pad_id: int, device: torch.device
 ) -> tuple[Int[Tensor, "b t"], Int[Tensor, "b t"]]:
-    """Token ids padded on the right, and the mask of real tokens."""
+    """Return token ids padded on the right, and the mask of real tokens."""
     width = max(len(tokens[row]) for row in rows)
     ids = torch.full((len(rows), width), pad_id, dtype=torch.long)
     mask = torch.zeros((len(rows), width), dtype=torch.long)
@@ -165,3 +180,185 @@ def collate(
         ids[i, :length] = torch.tensor(tokens[row], dtype=torch.long)
         mask[i, :length] = 1
     return ids.to(device), mask.to(device)
+
+
+def passes(
+    model: Model,
+    tokens: Sequence[Sequence[int]],
+    pad_id: int,
+    limits: Limits,
+    use: Callable[[BatchOfProcess, LogOdds], R],
+    *,
+    blocks: Iterable[nn.Module] = (),
+    at_once: int = 1,
+) -> Iterator[R]:
+    """Run the model on the texts, one micro-batch after the other, and give what `use` makes of each.
+
+    `use` gets a micro-batch of this process, and a function that gives each member's log-odds of its texts. limits: of
+    one member's texts; padding counts as tokens, where there is any. blocks: those that the backward pass runs again
+    instead of keeping what is inside them. at_once: micro-batches side by side, each on a thread of its own.
+    """
+    lengths, packed = [len(ids) for ids in tokens], model.packing is not None
+    rows = range(len(tokens))
+    batches = packs(lengths, rows, limits) if packed else micro_batches(lengths, rows, limits, model.sharing)
+
+    def log_odds(batch: BatchOfProcess) -> Float[Tensor, "m b"]:
+        if packed:
+            return model.packed_log_odds(Pack.of([tokens[row] for row in batch.rows], model.device))
+        return model.log_odds(*collate(tokens, batch.rows, pad_id, model.device))
+
+    own = shard_batches(batches, processes_of(model))
+    with recomputed(blocks):
+        yield from run_in_parallel(lambda batch: use(batch, lambda: log_odds(batch)), own, at_once)
+
+
+def predict(
+    model: Model,
+    tokens: Sequence[Sequence[int]],
+    pad_id: int,
+    runtime: Runtime,
+    advance: Callable[[int, int], None] = lambda done, total: None,
+) -> np.ndarray:
+    """Return the log-odds of P(y = 1) for each text, float64, shape [n]; of a cohort's first member.
+
+    Raises TrainingError where one is not finite.
+    """
+    log_odds = predict_together(model, tokens, pad_id, runtime, advance)[0]
+    check_finite(log_odds)
+    return log_odds
+
+
+def predict_together(
+    model: Model,
+    tokens: Sequence[Sequence[int]],
+    pad_id: int,
+    runtime: Runtime,
+    advance: Callable[[int, int], None] = lambda done, total: None,
+) -> np.ndarray:
+    """Return the log-odds of P(y = 1) that each member gives to each text, float64, [m, n]; some may not be finite.
+
+    Batches are cut by the runtime's evaluation budget, which all members share.
+    """
+    num_members = len(model.members())
+    log_odds = np.zeros((num_members, len(tokens)), dtype=np.float64)
+    limits = evaluation_limits(runtime, model.device.type).shared(num_members)
+    done, processes = 0, processes_of(model)
+    at_once = num_parallel_batches(runtime, model.head) if processes.size == 1 else 1
+
+    def judge(batch: BatchOfProcess, run: LogOdds) -> tuple[BatchOfProcess, np.ndarray]:
+        with forward_only(processes):
+            return batch, run().cpu().double().numpy()
+
+    for batch, values in passes(model, tokens, pad_id, limits, judge, at_once=at_once):
+        if batch.counts:
+            log_odds[:, batch.rows] = values
+        done += sum(map(len, batch.of_all))
+        advance(done, len(tokens))
+    sum_over_processes(torch.from_numpy(log_odds), processes)
+    return log_odds
+
+
+def check_finite(log_odds: np.ndarray) -> None:
+    """Raise TrainingError where one of a member's log-odds [n] is not finite."""
+    broken = int(np.count_nonzero(~np.isfinite(log_odds)))
+    if broken:
+        raise TrainingError(
+            f"the log-odds of {broken} of {len(log_odds)} texts are not finite: the weights have diverged; "
+            "lower the learning rate or use compute_dtype: float32"
+        )
+
+
+# Dropout is off, so that there is no random state to keep; the re-entrant way needs inputs with gradients, which the
+# first block of a frozen base has not.
+_checkpointed = partial(checkpoint, use_reentrant=False, preserve_rng_state=False)
+
+
+@contextmanager
+def recomputed(blocks: Iterable[nn.Module]) -> Iterator[None]:
+    """Keep of each block only what goes into it while the context runs; the backward pass runs the block again.
+
+    The same operations on the same numbers, hence the same gradient. transformers' own checkpointing works in
+    training mode only, which would switch dropout on. Blocks are as they were afterwards.
+    """
+    wrapped: list[nn.Module] = []
+    try:
+        for block in blocks:
+            block.forward = partial(_checkpointed, block.forward)  # hides the class's own, no module is exchanged
+            wrapped.append(block)
+        yield
+    finally:
+        for block in wrapped:
+            del block.forward
+
+
+def num_parallel_batches(runtime: Runtime, head: Float[Tensor, "2 d"]) -> int:
+    """Return how many micro-batches of the model with this head are computed at once.
+
+    On a CPU the operations between the matrix products are too small to be shared by threads well, so that two
+    micro-batches on half of the threads each are through sooner than one after the other on all of them. Not so where
+    the model is so small that issuing operations takes longest, for only one thread at a time can do that.
+    """
+    if head.device.type != "cpu":
+        return 1
+    wanted = runtime.lanes or (2 if is_compute_bound(head) else 1)
+    return min(wanted, torch.get_num_threads())
+
+
+def is_compute_bound(head: Float[Tensor, "2 d"]) -> bool:
+    """Whether the model with this head is so large that computing takes longer than issuing operations."""
+    return head.shape[-1] >= LEAST_WIDTH
+
+
+@contextmanager
+def suitable_threads(runtime: Runtime, head: Float[Tensor, "2 d"]) -> Iterator[None]:
+    """Use one thread in this context if the model with this head is tiny and no number of threads is set.
+
+    Its products are so small that two threads mostly wait for each other: as long alone, and longer beside others.
+    """
+    before = torch.get_num_threads()
+    if runtime.threads is None and head.device.type == "cpu" and not is_compute_bound(head):
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def run_in_parallel(compute: Callable[[T], R], items: Iterable[T], count: int) -> Iterator[R]:
+    """Compute each item, up to `count` at once, which share torch's threads; results come in the order of the items.
+
+    Modes that belong to a thread (gradients, autocast) are to be set by `compute`. Where one fails its error is raised
+    when those that run have ended: nothing goes on behind the back of the caller.
+    """
+    if count == 1:
+        yield from map(compute, items)
+        return
+    pool = _pool(count, torch.get_num_threads())
+    waiting: deque[Future[R]] = deque()
+    try:
+        for item in items:
+            waiting.append(pool.submit(compute, item))
+            if len(waiting) > count:  # one behind those that run: a thread never stands still for a slow first
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
+        wait(waiting)
+
+
+@cache
+def _pool(count: int, threads: int) -> ThreadPoolExecutor:
+    """Return threads that stay: what torch keeps for products of each shape it keeps for each thread."""
+    pool = ThreadPoolExecutor(count, "lane")
+    started = Barrier(count)
+
+    def start() -> None:
+        torch.get_num_threads()  # a new thread takes torch's number when it first asks: before it gets its own
+        torch.set_num_threads(max(1, threads // count))
+        started.wait()
+
+    wait([pool.submit(start) for _ in range(count)])
+    torch.set_num_threads(threads)  # for threads to come, which would take the number of these
+    return pool

@@ -12,7 +12,7 @@ PLAIN = (nn.Linear, Conv1D, NF4Linear)
 
 
 def block_lists(backbone: nn.Module, num_layers: int) -> list[tuple[str, nn.ModuleList]]:
-    """The lists that hold the blocks, with their paths, the heaviest first: most models have one.
+    """Return the lists that hold the blocks, with their paths, the heaviest first: most models have one.
 
     XLM keeps attentions, norms and feed-forward layers in lists of their own, side by side. Of lists beside the
     heaviest, those count whose modules have layers to adapt. Raises ModelError where there is none of `num_layers`
@@ -33,20 +33,20 @@ def block_lists(backbone: nn.Module, num_layers: int) -> list[tuple[str, nn.Modu
 
 
 def find_blocks(backbone: nn.Module, num_layers: int) -> tuple[str, nn.ModuleList]:
-    """The heaviest of `block_lists`."""
+    """Return the heaviest of `block_lists`."""
     return block_lists(backbone, num_layers)[0]
 
 
 def every_block(backbone: nn.Module, num_layers: int) -> list[nn.Module]:
-    """The modules of all `block_lists`."""
+    """Return the modules of all `block_lists`."""
     return [block for _, blocks in block_lists(backbone, num_layers) for block in blocks]
 
 
 def block_linears(backbone: nn.Module, num_layers: int) -> list[tuple[str, nn.Module]]:
-    """Every linear layer inside the blocks, by its path in the backbone (pooler and projections are outside).
+    """Return every linear layer inside the blocks, by its path in the backbone (pooler and projections are outside).
 
     Weights that are no linear layers of their own (the stacked experts of a mixture, XLNet's attention) are not among
-    them. Which of the layers can have adapters is tried out (`models.lora.adaptable`).
+    them. Which of the layers can have adapters is tried out (`model_checks.adaptable`).
     """
     return [
         (f"{prefix}.{name}", module)

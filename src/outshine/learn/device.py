@@ -14,7 +14,7 @@ from outshine.learn.spec import ComputeDtype
 
 
 def pick_device(runtime: Runtime) -> torch.device:
-    """The device asked for, or the best there is. Raises SettingsError where it is not there."""
+    """Return the device asked for, or the best there is. Raises SettingsError where it is not there."""
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if runtime.device == "auto":
         return torch.device(next(name for name in ("cuda", "mps", "cpu") if available[name]))
@@ -24,10 +24,10 @@ def pick_device(runtime: Runtime) -> torch.device:
     return torch.device(runtime.device)
 
 
-def resolve_dtype(asked: Literal["auto"] | ComputeDtype, device: torch.device) -> ComputeDtype:
+def resolve_dtype(dtype: Literal["auto"] | ComputeDtype, device: torch.device) -> ComputeDtype:
     """`auto`: bfloat16 where the device multiplies it fast, else float32."""
-    if asked != "auto":
-        return asked
+    if dtype != "auto":
+        return dtype
     if device.type == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
     return "bfloat16" if device.type == "cpu" and _cpu_has_amx() else "float32"

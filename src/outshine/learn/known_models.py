@@ -75,7 +75,7 @@ class LearningRate(NamedTuple):
 
 
 def learning_rate(settings: ModelSettings, num_parameters: int) -> LearningRate:
-    """The user's learning rate, else the catalog's, else a guess by size with a note that says so."""
+    """Return the user's learning rate, else the catalog's, else a guess by size with a note that says so."""
     if settings.learning_rate is not None:
         return LearningRate(settings.learning_rate, None)
     known = KNOWN.get(settings.model)

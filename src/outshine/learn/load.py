@@ -2,29 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
-from outshine.engine.errors import ModelError
-from outshine.learn.blocks import find_blocks, place
-from outshine.learn.cpu_attention import use_plain_attention
-from outshine.learn.lora import adaptable
+from outshine.engine.errors import ModelError, OutshineError, SettingsError
+from outshine.engine.hub import offline
+from outshine.engine.process_group import ProcessGroup
+from outshine.learn.attention import use_plain_attention
+from outshine.learn.blocks import every_block, find_blocks, place
+from outshine.learn.distributed import SHARED_BY, local_rank, local_size
+from outshine.learn.model_checks import adaptable
 from outshine.learn.model_files import config_folder, read_config, weights_folder
 from outshine.learn.nf4 import NF4Linear, check_nf4
 from outshine.learn.spec import ClassifierSpec, Full, ModelRef, in_four_bits
-from outshine.learn.transformers_calls import alone, first_line, quiet, read_configs, refusals
 
 _NO_LAYERS = ("token_id", "architectures")  # lists of a config that are none of values for each block
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
+FULL = (
+    "tuning: full trains every weight, and several processes share only a frozen base; "
+    "use tuning: lora or head, or start outshine in one process, without torchrun"
+)
+FOUR_BITS = (
+    "tuning.base: nf4 keeps its constants beside the weights, where several processes cannot share them; "
+    "use base: dense, or start outshine in one process, without torchrun"
+)
 
 
 def load_backbone(
     spec: ClassifierSpec, device: torch.device, move: Callable[[nn.Module], nn.Module] | None = None
 ) -> nn.Module:
-    """The pretrained base model (no language-model or classification head), cut to `num_layers` blocks.
+    """Return the pretrained base model (no language-model or classification head), cut to `num_layers` blocks.
 
     Full fine-tuning loads float32 master weights whatever the compute dtype. A base kept in four bits goes to the
     device layer by layer and is never dense there as a whole. `move` brings any other model from CPU memory to the
@@ -66,7 +82,7 @@ def load_backbone(
 
 
 def load_structure(spec: ClassifierSpec) -> nn.Module:
-    """The base model without its weights (on torch's meta device), from its config alone: for counting.
+    """Return the base model without its weights (on torch's meta device), from its config alone: for counting.
 
     Raises ModelError where transformers cannot build it.
     """
@@ -89,7 +105,7 @@ class Tokens(NamedTuple):
 
 
 def load_tokenizer(ref: ModelRef) -> Tokens:
-    """The model's own tokenizer. A model without padding token gets any id: padding is masked out.
+    """Return the model's own tokenizer. A model without padding token gets any id: padding is masked out.
 
     Raises ModelError where there is none, or only one that transformers made up of special tokens.
     """
@@ -112,7 +128,9 @@ def load_tokenizer(ref: ModelRef) -> Tokens:
     vocab_size = read_config(folder, ref.name).get("vocab_size")
     candidates = (tokenizer.pad_token_id, tokenizer.eos_token_id, 0)
     # a padding token that was added to the tokenizer alone has no embedding
-    usable = (found for found in candidates if found is not None and (vocab_size is None or found < vocab_size))
+    usable = (
+        token_id for token_id in candidates if token_id is not None and (vocab_size is None or token_id < vocab_size)
+    )
     return Tokens(tokenizer, next(usable), vocab_size)
 
 
@@ -135,7 +153,7 @@ def _keep_layers(config: Any, spec: ClassifierSpec) -> None:
 
 
 def cannot_be_cut(spec: ClassifierSpec, why: str) -> ModelError:
-    """The refusal of `num_layers` for a model whose first blocks alone are no part of it."""
+    """Return the refusal of `num_layers` for a model whose first blocks alone are no part of it."""
     return ModelError(
         f"model '{spec.model.name}' cannot be cut to {spec.num_layers} of its {spec.model.num_layers} blocks ({why}); "
         "leave num_layers out"
@@ -152,3 +170,122 @@ def _check_loaded(backbone: nn.Module, report: dict[str, Any], spec: ClassifierS
         )
     if missing and hasattr(backbone, "pooler"):  # a pooler that was never trained is no pooler
         backbone.register_module("pooler", None)
+
+
+def load_shared(spec: ClassifierSpec, device: torch.device, processes: ProcessGroup) -> nn.Module:
+    """Load the frozen base, of whose every weight each process keeps 1 / `processes.size`; adapters come later.
+
+    The processes of a machine load it one after the other: its memory holds one whole model at a time, and no GPU
+    ever more than its part and one block. Raises SettingsError for full tuning and for devices without partners.
+    """
+    if isinstance(spec.tuning, Full):
+        raise SettingsError(FULL)
+    if in_four_bits(spec):
+        raise SettingsError(FOUR_BITS)
+    _check_device(device)
+    mesh = init_device_mesh(device.type, (processes.size,))
+    shared: nn.Module | None = None
+    for turn in range(processes.size):  # machines may have different numbers of processes, but all wait as often
+        if turn == local_rank():
+            shared = load_backbone(spec, device, lambda whole: _shard(whole, spec.num_layers, mesh))
+        processes.broadcast(None)
+    assert shared is not None
+    setattr(shared, SHARED_BY, processes)
+    return shared
+
+
+def _shard(backbone: nn.Module, num_layers: int, mesh: DeviceMesh) -> nn.Module:
+    from torch.distributed.fsdp import fully_shard  # most of a second to import: for those who need it
+
+    backbone.requires_grad_(False)
+    for block in every_block(backbone, num_layers):
+        fully_shard(block, mesh=mesh, reshard_after_forward=True)
+    fully_shard(backbone, mesh=mesh, reshard_after_forward=True)
+    return backbone
+
+
+def _check_device(device: torch.device) -> None:
+    if device.type not in ("cpu", "cuda"):
+        raise SettingsError(f"several processes cannot share a model on device '{device}'; use runtime.device: cpu")
+    if device.type == "cuda" and local_rank() >= torch.cuda.device_count():
+        raise SettingsError(
+            f"{local_size()} processes on a machine with {torch.cuda.device_count()} GPUs; "
+            "start as many as it has (torchrun --nproc-per-node), or use runtime.device: cpu"
+        )
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence bars, notices and warnings of transformers while the block runs."""
+    from transformers.utils import logging as hf_logging
+
+    level, bars = hf_logging.get_verbosity(), hf_logging.is_progress_bar_enabled()
+    hf_logging.set_verbosity(logging.CRITICAL)
+    hf_logging.disable_progress_bar()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        finally:
+            hf_logging.set_verbosity(level)
+            if bars:
+                hf_logging.enable_progress_bar()
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Do as `quiet`, with the hub switched off: all that a model needs lies in its folder, whatever its files name."""
+    with quiet(), offline():
+        yield
+
+
+@contextmanager
+def refusals(name: str) -> Iterator[None]:
+    """Turn what transformers refuses of the model called `name` into a ModelError in one line."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError, OutshineError):
+        raise
+    except Exception as error:  # a stranger's files make a stranger's library raise anything
+        raise ModelError(f"model '{name}' cannot be loaded: {_reason(error, name)}") from error
+
+
+def read_configs(folder: Path, name: str, trusted: bool) -> tuple[Any, Any]:
+    """Return the model's config as transformers reads it, defaults filled in, and its text model's (often the same).
+
+    Raises ModelError where transformers refuses it.
+    """
+    from transformers import AutoConfig
+
+    with alone(), refusals(name):
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=trusted)
+        return config, config.get_text_config(decoder=True)
+
+
+def first_line(error: BaseException) -> str:
+    """Return the message in one line: its first, and the next where the first only announces it."""
+    if _asked_hub(error):
+        return "it names another repository of the hub, which is not asked for it"
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return " ".join(lines[:2] if lines[0].endswith(":") else lines[:1])[:200]
+
+
+def _reason(error: BaseException, name: str) -> str:
+    if "trust_remote_code" in str(error):
+        return f"it needs code from its own repository; if you trust that, set trust_remote_code: {name}"
+    if "ignore_mismatched_sizes" in str(error):
+        return "the shapes of its weights are not those that its config.json describes"
+    if isinstance(error, SafetensorError):
+        return f"a safetensors file is damaged ({first_line(error)}); fetch or save it again"
+    return first_line(error)
+
+
+def _asked_hub(error: BaseException | None) -> bool:
+    """Whether an error came of a request to the hub that `alone` did not let through."""
+    from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
+
+    while error is not None:
+        if isinstance(error, OfflineModeIsEnabled | LocalEntryNotFoundError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

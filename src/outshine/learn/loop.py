@@ -5,27 +5,39 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from outshine.engine.errors import TrainingError
 from outshine.engine.runtime import Runtime
 from outshine.engine.threads import MallocTrimmer
-from outshine.learn.batches import LabelledRows, effective_batch
-from outshine.learn.classifier import Classifier
-from outshine.learn.cohort import Model
-from outshine.learn.forward import check_finite, predict_together
-from outshine.learn.gradient import Outcome, accumulate_gradient
+from outshine.learn.batches import (
+    LabelledRows,
+    LogOdds,
+    check_finite,
+    effective_batch,
+    num_parallel_batches,
+    passes,
+    predict_together,
+    training_limits,
+)
+from outshine.learn.checkpoint import RunState, Update, restore, save
+from outshine.learn.classifier import Classifier, Model
+from outshine.learn.distributed import (
+    BatchOfProcess,
+    check_same_checkpoint,
+    processes_of,
+    sum_gradients,
+    sum_over_processes,
+)
 from outshine.learn.losses import Loss, RunningLoss
 from outshine.learn.out_of_memory import Budgets
 from outshine.learn.settings import TrainingSettings, learning_rate_factor, num_updates
-from outshine.learn.shard_batches import agreed
-from outshine.learn.sharding import processes_of
-from outshine.learn.training_state import RunState, Update, restore, save
 
 Score = Callable[[np.ndarray], float]
 _TIDY_SECONDS = 5.0  # at least, from one return of freed memory to the system to the next
@@ -94,32 +106,21 @@ def finetune(
 def finetune_together(model: Model, jobs: Sequence[TrainJob], run_env: RunEnv) -> list[Trained | TrainingError]:
     """Train the members of a cohort in the same passes over the same texts, each as if it were alone.
 
-    Pupils have the same texts in the same order, batch sizes, epochs and validation steps; labels, losses, learning
+    Members have the same texts in the same order, batch sizes, epochs and validation steps; labels, losses, learning
     rates and the rest are each one's own. A member whose loss, gradient or validation prediction is not finite
     gets the error in place of its result, and the others go on.
     """
-    first, runtime = jobs[0], run_env.runtime
-    settings, ids = first.run.settings, first.train.ids
-    total = num_updates(len(ids), settings.batch_size, settings.epochs)
+    runtime, settings, num_rows = run_env.runtime, jobs[0].run.settings, len(jobs[0].train.ids)
+    total = num_updates(num_rows, settings.batch_size, settings.epochs)
     states = [_start(job, members, total) for job, members in zip(jobs, model.members(), strict=True)]
     processes = processes_of(model)
-    made = agreed(restore(states, run_env.checkpoint, run_env.note), processes)
+    made = check_same_checkpoint(restore(states, run_env.checkpoint, run_env.note), processes)
     budgets = Budgets(runtime, run_env.budgets, model.device.type, processes)
     saved_at, heap = time.monotonic(), MallocTrimmer(_TIDY_SECONDS)
     orders: dict[int, list[int]] = {}
 
     for step in range(made, total):
-        # the gradient of each member's mean loss over one effective batch
-        rows = effective_batch(ids, first.run.seed, settings.batch_size, step, orders)
-        tokens, labels = [first.train.tokens[i] for i in rows], [job.train.y[rows] for job in jobs]
-        outcomes = budgets.fitting(
-            step,
-            "token_budget",
-            partial(_gradient, model, tokens, labels, [state.loss for state in states], step, run_env.pad_id),
-            _longest(model, tokens),
-        )
-
-        # one update of each
+        outcomes = _gradients_of_batch(model, jobs, states, budgets, orders, step, run_env.pad_id)
         updates = [
             _update(state, job.run, outcome, step, total)
             for state, job, outcome in zip(states, jobs, outcomes, strict=True)
@@ -139,50 +140,12 @@ def finetune_together(model: Model, jobs: Sequence[TrainJob], run_env: RunEnv) -
         if not last and processes.is_main and time.monotonic() - saved_at >= runtime.checkpoint_seconds:
             save(states, step + 1, run_env.checkpoint)
             saved_at = time.monotonic()
-        run_env.advance(_examples(step + 1, len(ids), settings.batch_size), settings.epochs * len(ids))
-
+        run_env.advance(_examples(step + 1, num_rows, settings.batch_size), settings.epochs * num_rows)
     return [TrainingError(state.error) if state.error else Trained(state.curve, state.choose()) for state in states]
 
 
-def predict_fitting(
-    model: Model,
-    tokens: list[list[int]],
-    run_env: RunEnv,
-    step: int,
-    advance: Callable[[int, int], None] = lambda done, total: None,
-) -> np.ndarray:
-    """`predict_together` after update `step` (from 0) of a run, in batches that fit into memory; [m, n]."""
-    return Budgets(run_env.runtime, run_env.budgets, model.device.type, processes_of(model)).fitting(
-        step,
-        "eval_token_budget",
-        lambda runtime: predict_together(model, tokens, run_env.pad_id, runtime, advance),
-        _longest(model, tokens),
-    )
-
-
-def _gradient(
-    model: Model,
-    tokens: list[list[int]],
-    labels: list[np.ndarray],
-    losses: list[RunningLoss],
-    step: int,
-    pad_id: int,
-    runtime: Runtime,
-) -> list[Outcome]:
-    """The gradient from nothing: what an attempt left that ran out of memory is thrown away."""
-    for parameters in model.members():
-        for parameter in parameters.values():
-            parameter.grad = None
-    return accumulate_gradient(model, tokens, labels, losses, step, pad_id, runtime)
-
-
-def _longest(model: Model, tokens: list[list[int]]) -> int:
-    """Tokens of a batch of one text: as little as can go through at once."""
-    return len(model.members()) * max(map(len, tokens))
-
-
 def _start(job: TrainJob, parameters: dict[str, torch.nn.Parameter], total: int) -> RunState:
-    """A member before its first update."""
+    """Return a member before its first update."""
     settings = job.run.settings
     optimizer = torch.optim.AdamW(
         parameters.values(),
@@ -193,6 +156,110 @@ def _start(job: TrainJob, parameters: dict[str, torch.nn.Parameter], total: int)
     )
     loss = job.run.loss.start(torch.as_tensor(job.train.y), total)
     return RunState(parameters, optimizer, loss, settings.select)
+
+
+def _gradients_of_batch(
+    model: Model,
+    jobs: Sequence[TrainJob],
+    states: Sequence[RunState],
+    budgets: Budgets,
+    orders: dict[int, list[int]],
+    step: int,
+    pad_id: int,
+) -> list[Outcome]:
+    """Compute the gradient of each member's mean loss over the effective batch of update `step` (from 0)."""
+    train, run = jobs[0].train, jobs[0].run
+    rows = effective_batch(train.ids, run.seed, run.settings.batch_size, step, orders)
+    tokens, labels = [train.tokens[i] for i in rows], [job.train.y[rows] for job in jobs]
+    losses = [state.loss for state in states]
+
+    def compute(runtime: Runtime) -> list[Outcome]:
+        for parameters in model.members():  # what an attempt left that ran out of memory is thrown away
+            for parameter in parameters.values():
+                parameter.grad = None
+        return accumulate_gradient(model, tokens, labels, losses, step, pad_id, runtime)
+
+    return budgets.fitting(step, "token_budget", compute, _longest(model, tokens))
+
+
+class Outcome(NamedTuple):
+    """What the forward passes over an effective batch gave, for one member."""
+
+    loss: float  # mean over the batch
+    log_odds: Float[Tensor, "n"]  # float64 on the CPU, in batch order
+
+
+def accumulate_gradient(
+    model: Model,
+    tokens: Sequence[Sequence[int]],
+    labels: Sequence[np.ndarray],
+    losses: Sequence[RunningLoss],
+    step: int,
+    pad_id: int,
+    runtime: Runtime,
+) -> list[Outcome]:
+    """Add the gradient of each member's mean loss over the batch to its parameters' `.grad`.
+
+    tokens: of the n texts; labels: [n] for each member; losses: one for each member. The gradient is
+    g = (1/n) Σᵢ ∇ loss(zᵢ, yᵢ) with n the size of this effective batch, so that micro-batches (cut by the
+    runtime's token budget, which all members share, of similar length or packed, one by one or side by side) change it
+    by rounding only, and so does gradient checkpointing. No member's loss depends on another's parameters. Processes
+    that share a base deal the micro-batches out among themselves and add up their gradients (`.grad` is to be None
+    before): each ends with the whole gradient and all log-odds.
+    """
+    num_members = len(losses)
+    y = torch.as_tensor(np.stack(labels), dtype=model.head.dtype, device=model.device)
+    log_odds = torch.zeros(num_members, len(tokens), dtype=torch.float64)
+    means = torch.zeros(num_members, dtype=torch.float64)
+    processes, limits = processes_of(model), training_limits(runtime, model.device.type).shared(num_members)
+    parameters = [parameter for member in model.members() for parameter in member.values()]
+    at_once = num_parallel_batches(runtime, model.head) if processes.size == 1 else 1
+
+    def differentiate(batch: BatchOfProcess, run: LogOdds) -> _MicroBatchOutcome:
+        z = run()
+        if not batch.counts:
+            return _MicroBatchOutcome(batch.rows, None, [], _gradients(z.sum() * 0, parameters, at_once))
+        shares = [loss(z[i], y[i, batch.rows], step).sum() / len(tokens) for i, loss in enumerate(losses)]
+        gradients = _gradients(torch.stack(shares).sum(), parameters, at_once)
+        return _MicroBatchOutcome(batch.rows, z.detach().cpu().double(), [share.item() for share in shares], gradients)
+
+    blocks = model.blocks() if runtime.gradient_checkpointing else ()
+    for outcome in passes(model, tokens, pad_id, limits, differentiate, blocks=blocks, at_once=at_once):
+        _add(outcome.gradients, parameters)
+        if outcome.log_odds is not None:
+            log_odds[:, outcome.rows] = outcome.log_odds
+            means += torch.tensor(outcome.shares, dtype=torch.float64)
+    sum_gradients(model.members(), processes)
+    sum_over_processes(log_odds, processes)
+    sum_over_processes(means, processes)
+    return [Outcome(mean.item(), row) for mean, row in zip(means, log_odds, strict=True)]
+
+
+class _MicroBatchOutcome(NamedTuple):
+    """What one micro-batch gave."""
+
+    rows: list[int]
+    log_odds: Float[Tensor, "m b"] | None  # None: passed only because other processes passed
+    shares: list[float]  # of each member's mean loss
+    gradients: Sequence[Tensor | None]  # of the parameters; empty where they are in `.grad` already
+
+
+def _gradients(loss: Tensor, parameters: list[nn.Parameter], at_once: int) -> Sequence[Tensor | None]:
+    """∇ loss: added to `.grad` at once, or apart where other micro-batches are under way.
+
+    The sum then has the same order, and the same bits, whichever is through first.
+    """
+    if at_once == 1:
+        loss.backward()
+        return ()
+    return torch.autograd.grad(loss, parameters, allow_unused=True)
+
+
+def _add(gradients: Sequence[Tensor | None], parameters: list[nn.Parameter]) -> None:
+    for parameter, gradient in zip(parameters, gradients, strict=bool(gradients)):
+        if gradient is None:
+            continue
+        parameter.grad = gradient if parameter.grad is None else parameter.grad.add_(gradient)
 
 
 def _update(state: RunState, run: TrainConfig, outcome: Outcome, step: int, total: int) -> Update:
@@ -215,7 +282,7 @@ def _update(state: RunState, run: TrainConfig, outcome: Outcome, step: int, tota
 
 
 def _record(states: Sequence[RunState], updates: Sequence[Update], scores: Sequence[float]) -> None:
-    """A line of the curve, and perhaps the best weights so far, for each member that goes on."""
+    """Write down a line of the curve, and perhaps the best weights so far, of each member that goes on."""
     for state, update, score in zip(states, updates, scores, strict=True):
         if not state.error:
             state.record(update._replace(val_auroc=score))
@@ -224,13 +291,13 @@ def _record(states: Sequence[RunState], updates: Sequence[Update], scores: Seque
 def _validate(
     model: Model, states: Sequence[RunState], jobs: Sequence[TrainJob], run_env: RunEnv, step: int
 ) -> list[float]:
-    """Each member's score; NaN where validation cannot choose or the member has failed."""
+    """Return each member's score; NaN where validation cannot choose or the member has failed."""
     scores = [math.nan] * len(states)
-    asked = [i for i, job in enumerate(jobs) if job.val.score is not None and not states[i].error]
-    if not asked:
+    members = [i for i, job in enumerate(jobs) if job.val.score is not None and not states[i].error]
+    if not members:
         return scores
     log_odds = predict_fitting(model, jobs[0].val.tokens, run_env, step)
-    for i in asked:
+    for i in members:
         score = jobs[i].val.score
         try:
             check_finite(log_odds[i])
@@ -241,7 +308,28 @@ def _validate(
     return scores
 
 
+def predict_fitting(
+    model: Model,
+    tokens: list[list[int]],
+    run_env: RunEnv,
+    step: int,
+    advance: Callable[[int, int], None] = lambda done, total: None,
+) -> np.ndarray:
+    """`predict_together` after update `step` (from 0) of a run, in batches that fit into memory; [m, n]."""
+    return Budgets(run_env.runtime, run_env.budgets, model.device.type, processes_of(model)).fitting(
+        step,
+        "eval_token_budget",
+        lambda runtime: predict_together(model, tokens, run_env.pad_id, runtime, advance),
+        _longest(model, tokens),
+    )
+
+
+def _longest(model: Model, tokens: list[list[int]]) -> int:
+    """Return the tokens of a batch of one text: as little as can go through at once."""
+    return len(model.members()) * max(map(len, tokens))
+
+
 def _examples(updates: int, num_rows: int, batch_size: int) -> int:
-    """Examples seen in so many updates: the last batch of an epoch may be smaller."""
+    """Return examples seen in so many updates: the last batch of an epoch may be smaller."""
     epochs, batches = divmod(updates, num_updates(num_rows, batch_size, 1))
     return epochs * num_rows + batches * batch_size

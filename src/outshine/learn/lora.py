@@ -1,4 +1,4 @@
-"""Low-rank adapters (LoRA) around the linear layers of the blocks.
+"""Low-rank adapters (LoRA) around the linear layers of the blocks, of one model or of several on one base.
 
 Source: Hu et al., LoRA, arXiv:2106.09685, equation 3: h = W₀x + (α/r)·B A x, A random, B zero.
 Files are written in PEFT's format, so that `peft.PeftModel.from_pretrained` loads them.
@@ -9,27 +9,25 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from weakref import WeakKeyDictionary
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
+from torch.nn import functional
 from transformers.pytorch_utils import Conv1D
 
 from outshine.engine.errors import ModelError
 from outshine.engine.rng import stream_seed
 from outshine.learn.blocks import block_linears, place
-from outshine.learn.low_rank import updated_linear
-from outshine.learn.model_checks import used_otherwise
 from outshine.learn.nf4 import NF4Linear
 from outshine.learn.spec import LoRA
 
 NO_LINEARS = "no linear layers that adapters can be added to found in the blocks of {}; use tuning: full or head"
 NAMED = 4  # kinds of layers that a note names
-_USED_OTHERWISE: WeakKeyDictionary[nn.Module, frozenset[str]] = WeakKeyDictionary()
 
 
 class LoRALinear(nn.Module):
@@ -56,35 +54,118 @@ class LoRALinear(nn.Module):
         return updated_linear(self.base, x, [self.lora_A], [self.lora_B], self.scale)
 
 
-def add_lora(backbone: nn.Module, num_layers: int, settings: LoRA, seed: int) -> None:
-    """Freeze the backbone and wrap its block linears. Each layer's start has its own stream, by its path.
+class StackedLoRA(nn.Module):
+    """A frozen linear layer and the updates of several members, each for its own part of the rows.
 
-    Layers that the model uses otherwise than as a product are left as they are (`left_frozen`): adapters start as zero,
-    and a fresh one changes nothing. Raises ModelError where no layer is left, or the model cannot be tried out.
+    The rows of member i are the i-th of m equal parts: h = W₀x for all of them at once, (α/r)·BᵢAᵢx by batched
+    products over the members.
+    """
+
+    def __init__(self, members: Sequence[LoRALinear]) -> None:
+        super().__init__()
+        self.base = members[0].base
+        self.scale = members[0].scale
+        self.lora_A = nn.ParameterList(member.lora_A for member in members)
+        self.lora_B = nn.ParameterList(member.lora_B for member in members)
+
+    def forward(self, x: Float[Tensor, "rows *tokens in_features"]) -> Float[Tensor, "rows *tokens out_features"]:
+        if x.shape[0] % len(self.lora_A):
+            raise ModelError(f"{x.shape[0]} rows are no {len(self.lora_A)} equal parts")
+        return updated_linear(self.base, x, list(self.lora_A), list(self.lora_B), self.scale)
+
+
+def updated_linear(
+    base: nn.Module,
+    x: Float[Tensor, "rows *tokens i"],
+    down: Sequence[Float[Tensor, "r i"]],
+    up: Sequence[Float[Tensor, "o r"]],
+    scale: float,
+) -> Float[Tensor, "rows *tokens o"]:
+    """W₀x + scale · BₖAₖx for the k-th of m equal parts of the rows (down: the Aₖ, up: the Bₖ).
+
+    m divides the number of rows. The base is an nn.Linear, a Conv1D or an NF4Linear; the factors are multiplied in the
+    dtype of x. The update is added in place, and the gradients of the factors and of x are written out below:
+    autograd's own would take three more passes over tensors as large as x and the output. Source of the method:
+    arXiv:2106.09685, equation 3.
+    """
+    parts = x.reshape(len(down), -1, x.shape[-1])
+    if isinstance(base, NF4Linear):
+        product = _Product.apply(parts, None, base, base.bias, scale, *down, *up)
+    else:
+        weight = base.weight.T if isinstance(base, Conv1D) else base.weight  # GPT-2 stores [in, out]
+        product = _Product.apply(parts, weight, None, base.bias, scale, *down, *up)
+    return product.reshape(*x.shape[:-1], -1)
+
+
+class _Product(torch.autograd.Function):
+    """Y = X W₀ᵀ + b + (X Aᵀ)(sB)ᵀ for each member; W₀ and b get no gradient, for they are frozen.
+
+    W₀ is given, or made dense by `layer` for each product: then nothing of it is kept for the backward pass.
+    With L = X Aᵀ, H = sB and G = ∂loss/∂Y: ∂A = (G H)ᵀ X, ∂B = s Gᵀ L, ∂X = G W₀ + (G H) A.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor | None,
+        layer: NF4Linear | None,
+        bias: Tensor | None,
+        scale: float,
+        *factors: Tensor,
+    ) -> Float[Tensor, "rows o"]:
+        down, up = _stacked(factors[: len(x)], x.dtype), _stacked(factors[len(x) :], x.dtype, scale)
+        low = torch.bmm(x, down.mT)
+        # of two dimensions, and no view: an architecture may go on in place (DeBERTa does)
+        product = functional.linear(x.flatten(0, 1), _dense(weight, layer), bias)
+        product.view(len(x), -1, product.shape[-1]).baddbmm_(low, up.mT)
+        ctx.save_for_backward(x, weight, low, down, up)
+        ctx.layer, ctx.scale, ctx.dtype = layer, scale, factors[0].dtype
+        return product
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, low, down, up = ctx.saved_tensors
+        g = gradients[0].reshape(len(x), -1, gradients[0].shape[-1])
+        through = torch.bmm(g, up)
+        of_down = torch.bmm(through.mT, x).to(ctx.dtype)
+        of_up = torch.bmm(g.mT, low).to(ctx.dtype).mul_(ctx.scale)
+        of_x = None
+        if ctx.needs_input_grad[0]:  # not where the layer reads the frozen embeddings
+            of_x = (g.flatten(0, 1) @ _dense(weight, ctx.layer)).view(x.shape)
+            of_x.baddbmm_(through, down)
+        return of_x, None, None, None, None, *of_down.unbind(), *of_up.unbind()
+
+
+def _dense(weight: Tensor | None, layer: NF4Linear | None) -> Float[Tensor, "o i"]:
+    """Return the frozen weights as they are multiplied."""
+    if weight is not None:
+        return weight
+    assert layer is not None
+    return layer.dense_weight()
+
+
+def _stacked(factors: Sequence[Tensor], dtype: torch.dtype, scale: float = 1.0) -> Float[Tensor, "m a b"]:
+    """Return one tensor of the members' factors, scaled before they are rounded."""
+    together = torch.stack(list(factors)) if len(factors) > 1 else factors[0].unsqueeze(0)
+    return (together if scale == 1.0 else together * scale).to(dtype)
+
+
+def add_lora(backbone: nn.Module, layers: Sequence[tuple[str, nn.Module]], settings: LoRA, seed: int) -> None:
+    """Freeze the backbone and wrap these layers of its blocks (`model_checks.adaptable`).
+
+    Each layer's start has its own stream, by its path. Adapters start as zero: a fresh one changes nothing. Raises
+    ModelError where there are no layers.
     """
     backbone.requires_grad_(False)
-    targets = adaptable(backbone, num_layers)
-    if not targets:
+    if not layers:
         raise ModelError(NO_LINEARS.format(type(backbone).__name__))
-    for path, module in targets:
+    for path, module in layers:
         place(backbone, path, LoRALinear(module, settings, stream_seed("lora", seed, path)))
 
 
-def adaptable(backbone: nn.Module, num_layers: int) -> list[tuple[str, nn.Module]]:
-    """The block linears that are products and nothing else, to which adapters are added.
-
-    Tried out once for each backbone, before it has adapters (`models.trials`).
-
-    Raises ModelError where the backbone cannot be run on token ids.
-    """
-    candidates = block_linears(backbone, num_layers)
-    if backbone not in _USED_OTHERWISE:
-        _USED_OTHERWISE[backbone] = used_otherwise(backbone, candidates)
-    return [(path, module) for path, module in candidates if path not in _USED_OTHERWISE[backbone]]
-
-
 def left_frozen(backbone: nn.Module, num_layers: int) -> str:
-    """A note on the linear layers of the blocks that have no adapters beside others that do; empty: all have."""
+    """Return a note on the linear layers of the blocks that have no adapters beside others that do; empty: all have."""
     wrapped = {layer.base for _, layer in adapters(backbone)}
     left = [path for path, layer in block_linears(backbone, num_layers) if layer not in wrapped]
     if not left:
@@ -104,7 +185,7 @@ def remove_lora(backbone: nn.Module) -> None:
 
 
 def adapters(backbone: nn.Module) -> Iterator[tuple[str, LoRALinear]]:
-    """The wrapped layers by their path."""
+    """Give the wrapped layers by their path."""
     return ((path, module) for path, module in backbone.named_modules() if isinstance(module, LoRALinear))
 
 

@@ -10,10 +10,8 @@ import torch
 from torch import nn
 
 from outshine.engine.process_group import processes_in
-from outshine.learn.classifier import Classifier
-from outshine.learn.cohort import Cohort
-from outshine.learn.load import load_backbone
-from outshine.learn.sharding import load_shared
+from outshine.learn.classifier import Classifier, Cohort
+from outshine.learn.load import load_backbone, load_shared
 from outshine.learn.spec import ClassifierSpec, Full, in_four_bits
 
 _SLOT = "backbone"
@@ -23,7 +21,7 @@ _SLOT = "backbone"
 def classifier(
     spec: ClassifierSpec, head_seed: int, device: torch.device, memory: dict[str, Any]
 ) -> Iterator[Classifier]:
-    """A fresh classifier; its frozen base is taken from `memory` if it is the one, and left there afterwards."""
+    """Give a fresh classifier; its frozen base is taken from `memory` if it is the one, and left there afterwards."""
     wanted, backbone = _take(spec, device, memory)
     fresh = Classifier(backbone, spec, head_seed)
     try:
@@ -38,7 +36,7 @@ def classifier(
 def cohort(
     spec: ClassifierSpec, head_seeds: Sequence[int], device: torch.device, memory: dict[str, Any]
 ) -> Iterator[Cohort]:
-    """Fresh classifiers on one base, which is taken from `memory` and left there likewise. Not for full tuning."""
+    """Give fresh classifiers on one base, which is taken from `memory` and left there likewise. Not for full tuning."""
     wanted, backbone = _take(spec, device, memory)
     together = Cohort(backbone, spec, head_seeds)
     try:
@@ -49,7 +47,7 @@ def cohort(
 
 @contextmanager
 def pretrained(spec: ClassifierSpec, device: torch.device, memory: dict[str, Any]) -> Iterator[nn.Module]:
-    """The frozen base as it was pretrained; taken from `memory` and left there likewise."""
+    """Give the frozen base as it was pretrained; taken from `memory` and left there likewise."""
     wanted, backbone = _take(spec, device, memory)
     backbone.requires_grad_(False)
     try:
@@ -59,7 +57,7 @@ def pretrained(spec: ClassifierSpec, device: torch.device, memory: dict[str, Any
 
 
 def _take(spec: ClassifierSpec, device: torch.device, memory: dict[str, Any]) -> tuple[Any, nn.Module]:
-    """What names a base in `memory`, and that base: from there, or loaded."""
+    """Return what names a base in `memory`, and that base: from there, or loaded."""
     processes = processes_in(memory)
     kept = (isinstance(spec.tuning, Full), in_four_bits(spec))
     wanted = (spec.model.identity, spec.num_layers, spec.compute_dtype, *kept, str(device))

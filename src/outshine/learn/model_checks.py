@@ -12,6 +12,7 @@ from functools import cache
 from itertools import pairwise
 from types import FunctionType
 from typing import Any, Literal, TypeVar
+from weakref import WeakKeyDictionary
 
 import torch
 from jaxtyping import Float, Int
@@ -19,8 +20,8 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from outshine.engine.errors import ModelError, OutshineError
-from outshine.learn.blocks import PLAIN, place
-from outshine.learn.low_rank import updated_linear
+from outshine.learn.blocks import PLAIN, block_linears, place
+from outshine.learn.lora import updated_linear
 from outshine.learn.nf4 import NF4Linear
 
 Sharing = Literal["any", "equal", "none"]
@@ -38,11 +39,12 @@ Read = Callable[[Int[Tensor, "n t"], Int[Tensor, "n t"]], Float[Tensor, "n d"]]
 ROUNDING = {"float32": 3e-5, "bfloat16": 0.09}  # by compute format; some compute parts in float32 even in float64
 MOST_COPIED = 10**9  # weights; no larger architecture is known in which padding reaches the real tokens
 SHORT = 5  # tokens; some architectures (CANINE) take no fewer than a window
+_USED_OTHERWISE: WeakKeyDictionary[nn.Module, frozenset[str]] = WeakKeyDictionary()
 _BEFORE_USE = ("__init__", "_init_weights", "reset_parameters", "tie_weights")  # what they read, no forward pass reads
 
 
 def random_texts(backbone: nn.Module, lengths: Sequence[int], seed: int = 0) -> list[list[int]]:
-    """Random texts of these lengths without padding tokens, by which some architectures count positions."""
+    """Return random texts of these lengths without padding tokens, by which some architectures count positions."""
     config = getattr(backbone, "config", None)
     padding = getattr(config, "pad_token_id", None)
     known = [token for token in range(getattr(config, "vocab_size", 5)) if token != padding]
@@ -52,7 +54,7 @@ def random_texts(backbone: nn.Module, lengths: Sequence[int], seed: int = 0) -> 
 
 
 def padded_batch(texts: Sequence[Sequence[int]], device: torch.device) -> tuple[Int[Tensor, "n t"], Int[Tensor, "n t"]]:
-    """Token ids padded on the right with zeros, and the mask of real tokens."""
+    """Return token ids padded on the right with zeros, and the mask of real tokens."""
     rows = [torch.tensor(text) for text in texts]
     ids = pad_sequence(rows, batch_first=True)
     mask = pad_sequence([torch.ones_like(row) for row in rows], batch_first=True)
@@ -61,7 +63,7 @@ def padded_batch(texts: Sequence[Sequence[int]], device: torch.device) -> tuple[
 
 @contextmanager
 def running(backbone: nn.Module) -> Iterator[None]:
-    """What a backbone raises in a trial, as a ModelError in one line; nobody's stream of random numbers moves."""
+    """Turn what a backbone raises in a trial into a ModelError in one line; no stream of random numbers moves."""
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             yield
@@ -72,8 +74,19 @@ def running(backbone: nn.Module) -> Iterator[None]:
         raise ModelError(f"{type(backbone).__name__} cannot be run on token ids and a mask: {reason}") from error
 
 
+def adaptable(backbone: nn.Module, num_layers: int) -> list[tuple[str, nn.Module]]:
+    """Return the block linears that are products and nothing else, to which adapters are added.
+
+    Tried out once for each backbone, before it has adapters. Raises ModelError where it cannot be run on token ids.
+    """
+    candidates = block_linears(backbone, num_layers)
+    if backbone not in _USED_OTHERWISE:
+        _USED_OTHERWISE[backbone] = used_otherwise(backbone, candidates)
+    return [(path, module) for path, module in candidates if path not in _USED_OTHERWISE[backbone]]
+
+
 def used_otherwise(backbone: nn.Module, layers: Sequence[tuple[str, nn.Module]]) -> frozenset[str]:
-    """Paths of the linear layers that do something else in a forward pass than multiply.
+    """Return the paths of the linear layers that do something else in a forward pass than multiply.
 
     A model may read their weights past them (Mamba, RWKV), and a subclass may do something else (a router, a layer that
     quantises what it reads). Found out by a pass over a short text in which each layer notes it. A subclass with a
@@ -103,7 +116,7 @@ def is_divided(backbone: nn.Module) -> bool:
 
 
 def in_float32(model: M, backbone: nn.Module) -> M:
-    """A copy in float32 of a model that computes in bfloat16, whose rounding would hide most of what padding does.
+    """Return a copy in float32 of a model that computes in bfloat16, whose rounding would hide what padding does.
 
     The model itself where that is not so, and where a copy takes too much memory. `backbone`: the model's.
     """
@@ -120,7 +133,7 @@ def in_float32(model: M, backbone: nn.Module) -> M:
 
 
 def sharing(read: Read, backbone: nn.Module, longest: int, compute_dtype: str) -> Sharing:
-    """Which texts of up to `longest` tokens may share a batch: what is read of each is then what is read of it alone.
+    """Find out which texts of up to `longest` tokens may share a batch: what is read of each is then as if alone.
 
     Padding reaches real tokens in some architectures (convolutions, averages over the whole row). Tried out; each
     number read may differ by ROUNDING, as a share of itself and of the most by which texts differ. Where what is read
@@ -132,11 +145,11 @@ def sharing(read: Read, backbone: nn.Module, longest: int, compute_dtype: str) -
     wide, half, short = random_texts(backbone, (longest, longest // 2 + 1, min(SHORT, longest - 1)))
     like = random_texts(backbone, (len(half),), seed=1)[0]
 
-    def found(*texts: list[int]) -> Float[Tensor, "n d"]:
+    def together(*texts: list[int]) -> Float[Tensor, "n d"]:
         return read(*padded_batch(texts, device)).double()
 
     with running(backbone):
-        alone = torch.cat([found(half), found(short)])
+        alone = torch.cat([together(half), together(short)])
         if not alone.isfinite().all():
             return "any"
         rounding = ROUNDING.get(compute_dtype, ROUNDING["float32"])
@@ -145,12 +158,12 @@ def sharing(read: Read, backbone: nn.Module, longest: int, compute_dtype: str) -
         def as_alone(rows: Float[Tensor, "n d"]) -> bool:
             return bool(((rows - alone[: len(rows)]).abs() <= most[: len(rows)]).all())
 
-        if as_alone(found(wide, half, short)[1:]):
+        if as_alone(together(wide, half, short)[1:]):
             return "any"
-        if not as_alone(found(half)):
+        if not as_alone(together(half)):
             name = type(backbone).__name__
             raise ModelError(f"{name} gives the same text other results each time; it cannot be used")
-        return "equal" if as_alone(found(like, half)[1:]) else "none"
+        return "equal" if as_alone(together(like, half)[1:]) else "none"
 
 
 class _Watched(nn.Module):
@@ -166,35 +179,35 @@ class _Watched(nn.Module):
         self._seen = False
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        found = self.base(*args, **kwargs)
-        alone = len(args) == 1 and not kwargs and isinstance(found, Tensor)
-        self.is_product = (self.is_product or not self._seen) and alone and _is_product(self.base, args[0], found)
+        output = self.base(*args, **kwargs)
+        alone = len(args) == 1 and not kwargs and isinstance(output, Tensor)
+        self.is_product = (self.is_product or not self._seen) and alone and _is_product(self.base, args[0], output)
         self._seen = True
-        return found
+        return output
 
     def __getattr__(self, name: str) -> Any:
         try:
             return super().__getattr__(name)
         except AttributeError:
-            found = getattr(self.base, name)
+            attribute = getattr(self.base, name)
             self.is_product, self._seen = False, True
-            return found
+            return attribute
 
 
-def _is_product(layer: nn.Module, x: Tensor, found: Tensor) -> bool:
+def _is_product(layer: nn.Module, x: Tensor, output: Tensor) -> bool:
     """Whether it is what an adapter gives whose update is zero, to rounding."""
     like = {"dtype": x.dtype, "device": x.device}
-    down, up = torch.zeros(1, x.shape[-1], **like), torch.zeros(found.shape[-1], 1, **like)
+    down, up = torch.zeros(1, x.shape[-1], **like), torch.zeros(output.shape[-1], 1, **like)
     try:
         expected = updated_linear(layer, x, [down], [up], 1.0)
     except RuntimeError:  # shapes that are none of a product
         return False
-    most = torch.finfo(found.dtype).eps ** 0.5
-    return expected.shape == found.shape and torch.allclose(found, expected, rtol=most, atol=most, equal_nan=True)
+    most = torch.finfo(output.dtype).eps ** 0.5
+    return expected.shape == output.shape and torch.allclose(output, expected, rtol=most, atol=most, equal_nan=True)
 
 
 def _readers(backbone: nn.Module, path: str) -> set[type[nn.Module]]:
-    """Classes of the modules around a layer whose methods read its weight or bias, by its name."""
+    """Return the classes of the modules around a layer whose methods read its weight or bias, by its name."""
     *above, name = path.split(".")
     parents = (backbone.get_submodule(".".join(above[:depth])) for depth in range(len(above) + 1))
     return {type(parent) for parent in parents if name in _read_past(type(parent))}
@@ -202,7 +215,7 @@ def _readers(backbone: nn.Module, path: str) -> set[type[nn.Module]]:
 
 @cache
 def _read_past(kind: type[nn.Module]) -> frozenset[str]:
-    """Names of the submodules whose weight or bias a class reads, as in `self.out_proj.weight`."""
+    """Return the names of the submodules whose weight or bias a class reads, as in `self.out_proj.weight`."""
     methods = (
         inspect.unwrap(method)
         for above in kind.__mro__[: kind.__mro__.index(nn.Module)]

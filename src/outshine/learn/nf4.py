@@ -42,7 +42,7 @@ class NF4Linear(nn.Module):
         return _Product.apply(x, self)
 
     def dense_weight(self) -> Float[Tensor, "out_features in_features"]:
-        """The weights that are multiplied, in the format that they had before."""
+        """Return the weights that are multiplied, in the format that they had before."""
         whole = _bitsandbytes().functional.dequantize_4bit(self.packed, self._constants)
         return whole.view(self.out_features, self.in_features)
 
@@ -86,5 +86,5 @@ def _quantised(weight: Float[Tensor, "out_features in_features"]) -> tuple[Tenso
 
 
 def _bitsandbytes() -> Any:
-    """The package, which need not be there and takes seconds to import. Raises ImportError."""
+    """Return the package, which need not be there and takes seconds to import. Raises ImportError."""
     return import_module("bitsandbytes")

@@ -32,7 +32,7 @@ class _Since(NamedTuple):
     gradient_checkpointing: bool = False
 
     def budgets(self) -> dict[str, int]:
-        """By the names that they have in a runtime."""
+        """Return them by the names that they have in a runtime."""
         return {name: value for name, value in self._asdict().items() if name != "step"}
 
 
@@ -52,15 +52,15 @@ class Budgets:
         budget = runtime.budget(device_type)
         self._runtime = runtime
         self._path = path
-        self._team = processes
+        self._processes = processes
         self._start = _Since(0, budget.training, budget.evaluation, runtime.gradient_checkpointing)
 
     def at(self, step: int) -> Runtime:
-        """The runtime with the budgets of update `step` (from 0)."""
-        return self._runtime.model_copy(update=_Since(*self._team.broadcast(self._now(step))).budgets())
+        """Return the runtime with the budgets of update `step` (from 0)."""
+        return self._runtime.model_copy(update=_Since(*self._processes.broadcast(self._now(step))).budgets())
 
     def fitting(self, step: int, part: Part, compute: Callable[[Runtime], T], least: int) -> T:
-        """What `compute` gives with the largest budget of halves that fits into memory.
+        """Return what `compute` gives with the largest budget of halves that fits into memory.
 
         least: padded tokens of the largest single text; raises TrainingError where not even that fits, and
         SettingsError where processes that share a model are to be started again.
@@ -83,7 +83,7 @@ class Budgets:
                 self._checkpoint(step)
             else:
                 self._halve(step, part)
-            if self._team.size > 1:
+            if self._processes.size > 1:
                 raise SettingsError(
                     f"out of memory with runtime.{part}: {tokens}; the next start goes on from the last checkpoint "
                     "with half of it, or with gradient checkpointing (torchrun --max-restarts 9 starts by itself); "
@@ -97,25 +97,25 @@ class Budgets:
         self._add(now._replace(**{"step": step, part: max(1, getattr(now, part) // 2)}))
 
     def _checkpoint(self, step: int) -> None:
-        """The last resort of training: about twice the forward passes, and a budget that begins anew."""
+        """Switch checkpointing on, the last resort: about twice the forward passes, and a budget that begins anew."""
         whole = self._start.token_budget
         self._add(self._now(step)._replace(step=step, token_budget=whole, gradient_checkpointing=True))
 
     def _add(self, change: _Since) -> None:
         changes = [*self._changes(), change]
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        told = [list(change) for change in changes]
-        write_synced(self._path, json.dumps({"changes": told, "sha256": digest(told)}))
+        rows = [list(change) for change in changes]
+        write_synced(self._path, json.dumps({"changes": rows, "sha256": digest(rows)}))
 
     def _now(self, step: int) -> _Since:
         return next(change for change in reversed(self._changes()) if change.step <= step)
 
     def _changes(self) -> list[_Since]:
-        """In the order in which they came about: the file's, if the run that wrote it began like this one."""
+        """Return the changes in order: the file's, if the run that wrote it began like this one."""
         with suppress(OSError, *ODD):  # there is none, or none that is as it was written
-            found = read_json(self._path)
-            kept = [_Since(*change) for change in found["changes"]]
-            if kept[0] == self._start and found["sha256"] == digest(found["changes"]):
+            document = read_json(self._path)
+            kept = [_Since(*change) for change in document["changes"]]
+            if kept[0] == self._start and document["sha256"] == digest(document["changes"]):
                 return kept
         return [self._start]
 

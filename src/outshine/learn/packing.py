@@ -17,9 +17,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from outshine.learn.cpu_attention import NAME, register
+from outshine.learn.attention import NAME, layout_of, register
 from outshine.learn.model_checks import Sharing, in_float32, padded_batch, random_texts, sharing
-from outshine.learn.packed_attention import layout_of
 from outshine.learn.spec import ClassifierSpec, Pooling
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ class Pack(NamedTuple):
 
     @classmethod
     def of(cls, texts: Sequence[Sequence[int]], device: torch.device) -> Pack:
-        """Texts of at least one token each, in this order."""
+        """Pack texts of at least one token each, in this order."""
         lengths = [len(text) for text in texts]
         ends = torch.tensor(list(accumulate(lengths))) - 1
         starts = ends + 1 - torch.tensor(lengths)
@@ -57,14 +56,14 @@ class Pack(NamedTuple):
 class Packing(NamedTuple):
     """How a backbone takes packs."""
 
-    # found: by the model itself from positions; laid: texts apart (`models.unpadded`); else given, with this view
+    # found: by the model itself from positions; laid: texts apart (`attention.layout_of`); else given, with this view
     mask: Literal["found", "laid", "causal", "full"]
     first_position: int  # number of a text's first position
     attention: str  # the implementation that is used for packs
     before: str  # and the one that was there
 
     def pooled(self, backbone: nn.Module, pack: Pack, members: int, pooling: Pooling) -> Float[Tensor, "mn d"]:
-        """One vector a text and member; the rows of the backbone's batch are the members', all with the same texts."""
+        """Return one vector a text and member; the backbone's rows are the members', all with the same texts."""
         hidden = self.states(backbone, pack, members)
         if pooling == "mean":
             hidden = hidden.to(torch.promote_types(hidden.dtype, torch.float32))  # sums of bf16 lose what they add
@@ -76,7 +75,7 @@ class Packing(NamedTuple):
         return pooled if pooling != "own" or pooler is None else pooler(pooled.unsqueeze(1))
 
     def states(self, backbone: nn.Module, pack: Pack, members: int) -> Float[Tensor, "m t d"]:
-        """The last hidden states of every token."""
+        """Return the last hidden states of every token."""
         positions = pack.positions.expand(members, -1)
         mask = self._mask(backbone, pack, positions)
         return backbone(
@@ -100,14 +99,16 @@ class Packing(NamedTuple):
         config = backbone.config
         # only its shape, format and device are looked at
         states = torch.empty(*positions.shape, 0, dtype=next(backbone.parameters()).dtype, device=positions.device)
-        given = {"config": config, "inputs_embeds": states, "attention_mask": None, "past_key_values": None}
+        arguments = {"config": config, "inputs_embeds": states, "attention_mask": None, "past_key_values": None}
         if self.mask == "causal":
-            return masking_utils.create_causal_mask(**given, position_ids=positions)
-        given["and_mask_function"] = masking_utils.packed_sequence_mask_function(pack.texts.expand(len(positions), -1))
-        whole = masking_utils.create_bidirectional_mask(**given)
+            return masking_utils.create_causal_mask(**arguments, position_ids=positions)
+        arguments["and_mask_function"] = masking_utils.packed_sequence_mask_function(
+            pack.texts.expand(len(positions), -1)
+        )
+        whole = masking_utils.create_bidirectional_mask(**arguments)
         if "sliding_attention" not in (getattr(config, "layer_types", None) or ()):
             return whole
-        near = masking_utils.create_bidirectional_sliding_window_mask(**given)
+        near = masking_utils.create_bidirectional_sliding_window_mask(**arguments)
         return {"full_attention": whole, "sliding_attention": near}
 
 
@@ -121,11 +122,11 @@ class Packable(Protocol):
     packing: Packing | None
 
     def alone(self, member: int) -> AbstractContextManager[Classifier]:
-        """A member as a classifier of its own."""
+        """Return a member as a classifier of its own."""
         ...
 
     def members(self) -> list[dict[str, nn.Parameter]]:
-        """What training changes, by name, of each member."""
+        """Return what training changes, by name, of each member."""
         ...
 
     @property
@@ -143,7 +144,7 @@ class Packable(Protocol):
 
 
 def settle_sharing(model: Packable, *, longest: int) -> Sharing:
-    """Set `sharing`, which texts of up to `longest` tokens may share a batch. Tried out once (`models.trials`).
+    """Set `sharing`, which texts of up to `longest` tokens may share a batch. Tried out once.
 
     Raises ModelError where the model cannot be run, or gives the same text other results each time.
     """
@@ -199,7 +200,7 @@ def start_packing(model: Packable, *, longest: int | None = None, dense: bool = 
 
 @torch.no_grad()
 def _way(model: Packable, longest: int, dense: bool) -> Packing | None:
-    """The first way that holds on short texts, and on the longest.
+    """Return the first way that holds on short texts, and on the longest.
 
     No sliding window holds those, and together they are longer than any table of positions. Log-odds may differ by √ε
     of the compute format (float32's in float64: some architectures compute parts in it), as a share of what the texts
@@ -226,10 +227,10 @@ def _way(model: Packable, longest: int, dense: bool) -> Packing | None:
 
 
 def _agree(model: Packable, texts: list[list[int]], expected: Float[Tensor, "m n"]) -> bool:
-    found = model.packed_log_odds(Pack.of(texts, model.device))
+    packed = model.packed_log_odds(Pack.of(texts, model.device))
     precision = max(torch.finfo(getattr(torch, name)).eps for name in (model.spec.compute_dtype, "float32"))
     spread = expected.max() - expected.min()
-    return bool((found - expected).abs().max() <= precision**0.5 * spread)
+    return bool((packed - expected).abs().max() <= precision**0.5 * spread)
 
 
 @torch.enable_grad()
@@ -245,7 +246,7 @@ def _padded(model: Packable, texts: list[list[int]]) -> Float[Tensor, "m n"]:
 
 
 def _ways(backbone: nn.Module, device: torch.device, dense: bool) -> Iterator[Packing]:
-    """All that may work, the one to be preferred first."""
+    """Give all that may work, the one to be preferred first."""
     before = getattr(getattr(backbone, "config", None), "_attn_implementation", None) or "eager"
     first = _first_position(backbone)
     if device.type == "cpu" and before in ("sdpa", NAME):

@@ -56,7 +56,7 @@ _IDENTITY = re.compile(r"hub:[^@\s]+@[\w.-]+|sha256:[0-9a-f]{64}")
 
 
 def load_classifier(spec: ClassifierSpec, files: Files, device: torch.device) -> Classifier:
-    """The classifier as it was when training ended. `spec` names a base that is there (`find_base`).
+    """Return the classifier as it was when training ended. `spec` names a base that is there (`find_base`).
 
     Raises StoreError where the files do not fit the spec, ModelError and HubError where the base cannot be had.
     """
@@ -75,7 +75,7 @@ def load_classifier(spec: ClassifierSpec, files: Files, device: torch.device) ->
 
 
 def find_base(ref: ModelRef, place: str | None = None, trust_remote_code: str | None = None) -> ModelRef:
-    """The very weights that `ref` names: from the hub's cache or the hub, the package, or the folder `place`.
+    """Return the very weights that `ref` names: from the hub's cache or the hub, the package, or the folder `place`.
 
     `trust_remote_code` repeats the model's name where its repository's code is to be run: the artefact may be another
     person's. Raises ModelError where it is needed and missing, and where other weights lie there.
@@ -95,10 +95,10 @@ def find_base(ref: ModelRef, place: str | None = None, trust_remote_code: str | 
             f"the base model was the folder '{place}', which is not there; say where it is now with model=FOLDER"
         )
     trusted = place if ref.trust_remote_code else None
-    found, _ = find(ModelSettings(model=place, revision=exact, trust_remote_code=trusted))
-    if found.identity != ref.identity:
-        raise ModelError(f"model '{place}' is {found.identity}; the base of this model is {ref.identity}")
-    return found.model_copy(update={"name": ref.name, "num_layers": ref.num_layers})
+    base, _ = find(ModelSettings(model=place, revision=exact, trust_remote_code=trusted))
+    if base.identity != ref.identity:
+        raise ModelError(f"model '{place}' is {base.identity}; the base of this model is {ref.identity}")
+    return base.model_copy(update={"name": ref.name, "num_layers": ref.num_layers})
 
 
 def _load_adapters(backbone: nn.Module, tensors: dict[str, Tensor]) -> None:
@@ -115,12 +115,12 @@ def _load_adapters(backbone: nn.Module, tensors: dict[str, Tensor]) -> None:
 
 
 def _take(parameter: nn.Parameter, tensors: dict[str, Tensor], name: str) -> None:
-    found = tensors.get(name)
-    if found is None or found.shape != parameter.shape:
-        shape = "missing" if found is None else f"of shape {list(found.shape)}"
+    tensor = tensors.get(name)
+    if tensor is None or tensor.shape != parameter.shape:
+        shape = "missing" if tensor is None else f"of shape {list(tensor.shape)}"
         raise StoreError(f"tensor {name} is {shape}; {list(parameter.shape)} is expected")
     with torch.no_grad():
-        parameter.copy_(found)
+        parameter.copy_(tensor)
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:

@@ -69,7 +69,7 @@ class ModelSettings(Settings):
     @field_validator("revision")
     @classmethod
     def _no_path(cls, value: str) -> str:
-        """The hub's client keeps a file by this name in its cache: it must not lead elsewhere."""
+        """Return the hub's client keeps a file by this name in its cache: it must not lead elsewhere."""
         if not re.fullmatch(r"[A-Za-z0-9][\w./:+-]{0,254}", value) or ".." in value:
             raise SettingsError(f"revision '{value}' is no branch, tag or commit")
         return value

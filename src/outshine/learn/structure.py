@@ -1,4 +1,4 @@
-"""Checks of a model's structure before anything is trained; no weights are fetched or loaded."""
+"""Checks of a model's structure, and its size, before anything is trained; no weights are fetched or loaded."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from outshine.engine.errors import ModelError
-from outshine.learn.blocks import block_linears, block_lists, find_blocks
+from outshine.learn.blocks import block_linears, block_lists, every_block, find_blocks
 from outshine.learn.classifier import another_width, hidden_size
+from outshine.learn.known_models import Shape
 from outshine.learn.load import cannot_be_cut, load_structure
 from outshine.learn.lora import NO_LINEARS
 from outshine.learn.spec import ClassifierSpec, LoRA
@@ -19,7 +20,7 @@ _PLAIN = (bool, int, float, str, tuple, type(None))
 
 
 def check_structure(spec: ClassifierSpec) -> int | None:
-    """Tokens of the longest text, where positions are counted from behind the padding's as in RoBERTa; None: elsewhere.
+    """Return how long a text may be where positions begin behind the padding's as in RoBERTa; None: elsewhere.
 
     Raises ModelError where transformers cannot build the model, where it cannot be trained, and where the first blocks
     alone would not be what they are in the whole model.
@@ -44,7 +45,9 @@ def _check_usable(backbone: nn.Module, spec: ClassifierSpec) -> None:
     name, kind = spec.model.name, type(backbone).__name__
     if "input_ids" not in taken:
         raise ModelError(f"model '{name}': {kind} takes no tokens; is it a language model?")
-    if "attention_mask" not in taken and not any(one.kind is one.VAR_KEYWORD for one in taken.values()):
+    if "attention_mask" not in taken and not any(
+        parameter.kind is parameter.VAR_KEYWORD for parameter in taken.values()
+    ):
         raise ModelError(f"model '{name}': {kind} takes no attention mask, which tells a text from its padding")
     hidden_size(backbone)
     block_lists(backbone, spec.num_layers)
@@ -65,7 +68,7 @@ def _check_width(backbone: nn.Module, spec: ClassifierSpec) -> None:
 
 
 def _behind_padding(table: Any) -> int | None:
-    """Positions behind that of the padding; None: the table has none for it, or is computed and has no end."""
+    """Return positions behind that of the padding; None: the table has none for it, or is computed and has no end."""
     padding, weight = getattr(table, "padding_idx", None), getattr(table, "weight", None)
     return len(weight) - padding - 1 if isinstance(padding, int) and isinstance(weight, Tensor) else None
 
@@ -95,3 +98,17 @@ def _differ(module: nn.Module, of_whole: nn.Module | None, counts: tuple[int, in
 
 def _plain(module: Any) -> dict[str, Any]:
     return {name: value for name, value in vars(module).items() if isinstance(value, _PLAIN)}
+
+
+def shape_of(spec: ClassifierSpec) -> Shape:
+    """Return the shape of a classifier's base, cut to its blocks. Of a mixture all experts count.
+
+    Raises ModelError where the model cannot be built from its config, HubError where that cannot be had.
+    """
+    backbone = load_structure(spec)
+    blocks = nn.ModuleList(every_block(backbone, spec.num_layers))
+    return Shape(spec.num_layers, hidden_size(backbone), _count(backbone), _count(blocks), spec.pooling)
+
+
+def _count(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())

@@ -31,14 +31,14 @@ class Encoded(NamedTuple):
 
 
 def encode(tokens: Tokens, texts: Sequence[Text], max_length: int) -> Encoded:
-    """Token ids with the model's special tokens, at most `max_length` each.
+    """Return token ids with the model's special tokens, at most `max_length` each.
 
     Raises ModelError where the tokenizer knows tokens that the model has no embedding for.
     """
     ids = _ids(tokens, [text.text for text in texts])
-    long = [i for i, one in enumerate(ids) if len(one) > max_length]
+    long = [i for i, token_ids in enumerate(ids) if len(token_ids) > max_length]
     set_long = set(long)
-    highest = max((max(one) for one in ids), default=0)
+    highest = max((max(token_ids) for token_ids in ids), default=0)
     if tokens.vocab_size is not None and highest >= tokens.vocab_size:
         raise ModelError(
             f"the tokenizer gives token id {highest}, but the model has embeddings for {tokens.vocab_size} tokens; "
@@ -47,12 +47,12 @@ def encode(tokens: Tokens, texts: Sequence[Text], max_length: int) -> Encoded:
     for i in long:
         ids[i] = _ids(tokens, [shorten(texts[i], lambda text: len(_ids(tokens, [text])[0]) <= max_length)])[0]
         ids[i] = ids[i][-max_length:]  # a limit below the special tokens' number: nothing else is left to cut
-    unknown = [_unknown(tokens.tokenizer, text.text, one) for text, one in zip(texts, ids, strict=True)]
+    unknown = [_unknown(tokens.tokenizer, text.text, token_ids) for text, token_ids in zip(texts, ids, strict=True)]
     return Encoded(ids, [i in set_long for i in range(len(ids))], unknown)
 
 
 def shorten(text: Text, fits: Callable[[str], bool]) -> str:
-    """The longest version of the text that fits.
+    """Return the longest version of the text that fits.
 
     The end of the marked span goes first, all else is kept; where that is not enough, or nothing is
     marked, the left end goes. `fits` must hold for a text whenever it holds for a longer version of it.
@@ -77,12 +77,12 @@ def _longest(top: int, version: Callable[[int], str], fits: Callable[[str], bool
 
 
 def _unknown(tokenizer: Any, text: str, ids: list[int]) -> float:
-    """The share of unknown tokens among the text's own; 1 where a tokenizer drops all that it is given."""
+    """Return the share of unknown tokens among the text's own; 1 where a tokenizer drops all that it is given."""
     special, unknown = set(tokenizer.all_special_ids), tokenizer.unk_token_id
     if unknown in (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id):
         unknown = None  # cannot be told from those
-    own = [one for one in ids if one == unknown or one not in special]
-    return sum(one == unknown for one in own) / len(own) if own else float(bool(text.strip()))
+    own = [token for token in ids if token == unknown or token not in special]
+    return sum(token == unknown for token in own) / len(own) if own else float(bool(text.strip()))
 
 
 def _ids(tokens: Tokens, texts: list[str]) -> list[list[int]]:

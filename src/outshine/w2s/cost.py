@@ -273,7 +273,7 @@ def seconds_of(
 
 
 def _shape(model: Resolved) -> Shape | None:
-    from outshine.learn.model_size import shape_of
+    from outshine.learn.structure import shape_of
 
     try:
         return shape_of(model.spec)

@@ -181,7 +181,7 @@ class Loaded:
         """
         import numpy as np
 
-        from outshine.learn.forward import predict
+        from outshine.learn.batches import predict
         from outshine.learn.packing import settle_sharing
         from outshine.learn.tokenize import encode
 

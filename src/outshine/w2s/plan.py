@@ -226,7 +226,7 @@ def _shapes(resolution: Resolution, notes: list[str]) -> dict[str, Shape | None]
 
 
 def _shape(model: Resolved, notes: list[str]) -> Shape | None:
-    from outshine.learn.model_size import shape_of
+    from outshine.learn.structure import shape_of
 
     ref = model.spec.model
     if ref.identity.startswith(UNRESOLVED):

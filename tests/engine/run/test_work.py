@@ -85,5 +85,5 @@ def test_nothing_is_told_where_a_size_is_not_known_or_nothing_is_to_do(ran, monk
     def unknown(spec):
         raise ModelError("no such structure")
 
-    monkeypatch.setattr("outshine.learn.model_size.shape_of", unknown)
+    monkeypatch.setattr("outshine.learn.structure.shape_of", unknown)
     assert work_of(asked, models, store) == {}

@@ -26,9 +26,8 @@ from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
 from outshine.engine.errors import OutshineError
 from outshine.engine.runtime import Runtime
 from outshine.learn.activations import LayerReader
-from outshine.learn.batches import collate
+from outshine.learn.batches import collate, predict
 from outshine.learn.classifier import Classifier, pool
-from outshine.learn.forward import predict
 from outshine.learn.load import load_backbone
 from outshine.learn.lora import adapters, remove_lora
 from outshine.learn.packing import settle_sharing, start_packing

@@ -6,9 +6,9 @@ from torch.nn import functional
 from transformers import AutoModel
 from transformers.integrations import sdpa_attention
 
-from outshine.learn import cpu_attention as attention
+from outshine.learn import attention
+from outshine.learn.attention import attend, plain_attention, use_plain_attention
 from outshine.learn.batches import collate
-from outshine.learn.cpu_attention import attend, plain_attention, use_plain_attention
 from outshine.learn.load import load_backbone
 from tiny_checkpoints import CPU, num_layers, spec_of, token_rows
 

@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from outshine.learn.batches import collate
-from outshine.learn.classifier import Classifier
-from outshine.learn.cohort import Cohort
+from outshine.learn.classifier import Classifier, Cohort
 from outshine.learn.load import load_backbone
 from outshine.learn.model_cache import cohort
 from outshine.learn.spec import LoRA

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from outshine.learn.low_rank import updated_linear
+from outshine.learn.lora import updated_linear
 
 SCALE = 0.7
 

@@ -10,9 +10,9 @@ from transformers import AutoModel, BertConfig, GPT2Config, LlamaConfig, MPNetCo
 from outshine.learn.blocks import every_block
 from outshine.learn.known_models import KNOWN
 from outshine.learn.load import load_backbone
-from outshine.learn.model_size import shape_of
 from outshine.learn.resolve import resolve
 from outshine.learn.spec import ModelSettings
+from outshine.learn.structure import shape_of
 
 
 def qwen2(width: int, inner: int, heads: int, key_heads: int) -> Qwen2Config:

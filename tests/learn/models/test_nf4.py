@@ -10,11 +10,9 @@ from transformers.pytorch_utils import Conv1D
 pytest.importorskip("bitsandbytes", reason="a base in four bits needs the extra outshine[4bit]")
 
 from outshine.engine.errors import SettingsError
-from outshine.learn.batches import collate
+from outshine.learn.batches import collate, recomputed
 from outshine.learn.blocks import block_linears
-from outshine.learn.classifier import Classifier
-from outshine.learn.cohort import Cohort
-from outshine.learn.forward import recomputed
+from outshine.learn.classifier import Classifier, Cohort
 from outshine.learn.load import load_backbone
 from outshine.learn.lora import LoRALinear
 from outshine.learn.model_cache import classifier, cohort, pretrained

@@ -7,8 +7,7 @@ import torch
 
 from outshine.learn import packing
 from outshine.learn.batches import collate
-from outshine.learn.classifier import Classifier
-from outshine.learn.cohort import Cohort
+from outshine.learn.classifier import Classifier, Cohort
 from outshine.learn.load import load_backbone
 from outshine.learn.packing import Pack, Packing, start_packing
 from tiny_checkpoints import ARCHITECTURES, CPU, classifier_of, spec_of, stir, token_rows

@@ -11,8 +11,7 @@ from outshine.engine.errors import ModelError, SettingsError
 from outshine.learn.batches import collate
 from outshine.learn.classifier import pool
 from outshine.learn.load import load_tokenizer
-from outshine.learn.pooling import is_causal
-from outshine.learn.resolve import resolve
+from outshine.learn.resolve import is_causal, resolve
 from outshine.learn.spec import ModelSettings
 from outshine.learn.tokenize import Text, encode
 from tiny_checkpoints import CPU, classifier_of, spec_of, write_checkpoint, write_tokenizer

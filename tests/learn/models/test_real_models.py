@@ -7,9 +7,8 @@ import pytest
 import torch
 
 from outshine.engine.runtime import Runtime
-from outshine.learn.batches import LabelledRows, collate
+from outshine.learn.batches import LabelledRows, collate, predict
 from outshine.learn.classifier import Classifier, pool
-from outshine.learn.forward import predict
 from outshine.learn.load import load_backbone, load_tokenizer
 from outshine.learn.loop import RunEnv, TrainConfig, Validation, finetune
 from outshine.learn.losses import losses

@@ -12,16 +12,16 @@ from outshine.data.tiny_world.facts import World, WorldSettings, make_world
 from outshine.engine.errors import SettingsError
 from outshine.engine.progress import Silent
 from outshine.learn.tiny_models import RECORD, SIZES, TINY_MODELS, WEIGHTS
-from outshine.learn.tiny_models.cloze import cloze
 from outshine.learn.tiny_models.pretrain import (
     DEFAULT_SIZES,
     SizeSettings,
+    cloze,
     initial_model,
     next_word_loss,
     pretrain,
     pretrain_one,
+    save_tokenizer,
 )
-from outshine.learn.tiny_models.tokenizer import save_tokenizer
 
 SMALL = WorldSettings(num_people=24, num_train_people=12, num_towns=4)
 

@@ -18,11 +18,10 @@ from outshine.engine.progress import Silent
 from outshine.learn.activations import LayerReader
 from outshine.learn.batches import collate
 from outshine.learn.blocks import block_lists
-from outshine.learn.classifier import Classifier
-from outshine.learn.cohort import Cohort
+from outshine.learn.classifier import Classifier, Cohort
 from outshine.learn.load import load_backbone
-from outshine.learn.lora import adaptable, adapters, add_lora, left_frozen
-from outshine.learn.model_checks import padded_batch, sharing
+from outshine.learn.lora import adapters, add_lora, left_frozen
+from outshine.learn.model_checks import adaptable, padded_batch, sharing
 from outshine.learn.packing import settle_sharing, start_packing
 from outshine.learn.spec import LoRA
 from outshine.w2s.stages.finetune import tried_out
@@ -161,7 +160,7 @@ def test_only_layers_that_are_products_and_used_as_such_are_adapted():
     torch.manual_seed(0)
     model = Toy()
     before = model(torch.tensor([[1, 2, 3]]), None)
-    add_lora(model, 2, LoRA(), 0)
+    add_lora(model, adaptable(model, 2), LoRA(), 0)
     names = {path.rpartition(".")[2] for path, _ in adapters(model)}
     assert names == {"plain", "written", "unused"}
     assert len(list(adapters(model))) == 6
@@ -189,7 +188,7 @@ def test_a_layer_that_rounds_its_weights_in_a_real_model_is_left_frozen(toy):
     ids, mask = collate(token_rows([7]), [0], 0, CPU)
     with torch.no_grad():
         before = backbone(input_ids=ids, attention_mask=mask).last_hidden_state
-        add_lora(backbone, spec.num_layers, LoRA(), 0)
+        add_lora(backbone, adaptable(backbone, spec.num_layers), LoRA(), 0)
         after = backbone(input_ids=ids, attention_mask=mask).last_hidden_state
     assert "mlp.up_proj" not in "".join(path for path, _ in adapters(backbone))
     assert len(list(adapters(backbone))) == 6 * spec.num_layers
@@ -202,7 +201,7 @@ def test_of_blocks_in_parallel_lists_every_linear_layer_is_adapted(kind, toy):
     backbone = load_backbone(spec, CPU)
     assert [path for path, _ in block_lists(backbone, 4)] == ["ffns", "attentions"]
     whole = [name for name, module in backbone.named_modules() if isinstance(module, nn.Linear)]
-    add_lora(backbone, 4, LoRA(), 0)
+    add_lora(backbone, adaptable(backbone, 4), LoRA(), 0)
     assert sorted(path for path, _ in adapters(backbone)) == sorted(whole)
     assert len(whole) == 24
 

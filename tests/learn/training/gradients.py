@@ -4,9 +4,9 @@ import numpy as np
 import torch
 
 from outshine.engine.runtime import Runtime
-from outshine.learn.cohort import Cohort
-from outshine.learn.gradient import accumulate_gradient
+from outshine.learn.classifier import Cohort
 from outshine.learn.load import load_backbone
+from outshine.learn.loop import accumulate_gradient
 from outshine.learn.losses import losses
 from tiny_checkpoints import CPU, spec_of, stir, token_rows
 

@@ -15,10 +15,8 @@ from outshine.engine.process_group import ONE_PROCESS, ProcessGroup, remember
 from outshine.engine.runtime import Runtime
 from outshine.learn import model_cache
 from outshine.learn.activations import LayerReader
-from outshine.learn.batches import collate
-from outshine.learn.forward import predict_together
-from outshine.learn.gradient import accumulate_gradient
-from outshine.learn.loop import TrainJob, finetune_together
+from outshine.learn.batches import collate, predict_together
+from outshine.learn.loop import TrainJob, accumulate_gradient, finetune_together
 from outshine.learn.losses import losses
 from outshine.w2s.compute_study import together
 from tiny_checkpoints import CPU, spec_of, stir

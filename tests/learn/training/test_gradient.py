@@ -6,7 +6,7 @@ import torch
 
 from outshine.engine.runtime import Runtime
 from outshine.learn.batches import LabelledRows, collate, micro_batches, training_limits
-from outshine.learn.gradient import accumulate_gradient
+from outshine.learn.loop import accumulate_gradient
 from outshine.learn.losses import RunningLoss, cross_entropy, losses
 from tiny_checkpoints import CPU, classifier_of, token_rows
 

@@ -9,8 +9,13 @@ import torch
 from gradients import TOKENS, cohort_of, gradient
 
 from outshine.engine.runtime import Runtime
-from outshine.learn.forward import predict_together
-from outshine.learn.parallel_batches import LEAST_WIDTH, num_parallel_batches, run_in_parallel, suitable_threads
+from outshine.learn.batches import (
+    LEAST_WIDTH,
+    num_parallel_batches,
+    predict_together,
+    run_in_parallel,
+    suitable_threads,
+)
 from tiny_checkpoints import ARCHITECTURES, classifier_of
 
 KINDS = sorted(ARCHITECTURES)

@@ -11,8 +11,7 @@ from runs import BATCH, NUM_ROWS, rows, run, run_env, trained, validation
 
 from outshine.engine.errors import TrainingError
 from outshine.engine.runtime import Runtime
-from outshine.learn.batches import collate, effective_batch
-from outshine.learn.forward import predict
+from outshine.learn.batches import collate, effective_batch, predict
 from outshine.learn.loop import Validation, finetune
 from tiny_checkpoints import CPU, classifier_of
 

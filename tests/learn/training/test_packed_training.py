@@ -12,13 +12,11 @@ from runs import rows, run, run_env, validation
 from test_resume import CutOffError, same, stopper
 
 from outshine.engine.runtime import Runtime
-from outshine.learn import parallel_batches
-from outshine.learn.classifier import Classifier
-from outshine.learn.cohort import Cohort
-from outshine.learn.forward import predict, predict_together
-from outshine.learn.gradient import accumulate_gradient
+from outshine.learn import batches
+from outshine.learn.batches import predict, predict_together
+from outshine.learn.classifier import Classifier, Cohort
 from outshine.learn.load import load_backbone
-from outshine.learn.loop import TrainJob, finetune, finetune_together
+from outshine.learn.loop import TrainJob, accumulate_gradient, finetune, finetune_together
 from outshine.learn.losses import losses
 from outshine.learn.packing import start_packing
 from outshine.w2s.stages.finetune import pack_if_it_pays
@@ -116,7 +114,7 @@ def test_where_packs_cannot_be_texts_are_padded_with_a_note(kind, asked, packed,
 def test_where_nothing_is_said_texts_are_packed_if_it_pays_and_nobody_is_told(
     kind, least, packed, checkpoint, monkeypatch
 ):
-    monkeypatch.setattr(parallel_batches, "LEAST_WIDTH", least)
+    monkeypatch.setattr(batches, "LEAST_WIDTH", least)
     classifier, notes = fresh(checkpoint(kind), packed=False), []
     context = SimpleNamespace(runtime=Runtime(), progress=SimpleNamespace(note=notes.append))
     pack_if_it_pays(classifier, pd.DataFrame({"tokens": rows().tokens}), context)

@@ -6,9 +6,8 @@ import torch
 from gradients import TOKENS, cohort_of, gradient
 
 from outshine.engine.runtime import Runtime
-from outshine.learn.batches import collate
-from outshine.learn.forward import predict_together
-from outshine.learn.gradient import accumulate_gradient
+from outshine.learn.batches import collate, predict_together
+from outshine.learn.loop import accumulate_gradient
 from outshine.learn.losses import losses
 from tiny_checkpoints import ARCHITECTURES, CPU, classifier_of, num_layers, token_rows
 

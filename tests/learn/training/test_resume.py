@@ -15,7 +15,7 @@ from runs import rows, run, run_env, validation
 
 from outshine.engine.runtime import Runtime
 from outshine.learn import checkpoint as checkpoints
-from outshine.learn.forward import predict
+from outshine.learn.batches import predict
 from outshine.learn.loop import Trained, finetune
 from tiny_checkpoints import classifier_of
 

@@ -8,7 +8,7 @@ from shared_cases import CASES, Case, compute
 
 from outshine.engine.process_group import ProcessGroup
 from outshine.learn.batches import Limits, micro_batches
-from outshine.learn.shard_batches import shard_batches
+from outshine.learn.distributed import shard_batches
 from tiny_checkpoints import write_checkpoint
 from torchrun import torchrun
 
@@ -58,4 +58,4 @@ def test_every_process_makes_as_many_passes_and_every_batch_counts_once(size):
     counted = [turn.rows for own in turns for turn in own if turn.counts]
     assert sorted(counted) == sorted(batches)
     assert all(turn.rows for own in turns for turn in own)
-    assert [rows for turn in turns[0] for rows in turn.dealt] == batches
+    assert [rows for turn in turns[0] for rows in turn.of_all] == batches

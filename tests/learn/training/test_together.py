@@ -10,9 +10,8 @@ from test_resume import CutOffError, same, stopper
 
 from outshine.engine.errors import TrainingError
 from outshine.engine.runtime import Runtime
-from outshine.learn.classifier import Classifier
-from outshine.learn.cohort import Cohort
-from outshine.learn.forward import predict, predict_together
+from outshine.learn.batches import predict, predict_together
+from outshine.learn.classifier import Classifier, Cohort
 from outshine.learn.load import load_backbone
 from outshine.learn.loop import Trained, TrainJob, Validation, finetune, finetune_together
 from tiny_checkpoints import CPU, spec_of

@@ -53,7 +53,7 @@ def test_val_is_kept_as_validation_saw_it(executor, student):
 
 
 def test_taken_up_again_it_is_whole_and_the_same(executor, student, monkeypatch):
-    import outshine.learn.forward as predicting
+    import outshine.learn.batches as predicting
 
     whole = Trajectory(run_again=student)
     executor.run([whole])

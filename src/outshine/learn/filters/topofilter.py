@@ -35,7 +35,7 @@ class TopoFilter(Filter):
     k: PositiveInt = Field(default=50, description="neighbours, in the graph and in the score")
 
     def keep(self, rows: Labelled, drop: float, train: Labelled) -> Filtered:
-        """The largest components, less the rows that disagree most with their kept neighbours, up to the quota.
+        """Return the largest components, less the rows that disagree most with their kept neighbours, up to the quota.
 
         `removed_by_components` is the first step's share of all rows; where that alone reaches the quota, nothing
         further is dropped. Raises DataError for a single class, and for k that is no less than the rows there are.
@@ -60,7 +60,7 @@ class TopoFilter(Filter):
 
 
 def largest_components(nearest: Int[Tensor, "n k"], hard: Bool[Tensor, "n"]) -> Bool[Tensor, "n"]:
-    """Rows in the largest strongly connected component of their own class's subgraph."""
+    """Return rows in the largest strongly connected component of their own class's subgraph."""
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import connected_components
 
@@ -72,9 +72,9 @@ def largest_components(nearest: Int[Tensor, "n k"], hard: Bool[Tensor, "n"]) -> 
     graph = csr_array((np.ones(len(sources), dtype=np.int8), (sources, targets)), shape=(num_rows, num_rows))
     _, component = connected_components(graph, directed=True, connection="strong")
     kept = np.zeros(num_rows, dtype=bool)
-    for one in (False, True):
-        members = component[classes == one]
+    for label in (False, True):
+        members = component[classes == label]
         names, first, sizes = np.unique(members, return_index=True, return_counts=True)
         best = max(range(len(names)), key=lambda i: (sizes[i], -first[i]))
-        kept |= (component == names[best]) & (classes == one)
+        kept |= (component == names[best]) & (classes == label)
     return torch.from_numpy(kept).to(hard.device)

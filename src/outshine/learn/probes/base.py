@@ -76,14 +76,14 @@ class Labelled(NamedTuple):
         Returns:
             These rows in the same order.
         """
-        ids = [one for one, taken in zip(self.ids, rows.tolist(), strict=True) if taken]
+        ids = [row_id for row_id, taken in zip(self.ids, rows.tolist(), strict=True) if taken]
         return Labelled(ids, self.acts[rows], self.p_weak[rows], self.hard[rows])
 
 
 def _check(ids: Sequence[str], acts: Tensor, p_weak: Tensor) -> None:
     if not ids:
         raise DataError("a probe or filter needs rows; none were given")
-    if any(one == other for one, other in itertools.pairwise(ids)):
+    if any(row_id == following for row_id, following in itertools.pairwise(ids)):
         raise DataError("activations with repeated ids; each row must have an id of its own")
     if not ((p_weak >= 0) & (p_weak <= 1)).all():  # also false for NaN
         raise DataError("weak labels must be numbers in [0, 1]")

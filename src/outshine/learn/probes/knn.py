@@ -52,16 +52,16 @@ class KNN(Probe):
     include_self: bool = Field(default=False, description="a training row is its own neighbour when it is predicted")
 
     def fit(self, rows: Labelled) -> FittedKNN:
-        """Raises DataError where there are not more than k rows."""
+        """Raise DataError where there are not more than k rows."""
         check_k(self.k, len(rows.ids), "knn")
         return FittedKNN(self, rows)
 
     def place(self, acts: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
-        """Where rows lie: for cosine on the unit sphere, on which Euclidean distance grows with 1 − cos."""
+        """Return where rows lie: for cosine on the unit sphere, on which Euclidean distance grows with 1 − cos."""
         return acts if self.metric == "euclidean" else torch.nn.functional.normalize(acts, dim=1)
 
 
 def check_k(k: int, num_rows: int, who: str) -> None:
-    """Raises DataError where k is not below the number of rows."""
+    """Raise DataError where k is not below the number of rows."""
     if k >= num_rows:
         raise DataError(f"{who}: k = {k} neighbours need more than {k} rows, there are {num_rows}; lower k")

@@ -41,7 +41,7 @@ class Logistic(Probe):
     standardize: bool = Field(default=False, description="divide each dimension by its deviation first")
 
     def fit(self, rows: Labelled) -> FittedLogistic:
-        """Raises TrainingError where no minimum is reached."""
+        """Raise TrainingError where no minimum is reached."""
         features = Features(rows.acts, self.standardize)
         t = minimise(features, rows.p_weak, self.penalty)
         weight = t[:-1] / features.scale

@@ -35,7 +35,7 @@ class Neighbours:
         self.list = Candidates.among(points, depth) if queries is None else Candidates.of(queries, points, depth)
 
     def nearest(self, k: int) -> Int[Tensor, "m k"]:
-        """The k nearest points of each query, as a set: their order means nothing. k: `depth` at most."""
+        """Return the k nearest points of each query, as a set: their order means nothing. k: `depth` at most."""
         return self._nearest(k, torch.ones(len(self.points), dtype=torch.bool, device=self.points.device))
 
     def nearest_among(self, k: int, marked: Bool[Tensor, "n"]) -> Int[Tensor, "m k"]:
@@ -48,8 +48,8 @@ class Neighbours:
         return self._nearest(k, marked)
 
     def _nearest(self, k: int, marked: Bool[Tensor, "n"]) -> Int[Tensor, "m k"]:
-        asked = marked.nonzero()[:, 0] if self.own else torch.arange(len(self.queries), device=self.points.device)
-        numbers, rounded, error = (part[asked] for part in self.list)
+        queries = marked.nonzero()[:, 0] if self.own else torch.arange(len(self.queries), device=self.points.device)
+        numbers, rounded, error = (part[queries] for part in self.list)
         usable = marked[numbers]
         rank = usable.cumsum(1)
         chosen = usable & (rank <= k)
@@ -61,35 +61,35 @@ class Neighbours:
             following = torch.minimum(following, rounded[:, -1])
         enough = rank[:, -1] >= k
         sure = enough & (following - last > 2 * error)
-        result = torch.zeros(len(asked), k, dtype=torch.long, device=self.points.device)
+        result = torch.zeros(len(queries), k, dtype=torch.long, device=self.points.device)
         result[sure] = numbers[sure][chosen[sure]].view(-1, k)
         # a neighbour's rounded distance is at most that of the k-th plus twice the error
         reach = last + 2 * error
         listed = enough & ((rounded[:, -1] > reach) | self.complete)
         near = usable & (rounded <= reach[:, None])
         for row in (~sure & listed).nonzero()[:, 0].tolist():
-            found = numbers[row][near[row]].sort().values
-            result[row] = found[self._exact(int(asked[row]), found).argsort(stable=True)[:k]]
+            candidates = numbers[row][near[row]].sort().values
+            result[row] = candidates[self._exact(int(queries[row]), candidates).argsort(stable=True)[:k]]
         unlisted = (~sure & ~listed).nonzero()[:, 0]
-        for row, found in zip(unlisted.tolist(), self._search(asked[unlisted].tolist(), k, marked), strict=True):
-            result[row] = found
+        for row, nearest in zip(unlisted.tolist(), self._search(queries[unlisted].tolist(), k, marked), strict=True):
+            result[row] = nearest
         return result
 
     def _search(self, queries: Sequence[int], k: int, marked: Bool[Tensor, "n"]) -> list[Int[Tensor, "k"]]:
-        """The k nearest of all marked points, in float64; equal queries share their distances."""
+        """Return the k nearest of all marked points, in float64; equal queries share their distances."""
         places = marked.nonzero()[:, 0]
         known: dict[bytes, Tensor] = {}
-        found = []
+        nearest = []
         for query in queries:
             name = self.queries[query].cpu().numpy().tobytes()
             if name not in known:
                 known[name] = self._exact(query, places)
             order = places[known[name].argsort(stable=True)[: k + self.own]]
-            found.append(order[order != query][:k] if self.own else order)
-        return found
+            nearest.append(order[order != query][:k] if self.own else order)
+        return nearest
 
     def _exact(self, query: int, numbers: Int[Tensor, "c"]) -> Float[Tensor, "c"]:
-        """Squared distances of one query to some points, in float64."""
+        """Return squared distances of one query to some points, in float64."""
         x = self.queries[query].double()
         step = max(1, EXACT_ELEMENTS // len(x))
         parts = [(self.points[part].double() - x).square().sum(1) for part in numbers.split(step)]
@@ -158,7 +158,7 @@ class _Centred(NamedTuple):
 
 
 def _each_pair_once(points: Float[Tensor, "n d"], depth: int) -> Candidates | None:
-    """Candidates of points among themselves; None where this way does not pay."""
+    """Return the candidates of points among themselves; None where this way does not pay."""
     num_points = len(points)
     if num_points < 4 * SAMPLE:
         return None
@@ -169,16 +169,16 @@ def _each_pair_once(points: Float[Tensor, "n d"], depth: int) -> Candidates | No
     if hits is None:
         return None
     numbers, distances, poor = _grouped(*hits, num_points, depth)
-    found = _with_error(numbers, distances, norms, x.shape[1])
+    lists = _with_error(numbers, distances, norms, x.shape[1])
     if len(poor):
         again = Candidates.of(points[poor], points, depth, poor)
-        for ours, theirs in zip(found, again, strict=True):
+        for ours, theirs in zip(lists, again, strict=True):
             ours[poor] = theirs
-    return found
+    return lists
 
 
 def _expected_in_sample(depth: int, num_points: int) -> int:
-    """The rank in the sample whose distance hardly ever has less than `depth` points within it (4 deviations)."""
+    """Return the rank in the sample whose distance hardly ever has less than `depth` points within (4 deviations)."""
     share = depth * SAMPLE / num_points
     return math.ceil(share + 4 * math.sqrt(share)) + 1  # and the point itself
 
@@ -197,11 +197,11 @@ def _radii(x: Float[Tensor, "n d"], norms: Float[Tensor, "n"], rank: int) -> Flo
 def _hits(
     x: Float[Tensor, "n d"], norms: Float[Tensor, "n"], radii: Float[Tensor, "n"], most: int
 ) -> tuple[Int[Tensor, "h"], Int[Tensor, "h"], Float[Tensor, "h"]] | None:
-    """Ordered pairs (i, j) with |xᵢ − xⱼ|² ≤ radius of i, and that; None where there are more than `most`."""
+    """Return ordered pairs (i, j) with |xᵢ − xⱼ|² ≤ radius of i, and that; None where there are more than `most`."""
     num_points = len(x)
     size = max(1, CHUNK_ELEMENTS // num_points)
     space = x.new_empty(size * num_points)
-    found: list[tuple[Tensor, Tensor, Tensor]] = []
+    hits: list[tuple[Tensor, Tensor, Tensor]] = []
     count = 0
     for start in range(0, num_points, size):
         rows = slice(start, min(start + size, num_points))
@@ -210,19 +210,19 @@ def _hits(
         torch.mm(x[rows].mul(-2), x[start:].T, out=table).add_(norms[start:]).add_(norms[rows, None])
         table.fill_diagonal_(math.inf)
         i, j = _places(table <= radii[rows, None])
-        found.append((i + start, j + start, table[i, j]))
+        hits.append((i + start, j + start, table[i, j]))
         later = table[:, height:]
         i, j = _places(later <= radii[rows.stop :])
-        found.append((j + rows.stop, i + start, later[i, j]))
-        count += len(found[-1][0]) + len(found[-2][0])
+        hits.append((j + rows.stop, i + start, later[i, j]))
+        count += len(hits[-1][0]) + len(hits[-2][0])
         if count > most:
             return None
-    first, second, distances = (torch.cat(part) for part in zip(*found, strict=True))
+    first, second, distances = (torch.cat(part) for part in zip(*hits, strict=True))
     return first, second, distances
 
 
 def _places(mask: Bool[Tensor, "a b"]) -> tuple[Int[Tensor, "h"], Int[Tensor, "h"]]:
-    """Row and column of what is marked."""
+    """Return row and column of what is marked."""
     flat = mask.flatten().nonzero()[:, 0]
     return flat // mask.shape[1], flat % mask.shape[1]
 
@@ -230,7 +230,7 @@ def _places(mask: Bool[Tensor, "a b"]) -> tuple[Int[Tensor, "h"], Int[Tensor, "h
 def _grouped(
     first: Int[Tensor, "h"], second: Int[Tensor, "h"], distances: Float[Tensor, "h"], num_points: int, depth: int
 ) -> tuple[Int[Tensor, "n depth"], Float[Tensor, "n depth"], Int[Tensor, "p"]]:
-    """The `depth` nearest of each point's hits, and the points that have fewer hits."""
+    """Return the `depth` nearest of each point's hits, and the points that have fewer hits."""
     order = first.argsort(stable=True)
     first, second, distances = first[order], second[order], distances[order]
     counts = torch.bincount(first, minlength=num_points)
@@ -254,12 +254,12 @@ def _grouped(
 def _smallest(
     values: Float[Tensor, "c blocks size"], depth: int
 ) -> tuple[Float[Tensor, "c depth"], Int[Tensor, "c depth"]]:
-    """The `depth` smallest of each row, ascending, and their places: found in the blocks with the smallest minima."""
+    """Return the `depth` smallest of each row, ascending, and their places, from blocks with the smallest minima."""
     size = values.shape[2]
     blocks = values.amin(2).topk(min(depth, values.shape[1]), largest=False, sorted=False).indices
     inside = values.gather(1, blocks[:, :, None].expand(-1, -1, size)).flatten(1)
-    found, places = inside.topk(depth, largest=False)
-    return found, blocks.gather(1, places // size) * size + places % size
+    smallest, places = inside.topk(depth, largest=False)
+    return smallest, blocks.gather(1, places // size) * size + places % size
 
 
 def _squared_norms(x: Float[Tensor, "n d"]) -> Float[Tensor, "n"]:
@@ -270,7 +270,7 @@ def _squared_norms(x: Float[Tensor, "n d"]) -> Float[Tensor, "n"]:
 def _with_error(
     numbers: Int[Tensor, "m depth"], rounded: Float[Tensor, "m depth"], norms: Float[Tensor, "m"], d: int
 ) -> Candidates:
-    """Candidates with the error of their distances.
+    """Return candidates with the error of their distances.
 
     A candidate y of x at distance r has |y| ≤ |x| + r, and a product of d terms is off by about √d u |x| |y| with
     u the unit round-off (Higham & Mary, SIAM J. Sci. Comput. 2019, theorem 2.4; here with factor 2 and more).

@@ -93,7 +93,7 @@ class Features:
         self.variance = self.variance / self.scale.square()  # of the columns of X
 
     def chunks(self, dtype: torch.dtype) -> Iterator[Float[Tensor, "c d"]]:
-        """The rows of A in order, some at a time, valid until the next are asked for."""
+        """Give the rows of A in order, some at a time, valid until the next are asked for."""
         if dtype == self.a.dtype:
             yield from self.a.split(self.chunk)
             return
@@ -140,7 +140,7 @@ class _Problem:
         self.low_rank: LowRank | None = None
 
     def at(self, t: Float[Tensor, "d1"]) -> Point:
-        """Value, gradient and curvature."""
+        """Return value, gradient and curvature."""
         value, curvature = 0.0, torch.empty_like(self.p)
 
         def residual(z: Tensor, rows: slice) -> Tensor:
@@ -187,7 +187,7 @@ class _Problem:
         return step
 
     def _preconditioner(self, point: Point) -> Solve:
-        """What approximates H⁻¹: by the diagonal; once the leading eigenvectors are known, by them."""
+        """Return what approximates H⁻¹: by the diagonal; once the leading eigenvectors are known, by them."""
         mean, ridge, low_rank = point.curvature.mean().item(), 2 * self.penalty, self.low_rank
         if low_rank is not None:
             return lambda v: torch.cat([low_rank.solve(v[:-1], mean, ridge), v[-1:] / mean])

@@ -1,4 +1,4 @@
-"""Pretraining of the embedded models from scratch: minutes on two cores, repeatable byte by byte."""
+"""Pretraining of the tiny models: their tokenizer, their training on the tiny world, and what they know of it."""
 
 from __future__ import annotations
 
@@ -14,16 +14,15 @@ from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 from torch.nn import functional
 
+from outshine.data.tiny_world import language
 from outshine.data.tiny_world.corpus import Corpus, CorpusSettings
-from outshine.data.tiny_world.facts import World, WorldSettings, make_world
-from outshine.data.tiny_world.language import PAD_ID, vocabulary
+from outshine.data.tiny_world.facts import Attribute, World, WorldSettings, make_world
+from outshine.data.tiny_world.language import BOS, PAD, PAD_ID, UNK, vocabulary
 from outshine.engine.errors import SettingsError
 from outshine.engine.progress import Progress, Silent
 from outshine.engine.rng import stream_seed
 from outshine.engine.settings import Settings
 from outshine.learn.tiny_models import SIZES
-from outshine.learn.tiny_models.cloze import Cloze, cloze
-from outshine.learn.tiny_models.tokenizer import save_tokenizer
 
 REPORT_EVERY = 20  # updates between two signs of progress; the recorded loss is a mean over the last 100
 
@@ -65,7 +64,7 @@ DEFAULT_SEED = 0
 
 
 class SizeRecord(NamedTuple):
-    """What one pretraining run came to. `cloze`: by attribute, see `outshine.learn.tiny_models.cloze`."""
+    """What one pretraining run came to. `cloze`: by attribute, see `cloze`."""
 
     parameters: int
     tokens: int  # read, padding not counted
@@ -109,7 +108,7 @@ def pretrain(
 def pretrain_one(
     world: World, name: str, settings: SizeSettings, seed: int, progress: Progress
 ) -> tuple[torch.nn.Module, SizeRecord]:
-    """One causal language model, trained by next-word prediction. `name` only names its random streams."""
+    """Return one causal language model, trained by next-word prediction. `name` only names its random streams."""
     started = time.perf_counter()
     model = initial_model(world, settings, stream_seed("tiny/init", name, seed))
     corpus = Corpus(
@@ -141,7 +140,7 @@ def pretrain_one(
 
 
 def initial_model(world: World, settings: SizeSettings, seed: int) -> Any:
-    """The model before it has read anything: the control that shows what pretraining contributes."""
+    """Return the model before it has read anything: the control that shows what pretraining contributes."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     config = LlamaConfig(
@@ -165,15 +164,15 @@ def initial_model(world: World, settings: SizeSettings, seed: int) -> Any:
 
 
 def next_word_loss(model: Any, ids: Tensor, num_words: int) -> Tensor:
-    """Mean cross-entropy of the next token over `ids` (n, length), names and padding left out.
+    """Return mean cross-entropy of the next token over `ids` (n, length), names and padding left out.
 
     Who a sentence is about cannot be foreseen, so names (ids from `num_words` on) are neither targets
     nor candidates: the softmax runs over the words alone, which also makes it six times cheaper.
     """
     hidden = model.model(ids[:, :-1], use_cache=False).last_hidden_state
     targets = ids[:, 1:]
-    asked = (targets != PAD_ID) & (targets < num_words)
-    return functional.cross_entropy(hidden[asked] @ model.lm_head.weight[:num_words].T, targets[asked])
+    is_word = (targets != PAD_ID) & (targets < num_words)
+    return functional.cross_entropy(hidden[is_word] @ model.lm_head.weight[:num_words].T, targets[is_word])
 
 
 def save(model: Any, world: World, folder: Path) -> None:
@@ -204,6 +203,64 @@ def _choose(sizes: Mapping[str, SizeSettings] | Sequence[str] | None) -> dict[st
 
 
 def _rate(step: int, settings: SizeSettings) -> float:
-    """Linear warm-up times a cosine from 1 to .05."""
+    """Return a linear warm-up times a cosine from 1 to .05."""
     warm = min(1.0, (step + 1) / settings.warmup_steps)
     return warm * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * step / settings.steps)))
+
+
+class Cloze(NamedTuple):
+    """Over all people: the share whose value is named right, and whose category gets the most probability."""
+
+    value: float
+    category: float
+
+
+@torch.no_grad()
+def cloze(model: Any, world: World) -> dict[str, Cloze]:
+    """Return cloze accuracy by attribute: the question is asked up to the answer, the likeliest word is the answer.
+
+    Chance is about 1 / (number of values) for the value and one half for the category.
+    """
+    ids = {token: i for i, token in enumerate(language.vocabulary(world))}
+    model.eval()
+    return {attribute.name: _ask(model, world, attribute, ids) for attribute in world.attributes}
+
+
+def _ask(model: Any, world: World, attribute: Attribute, ids: dict[str, int]) -> Cloze:
+    questions = [f"{language.BOS} {language.question(attribute.name, name)}".split() for name in world.people]
+    hidden = model.model(torch.tensor([[ids[word] for word in question] for question in questions])).last_hidden_state
+    num_words = len(ids) - len(world.people)
+    logits = hidden[:, -1] @ model.lm_head.weight[:num_words].T  # (people, words)
+    facts = world.facts[attribute.name]
+    right = logits.argmax(dim=1) == torch.tensor([ids[value] for value in facts])
+    among = logits[:, [ids[value] for value in attribute.values]].softmax(dim=1)
+    says_positive = among[:, : len(attribute.positive)].sum(dim=1) > 0.5
+    is_positive = torch.tensor([attribute.is_positive(value) for value in facts])
+    return Cloze(
+        round(right.double().mean().item(), 4), round((says_positive == is_positive).double().mean().item(), 4)
+    )
+
+
+MAX_LENGTH = 64  # tokens
+
+
+def save_tokenizer(world: World, folder: Path) -> None:
+    """Write `tokenizer.json` and `tokenizer_config.json` into the folder."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+    ids = {token: i for i, token in enumerate(vocabulary(world))}
+    tokenizer = Tokenizer(models.WordLevel(ids, unk_token=UNK))
+    tokenizer.add_special_tokens([PAD, BOS, UNK])
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.post_processor = processors.TemplateProcessing(single=f"{BOS} $A", special_tokens=[(BOS, ids[BOS])])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    config = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_max_length": MAX_LENGTH,
+        "pad_token": PAD,
+        "bos_token": BOS,
+        "unk_token": UNK,
+        "padding_side": "right",
+        "clean_up_tokenization_spaces": False,
+    }
+    (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")

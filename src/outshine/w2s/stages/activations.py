@@ -117,8 +117,8 @@ class Activations(Stage):
         """Batches of similar length through the model; each row goes to its place in each layer's file at once."""
         from outshine.learn.activations import LayerReader
         from outshine.learn.batches import collate, evaluation_limits, micro_batches
+        from outshine.learn.distributed import gather_states, shard_batches
         from outshine.learn.model_checks import APART
-        from outshine.learn.shard_batches import collected, shard_batches
 
         tokens, splits = frame["tokens"].tolist(), frame["split"].tolist()
         places = frame.groupby("split").cumcount().tolist()
@@ -133,9 +133,9 @@ class Activations(Stage):
         batches = micro_batches(lengths, range(len(tokens)), limits, sharing)
         with ExitStack() as stack:
             files: dict[int, RowFile] = {}
-            for turn in shard_batches(batches, processes):
-                found = reader(*collate(tokens, turn.rows, pad_id, device))
-                for rows, by_layer in collected(turn, found, processes):
+            for batch in shard_batches(batches, processes):
+                found = reader(*collate(tokens, batch.rows, pad_id, device))
+                for rows, by_layer in gather_states(batch, found, processes):
                     self._check(by_layer)
                     for layer, states in by_layer.items() if processes.is_main else ():
                         if layer not in files:

@@ -31,8 +31,7 @@ if TYPE_CHECKING:
 
     from outshine.engine.progress import Progress
     from outshine.engine.store.store import Store
-    from outshine.learn.classifier import Classifier
-    from outshine.learn.cohort import Cohort, Model
+    from outshine.learn.classifier import Classifier, Cohort, Model
     from outshine.learn.loop import LabelledRows, RunEnv, TrainConfig, Trained, Validation
     from outshine.learn.model_checks import Sharing
 
@@ -101,9 +100,9 @@ class Finetune(Predictor):
 
         Where the architecture does not keep the rows of a batch apart, the members are trained one after the other.
         """
+        from outshine.learn.batches import suitable_threads
         from outshine.learn.device import pick_device
         from outshine.learn.model_cache import cohort
-        from outshine.learn.parallel_batches import suitable_threads
 
         first, context = stages[0], contexts[0]
         device = pick_device(context.runtime)
@@ -118,7 +117,7 @@ class Finetune(Predictor):
 
     def check_shared(self) -> None:
         if isinstance(self.classifier.tuning, Full):
-            from outshine.learn.sharding import FULL
+            from outshine.learn.load import FULL
 
             raise SettingsError(f"{self.label}: {FULL}")
 
@@ -136,7 +135,7 @@ class Finetune(Predictor):
         return self.label_source().kind
 
     def run(self, context: Context) -> None:
-        from outshine.learn.forward import check_finite
+        from outshine.learn.batches import check_finite
 
         with self.setup(context) as setup:
             trained = self.train(setup, context)
@@ -149,9 +148,9 @@ class Finetune(Predictor):
     @contextmanager
     def setup(self, context: Context) -> Iterator[TrainSetup]:
         """The fresh classifier and its rows, before the first update."""
+        from outshine.learn.batches import suitable_threads
         from outshine.learn.device import pick_device
         from outshine.learn.model_cache import classifier
-        from outshine.learn.parallel_batches import suitable_threads
 
         device = pick_device(context.runtime)
         spec = self.classifier
@@ -271,9 +270,9 @@ def pack_if_it_pays(model: Classifier | Cohort, frame: pd.DataFrame, context: Co
 
     Where it was asked for and the model does not give packed texts the same log-odds there is a note.
     """
+    from outshine.learn.batches import is_compute_bound
+    from outshine.learn.distributed import processes_of
     from outshine.learn.packing import start_packing
-    from outshine.learn.parallel_batches import computes
-    from outshine.learn.sharding import processes_of
 
     wanted, processes, longest = (
         context.runtime.packing,
@@ -281,7 +280,7 @@ def pack_if_it_pays(model: Classifier | Cohort, frame: pd.DataFrame, context: Co
         int(frame["tokens"].map(len).max()),
     )
     if wanted is None:
-        if processes.size == 1 and model.device.type == "cpu" and computes(model.head):
+        if processes.size == 1 and model.device.type == "cpu" and is_compute_bound(model.head):
             start_packing(model, longest=longest, dense=False)
     elif wanted and processes.size > 1:
         context.progress.note("several processes share the model: texts are padded, not packed")
@@ -362,7 +361,7 @@ class Student(Finetune):
 def _in_one_pass(
     members: Cohort, stages: Sequence[Finetune], contexts: Sequence[Context], work: Path
 ) -> list[OutshineError | None]:
-    from outshine.learn.forward import check_finite
+    from outshine.learn.batches import check_finite
     from outshine.learn.loop import TrainJob, finetune_together
 
     first, context = stages[0], contexts[0]._replace(work=work)

@@ -48,7 +48,7 @@ class Trajectory(Stage):
         """Predictions are kept in the work folder as they come: a run that is taken up again has the earlier ones."""
         import numpy as np
 
-        from outshine.learn.forward import predict
+        from outshine.learn.batches import predict
 
         kept, is_main = context.work / "watched", processes_in(context.memory).is_main
         kept.mkdir(parents=True, exist_ok=True)

@@ -15,8 +15,7 @@ from outshine.engine.runtime import Runtime
 from outshine.engine.store.open_store import open_store
 from outshine.labelling.files import check_output, write_labelled
 from outshine.labelling.results import LabelResults
-from outshine.labelling.run import run_label
-from outshine.labelling.settings import parse_label_settings
+from outshine.labelling.run import parse_label_settings, run_label
 from outshine.report.write import check_writable, write_outputs
 from outshine.results.finished import StudyFailedError
 from outshine.results.results import Results

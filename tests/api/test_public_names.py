@@ -19,8 +19,8 @@ from outshine.data.schema import Draw, Example, Recipe, Size
 from outshine.engine.progress import Progress
 from outshine.engine.registry import Registry
 from outshine.labelling.evidence import Evidence
+from outshine.labelling.judging import ToJudge
 from outshine.labelling.results import Signs
-from outshine.labelling.rows_to_judge import ToJudge
 from outshine.learn.filters.base import Filter, Filtered, drop_highest, num_dropped
 from outshine.learn.losses.base import Loss, RunningLoss, cross_entropy
 from outshine.learn.probes.base import FittedProbe, Labelled, Predicted, Probe

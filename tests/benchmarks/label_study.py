@@ -25,8 +25,7 @@ from outshine.engine.run.local import LocalExecutor
 from outshine.engine.runtime import Runtime
 from outshine.engine.store.store import Store
 from outshine.labelling.results import LabelResults
-from outshine.labelling.run import run_label
-from outshine.labelling.settings import parse_label_settings
+from outshine.labelling.run import parse_label_settings, run_label
 from outshine.learn.losses.xent import Xent
 from outshine.learn.resolve import resolve
 from outshine.learn.settings import TrainingSettings

@@ -21,8 +21,7 @@ import pandas as pd
 from scipy.special import expit
 
 from outshine.labelling.evidence import Evidence, evidence
-from outshine.labelling.rows_to_judge import rows_to_judge
-from outshine.labelling.trusted_rows import (
+from outshine.labelling.gains import (
     auroc_gain,
     auroc_gain_error,
     disagreements_needed,
@@ -30,6 +29,7 @@ from outshine.labelling.trusted_rows import (
     paired_gain,
     rows_for_auroc,
 )
+from outshine.labelling.judging import rows_to_judge
 from outshine.stats.auroc import auroc
 from outshine.stats.intervals import Interval
 from outshine.stats.proportions import exact_share, share_of_file

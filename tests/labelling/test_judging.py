@@ -11,7 +11,7 @@ from label_simulations import TRIALS, World, said, said_of_soft_labels, top, ver
 from scipy.stats import kstest
 
 from outshine.labelling.evidence import evidence
-from outshine.labelling.rows_to_judge import judging_order, rows_to_judge, start_of_draw
+from outshine.labelling.judging import judging_order, rows_to_judge, start_of_draw
 from outshine.stats.proportions import share_of_file
 
 BY_NAME = {trial.name: trial for trial in TRIALS}

@@ -15,13 +15,13 @@ from outshine.engine.progress import Silent
 from outshine.engine.run.local import LocalExecutor
 from outshine.engine.runtime import Runtime
 from outshine.engine.store.store import Store
-from outshine.labelling.evidence import evidence, needed_accuracy
+from outshine.labelling.evidence import evidence
 from outshine.labelling.files import evidence_document
 from outshine.labelling.folds import EVERY
+from outshine.labelling.gains import gain_by_disagreements, needed_accuracy
 from outshine.labelling.results import COLUMNS, LabelResults, read_label_results
-from outshine.labelling.settings import parse_label_settings, resolve_label_settings
+from outshine.labelling.run import parse_label_settings, resolve_label_settings
 from outshine.labelling.text import sentences
-from outshine.labelling.trusted_rows import gain_by_disagreements
 from outshine.stats.auroc import auroc, soft_auroc
 from outshine.stats.proportions import share_of_file
 

@@ -11,7 +11,7 @@ from label_simulations import CASES, coverage, power_of_auroc, power_of_judged
 from scipy.stats import binomtest, multinomial
 
 from outshine.engine.errors import DataError
-from outshine.labelling.trusted_rows import (
+from outshine.labelling.gains import (
     auroc_gain,
     auroc_gain_error,
     disagreements_needed,

@@ -22,9 +22,9 @@ from outshine.engine.errors import DataError
 from outshine.labelling import files, run
 from outshine.labelling.evidence import Evidence, evidence
 from outshine.labelling.folds import FoldPlan
+from outshine.labelling.judging import rows_to_judge
 from outshine.labelling.results import COLUMNS, LabelResults, Signs
 from outshine.labelling.rows import Columns
-from outshine.labelling.rows_to_judge import rows_to_judge
 from outshine.labelling.text import (
     evidence_sentences,
     judging_sentences,
@@ -37,8 +37,8 @@ from outshine.report.write import OutputError
 MODULES = (
     "labelling/text.py",
     "labelling/evidence.py",
-    "labelling/rows_to_judge.py",
-    "labelling/trusted_rows.py",
+    "labelling/judging.py",
+    "labelling/gains.py",
     "stats/proportions.py",
     "stats/random_draw.py",
     "cli/label.py",

@@ -105,7 +105,7 @@ def import_(
 
 def parse_recorded(raw: dict[str, Any]) -> Settings:
     """What a store or an archive calls a study: one, or a labelling. Raises OutshineError where it is neither."""
-    from outshine.labelling.settings import parse_label_settings
+    from outshine.labelling.run import parse_label_settings
     from outshine.w2s.study_file import parse_study
 
     return parse_label_settings(raw) if raw.get("command") == "label" else parse_study(raw)

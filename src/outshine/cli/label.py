@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from outshine.engine.store.store import Store
     from outshine.labelling.results import LabelResults
-    from outshine.labelling.settings import LabelSettings
+    from outshine.labelling.run import LabelSettings
 
 NUM_SHOWN = 10  # doubted labels on the terminal; all of them are in suspects.csv
 _WIDTH = 90  # characters of a text in that table
@@ -129,7 +129,7 @@ def _executor(kind: str | None, workers: int | None, address: str | None) -> dic
 
 
 def _parsed(raw: dict[str, Any], settings: list[str]) -> LabelSettings:
-    from outshine.labelling.settings import parse_label_settings
+    from outshine.labelling.run import parse_label_settings
     from outshine.w2s.study_file import with_settings
 
     return parse_label_settings(with_settings(raw, settings))

@@ -273,7 +273,7 @@ def raw_study(name: str, store: Store | None) -> dict[str, Any]:
     """The raw settings of a study file or preset, or of a study that ran in the store."""
     from outshine.engine.errors import UnknownNameError
     from outshine.engine.store.recorded_studies import find_recorded
-    from outshine.labelling.settings import refuse_labelling
+    from outshine.labelling.run import refuse_labelling
     from outshine.w2s.study_file import presets, read_study
 
     if store is None or name in presets() or name.endswith((".yaml", ".yml")):

@@ -98,7 +98,7 @@ def retry(
     from outshine.cli.run import run_and_write
     from outshine.engine.process_group import ONE_PROCESS
     from outshine.engine.run.failures import start_over
-    from outshine.labelling.settings import refuse_labelling
+    from outshine.labelling.run import refuse_labelling
     from outshine.w2s.study_file import parse_study
 
     opened = open_store(store)

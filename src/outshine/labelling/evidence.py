@@ -8,55 +8,27 @@ from typing import Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
-from outshine.labelling.rows_to_judge import AGREE, ALL, DISAGREE, Start, start_of_draw, strata
-from outshine.labelling.trusted_rows import (
+from outshine.labelling.gains import (
+    ASSUMED_AUROC,
+    Needed,
     auroc_gain,
     auroc_gain_error,
-    disagreements_needed,
     gain_by_disagreements,
     level_of_file,
+    needed_accuracy,
     paired_gain,
     rows_for_auroc,
     wilson,
 )
+from outshine.labelling.judging import AGREE, ALL, DISAGREE, UNLIKE, Start, start_of_draw, strata, why_no_draw
 from outshine.stats.auc_covariance import combine_seeds
 from outshine.stats.intervals import Interval, auroc_interval
 from outshine.stats.proportions import Worth, exact_share, share_of_file, worth_in_groups
-from outshine.stats.random_draw import Unlikely, chance_of_so_unlike, draw_tests
+from outshine.stats.random_draw import chance_of_so_unlike, draw_tests
 
-UNLIKE = 0.01  # p, over all tests, below which trusted rows are taken to be picked, not drawn
 FEWEST_GROUPS = 10  # of equal size, below which an interval from groups is too uncertain for a verdict
-ASSUMED_RIGHT = (0.6, 2 / 3, 0.75)  # shares of disagreements on which the student may be right
-ASSUMED_AUROC = (0.02, 0.05, 0.1)
-
-MEASURES = {
-    "suspicion": "suspicion",
-    "log_odds": "the student's probability",
-    "certainty": "how sure the student is",
-    "place": "their place in the file",
-    "length": "the length of their texts",
-    "class": "their cheap label",
-    "fold": "their fold",
-}
-"""By what rows may have been picked, in words."""
 
 Primary = Literal["accuracy", "auroc"]
-
-
-class Needed(NamedTuple):
-    """Trusted rows in all that find a gain with power .8 at level .05, two-sided.
-
-    `gain`: assumed, in the primary measure; `right`: the share of disagreements that it means. `rows`: drawn at random
-    from all; `judged`: drawn from the disagreements alone, None where that will not do. `groups`: of how many groups,
-    where rows of one group count as they do in the estimate, else None. `seen`: the gain is the one estimated.
-    """
-
-    gain: float
-    right: float | None
-    rows: int
-    judged: int | None
-    seen: bool
-    groups: int | None = None
 
 
 class Evidence(NamedTuple):
@@ -96,16 +68,16 @@ class Evidence(NamedTuple):
     num_right: int
     num_empty: int
     share: float
-    groups: float
-    picked: str
-    student_accuracy: Interval | None
-    label_accuracy: Interval | None
-    accuracy_gain: Interval | None
-    student_auroc: Interval | None
-    label_auroc: Interval | None
-    auroc_gain: Interval | None
-    needed: tuple[Needed, ...]
-    notes: tuple[str, ...]
+    groups: float = math.nan
+    picked: str = ""
+    student_accuracy: Interval | None = None
+    label_accuracy: Interval | None = None
+    accuracy_gain: Interval | None = None
+    student_auroc: Interval | None = None
+    label_auroc: Interval | None = None
+    auroc_gain: Interval | None = None
+    needed: tuple[Needed, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def gain(self) -> Interval | None:
@@ -130,7 +102,7 @@ class Evidence(NamedTuple):
         return "better" if gain.low > 0 else "worse"
 
 
-class _Known(NamedTuple):
+class _Trusted(NamedTuple):
     """Trusted rows as arrays [n]."""
 
     truth: np.ndarray
@@ -139,7 +111,7 @@ class _Known(NamedTuple):
     group: np.ndarray
 
     @classmethod
-    def of(cls, frame: pd.DataFrame) -> _Known:
+    def of(cls, frame: pd.DataFrame) -> _Trusted:
         return cls(
             frame["truth"].to_numpy(dtype=bool),
             frame["label"].to_numpy(dtype=float),
@@ -159,11 +131,39 @@ class _Known(NamedTuple):
 
     @property
     def apart(self) -> np.ndarray:
+        """Where student and label disagree."""
         return self.student_right != self.label_right
 
+    @property
+    def worth_of_apart(self) -> Worth | None:
+        """What the rows are worth on which the two disagree; None: each is its own group."""
+        return _worth(self.student_right[self.apart], self.group[self.apart])
 
-_Three = tuple[Interval | None, Interval | None, Interval | None]
-_NONE: _Three = (None, None, None)
+
+class _File(NamedTuple):
+    """The file that trusted rows are of."""
+
+    num_rows: int  # that have a label and a prediction
+    num_apart: int  # those of them on which student and label disagree
+    rows: pd.DataFrame | None  # all of them, where they are at hand
+    listed: bool  # whether the trusted rows come from a to_judge.csv
+
+    @property
+    def share(self) -> float:
+        """Share of the rows on which the two disagree."""
+        return self.num_apart / self.num_rows
+
+    def taken(self, trusted: pd.DataFrame) -> np.ndarray | None:
+        """Return which rows of the file are trusted ones [n]."""
+        return None if self.rows is None else np.asarray(self.rows.index.isin(trusted["row"]))
+
+
+class _Measured(NamedTuple):
+    """One measure of the student, of the labels, and what the student has more; None: could not be estimated."""
+
+    student: Interval | None = None
+    label: Interval | None = None
+    gain: Interval | None = None
 
 
 def evidence(
@@ -175,7 +175,7 @@ def evidence(
     file: pd.DataFrame | None = None,
     listed: bool = False,
 ) -> Evidence:
-    """What trusted rows say. `trusted`: truth (bool), label (P(class 1); NaN: none), log_odds, group.
+    """Find what trusted rows say. `trusted`: truth (bool), label (P(class 1); NaN: none), log_odds, group.
 
     `population`: rows of the file and those on which student and label disagree; None: the rows are new. `one_sided`:
     classes cannot be read off at one half, so that accuracy says nothing. `file`: all rows of the file that have a
@@ -188,76 +188,63 @@ def evidence(
     if one_sided:
         notes.append("all labels, or all predictions, lie on one side of one half: accuracy would say nothing")
     if population is None:
-        found = _of_new_rows(_Known.of(usable), hard, notes)
+        result = _of_new_rows(_Trusted.of(usable), hard, notes)
     else:
-        drawn = None if file is None else _draw(usable, file, hard, population, listed, notes)
-        found = drawn or _of_rows_from_elsewhere(usable, file, hard, population, notes)
+        whole = _File(*population, file, listed)
+        result = _of_draw(usable, whole, hard, notes) or _of_rows_from_elsewhere(usable, whole, hard, notes)
     if one_sided:
-        found = found._replace(accuracy_gain=None, student_accuracy=None, label_accuracy=None)
-    return found._replace(notes=tuple(notes))
+        result = result._replace(accuracy_gain=None, student_accuracy=None, label_accuracy=None)
+    return result._replace(notes=tuple(notes))
 
 
 def _usable(trusted: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
-    """The trusted rows that have both a cheap label and a student's opinion."""
-    known = trusted[trusted["label"].notna() & trusted["log_odds"].notna()]
-    if len(known) < len(trusted):
-        num = len(trusted) - len(known)
+    """Keep the trusted rows that have both a cheap label and a prediction."""
+    usable = trusted[trusted["label"].notna() & trusted["log_odds"].notna()]
+    if len(usable) < len(trusted):
+        num = len(trusted) - len(usable)
         notes.append(f"{num} of {len(trusted)} trusted rows have no cheap label, or no text: left out")
-    return known
+    return usable
 
 
-def _bare(known: _Known, hard: bool, share: float) -> Evidence:
-    """The counts, before anything is estimated."""
-    apart = known.apart
+def _counts(trusted: _Trusted, hard: bool, share: float) -> Evidence:
+    """Count the rows; nothing is estimated yet."""
     return Evidence(
         of="file",
         by="rows",
         primary="accuracy" if hard else "auroc",
-        num_rows=len(known.truth),
-        num_groups=len(set(known.group)),
-        num_judged=int(apart.sum()),
-        num_right=int((apart & known.student_right).sum()),
+        num_rows=len(trusted.truth),
+        num_groups=len(set(trusted.group)),
+        num_judged=int(trusted.apart.sum()),
+        num_right=int((trusted.apart & trusted.student_right).sum()),
         num_empty=0,
         share=share,
-        groups=math.nan,
-        picked="",
-        student_accuracy=None,
-        label_accuracy=None,
-        accuracy_gain=None,
-        student_auroc=None,
-        label_auroc=None,
-        auroc_gain=None,
-        needed=(),
-        notes=(),
     )
 
 
-def _draw(
-    usable: pd.DataFrame,
-    file: pd.DataFrame,
-    hard: bool,
-    population: tuple[int, int],
-    listed: bool,
-    notes: list[str],
-) -> Evidence | None:
-    """From rows judged in the order of to_judge.csv: random by that draw, whatever the groups; None: not such rows."""
-    places, order = file.index.to_numpy(), file["order"].to_numpy()
+def _of_draw(usable: pd.DataFrame, file: _File, hard: bool, notes: list[str]) -> Evidence | None:
+    """Estimate from rows that were judged in the order of to_judge.csv; None: they were not.
+
+    They are random by that draw, whatever the groups.
+    """
+    if file.rows is None:
+        return None
+    places, order = file.rows.index.to_numpy(), file.rows["order"].to_numpy()
     taken = np.isin(places, usable["row"].to_numpy())
     parts, judged = {}, {}
-    for name, which in strata(file["apart"].to_numpy(dtype=bool), hard).items():
-        here = np.flatnonzero(which)
+    for name, in_stratum in strata(file.rows["apart"].to_numpy(dtype=bool), hard).items():
+        here = np.flatnonzero(in_stratum)
         here = here[np.argsort(order[here])]
         parts[name], judged[name] = places[here], taken[here]
-    starts = {name: start_of_draw(mask, listed) for name, mask in judged.items()}
+    starts = {name: start_of_draw(mask, file.listed) for name, mask in judged.items()}
     if not hard:
         start = starts[ALL]
         if start is not None and start.num_empty:
-            start = _before_the_first_empty(judged[ALL], listed, notes)
-        return None if start is None else _simple_draw(usable, parts[ALL][: start.length], population, notes)
+            start = _before_the_first_empty(judged[ALL], file.listed, notes)
+        return None if start is None else _simple_draw(usable, parts[ALL][: start.length], file, notes)
     start = starts[DISAGREE]
-    if start is not None and start.num_empty and not listed and _picked(file, taken, hard):
+    if start is not None and start.num_empty and not file.listed and why_no_draw(file.rows, taken, hard):
         return None  # most disagreements of the file, without those that somebody did not like
-    return None if start is None else _stratified_draw(usable, parts, start, starts[AGREE], population, notes)
+    return None if start is None else _stratified_draw(usable, parts, start, starts[AGREE], file, notes)
 
 
 def _before_the_first_empty(judged: np.ndarray, listed: bool, notes: list[str]) -> Start | None:
@@ -272,272 +259,191 @@ def _before_the_first_empty(judged: np.ndarray, listed: bool, notes: list[str]) 
     return Start(length, 0)
 
 
-def _simple_draw(usable: pd.DataFrame, rows: np.ndarray, population: tuple[int, int], notes: list[str]) -> Evidence:
-    """Soft labels: the first rows of the order are a simple random draw of all."""
-    known = _Known.of(_only(usable, rows, notes))
-    one = _bare(known, False, population[1] / population[0])
-    aurocs = _aurocs(known._replace(group=np.arange(len(known.truth)).astype(str)), notes)
-    right = share_of_file(one.num_right, one.num_judged, population[1])
-    levels = [wilson(int(which.sum()), len(which)) for which in (known.student_right, known.label_right)]
-    accuracies = (levels[0], levels[1], gain_by_disagreements(right, one.share))
-    return _with(one, accuracies, aurocs)._replace(by="draw", needed=_needed_auroc(known, aurocs[2], None))
+def _simple_draw(usable: pd.DataFrame, rows: np.ndarray, file: _File, notes: list[str]) -> Evidence:
+    """Estimate with soft labels: the first rows of the order are a simple random draw of all."""
+    trusted = _Trusted.of(_inside(usable, rows, notes))
+    counts = _counts(trusted, False, file.share)
+    aurocs = _aurocs(trusted._replace(group=np.arange(len(trusted.truth)).astype(str)), notes)
+    right = share_of_file(counts.num_right, counts.num_judged, file.num_apart)
+    student, label = (wilson(int(hits.sum()), len(hits)) for hits in (trusted.student_right, trusted.label_right))
+    accuracies = _Measured(student, label, gain_by_disagreements(right, counts.share))
+    needed = _needed_auroc(trusted, aurocs.gain, None)
+    return _with(counts, accuracies, aurocs)._replace(by="draw", needed=needed)
 
 
 def _stratified_draw(
     usable: pd.DataFrame,
     parts: dict[str, np.ndarray],
     start: Start,
-    other: Start | None,
-    population: tuple[int, int],
+    agreements: Start | None,
+    file: _File,
     notes: list[str],
 ) -> Evidence:
-    """Hard labels: the gain from the disagreements, the levels from both strata, by their shares of the file."""
-    rows = np.concatenate([parts[DISAGREE][: start.length], parts[AGREE][: other.length if other else 0]])
-    known = _Known.of(_only(usable, rows, notes))
-    one = _bare(known, True, population[1] / population[0])
-    right = share_of_file(one.num_right, one.num_judged, population[1], start.num_empty)
+    """Estimate with hard labels: the gain from the disagreements, the levels from both strata by their shares."""
+    rows = np.concatenate([parts[DISAGREE][: start.length], parts[AGREE][: agreements.length if agreements else 0]])
+    trusted = _Trusted.of(_inside(usable, rows, notes))
+    counts = _counts(trusted, True, file.share)
+    right = share_of_file(counts.num_right, counts.num_judged, file.num_apart, start.num_empty)
     levels: tuple[Interval | None, Interval | None] = (None, None)
-    if other:
-        agreed = ~known.apart
-        num_agreed, num_all = int(agreed.sum()), population[0] - population[1]
-        both = share_of_file(int((agreed & known.student_right).sum()), num_agreed, num_all, other.num_empty)
-        weights = (one.share, 1 - one.share)
-        turned = Interval(1 - right.value, 1 - right.high, 1 - right.low)
-        levels = (level_of_file((right, both), weights), level_of_file((turned, both), weights))
-    elif population[0] > population[1]:
+    if agreements:
+        agreed = ~trusted.apart
+        num_agreed, num_all = int(agreed.sum()), file.num_rows - file.num_apart
+        both_right = int((agreed & trusted.student_right).sum())
+        both = share_of_file(both_right, num_agreed, num_all, agreements.num_empty)
+        weights = (counts.share, 1 - counts.share)
+        wrong = Interval(1 - right.value, 1 - right.high, 1 - right.low)
+        levels = (level_of_file((right, both), weights), level_of_file((wrong, both), weights))
+    elif file.num_rows > file.num_apart:
         notes.append("too few agreements were judged in order for the levels of accuracy")
-    return _with(one, (levels[0], levels[1], gain_by_disagreements(right, one.share)), _NONE)._replace(
+    accuracies = _Measured(*levels, gain_by_disagreements(right, counts.share))
+    return _with(counts, accuracies, _Measured())._replace(
         by="draw",
-        num_empty=start.num_empty + (other.num_empty if other else 0),
-        needed=needed_accuracy(one.share, right.value, population[1]),
+        num_empty=start.num_empty + (agreements.num_empty if agreements else 0),
+        needed=needed_accuracy(counts.share, right.value, file.num_apart),
     )
 
 
-def _only(usable: pd.DataFrame, rows: np.ndarray, notes: list[str]) -> pd.DataFrame:
-    """Those of the draw."""
+def _inside(usable: pd.DataFrame, rows: np.ndarray, notes: list[str]) -> pd.DataFrame:
+    """Keep the trusted rows of the draw."""
     inside = usable["row"].isin(rows)
     if not inside.all():
         notes.append(f"{int((~inside).sum())} trusted rows lie outside the draw of to_judge.csv and are not used")
     return usable[inside]
 
 
-def _of_rows_from_elsewhere(
-    usable: pd.DataFrame, file: pd.DataFrame | None, hard: bool, population: tuple[int, int], notes: list[str]
-) -> Evidence:
-    """From rows that somebody chose: tested for being a random draw; by group where groups repeat."""
-    known = _Known.of(usable)
-    one = _bare(known, hard, population[1] / population[0])
-    if not one.num_rows:
-        return one
-    if hard and not population[1]:
-        return one._replace(accuracy_gain=Interval(0.0, 0.0, 0.0))
-    taken = None if file is None else np.asarray(file.index.isin(usable["row"]))
-    picked = "" if file is None or taken is None else _picked(file, taken, hard)
-    worth = (
-        _worth(known.student_right[known.apart], known.group[known.apart])
-        if hard
-        else _worth(known.student_right, known.group)
-    )
+def _of_rows_from_elsewhere(usable: pd.DataFrame, file: _File, hard: bool, notes: list[str]) -> Evidence:
+    """Estimate from rows that somebody chose: tested for being a random draw; by group where groups repeat."""
+    trusted = _Trusted.of(usable)
+    counts = _counts(trusted, hard, file.share)
+    if not counts.num_rows:
+        return counts
+    if hard and not file.num_apart:
+        return counts._replace(accuracy_gain=Interval(0.0, 0.0, 0.0))
+    taken = file.taken(usable)
+    picked = "" if file.rows is None or taken is None else why_no_draw(file.rows, taken, hard)
+    worth = trusted.worth_of_apart if hard else _worth(trusted.student_right, trusted.group)
     if worth is not None:
-        one = one._replace(by="groups", groups=worth.groups)
+        counts = counts._replace(by="groups", groups=worth.groups)
     if picked:
-        return one._replace(picked=picked)
-    drawn = _seems_drawn(population, one, file, taken, notes)
-    right = exact_share(0, 0)
-    if one.num_judged:
-        apart = _worth(known.student_right[known.apart], known.group[known.apart])
-        share = one.num_right / one.num_judged
-        right = (
-            share_of_file(one.num_right, one.num_judged, population[1])
-            if apart is None
-            else exact_share(share * apart.rows, apart.rows)
-        )
-    accuracies: _Three = (None, None, gain_by_disagreements(right, one.share))
-    aurocs = _NONE
+        return counts._replace(picked=picked)
+    drawn = _seems_drawn(counts, file, taken, notes)
+    right = _share_right(trusted, counts, file.num_apart)
+    accuracies, aurocs = _Measured(gain=gain_by_disagreements(right, counts.share)), _Measured()
     if drawn:
-        accuracies = (_level(known.student_right, known.group), _level(known.label_right, known.group), accuracies[2])
-        aurocs = _aurocs(known, notes)
+        accuracies = accuracies._replace(
+            student=_level(trusted.student_right, trusted.group), label=_level(trusted.label_right, trusted.group)
+        )
+        aurocs = _aurocs(trusted, notes)
     if hard:
-        needed = needed_accuracy(one.share, right.value if one.num_judged else None, population[1], worth)
+        needed = needed_accuracy(counts.share, right.value if counts.num_judged else None, file.num_apart, worth)
     else:
-        needed = _needed_auroc(known, aurocs[2], worth)
-    return _with(one, accuracies, aurocs)._replace(needed=needed)
+        needed = _needed_auroc(trusted, aurocs.gain, worth)
+    return _with(counts, accuracies, aurocs)._replace(needed=needed)
 
 
-def _of_new_rows(known: _Known, hard: bool, notes: list[str]) -> Evidence:
-    """From rows that are not in the file: they stand for others of their kind, or their groups do."""
-    num = len(known.truth)
-    one = _bare(known, hard, float(np.mean(known.apart)) if num else math.nan)._replace(of="new")
+def _share_right(trusted: _Trusted, counts: Evidence, num_apart: int) -> Interval:
+    """Estimate on what share of the file's disagreements the student is right."""
+    if not counts.num_judged:
+        return exact_share(0, 0)
+    worth = trusted.worth_of_apart
+    if worth is None:
+        return share_of_file(counts.num_right, counts.num_judged, num_apart)
+    return exact_share(counts.num_right / counts.num_judged * worth.rows, worth.rows)
+
+
+def _of_new_rows(trusted: _Trusted, hard: bool, notes: list[str]) -> Evidence:
+    """Estimate from rows that are not in the file: they stand for others of their kind, or their groups do."""
+    num = len(trusted.truth)
+    counts = _counts(trusted, hard, float(np.mean(trusted.apart)) if num else math.nan)._replace(of="new")
     if not num:
-        return one
-    better = known.student_right.astype(float) - known.label_right
-    worth = _worth(better, known.group) if hard else _worth(known.student_right, known.group)
+        return counts
+    better = trusted.student_right.astype(float) - trusted.label_right
+    worth = _worth(better, trusted.group) if hard else _worth(trusted.student_right, trusted.group)
     if worth is not None:
-        one = one._replace(by="groups", groups=worth.groups)
-    gains = _worth(better, known.group)
+        counts = counts._replace(by="groups", groups=worth.groups)
+    student_right, label_right = trusted.student_right, trusted.label_right
+    gains = _worth(better, trusted.group)
     scale = 1.0 if gains is None else gains.rows / gains.num_rows
-    student_right, label_right = known.student_right, known.label_right
     cells = (
         student_right & ~label_right,
         label_right & ~student_right,
         student_right & label_right,
         ~student_right & ~label_right,
     )
-    counts = (scale * float(np.sum(cell)) for cell in cells)
-    accuracies = (_level(student_right, known.group), _level(label_right, known.group), paired_gain(*counts))
-    aurocs = _aurocs(known, notes)
+    gain = paired_gain(*(scale * float(np.sum(cell)) for cell in cells))
+    accuracies = _Measured(_level(student_right, trusted.group), _level(label_right, trusted.group), gain)
+    aurocs = _aurocs(trusted, notes)
     if hard:
-        needed = needed_accuracy(one.share, one.num_right / one.num_judged if one.num_judged else None, None, worth)
+        share_right = counts.num_right / counts.num_judged if counts.num_judged else None
+        needed = needed_accuracy(counts.share, share_right, None, worth)
     else:
-        needed = _needed_auroc(known, aurocs[2], worth)
-    return _with(one, accuracies, aurocs)._replace(needed=needed)
+        needed = _needed_auroc(trusted, aurocs.gain, worth)
+    return _with(counts, accuracies, aurocs)._replace(needed=needed)
 
 
-def _with(one: Evidence, accuracies: _Three, aurocs: _Three) -> Evidence:
-    student, label, gain = accuracies
-    student_auroc, label_auroc, auroc_gain = aurocs
-    return one._replace(
-        student_accuracy=student,
-        label_accuracy=label,
-        accuracy_gain=gain,
-        student_auroc=student_auroc,
-        label_auroc=label_auroc,
-        auroc_gain=auroc_gain,
+def _with(counts: Evidence, accuracies: _Measured, aurocs: _Measured) -> Evidence:
+    return counts._replace(
+        student_accuracy=accuracies.student,
+        label_accuracy=accuracies.label,
+        accuracy_gain=accuracies.gain,
+        student_auroc=aurocs.student,
+        label_auroc=aurocs.label,
+        auroc_gain=aurocs.gain,
     )
 
 
 def _worth(values: np.ndarray, groups: np.ndarray) -> Worth | None:
-    """What the rows are worth where some are of one group; None: each is its own."""
+    """Find what the rows are worth where some are of one group; None: each is its own group."""
     return None if len(set(groups)) == len(groups) else worth_in_groups(values, groups)
 
 
 def _level(right: np.ndarray, groups: np.ndarray) -> Interval:
-    """A share of right rows."""
+    """Estimate a share of right rows."""
     worth = _worth(right, groups)
     if worth is None:
         return wilson(int(right.sum()), len(right))
     return exact_share(float(np.mean(right)) * worth.rows, worth.rows)
 
 
-def _picked(file: pd.DataFrame, taken: np.ndarray, hard: bool) -> str:
-    """In what the rows `taken` [n] cannot be a random draw, "" if they may be one: disagreements and agreements apart.
-
-    Bonferroni over all tests of both: a random draw is taken for a picked one in at most `UNLIKE` of cases. Half of
-    that goes to the one test of whether the disagreements are more, or less, suspicious than others: that is how rows
-    of suspects.csv differ.
-    """
-    found: list[tuple[Unlikely, str]] = []
-    apart = file["apart"].to_numpy(dtype=bool)
-    for kind, which in (("disagree", apart), ("agree", ~apart)):
-        part = file[which]
-        if not len(part):
-            continue
-        log_odds = part["log_odds"].to_numpy()
-        measures = {
-            "suspicion": part["suspicion"].to_numpy(),
-            "log_odds": log_odds,
-            "place": part.index.to_numpy(),
-            "length": part["length"].to_numpy(),
-        }
-        if not hard:  # else the same order as by suspicion
-            measures["certainty"] = np.abs(log_odds)
-        classes = {"class": part["label"].to_numpy() > 0.5, "fold": part["fold"].to_numpy()}
-        found += [(test, kind) for test in draw_tests(taken[which], measures, classes, part["group"].to_numpy(str))]
-    if not found:
-        return ""
-    corrected = [
-        2 * test.p * (1 if kind == "disagree" and test.measure == "suspicion" and test.how in _SHIFTS else len(found))
-        for test, kind in found
-    ]
-    best = int(np.argmin(corrected))
-    if corrected[best] >= UNLIKE:
-        return ""
-    (measure, how, _), kind = found[best]
-    which = apart if kind == "disagree" else ~apart
-    return (
-        f"of the {int(which.sum())} rows on which student and label {kind}, the {int(taken[which].sum())} trusted ones "
-        f"differ from a random draw in {MEASURES[measure]}: {_WAYS[how]} (p {_p(corrected[best])}, corrected for "
-        f"{len(found)} tests)"
-    )
-
-
-_SHIFTS = ("higher", "lower")
-_WAYS = {
-    "higher": "on the whole it is higher",
-    "lower": "on the whole it is lower",
-    "at both ends": "too many lie at both ends",
-    "in the middle": "too many lie in the middle",
-    "highest": "too many are among the highest",
-    "lowest": "too many are among the lowest",
-    "share": "one of its values has another share",
-}
-
-
-def _p(p: float) -> str:
-    return f"= {p:.3f}".replace("0.", ".") if p >= 0.001 else "< .001"
-
-
-def _seems_drawn(
-    population: tuple[int, int], one: Evidence, file: pd.DataFrame | None, taken: np.ndarray | None, notes: list[str]
-) -> bool:
+def _seems_drawn(counts: Evidence, file: _File, taken: np.ndarray | None, notes: list[str]) -> bool:
     """Whether the trusted rows could be a random draw, of rows or of groups, with regard to disagreement."""
-    p = chance_of_so_unlike(*population, one.num_rows, one.num_judged)
-    if file is not None and taken is not None:
-        tests = draw_tests(taken, {}, {"apart": file["apart"].to_numpy()}, file["group"].to_numpy(dtype=str))
+    p = chance_of_so_unlike(file.num_rows, file.num_apart, counts.num_rows, counts.num_judged)
+    if file.rows is not None and taken is not None:
+        apart = {"apart": file.rows["apart"].to_numpy()}
+        tests = draw_tests(taken, {}, apart, file.rows["group"].to_numpy(dtype=str))
         p = min((test.p for test in tests), default=1.0)
     if p >= UNLIKE:
         return True
     notes.append(
-        f"student and label disagree on {one.num_judged} of the {one.num_rows} trusted rows and on {population[1]} of "
-        f"all {population[0]}: the rows were drawn by disagreement, so that only the gain in accuracy is estimated"
+        f"student and label disagree on {counts.num_judged} of the {counts.num_rows} trusted rows and on "
+        f"{file.num_apart} of all {file.num_rows}: the rows were drawn by disagreement, so that only the gain in "
+        "accuracy is estimated"
     )
     return False
 
 
-def _aurocs(known: _Known, notes: list[str]) -> _Three:
-    """The student's, the labels', and the gain; nothing where the trusted rows are of one class."""
-    truth, student, label = known.truth, known.log_odds, known.label
+def _aurocs(trusted: _Trusted, notes: list[str]) -> _Measured:
+    """Estimate the AUCs and the gain; nothing where the trusted rows are of one class."""
+    truth, student, label = trusted.truth, trusted.log_odds, trusted.label
     if not len(truth) or truth.all() or not truth.any():
         notes.append(f"the {len(truth)} trusted rows are not of both classes: no AUC")
-        return _NONE
-    groups = known.group.tolist()
-    found = combine_seeds(truth, np.stack([student, label])[None], groups)
-    return auroc_interval(found, 0), auroc_interval(found, 1), auroc_gain(truth, student, label, groups)
+        return _Measured()
+    groups = trusted.group.tolist()
+    both = combine_seeds(truth, np.stack([student, label])[None], groups)
+    return _Measured(auroc_interval(both, 0), auroc_interval(both, 1), auroc_gain(truth, student, label, groups))
 
 
-def needed_accuracy(
-    share: float, seen: float | None = None, num_all: int | None = None, worth: Worth | None = None
-) -> tuple[Needed, ...]:
-    """Rows that show that the student is right in more, or fewer, than half of the disagreements.
-
-    `share`: of all rows, on which student and labels disagree; `seen`: the share of those on which the student was
-    right; `num_all`: disagreements of the file, None: there are any number. A random draw of n rows holds n · share
-    disagreements, and only these tell. `worth`: what those judged are worth where they are rows of groups, so
-    that the rows needed are that many times more.
-    """
-    found = []
-    rights: list[float] = [*([] if seen is None else [seen]), *(right for right in ASSUMED_RIGHT if right != seen)]
-    for right in rights:
-        judged = disagreements_needed(right, num_all if worth is None else None)
-        if judged is None or not share > 0:
-            continue
-        judged = math.ceil(judged * (worth.design_effect if worth else 1))
-        groups = math.ceil(judged / worth.num_rows * worth.num_groups) if worth else None
-        found.append(Needed(share * (2 * right - 1), right, math.ceil(judged / share), judged, right == seen, groups))
-    return tuple(found)
-
-
-def _needed_auroc(known: _Known, gain: Interval | None, worth: Worth | None) -> tuple[Needed, ...]:
-    """For the gain that was seen, and for some that may be looked for; the error is by group where groups repeat."""
+def _needed_auroc(trusted: _Trusted, gain: Interval | None, worth: Worth | None) -> tuple[Needed, ...]:
+    """Count rows for the gain that was seen, and for some that may be looked for; by group where groups repeat."""
     if gain is None:
         return ()
-    groups = known.group.tolist() if worth else None
-    error = auroc_gain_error(known.truth, known.log_odds, known.label, groups)
-    num = len(known.truth)
-    found = []
+    groups = trusted.group.tolist() if worth else None
+    error = auroc_gain_error(trusted.truth, trusted.log_odds, trusted.label, groups)
+    num = len(trusted.truth)
+    needed = []
     for assumed in (gain.value, *ASSUMED_AUROC):
         rows = rows_for_auroc(error, num, assumed)
         if rows is not None:
-            of_groups = math.ceil(rows / num * worth.num_groups) if worth else None
-            found.append(Needed(assumed, None, rows, None, assumed == gain.value, of_groups))
-    return tuple(found)
+            num_groups = math.ceil(rows / num * worth.num_groups) if worth else None
+            needed.append(Needed(assumed, None, rows, None, assumed == gain.value, num_groups))
+    return tuple(needed)

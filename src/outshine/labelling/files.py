@@ -31,8 +31,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from outshine.labelling.results import LabelResults
-    from outshine.labelling.run import LabelRun
-    from outshine.labelling.settings import LabelSettings
+    from outshine.labelling.run import LabelRun, LabelSettings
 
 
 NEW = ("p", "fold", "disagrees", "suspicion", "rank", "suspect")
@@ -68,41 +67,41 @@ def write_labelled(done: LabelRun, out: Path, prefix: str = PREFIX) -> list[Path
     A `to_judge.csv` with true labels in it is never replaced: other rows to judge go to `to_judge_2.csv`, and so on.
     Call `check_output` first. Raises OutputError where the folder cannot be written.
     """
-    labeller, found = done.resolution.labeller, done.labelling
+    labeller, results = done.resolution.labeller, done.labelling
     source = Path(labeller.path)
     table = out / source.name
-    columns = {f"{prefix}{name}": _values(found, name) for name in NEW}
+    columns = {f"{prefix}{name}": _values(results, name) for name in NEW}
     settings = raw_yaml(labeller.model_dump(mode="json"))
     written = {
         table: lambda path: write_with(str(source), columns, path),
-        out / "suspects.csv": lambda path: inert(found.suspects).to_csv(path, index=False),
-        out / "evidence.json": lambda path: path.write_text(_json(evidence_document(found)), encoding="utf-8"),
+        out / "suspects.csv": lambda path: inert(results.suspects).to_csv(path, index=False),
+        out / "evidence.json": lambda path: path.write_text(_json(evidence_document(results)), encoding="utf-8"),
         out / "label.yaml": lambda path: path.write_text(settings, encoding="utf-8"),
     }
     try:
-        if found.wants_judging:
-            asked = judging_table(found, labeller.columns).to_csv(index=False)
-            target = _free_for(asked, out, labeller.columns.trusted_label)
-            written[target] = lambda path: path.write_text(asked, encoding="utf-8")
+        if results.wants_judging:
+            to_judge = judging_table(results, labeller.columns).to_csv(index=False)
+            target = _free_for(to_judge, out, labeller.columns.trusted_label)
+            written[target] = lambda path: path.write_text(to_judge, encoding="utf-8")
         for path, write in written.items():
             write_whole(path, write)
     except OSError as error:
-        told = f"cannot write to the folder {out} ({error.strerror}); choose another one with --out"
-        raise OutputError(told) from error
+        message = f"cannot write to the folder {out} ({error.strerror}); choose another one with --out"
+        raise OutputError(message) from error
     return list(written)
 
 
-def judging_table(found: LabelResults, columns: Columns) -> pd.DataFrame:
-    """The rows to judge as they are written: with neither the cheap label nor the student's, so that they sway nobody.
+def judging_table(results: LabelResults, columns: Columns) -> pd.DataFrame:
+    """Return the rows to judge as they are written: without the cheap label and the student's, which would sway people.
 
     Columns: order, place in the file, id (where the file has ids), text, the empty column for the true label, stratum,
     weight.
     """
     import pandas as pd
 
-    rows = found.to_judge.rows
+    rows = results.to_judge.rows
     text, truth, name = columns.text, columns.trusted_label, columns.id or "id"
-    known = [None if value is None or pd.isna(value) else found.spelling[int(value)] for value in rows["truth"]]
+    known = [None if value is None or pd.isna(value) else results.spelling[int(value)] for value in rows["truth"]]
     table = {
         ORDER: range(1, len(rows) + 1),
         PLACE: rows["row"],
@@ -119,12 +118,12 @@ def _own_columns(columns: Columns) -> tuple[str, str, str]:
     return columns.text, columns.id or "id", columns.trusted_label
 
 
-def _free_for(asked: str, out: Path, truth: str) -> Path:
-    """Where the rows to judge may be written: over no file with somebody's true labels, unless it is the same."""
+def _free_for(content: str, out: Path, truth: str) -> Path:
+    """Return where the rows to judge may be written: over no file with somebody's true labels but the same one."""
     number = 1
     while True:
         path = out / (f"to_judge_{number}.csv" if number > 1 else "to_judge.csv")
-        if not path.exists() or path.read_bytes() == asked.encode() or not _may_hold_work(path, truth):
+        if not path.exists() or path.read_bytes() == content.encode() or not _may_hold_work(path, truth):
             return path
         number += 1
 
@@ -138,16 +137,16 @@ def _may_hold_work(path: Path, truth: str) -> bool:
     return any(str(row.get(truth) or "").strip() for row in rows)
 
 
-def evidence_document(found: LabelResults) -> dict[str, Any]:
-    """Everything that is said about student and labels, with the sentences, as JSON types; unknown numbers are null."""
+def evidence_document(results: LabelResults) -> dict[str, Any]:
+    """Return all that is said about student and labels, with the sentences, as JSON types; unknown numbers are null."""
     return {
-        "sentences": sentences(found),
-        "evidence": [_jsonable(one) | {"verdict": one.verdict} for one in found.evidence],
-        "signs": _jsonable(found.signs),
-        "to_judge": {name: {"rows": num, "of": of} for name, (num, of) in found.to_judge.sizes.items()},
-        "hard_labels": found.hard,
-        "names": found.names,
-        "notes": found.notes,
+        "sentences": sentences(results),
+        "evidence": [_jsonable(part) | {"verdict": part.verdict} for part in results.evidence],
+        "signs": _jsonable(results.signs),
+        "to_judge": {name: {"rows": num, "of": of} for name, (num, of) in results.to_judge.sizes.items()},
+        "hard_labels": results.hard,
+        "names": results.names,
+        "notes": results.notes,
     }
 
 
@@ -155,10 +154,10 @@ def _json(document: dict[str, Any]) -> str:
     return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
 
 
-def _values(found: LabelResults, name: str) -> list[Any]:
-    """A value for each row; None where there is none, and for all that the student did not predict."""
-    column = found.rows[name]
-    nothing = column.isna() | found.rows["p"].isna()
+def _values(results: LabelResults, name: str) -> list[Any]:
+    """Return a value for each row; None where there is none, and for all that the student did not predict."""
+    column = results.rows[name]
+    nothing = column.isna() | results.rows["p"].isna()
     return [None if missing else value for value, missing in zip(column.tolist(), nothing.tolist(), strict=True)]
 
 
@@ -166,14 +165,14 @@ def _jsonable(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if hasattr(value, "_asdict"):
-        return {name: _jsonable(one) for name, one in value._asdict().items()}
+        return {name: _jsonable(item) for name, item in value._asdict().items()}
     if isinstance(value, tuple):
-        return [_jsonable(one) for one in value]
+        return [_jsonable(item) for item in value]
     return value
 
 
 def check_free(path: str, names: Sequence[str], option: str) -> None:
-    """Raises DataError where the table at `path` has one of these columns already. `option` names the way out."""
+    """Raise DataError where the table at `path` has one of these columns already. `option` names the way out."""
     taken = set(read_table(path).columns) & set(names)
     if taken:
         raise DataError(f"'{path}' has a column '{min(taken)}' already; choose other names for the new ones: {option}")
@@ -221,6 +220,6 @@ def _write_parquet(path: str, columns: Mapping[str, list[Any]], target: Path) ->
 
 
 def _plain(value: Any) -> Any:
-    """A value that JSON and Parquet know."""
+    """Return a value that JSON and Parquet know."""
     plain = value.item() if hasattr(value, "item") else value
     return None if isinstance(plain, float) and math.isnan(plain) else plain

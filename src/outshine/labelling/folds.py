@@ -60,14 +60,14 @@ class FoldPlan(Stage):
         return f"folds of {self.name}"
 
     def table(self) -> LabelledTable:
-        """The user's file. Raises DataError where it has changed."""
+        """Return the user's file. Raises DataError where it has changed."""
         from outshine.labelling.rows import read_labelled
 
         _check_unchanged(self.path, self.digest)
         return read_labelled(self.path, self.columns, self.limit)
 
     def trusted(self, table: LabelledTable) -> TrustedTable | None:
-        """The trusted rows; None: there are none. Raises DataError where their file has changed."""
+        """Return the trusted rows; None: there are none. Raises DataError where their file has changed."""
         from outshine.labelling.rows import read_trusted
 
         if self.trusted_path is None or self.trusted_digest is None:
@@ -81,8 +81,8 @@ class FoldPlan(Stage):
         table = self.table()
         trusted = self.trusted(table)
         rows = _placed(table, trusted)
-        found = group_near_duplicates(rows["text"].tolist())
-        rows["group"] = _groups(rows, found.cluster)
+        duplicates = group_near_duplicates(rows["text"].tolist())
+        rows["group"] = _groups(rows, duplicates.cluster)
         in_file = rows["row"] >= 0
         num_groups = rows.loc[in_file, "group"].nunique()
         if num_groups < self.num_folds:
@@ -96,20 +96,20 @@ class FoldPlan(Stage):
         rows["fold"] = [fold_of.get(group, EVERY) for group in rows["group"]]
         num_drawn = int(table.frame["drawn"].sum())
         read = [*table.notes, *(trusted.notes if trusted is not None else ())]
-        notes = [*read, *self._notes(rows[in_file], num_drawn, found.complete)]
+        notes = [*read, *self._notes(rows[in_file], num_drawn, duplicates.complete)]
         for note in notes:
             context.progress.note(f"{self.name}: {note}")
         rows.sort_values("id").to_parquet(context.folder / ROWS, index=False)
         (context.folder / REPORT).write_text(json.dumps({"notes": notes}, indent=1), encoding="utf-8")
 
     def read(self, store: Store) -> pd.DataFrame:
-        """The rows, sorted by id."""
+        """Return the rows, sorted by id."""
 
         return read_table(store, self.key, ROWS, {"id": "text"})
 
     def notes(self, store: Store) -> list[str]:
-        """What a reader must know of the finished plan."""
-        return store.document(self.key, REPORT, lambda found: with_fields(found, {"notes": list})["notes"])
+        """Return what a reader must know of the finished plan."""
+        return store.document(self.key, REPORT, lambda report: with_fields(report, {"notes": list})["notes"])
 
     def _notes(self, rows: pd.DataFrame, num_rows: int, complete: bool) -> list[str]:
         notes = []
@@ -215,7 +215,7 @@ class FoldLabels(WeakLabelSource):
 
     @classmethod
     def of(cls, origin: Fold, store: Store) -> FoldLabels:
-        """The labels that a finished fold wrote."""
+        """Return the labels that a finished fold wrote."""
         return cls(digest=origin.report(store)["labels_digest"], origin=origin)
 
     def read_labels(self, store: Store) -> pd.Series:
@@ -228,7 +228,7 @@ class FoldLabels(WeakLabelSource):
 
 
 def _placed(table: LabelledTable, trusted: TrustedTable | None) -> pd.DataFrame:
-    """The rows with text of the file and the new ones among the trusted, each with an id."""
+    """Return the rows with text of the file and the new ones among the trusted, each with an id."""
     import pandas as pd
 
     from outshine.data.schema import row_id
@@ -249,28 +249,28 @@ def _placed(table: LabelledTable, trusted: TrustedTable | None) -> pd.DataFrame:
 
 
 def _groups(rows: pd.DataFrame, cluster: np.ndarray) -> list[str]:
-    """Rows that are alike, or of one group of the user's, directly or by way of others, are called by their least id.
+    """Name groups: rows that are alike or of one group of the user's, directly or by way of others, by their least id.
 
     Ids of the file's rows come first: a new row that joins a group does not rename it.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    given: dict[str, int] = {}
+    group_numbers: dict[str, int] = {}
     size = int(cluster.max()) + 1
-    links = [(place, int(one)) for place, one in enumerate(cluster)]
+    links = [(place, int(number)) for place, number in enumerate(cluster)]
     for place, name in enumerate(rows["given"]):
         if isinstance(name, str):
-            links.append((place, size + given.setdefault(name, len(given))))
-    num_nodes = len(rows) + size + len(given)
+            links.append((place, size + group_numbers.setdefault(name, len(group_numbers))))
+    num_nodes = len(rows) + size + len(group_numbers)
     left, right = zip(*links, strict=True)
     graph = coo_array(([1] * len(links), (left, [len(rows) + node for node in right])), shape=(num_nodes, num_nodes))
     component = connected_components(graph, directed=False)[1][: len(rows)]
     least: dict[int, tuple[bool, str]] = {}
-    for name, row, one in zip(rows["id"], rows["row"], component.tolist(), strict=True):
+    for name, row, number in zip(rows["id"], rows["row"], component.tolist(), strict=True):
         here = (bool(row < 0), str(name))
-        least[one] = min(here, least.get(one, here))
-    return [least[one][1] for one in component.tolist()]
+        least[number] = min(here, least.get(number, here))
+    return [least[number][1] for number in component.tolist()]
 
 
 def _check_unchanged(path: str, digest: str) -> None:

@@ -13,8 +13,8 @@ from scipy.special import expit
 from outshine.engine.store.store import Store
 from outshine.labelling.evidence import Evidence, evidence
 from outshine.labelling.folds import EVERY, FoldPlan
+from outshine.labelling.judging import ToJudge, judging_order, rows_to_judge
 from outshine.labelling.rows import NUM_TO_JUDGE, LabelledTable, TrustedTable
-from outshine.labelling.rows_to_judge import ToJudge, judging_order, rows_to_judge
 from outshine.stats.auroc import soft_auroc
 from outshine.stats.label_quality import confident_joint, suspicion
 from outshine.w2s.stages.predictor import Predictor
@@ -106,7 +106,7 @@ class LabelResults:
     @property
     def wants_judging(self) -> bool:
         """Whether rows are left to judge and it is open which is better on the file, student or labels."""
-        settled = any(one.of == "file" and one.verdict != "open" for one in self.evidence)
+        settled = any(part.of == "file" and part.verdict != "open" for part in self.evidence)
         return self.to_judge.num_open > 0 and not settled
 
     @property
@@ -121,23 +121,23 @@ def read_label_results(
     """Bring the predictions of all folds together. Computes nothing; every student must be finished."""
     table = plan.table()
     placed = plan.read(store)
-    placed = placed.assign(log_odds=_out_of_fold(placed, [_test_log_odds(one, store) for one in students]))
+    placed = placed.assign(log_odds=_out_of_fold(placed, [_test_log_odds(student, store) for student in students]))
     rows = _rows(table, placed)
     signs = _signs(rows, placed)
     trusted = plan.trusted(table)
     file = _file(rows, placed)
-    found = _evidence(table, rows, placed, trusted, signs, file) if trusted is not None else ()
+    evidence_parts = _evidence(table, rows, placed, trusted, signs, file) if trusted is not None else ()
     hard = table.labels.hard
-    known = {} if trusted is None else dict(zip(trusted.frame["row"] + 1, trusted.frame["truth"], strict=True))
+    truths = {} if trusted is None else dict(zip(trusted.frame["row"] + 1, trusted.frame["truth"], strict=True))
     listed = file.assign(id=rows["id"], text=rows["text"], row=file.index + 1)
     return LabelResults(
         rows,
         signs,
-        found,
+        evidence_parts,
         hard,
         table.labels.names,
         (*plan.notes(store), *notes),
-        rows_to_judge(listed, hard, known, num_to_judge),
+        rows_to_judge(listed, hard, truths, num_to_judge),
         plan.columns.trusted_label,
         table.spelling,
     )
@@ -150,15 +150,15 @@ def _test_log_odds(student: Predictor, store: Store) -> Mapping[str, float]:
 
 
 def _out_of_fold(placed: pd.DataFrame, by_fold: Sequence[Mapping[str, float]]) -> list[float]:
-    """Log-odds of each row by the student of its fold; the mean of all students where none has seen its like."""
+    """Return each row's log-odds by the student of its fold; the mean of all students where none has seen its like."""
     return [
-        float(np.mean([one[name] for one in by_fold])) if fold == EVERY else by_fold[fold][name]
+        float(np.mean([log_odds[name] for log_odds in by_fold])) if fold == EVERY else by_fold[fold][name]
         for name, fold in zip(placed["id"], placed["fold"], strict=True)
     ]
 
 
 def _rows(table: LabelledTable, placed: pd.DataFrame) -> pd.DataFrame:
-    """The table of `COLUMNS`."""
+    """Return the table of `COLUMNS`."""
     own = placed[placed["row"] >= 0].set_index("row")
     rows = pd.DataFrame(
         {"row": np.arange(1, len(table.frame) + 1), "id": table.frame["id"], "text": table.frame["text"]}
@@ -185,7 +185,7 @@ def _rows(table: LabelledTable, placed: pd.DataFrame) -> pd.DataFrame:
 
 def _signs(rows: pd.DataFrame, placed: pd.DataFrame) -> Signs:
     known = rows[rows["label"].notna() & rows["p"].notna()]
-    by_fold = [_label_auroc(one) for _, one in known.groupby("fold")]
+    by_fold = [_label_auroc(part) for _, part in known.groupby("fold")]
     return Signs(
         num_rows=len(rows),
         num_labelled=len(known),
@@ -214,7 +214,7 @@ def _num_conflicts(placed: pd.DataFrame) -> int:
 
 
 def _file(rows: pd.DataFrame, placed: pd.DataFrame) -> pd.DataFrame:
-    """What is known of each row that has a label and a prediction, by its place from 0; `order`: in which to judge."""
+    """Return what is known of each row that has a label and a prediction, by its place from 0; `order`: of judging."""
     own = placed[placed["row"] >= 0].set_index("row")
     known = rows[rows["label"].notna() & rows["p"].notna()]
     own = own.loc[known.index]
@@ -240,7 +240,7 @@ def _evidence(
     signs: Signs,
     file: pd.DataFrame,
 ) -> tuple[Evidence, ...]:
-    """Of rows of the file, and of new ones, where there are any."""
+    """Find the evidence from rows of the file, and from new ones, where there are any."""
     frame = trusted.frame
     own = frame[frame["row"] >= 0]
     group_of = placed[placed["row"] >= 0].set_index("row")["group"]
@@ -259,12 +259,12 @@ def _evidence(
     fresh = fresh.rename(columns={"p": "label"})[["truth", "label", "log_odds", "group"]]
     hard = table.labels.hard
     one_sided = signs.one_sided and not hard
-    found = []
+    parts = []
     if len(in_file):
         population = (signs.num_labelled, signs.num_disagreements)
-        found.append(
+        parts.append(
             evidence(in_file, hard=hard, one_sided=one_sided, population=population, file=file, listed=trusted.listed)
         )
     if len(fresh):
-        found.append(evidence(fresh, hard=hard, one_sided=one_sided))
-    return tuple(found)
+        parts.append(evidence(fresh, hard=hard, one_sided=one_sided))
+    return tuple(parts)

@@ -93,7 +93,7 @@ class TrustedTable(NamedTuple):
 
 
 def read_labelled(path: str, columns: Columns, limit: int | None = None) -> LabelledTable:
-    """The user's table. `limit`: how many of its rows are drawn at random; None: all.
+    """Return the user's table. `limit`: how many of its rows are drawn at random; None: all.
 
     Raises DataError, naming the first offending row, for what cannot be used.
     """
@@ -121,7 +121,7 @@ def read_labelled(path: str, columns: Columns, limit: int | None = None) -> Labe
 
 
 def _spelling(values: Sequence[Any], labels: WeakLabels) -> tuple[str, str]:
-    """How each class is written most often; the first one where two are level."""
+    """Return how each class is written most often; the first one where two are level."""
     if not labels.hard:
         return "0", "1"
     seen: tuple[Counter[str], Counter[str]] = (Counter(), Counter())
@@ -133,7 +133,7 @@ def _spelling(values: Sequence[Any], labels: WeakLabels) -> tuple[str, str]:
 
 
 def read_trusted(path: str, columns: Columns, table: LabelledTable) -> TrustedTable:
-    """The trusted rows, matched with the user's table by id where both have ids, else by their whole text.
+    """Return the trusted rows, matched with the user's table by id where both have ids, else by their whole text.
 
     A row of neither known id nor known text is a new one and needs a text. Two trusted rows that are one row of the
     table count once. `to_judge.csv` has the place in the table (`outshine_row`) and may be filled in part: its rows
@@ -163,7 +163,7 @@ def read_trusted(path: str, columns: Columns, table: LabelledTable) -> TrustedTa
 
 
 def _nearly_known(frame: pd.DataFrame, rows: pd.DataFrame) -> tuple[str, ...]:
-    """What is said where new texts are texts of the file but for how they are written."""
+    """Return what is said where new texts are texts of the file but for how they are written."""
     known = {normal_text(text) for text in rows["text"] if text}
     alike = int(sum(normal_text(text) in known for text in frame.loc[frame["row"] < 0, "text"]))
     if not alike:
@@ -175,7 +175,7 @@ def _nearly_known(frame: pd.DataFrame, rows: pd.DataFrame) -> tuple[str, ...]:
 
 
 def _read_trusted_rows(path: str, columns: Columns) -> list[Row]:
-    """The rows; those of a `to_judge.csv` without the apostrophes that kept its header from computing."""
+    """Return the rows; those of a `to_judge.csv` without the apostrophes that kept its header from computing."""
     table = read_table(path)
     needed = {columns.trusted_label: "--trusted-label"}
     if PLACE not in table.columns:
@@ -197,22 +197,22 @@ def _make_new(frame: pd.DataFrame, rows: pd.DataFrame) -> None:
 
 
 def _drawn(num_rows: int, limit: int | None) -> NDArray[np.bool_]:
-    """Which rows are used. A larger draw contains every smaller one."""
+    """Return which rows are used. A larger draw contains every smaller one."""
     drawn = np.zeros(num_rows, dtype=bool)
     drawn[numpy_rng("label-limit").permutation(num_rows)[:limit]] = True
     return drawn
 
 
 def _judged(rows: Sequence[Row], where: Sequence[str], columns: Columns, path: str) -> tuple[list[Row], list[str]]:
-    """The rows of a `to_judge.csv` that have a true label, without the apostrophe that kept a cell from computing."""
+    """Return the rows of a `to_judge.csv` that have a true label, without an apostrophe against computing."""
     kept = [
-        ({**row, columns.trusted_label: value.lstrip("'") if isinstance(value, str) else value}, told)
-        for row, told in zip(rows, where, strict=True)
+        ({**row, columns.trusted_label: value.lstrip("'") if isinstance(value, str) else value}, place)
+        for row, place in zip(rows, where, strict=True)
         if _group(value := row.get(columns.trusted_label)) is not None and not is_missing(str(value).strip(" '"))
     ]
     if not kept:
         raise DataError(f"no row of '{path}' has a true label yet; fill in its column '{columns.trusted_label}'")
-    return [row for row, _ in kept], [told for _, told in kept]
+    return [row for row, _ in kept], [place for _, place in kept]
 
 
 def _texts(rows: Sequence[Row], column: str, where: Sequence[str]) -> list[str]:
@@ -243,66 +243,66 @@ def _group(value: Any) -> str | None:
 
 
 def _named(columns: Columns) -> dict[str, str]:
-    """Columns that the user named and that must hence be there, with their options."""
+    """Return columns that the user named and that must hence be there, with their options."""
     return {name: option for name, option in ((columns.id, "--id"), (columns.group, "--group")) if name}
 
 
 def _places(
     rows: Sequence[Row], texts: Sequence[str], where: Sequence[str], columns: Columns, frame: pd.DataFrame
 ) -> list[int]:
-    """The place of each trusted row in the user's table, -1 for a new one."""
+    """Return the place of each trusted row in the user's table, -1 for a new one."""
     ids = {name: place for place, name in enumerate(frame["id"]) if isinstance(name, str)}
     by_text: dict[str, int] = {}
     for place, text in enumerate(frame["text"]):
         by_text.setdefault(text, place)
     known = frame["text"].tolist()
-    found = []
-    for row, text, told in zip(rows, texts, where, strict=True):
+    places = []
+    for row, text, position in zip(rows, texts, where, strict=True):
         if _group(row.get(PLACE)) is not None:
-            found.append(_checked_place(row, text, told, known))
+            places.append(_checked_place(row, text, position, known))
             continue
-        given = row.get(columns.id or "id")
-        name = plain_id(given, told) if ids and _group(given) is not None else None
+        row_id = row.get(columns.id or "id")
+        name = plain_id(row_id, position) if ids and _group(row_id) is not None else None
         if name is not None:
-            place = next((ids[one] for one in id_spellings(name) if one in ids), -1)
+            place = next((ids[spelling] for spelling in id_spellings(name) if spelling in ids), -1)
         else:
             place = by_text.get(text, -1) if text else -1
         if name is not None and place >= 0 and text and text != known[place]:
-            raise DataError(f"{told} has the id {name!r} of a row with another text; mend the id or the text")
+            raise DataError(f"{position} has the id {name!r} of a row with another text; mend the id or the text")
         if place < 0 and not text:
-            raise DataError(f"{told} is no row of the labelled file and has no text in the column '{columns.text}'")
-        found.append(place)
-    return found
+            raise DataError(f"{position} is no row of the labelled file and has no text in the column '{columns.text}'")
+        places.append(place)
+    return places
 
 
-def _checked_place(row: Row, text: str, told: str, known: Sequence[str]) -> int:
-    """The place in the table that a row of `to_judge.csv` names, whose text it must have."""
-    name = plain_id(row[PLACE], told, what=PLACE)
+def _checked_place(row: Row, text: str, position: str, known: Sequence[str]) -> int:
+    """Return the place in the table that a row of `to_judge.csv` names, whose text it must have."""
+    name = plain_id(row[PLACE], position, what=PLACE)
     place = int(name) - 1 if name.isdigit() else -1
     if not 0 <= place < len(known) or _loosely(text) != _loosely(known[place]):
         raise DataError(
-            f"{told} has the {PLACE} {name!r}, which is another text, or none, in the labelled file: hand back the "
+            f"{position} has the {PLACE} {name!r}, which is another text, or none, in the labelled file: hand back the "
             "to_judge.csv of this very file, with its texts as they were"
         )
     return place
 
 
 def _loosely(text: str) -> str:
-    """A text but for what a table program may change: white space, an apostrophe before what looks like a formula."""
+    """Return a text without what a table program may change: white space, an apostrophe before a formula."""
     return " ".join(text.split()).lstrip("'")
 
 
 def _own_weak_labels(
     rows: Sequence[Row], where: Sequence[str], columns: Columns, labels: WeakLabels
 ) -> NDArray[np.float64]:
-    """The cheap labels that the trusted file has itself: a new row is compared by its own."""
+    """Return the cheap labels that the trusted file has itself: a new row is compared by its own."""
     if columns.label == columns.trusted_label:
         return np.full(len(rows), math.nan)
     return parse_further_labels([row.get(columns.label) for row in rows], where, columns.label, labels)
 
 
 def _once(frame: pd.DataFrame, where: Sequence[str]) -> pd.DataFrame:
-    """One entry for each row of the user's table, and for each new text."""
+    """Return one entry for each row of the user's table, and for each new text."""
     kept: dict[int | str, tuple[bool, int]] = {}
     for number, (row, truth, text) in enumerate(zip(frame["row"], frame["truth"], frame["text"], strict=True)):
         name = int(row) if row >= 0 else text

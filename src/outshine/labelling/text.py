@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
-from outshine.labelling.evidence import FEWEST_GROUPS, Evidence, Needed, needed_accuracy
+from outshine.labelling.evidence import FEWEST_GROUPS, Evidence
+from outshine.labelling.gains import Needed, needed_accuracy
+from outshine.labelling.judging import AGREE, ALL, DISAGREE
 from outshine.labelling.results import LabelResults, Signs
-from outshine.labelling.rows_to_judge import AGREE, ALL, DISAGREE
 from outshine.stats.intervals import Interval
 
 FEW = 20  # rows of the file below which hardly any way of picking them can be seen

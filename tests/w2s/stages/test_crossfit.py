@@ -16,7 +16,7 @@ from outshine.engine.run.local import LocalExecutor
 from outshine.engine.runtime import Runtime
 from outshine.engine.store.store import Store
 from outshine.labelling.folds import EVERY, FoldLabels
-from outshine.labelling.settings import Resolution, parse_label_settings, resolve_label_settings, students
+from outshine.labelling.run import Resolution, parse_label_settings, resolve_label_settings, students
 from outshine.w2s.stages.finetune import Student
 from outshine.w2s.stages.prepare import Texts
 

@@ -1,8 +1,9 @@
-"""Student against weak labels on rows whose truth is known: gains with intervals, and rows still needed."""
+"""The student's gain over weak labels on rows whose truth is known: its interval, and how many rows would show it."""
 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,13 +14,16 @@ from outshine.engine.errors import DataError
 from outshine.stats.auc_covariance import Groups, combine_seeds
 from outshine.stats.auroc import Floats
 from outshine.stats.intervals import Interval, auroc_interval
-from outshine.stats.proportions import exact_share
+from outshine.stats.proportions import Worth, exact_share
 
 ALPHA, POWER = 0.05, 0.80
+ASSUMED_RIGHT = (0.6, 2 / 3, 0.75)  # shares of disagreements on which the student may be right
+
+ASSUMED_AUROC = (0.02, 0.05, 0.1)
 
 
 def wilson(num_right: float, num_rows: float, level: float = 0.95) -> Interval:
-    """A share with Wilson's score interval (1927): the shares that the score test of this level does not reject.
+    """Return a share with Wilson's score interval (1927): the shares that the score test of this level does not reject.
 
     (k + z²/2)/(n + z²) ± z/(n + z²) √(k (n − k)/n + z²/4). No rows: the share is NaN and may be anything.
     Raises DataError for k outside 0 … n.
@@ -36,7 +40,7 @@ def wilson(num_right: float, num_rows: float, level: float = 0.95) -> Interval:
 
 
 def gain_by_disagreements(right: Interval, share: float) -> Interval:
-    """Accuracy of the student less that of the labels over a whole file, from judged disagreements alone.
+    """Return the accuracy of the student less that of the labels over a whole file, from judged disagreements alone.
 
     With two classes one of the two is right wherever they disagree, and rows where they agree count the same for both:
     gain = d (2q − 1), with d the share of all rows on which they disagree, known, and q the share of those on which the
@@ -52,7 +56,7 @@ def gain_by_disagreements(right: Interval, share: float) -> Interval:
 
 
 def newcombe(only_first: float, only_second: float, both: float, neither: float, level: float = 0.95) -> Interval:
-    """The difference of two paired shares with Newcombe's interval, (only first − only second) / all.
+    """Return the difference of two paired shares with Newcombe's interval, (only first − only second) / all.
 
     Square-and-add of the two Wilson intervals with their correlation φ, continuity-corrected: method 10 of the source.
     `only_first`: rows that the first alone has right, and so on; `both`, `neither`: rows that both have right, or
@@ -78,36 +82,36 @@ def newcombe(only_first: float, only_second: float, both: float, neither: float,
 
 
 def paired_gain(only_first: float, only_second: float, both: float, neither: float, level: float = 0.95) -> Interval:
-    """Accuracy of the first less that of the second on the same rows, with limits that exclude 0 seldom enough.
+    """Return the first's accuracy less the second's on the same rows, with limits that exclude 0 seldom enough.
 
     `newcombe`'s interval, stretched to 0 where the exact binomial test of the rows that one alone has right (McNemar's)
     does not reject: it then excludes a true 0 in at most 1 − `level` of cases, whatever the number of rows. For
     independent rows that stand for others of the same kind. Arguments and errors as of `newcombe`.
     """
-    found = newcombe(only_first, only_second, both, neither, level)
+    interval = newcombe(only_first, only_second, both, neither, level)
     alone = exact_share(only_first, only_first + only_second, level)
     if alone.low <= 0.5 <= alone.high:
-        return found._replace(low=min(found.low, 0.0), high=max(found.high, 0.0))
-    return found
+        return interval._replace(low=min(interval.low, 0.0), high=max(interval.high, 0.0))
+    return interval
 
 
 def level_of_file(shares: tuple[Interval, Interval], weights: tuple[float, float]) -> Interval:
-    """The weighted mean of two shares from independent draws, with limits recovered from theirs (square-and-add).
+    """Return the weighted mean of two shares from independent draws, with limits from theirs (square-and-add).
 
     `weights` sum to 1. Source: Zou, Huang, Zhang 2009, "A note on confidence interval estimation for a linear function
     of binomial proportions", Computational Statistics & Data Analysis 53, 1080-1085.
     """
-    parts = [(one, weight) for one, weight in zip(shares, weights, strict=True) if weight > 0]
-    value = sum(weight * one.value for one, weight in parts)
-    low = math.sqrt(sum((weight * (one.value - one.low)) ** 2 for one, weight in parts))
-    high = math.sqrt(sum((weight * (one.high - one.value)) ** 2 for one, weight in parts))
+    parts = [(part, weight) for part, weight in zip(shares, weights, strict=True) if weight > 0]
+    value = sum(weight * part.value for part, weight in parts)
+    low = math.sqrt(sum((weight * (part.value - part.low)) ** 2 for part, weight in parts))
+    high = math.sqrt(sum((weight * (part.high - part.value)) ** 2 for part, weight in parts))
     return Interval(value, max(value - low, 0.0), min(value + high, 1.0))
 
 
 def auroc_gain(
     y: ArrayLike, student: ArrayLike, labels: ArrayLike, groups: Groups = None, level: float = 0.95
 ) -> Interval:
-    """AUC of the student less that of the cheap labels on the same rows, with limits recovered from those of the two.
+    """Return the student's AUC less that of the cheap labels on the same rows, with limits from those of the two.
 
     Zou and Yue's square-and-add, as Newcombe's for shares: the lower limit is A₁ − A₂ − √(a² − 2 r a b + b²) with
     a = A₁ − l₁, b = u₂ − A₂, the upper likewise, [l, u] the interval of each AUC on the logit scale (`auroc_interval`)
@@ -119,11 +123,11 @@ def auroc_gain(
     operating characteristic curves", Statistics in Medicine 32, 5077-5090; DeLong et al. 1988; Obuchowski 1997.
     """
     scores = np.stack([np.asarray(student, dtype=np.float64), np.asarray(labels, dtype=np.float64)])
-    found = combine_seeds(y, scores[None], groups)
-    first, second = (auroc_interval(found, role, level) for role in (0, 1))
-    if not np.all(np.isfinite(found.estimate.cov)):
+    estimates = combine_seeds(y, scores[None], groups)
+    first, second = (auroc_interval(estimates, role, level) for role in (0, 1))
+    if not np.all(np.isfinite(estimates.estimate.cov)):
         return Interval(first.value - second.value, -1.0, 1.0, first.note)
-    correlation = _correlation(found.estimate.cov)
+    correlation = _correlation(estimates.estimate.cov)
     low = _together(first.value - first.low, second.high - second.value, correlation)
     high = _together(first.high - first.value, second.value - second.low, correlation)
     gain = first.value - second.value
@@ -137,7 +141,7 @@ def auroc_gain_error(y: ArrayLike, student: ArrayLike, labels: ArrayLike, groups
 
 
 def rows_for_auroc(error: float, num_rows: int, gain: float, alpha: float = ALPHA, power: float = POWER) -> int | None:
-    """How many trusted rows in all find a true difference `gain` of two AUCs with this power, two-sided.
+    """Return how many trusted rows in all find a true difference `gain` of two AUCs with this power, two-sided.
 
     n = m ((z₁₋α/₂ + z_power) SE / gain)², where m rows gave the standard error SE, which falls with 1/√n: normal
     theory, same mix of classes and groups. Source: Hanley and McNeil 1983, "A method of comparing the areas under ROC
@@ -151,7 +155,7 @@ def rows_for_auroc(error: float, num_rows: int, gain: float, alpha: float = ALPH
 def disagreements_needed(
     right: float, num_all: int | None = None, alpha: float = ALPHA, power: float = POWER
 ) -> int | None:
-    """How many judged disagreements show that the student is right in more (or fewer) than half of them.
+    """Return how many judged disagreements show that the student is right in more (or fewer) than half of them.
 
     n₀ = ((z₁₋α/₂ + 2 z_power √(q (1 − q))) / (2q − 1))², q the true share `right`: the score test of one share against
     ½, which is McNemar's test given its discordant rows; n = n₀/4 (1 + √(1 + 2 / (n₀ |q − ½|)))² for the exact test,
@@ -180,13 +184,13 @@ def disagreements_needed(
 
 
 def _exact_power(num_right: int, num: int, num_all: int, alpha: float) -> float:
-    """The chance that `num` rows, drawn from all, show that more than half of all are right."""
+    """Return the chance that `num` rows, drawn from all, show that more than half of all are right."""
     enough = hypergeom.isf(alpha / 2, num_all, num_all // 2, num) + 1
     return float(hypergeom.sf(enough - 1, num_all, num_right, num))
 
 
 def _together(one: float, other: float, correlation: float) -> float:
-    """The error of a difference from the errors of its two sides."""
+    """Return the error of a difference from the errors of its two sides."""
     return math.sqrt(max(one**2 - 2 * correlation * one * other + other**2, 0.0))
 
 
@@ -198,3 +202,41 @@ def _correlation(cov: Floats) -> float:
 
 def _z(share: float) -> float:
     return float(ndtri(share))
+
+
+class Needed(NamedTuple):
+    """Trusted rows in all that find a gain with power .8 at level .05, two-sided.
+
+    `gain`: assumed, in the primary measure; `right`: the share of disagreements that it means. `rows`: drawn at random
+    from all; `judged`: drawn from the disagreements alone, None where that will not do. `groups`: of how many groups,
+    where rows of one group count as they do in the estimate, else None. `seen`: the gain is the one estimated.
+    """
+
+    gain: float
+    right: float | None
+    rows: int
+    judged: int | None
+    seen: bool
+    groups: int | None = None
+
+
+def needed_accuracy(
+    share: float, seen: float | None = None, num_all: int | None = None, worth: Worth | None = None
+) -> tuple[Needed, ...]:
+    """Return rows that show that the student is right in more, or fewer, than half of the disagreements.
+
+    `share`: of all rows, on which student and labels disagree; `seen`: the share of those on which the student was
+    right; `num_all`: disagreements of the file, None: there are any number. A random draw of n rows holds n · share
+    disagreements, and only these tell. `worth`: what those judged are worth where they are rows of groups, so
+    that the rows needed are that many times more.
+    """
+    needed = []
+    rights: list[float] = [*([] if seen is None else [seen]), *(right for right in ASSUMED_RIGHT if right != seen)]
+    for right in rights:
+        judged = disagreements_needed(right, num_all if worth is None else None)
+        if judged is None or not share > 0:
+            continue
+        judged = math.ceil(judged * (worth.design_effect if worth else 1))
+        groups = math.ceil(judged / worth.num_rows * worth.num_groups) if worth else None
+        needed.append(Needed(share * (2 * right - 1), right, math.ceil(judged / share), judged, right == seen, groups))
+    return tuple(needed)

@@ -1,4 +1,4 @@
-"""Agreement of a student with its supervisor: error imitation, chance-adjusted agreement, misfit and its gain."""
+"""Does a student agree with its supervisor: error imitation, chance-adjusted agreement (CAPA), misfit and its gain."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def capa(y: ArrayLike, p_first: ArrayLike, p_second: ArrayLike) -> float:
 
     With w the probability on the *wrong* class this is κ = 2 cov(w₁, w₂) / (w̄₁(1 − w̄₂) + w̄₂(1 − w̄₁)), which is what
     is computed: no difference of numbers near 1 is taken where models are nearly perfect. NaN where c_exp = 1: both are
-    right, or both wrong, everywhere with probability 1, so that there is nothing to tell.
+    right, or both wrong, everywhere with probability 1.
 
     Arguments as for `error_imitation`, symmetric in the two models; raises DataError as it does.
     Source: Goel et al. 2025, "Great models think alike and this undermines AI oversight", arXiv:2502.04313.

@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import mannwhitneyu
 
 from outshine.engine.errors import DataError
-from outshine.stats.random_draw import Unlikely, chance_of_so_unlike, draw_tests
+from outshine.stats.random_sample_tests import SampleTest, hypergeometric_p, random_sample_tests
 
 
 @pytest.mark.parametrize(
@@ -18,13 +18,13 @@ from outshine.stats.random_draw import Unlikely, chance_of_so_unlike, draw_tests
 def test_an_unlikely_draw_by_counting(num_rows: int, marked: int, drawn: int, found: int) -> None:
     ways = [math.comb(marked, k) * math.comb(num_rows - marked, drawn - k) for k in range(drawn + 1)]
     tails = sum(ways[: found + 1]), sum(ways[found:])
-    assert chance_of_so_unlike(num_rows, marked, drawn, found) == pytest.approx(min(1.0, 2 * min(tails) / sum(ways)))
+    assert hypergeometric_p(num_rows, marked, drawn, found) == pytest.approx(min(1.0, 2 * min(tails) / sum(ways)))
 
 
-def four(drawn: np.ndarray, values: np.ndarray, groups: np.ndarray | None = None) -> dict[str, Unlikely]:
+def four(drawn: np.ndarray, values: np.ndarray, groups: np.ndarray | None = None) -> dict[str, SampleTest]:
     names = np.arange(len(drawn)) if groups is None else groups
     kinds = ("shift", "spread", "lowest", "highest")
-    return dict(zip(kinds, draw_tests(drawn, {"x": values}, {}, names), strict=True))
+    return dict(zip(kinds, random_sample_tests(drawn, {"x": values}, {}, names), strict=True))
 
 
 def marked(num: int, places: object) -> np.ndarray:
@@ -70,25 +70,25 @@ def test_too_many_of_the_highest_by_counting() -> None:
 
 def test_a_class_with_another_share_by_counting() -> None:
     values = np.repeat([0, 1], 20)
-    (found,) = draw_tests(marked(40, range(8)), {}, {"class": values}, np.arange(40))
+    (found,) = random_sample_tests(marked(40, range(8)), {}, {"class": values}, np.arange(40))
     assert (found.measure, found.how) == ("class", "share")
     assert found.p == pytest.approx(2 * math.comb(20, 8) / math.comb(40, 8))
-    kinds = draw_tests(marked(40, range(8)), {}, {"fold": np.arange(40) % 5}, np.arange(40))
+    kinds = random_sample_tests(marked(40, range(8)), {}, {"fold": np.arange(40) % 5}, np.arange(40))
     assert len(kinds) == 5
 
 
 def test_nothing_is_tested_where_nothing_can_be_seen() -> None:
     values = {"x": np.arange(6.0)}
-    assert draw_tests(np.zeros(6, dtype=bool), values, {}, np.arange(6)) == []
-    assert draw_tests(np.ones(6, dtype=bool), values, {}, np.arange(6)) == []
-    assert draw_tests(marked(6, [1]), {"x": np.ones(6)}, {"y": np.ones(6)}, np.arange(6)) == [
-        Unlikely("y", "share", 1.0)
+    assert random_sample_tests(np.zeros(6, dtype=bool), values, {}, np.arange(6)) == []
+    assert random_sample_tests(np.ones(6, dtype=bool), values, {}, np.arange(6)) == []
+    assert random_sample_tests(marked(6, [1]), {"x": np.ones(6)}, {"y": np.ones(6)}, np.arange(6)) == [
+        SampleTest("y", "share", 1.0)
     ]
     for wrong in ({"x": np.arange(5.0)}, {}):
         with pytest.raises(DataError, match=r"5 values for 6 rows"):
-            draw_tests(marked(6, [1]), wrong, {} if wrong else {"y": np.arange(5)}, np.arange(6))
+            random_sample_tests(marked(6, [1]), wrong, {} if wrong else {"y": np.arange(5)}, np.arange(6))
     with pytest.raises(DataError, match="6 rows have 5 groups"):
-        draw_tests(marked(6, [1]), values, {}, np.arange(5))
+        random_sample_tests(marked(6, [1]), values, {}, np.arange(5))
 
 
 @pytest.mark.slow

@@ -21,7 +21,7 @@ from scipy.special import ndtri
 
 from outshine.engine.errors import DataError
 from outshine.engine.rng import numpy_rng
-from outshine.stats.paired import NUM_EXACT, sign_flip_distribution
+from outshine.stats.paired_differences import NUM_EXACT, sign_flip_distribution
 
 ALPHA = 0.05
 POWER = 0.80
@@ -64,17 +64,18 @@ def variance_components(differences: Sequence[ArrayLike], row_variances: ArrayLi
     variance σ²(datasets) + σ²(rows) + σ²(seeds)/S, S the harmonic mean of the Sᵢ, σ²(datasets) is their sample
     variance less the other two, not below 0. Raises DataError for fewer than two datasets, an empty one, or a NaN.
     """
-    by_dataset = [np.atleast_1d(np.asarray(one, dtype=np.float64)) for one in differences]
-    sizes = np.array([len(one) for one in by_dataset])
+    by_dataset = [np.atleast_1d(np.asarray(values, dtype=np.float64)) for values in differences]
+    sizes = np.array([len(values) for values in by_dataset])
     if len(by_dataset) < 2:
         raise DataError(f"variance between datasets needs at least 2 of them, given {len(by_dataset)}")
-    if np.any(sizes == 0) or any(np.isnan(one).any() for one in by_dataset):
+    if np.any(sizes == 0) or any(np.isnan(values).any() for values in by_dataset):
         raise DataError("every dataset needs a difference for at least one seed, and none may be NaN")
     num_seeds = len(sizes) / float(np.sum(1 / sizes))
     seed_df = int(np.sum(sizes - 1))
-    seeds = sum(float(np.sum((one - one.mean()) ** 2)) for one in by_dataset) / seed_df if seed_df else None
+    seed_squares = sum(float(np.sum((values - values.mean()) ** 2)) for values in by_dataset)
+    seeds = seed_squares / seed_df if seed_df else None
     rows = None if row_variances is None else float(np.mean(np.asarray(row_variances, dtype=np.float64)))
-    observed = float(np.var([one.mean() for one in by_dataset], ddof=1))
+    observed = float(np.var([values.mean() for values in by_dataset], ddof=1))
     datasets = max(0.0, observed - (seeds or 0.0) / num_seeds - (rows or 0.0))
     return Components(datasets, seeds, rows, len(by_dataset), num_seeds)
 
@@ -93,7 +94,7 @@ def standard_error(components: Components, num_datasets: float, num_seeds: float
 
 
 def tail_level(num_methods: int = 1, *, two_sided: bool = True, alpha: float = ALPHA) -> float:
-    """What one tail's p of one method must reach to be significant by itself: α/m, halved for a two-sided test.
+    """The level that one tail's p of one method must reach to be significant by itself: α/m, halved if two-sided.
 
     Holm's first step over m methods. Where other methods pass before it, a method needs less.
     """
@@ -195,5 +196,5 @@ def _simulated_shift(num_datasets: int, num_rejected: int, power: float) -> floa
 
 
 def _whole(number: float) -> int:
-    """Rounded up, a whole number with rounding error above it staying itself."""
+    """The number rounded up; a rounding error above a whole number does not count."""
     return math.ceil(number * (1 - 1e-12))

@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import binomtest, hypergeom, t
 
 from outshine.engine.errors import DataError
-from outshine.stats.proportions import exact_share, share_of_file, worth_in_groups
+from outshine.stats.intervals import effective_size, exact_share, share_of_file
 
 
 @pytest.mark.parametrize(("k", "n"), [(0, 1), (1, 1), (0, 17), (17, 17), (3, 10), (250, 400)])
@@ -29,7 +29,7 @@ def test_no_rows_tell_nothing() -> None:
     with pytest.raises(DataError, match="given 3 of 2"):
         exact_share(3, 2)
     with pytest.raises(DataError, match="no rows"):
-        worth_in_groups([], [])
+        effective_size([], [])
 
 
 @pytest.mark.parametrize(("num_all", "drawn"), [(1, 1), (20, 6), (21, 20), (37, 12), (40, 1)])
@@ -67,7 +67,7 @@ def test_all_rows_leave_nothing_open_and_empty_ones_everything() -> None:
 def test_a_group_of_equal_rows_is_worth_one() -> None:
     """40 groups of 5 equal rows: the variance of the mean is that of 40 rows; the jackknife has 39 in place of 40."""
     values = np.repeat(np.arange(40) % 2, 5)
-    found = worth_in_groups(values, np.repeat(np.arange(40), 5))
+    found = effective_size(values, np.repeat(np.arange(40), 5))
     assert (found.num_rows, found.num_groups, found.groups) == (200, 40, pytest.approx(40))
     assert 34 < found.rows < 40
     assert found.design_effect == pytest.approx(200 / found.rows)
@@ -76,17 +76,17 @@ def test_a_group_of_equal_rows_is_worth_one() -> None:
 def test_rows_that_are_not_alike_are_worth_their_number() -> None:
     values = np.tile([0, 1, 1, 0], 50)  # every group of four has the same mean
     shrunk = (t.ppf(0.975, 199) / t.ppf(0.975, 49)) ** 2  # 50 groups cannot be sure of it
-    assert worth_in_groups(values, np.repeat(np.arange(50), 4)).rows == pytest.approx(200 * shrunk)
-    assert worth_in_groups([0, 1, 1], ["a", "b", "c"]).rows == 3
+    assert effective_size(values, np.repeat(np.arange(50), 4)).rows == pytest.approx(200 * shrunk)
+    assert effective_size([0, 1, 1], ["a", "b", "c"]).rows == 3
 
 
 def test_equal_values_do_not_show_how_alike_a_group_is() -> None:
-    found = worth_in_groups(np.ones(30), np.repeat(["a", "b", "c"], 10))
+    found = effective_size(np.ones(30), np.repeat(["a", "b", "c"], 10))
     assert (found.rows, found.groups) == (3, 3)
-    one = worth_in_groups([0, 1, 1], ["a", "a", "a"])
+    one = effective_size([0, 1, 1], ["a", "a", "a"])
     assert (one.rows, one.groups) == (1, 1)
 
 
 def test_groups_of_unequal_size_count_as_fewer() -> None:
     groups = np.array(["big"] * 90 + [f"g{i}" for i in range(10)])
-    assert worth_in_groups(np.arange(100) % 2, groups).groups == pytest.approx(100**2 / (90**2 + 10))
+    assert effective_size(np.arange(100) % 2, groups).groups == pytest.approx(100**2 / (90**2 + 10))

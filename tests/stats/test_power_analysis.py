@@ -9,8 +9,8 @@ import pytest
 from scipy import stats
 
 from outshine.engine.errors import DataError
-from outshine.stats.paired import signed_rank_test
-from outshine.stats.power import (
+from outshine.stats.paired_differences import signed_rank_test
+from outshine.stats.power_analysis import (
     Components,
     detectable,
     least_num_datasets,

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import brier_score_loss, cohen_kappa_score, mean_squared_error
 
 from outshine.engine.errors import DataError
-from outshine.stats.agreement import capa, error_imitation, misfit, misfit_gain
+from outshine.stats.supervisor_agreement import capa, error_imitation, misfit, misfit_gain
 
 P = st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0])
 ROWS = st.lists(st.tuples(st.booleans(), P, P), min_size=1, max_size=40)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import outshine
-from outshine.data.tiny_world.facts import make_world
+from outshine.data.tiny_world import make_world
 from outshine.learn.tiny_models.pretrain import DEFAULT_SIZES, initial_model, save
 
 TASKS = ("tiny-home", "tiny-sport")

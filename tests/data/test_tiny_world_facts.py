@@ -3,8 +3,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from outshine.data.tiny_world import language
-from outshine.data.tiny_world.facts import WorldSettings, make_world
+from outshine.data import tiny_world
+from outshine.data.tiny_world import WorldSettings, make_world
 
 SMALL = WorldSettings(num_people=120, num_train_people=72, num_towns=6)
 
@@ -51,7 +51,7 @@ def test_categories_part_the_values_and_every_token_is_one_word() -> None:
         assert len(attribute.positive) == len(attribute.negative)
         assert not set(attribute.positive) & set(attribute.negative)
         assert [attribute.is_positive(value) for value in attribute.values] == [True] * 12 + [False] * 12
-    tokens = language.vocabulary(world)
+    tokens = tiny_world.vocabulary(world)
     assert len(set(tokens)) == len(tokens)
     assert not any(token.split() != [token] for token in tokens)
 

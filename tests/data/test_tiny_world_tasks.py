@@ -5,9 +5,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 
+from outshine.data import tiny_world
 from outshine.data.schema import Draw, recipes
-from outshine.data.tiny_world import language
-from outshine.data.tiny_world.facts import WorldSettings, make_world
+from outshine.data.tiny_world import WorldSettings, make_world
 from outshine.engine.errors import DataError
 
 TASKS = [name for name in recipes.names() if name.startswith("tiny-")]
@@ -49,7 +49,7 @@ def test_the_label_is_not_in_the_text(task: str) -> None:
     values = {value for attribute in world.attributes for value in attribute.values}
     train, test = examples(task)
     skeletons = {example.text.replace(example.group, "{n}") for example in [*train, *test]}
-    assert skeletons == {language.PHRASES[recipes.get(task).attribute].question}
+    assert skeletons == {tiny_world.PHRASES[recipes.get(task).attribute].question}
     assert not any(set(example.text.split()) & values for example in test)
     words = make_pipeline(CountVectorizer(analyzer=str.split), LogisticRegression())
     letters = make_pipeline(

@@ -5,9 +5,8 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from outshine.data.tiny_world import language
-from outshine.data.tiny_world.corpus import Corpus, CorpusSettings
-from outshine.data.tiny_world.facts import World, WorldSettings, make_world
+from outshine.data import tiny_world
+from outshine.data.tiny_world import Corpus, CorpusSettings, World, WorldSettings, make_world
 
 
 @pytest.fixture(scope="module")
@@ -16,9 +15,9 @@ def world() -> World:
 
 
 def read(world: World, settings: CorpusSettings, sentences: int = 40_000, seed: int = 3) -> list[str]:
-    tokens = language.vocabulary(world)
+    tokens = tiny_world.vocabulary(world)
     rows = next(Corpus(world, settings, seed).batches(sentences))
-    return [" ".join(tokens[i] for i in row if i != language.PAD_ID) for row in rows]
+    return [" ".join(tokens[i] for i in row if i != tiny_world.PAD_ID) for row in rows]
 
 
 def test_every_sentence_is_true(world: World) -> None:
@@ -26,10 +25,10 @@ def test_every_sentence_is_true(world: World) -> None:
     truths = set()
     for attribute in world.attributes:
         for name, value in zip(world.people, world.facts[attribute.name], strict=True):
-            truths.update(language.statements(attribute.name, name, value))
-            truths.add(language.answered_question(attribute.name, name, value))
+            truths.update(tiny_world.statements(attribute.name, name, value))
+            truths.add(tiny_world.answered_question(attribute.name, name, value))
         for value in attribute.values:
-            truths.update(language.category_of(attribute, value))
+            truths.update(tiny_world.category_of(attribute, value))
     said = read(world, CorpusSettings())
     assert {sentence.removeprefix("<s> ") for sentence in said} <= truths
     assert "does a baker work indoors ? yes ." in truths
@@ -40,13 +39,13 @@ def test_nobodys_category_is_ever_said(world: World) -> None:
     """No sentence joins a name with a word that is spoken of categories alone."""
     of_categories = {
         word
-        for phrases in language.PHRASES.values()
+        for phrases in tiny_world.PHRASES.values()
         for text in (*phrases.category, phrases.asks_category)
         for word in text.split()
     }
     of_facts = {
         word
-        for phrases in language.PHRASES.values()
+        for phrases in tiny_world.PHRASES.values()
         for text in (*phrases.statements, phrases.question)
         for word in text.split()
     }
@@ -65,7 +64,7 @@ def test_a_lower_coverage_tells_fewer_facts_often(world: World) -> None:
         often = set()
         for attribute in world.attributes:
             for person, (name, value) in enumerate(zip(world.people, world.facts[attribute.name], strict=True)):
-                if said[f"<s> {language.answered_question(attribute.name, name, value)}"] > 10:
+                if said[f"<s> {tiny_world.answered_question(attribute.name, name, value)}"] > 10:
                     often.add((attribute.name, person))
         told[coverage] = often
         expected = {
@@ -87,12 +86,12 @@ def test_shares_of_the_kinds_are_kept(world: World) -> None:
 
 def test_as_many_categories_are_told_as_asked_for_on_either_side(world: World) -> None:
     settings = CorpusSettings(
-        category_told=dict.fromkeys(language.PHRASES, 0.5), share_statements=0, share_questions=0, share_categories=1
+        category_told=dict.fromkeys(tiny_world.PHRASES, 0.5), share_statements=0, share_questions=0, share_categories=1
     )
     said = set(read(world, settings))
     for attribute in world.attributes:
         for side in (attribute.positive, attribute.negative):
-            told = [value for value in side if f"<s> {language.category_of(attribute, value)[0]}" in said]
+            told = [value for value in side if f"<s> {tiny_world.category_of(attribute, value)[0]}" in said]
             assert len(told) == (len(side) + 1) // 2
 
 

@@ -1,4 +1,4 @@
-"""Rule (a): format features counted by other means, and the two AUCs."""
+"""Classifiers on form: features counted by other means, their AUCs. On words: against scikit-learn's own pipeline."""
 
 from __future__ import annotations
 
@@ -7,17 +7,24 @@ import math
 import numpy as np
 import pytest
 from planted import WORDS, random_corpus, small_corpus
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from outshine.data.audit.characters import ngram_scores
-from outshine.data.audit.surface_features import (
+from outshine.data.audit.shallow_classifiers import (
+    MIN_ROWS_WITH,
+    REGULARISATION,
+    answer_only,
+    bag_of_words,
     characters,
-    features,
     format_tree,
     last_tokens,
+    length,
+    ngram_scores,
     normalisation,
     pairs_of_marks,
 )
+from outshine.data.audit.text_features import format_features
 
 
 def test_features_are_what_counting_by_hand_gives():
@@ -28,7 +35,7 @@ def test_features_are_what_counting_by_hand_gives():
             ("val", "Passage: x\nAnswer: y\nIs it so?", False),
         ]
     )
-    row = features(corpus)[0]
+    row = format_features(corpus)[0]
     text = corpus.texts[0]
     assert row[:5].tolist() == [len(text), text.count(" "), 1, 0, 0]
     # content: Zoë went 12 ⏎ Answer : The 3 cats , A      (the prompt's words are not counted)
@@ -42,12 +49,12 @@ def test_features_are_what_counting_by_hand_gives():
 
 
 def test_words_said_twice_in_a_row_and_missing_numbers():
-    table = features(small_corpus([("test", "the the cat, , sat sat sat", True), ("val", "a b\na b", False)]))
+    table = format_features(small_corpus([("test", "the the cat, , sat sat sat", True), ("val", "a b\na b", False)]))
     assert table[:, 48:].tolist() == [[3, -1, -1, -1], [0, -1, -1, -1]]
 
 
 def test_white_space_at_the_ends_counts():
-    table = features(small_corpus([("test", " a", True), ("val", "a ", False)]))
+    table = format_features(small_corpus([("test", " a", True), ("val", "a ", False)]))
     assert table[:, 3:5].tolist() == [[1, 0], [0, 1]]
 
 
@@ -137,9 +144,58 @@ def test_normalisation_is_the_difference_of_two_aucs_on_the_same_rows():
 
 
 def test_large_datasets_are_judged_by_rows_that_are_drawn_and_say_so(monkeypatch):
-    monkeypatch.setattr("outshine.data.audit.surface_features.MAX_ROWS", 300)
+    monkeypatch.setattr("outshine.data.audit.shallow_classifiers.MAX_ROWS", 300)
     corpus = small_corpus([(split, text + "\u00a0" * label, label) for split, text, label in random_corpus(1600)])
     finding = characters(corpus, "leak")
     assert finding.severity == "leak"
     assert "(600 rows drawn at random)" in finding.message
     assert characters(corpus, "leak") == finding
+
+
+def telling_words(num_rows: int = 1200) -> list[tuple[str, str, bool]]:
+    """Positives hold the words "good" or "fine" rather often."""
+    rng = np.random.default_rng(0)
+    return [
+        (split, text.replace("\n", f" {rng.choice(['good', 'fine', 'bad', 'dull'], p=[0.3, 0.3, 0.2, 0.2] if label else [0.1, 0.1, 0.4, 0.4])}\n"), label)
+        for split, text, label in random_corpus(num_rows)
+    ]  # fmt: skip
+
+
+def test_the_bag_of_words_is_a_logistic_regression_on_which_words_are_there():
+    rows = telling_words()
+    contents = [text.removeprefix("Say: ").removesuffix("\nIs it so?") for _, text, _ in rows]
+    fit = np.array([split.endswith("train") for split, _, _ in rows])
+    truth = np.array([label for _, _, label in rows])
+    words = CountVectorizer(binary=True, lowercase=False, token_pattern=r"\w+|[^\w\s]", min_df=MIN_ROWS_WITH)
+    fitted = words.fit_transform(np.array(contents)[fit])
+    model = LogisticRegression(C=REGULARISATION, max_iter=1000).fit(fitted, truth[fit])
+    score = model.decision_function(words.transform(np.array(contents)[~fit]))
+    finding = bag_of_words(small_corpus(rows))
+    assert finding.value == pytest.approx(roc_auc_score(truth[~fit], score), abs=1e-3)
+    assert finding.severity == "cue"
+    assert answer_only(small_corpus(rows)).value == pytest.approx(finding.value)
+
+
+def test_answer_only_does_not_see_the_lines_above():
+    rows = [
+        (split, f"{'good' if label else 'bad'} x\n{text.removeprefix('Say: ')}", label)
+        for split, text, label in random_corpus()
+    ]
+    assert bag_of_words(small_corpus(rows)).value == 1.0
+    assert answer_only(small_corpus(rows)).severity == "passed"
+
+
+@pytest.mark.parametrize("long_label", [True, False])
+def test_length_tells_in_either_direction(long_label):
+    rows = [(split, text + "!" * (9 * (label is long_label)), label) for split, text, label in random_corpus()]
+    corpus = small_corpus(rows)
+    sign = 1 if long_label else -1
+    lengths = np.array([sign * len(text) for text in corpus.texts])
+    finding = length(corpus)
+    assert finding.value == pytest.approx(roc_auc_score(corpus.truth[corpus.held], lengths[corpus.held]))
+    assert finding.severity == "cue"
+
+
+def test_random_rows_give_no_cue():
+    corpus = small_corpus(random_corpus())
+    assert {check(corpus).severity for check in (bag_of_words, answer_only, length)} == {"passed"}

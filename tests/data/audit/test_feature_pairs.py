@@ -7,8 +7,8 @@ import pytest
 from planted import random_corpus, small_corpus
 from sklearn.metrics import roc_auc_score
 
-from outshine.data.audit.interactions import _between_cells, best_rule
-from outshine.data.audit.surface_features import pairs_of_marks
+from outshine.data.audit.feature_pairs import _between_cells, best_rule
+from outshine.data.audit.shallow_classifiers import pairs_of_marks
 
 
 def test_the_variation_between_cells_is_what_counting_gives():

@@ -17,8 +17,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from outshine.data.audit.characters import NgramNames, character_name, shape, which_ngrams
-from outshine.data.audit.corpus import FIT_SPLITS, Bools, Corpus, Ints, Spans
+from outshine.data.audit.text_features import NgramNames, character_name, shape, which_ngrams
+from outshine.data.audit.tokenized_corpus import FIT_SPLITS, Bools, Corpus, Ints, Spans
 from outshine.stats.auroc import auroc
 
 PLACES = 4  # tokens from the start and the end of the content and from the start of the last line
@@ -33,7 +33,7 @@ Floats = NDArray[np.float64]
 
 
 class Variable(NamedTuple):
-    """What it is in words, and a value below `size` for every row: `values` [n]."""
+    """A feature of every row: its name in words, and `values` [n], whole numbers below `size`."""
 
     name: str
     values: Ints
@@ -41,7 +41,7 @@ class Variable(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """The variable, or the pair, that was chosen: in words, and the score [n] of every row."""
+    """The variable or the pair that was chosen: its name in words, and the score [n] of every row."""
 
     name: str
     score: Floats
@@ -51,20 +51,21 @@ class _Pair(NamedTuple):
     """Two variables, or one twice, and the AUC of their cells between the halves of the training rows."""
 
     quality: float
-    one: Variable
-    other: Variable
+    first: Variable
+    second: Variable
 
 
 def best_rule(corpus: Corpus) -> Rule:
-    """The variable or the pair of variables that tells the label best among the training rows."""
+    """Choose the variable or the pair of variables that predicts the label best among the training rows."""
     pairs = [_pair_of_variables(corpus), *_pair_of_marks(corpus)]
     best = max(pairs, key=lambda pair: pair.quality)
-    name = best.one.name if best.one is best.other else f"{best.one.name} together with {best.other.name}"
-    return Rule(name, _log_odds(_cells(best.one, best.other), corpus.truth, corpus.fit))
+    _, first, second = best
+    name = first.name if first is second else f"{first.name} together with {second.name}"
+    return Rule(name, _log_odds(_cells(first, second), corpus.truth, corpus.fit))
 
 
-def _cells(one: Variable, other: Variable) -> Ints:
-    return one.values if one is other else one.values * other.size + other.values
+def _cells(first: Variable, second: Variable) -> Ints:
+    return first.values if first is second else first.values * second.size + second.values
 
 
 def _log_odds(cells: Ints, truth: Bools, fitted: Bools) -> Floats:
@@ -77,12 +78,12 @@ def _log_odds(cells: Ints, truth: Bools, fitted: Bools) -> Floats:
 def _quality(corpus: Corpus, pair: tuple[Variable, Variable]) -> float:
     """The mean AUC, on either half of the training rows, of cells counted on the other half."""
     halves = [corpus.splits == split for split in FIT_SPLITS]
-    cells, found = _cells(*pair), []
+    cells, aucs = _cells(*pair), []
     for fitted, scored in (halves, halves[::-1]):
         truth = corpus.truth[scored]
         if truth.any() and not truth.all():
-            found.append(auroc(truth, _log_odds(cells, corpus.truth, fitted)[scored]))
-    return float(np.mean(found)) if found else 0.5
+            aucs.append(auroc(truth, _log_odds(cells, corpus.truth, fitted)[scored]))
+    return float(np.mean(aucs)) if aucs else 0.5
 
 
 # --- variables of several values ---------------------------------------------------------------------------
@@ -90,10 +91,8 @@ def _quality(corpus: Corpus, pair: tuple[Variable, Variable]) -> float:
 
 def _pair_of_variables(corpus: Corpus) -> _Pair:
     variables = [*_tokens_at_places(corpus), *_remainders(corpus)]
-    pairs = [(one, other) for i, one in enumerate(variables) for other in variables[i:]]
-    found = [(_quality(corpus, pair), pair) for pair in pairs]
-    quality, pair = max(found, key=lambda one: one[0])
-    return _Pair(quality, *pair)
+    pairs = [(first, second) for i, first in enumerate(variables) for second in variables[i:]]
+    return max((_Pair(_quality(corpus, pair), *pair) for pair in pairs), key=lambda pair: pair.quality)
 
 
 def _tokens_at_places(corpus: Corpus) -> Iterator[Variable]:
@@ -110,8 +109,8 @@ def _tokens_at_places(corpus: Corpus) -> Iterator[Variable]:
 
 def _frequent(name: str, token: Ints, fit: Bools) -> Variable:
     """A value for each of the most frequent tokens of the training rows, 1 for all others, 0 for no token at all."""
-    found, counts = np.unique(token[fit & (token >= 0)], return_counts=True)
-    kept = found[np.argsort(-counts, kind="stable")][:MAX_VALUES]
+    tokens, counts = np.unique(token[fit & (token >= 0)], return_counts=True)
+    kept = tokens[np.argsort(-counts, kind="stable")][:MAX_VALUES]
     value = np.ones(int(token.max(initial=-1)) + 2, dtype=np.int64)
     value[kept] = np.arange(len(kept)) + 2
     value[-1] = 0  # the place of −1: no token
@@ -126,13 +125,13 @@ def _remainders(corpus: Corpus) -> Iterator[Variable]:
         "the number of words": [len(text.split()) for text in corpus.texts],
         "the number of words and signs": _sizes(whole),
         "the number of words and signs in the last line": _sizes(answer),
-        "the sum of the digits": [sum(map(int, "".join(found))) for found in numbers],
+        "the sum of the digits": [sum(map(int, "".join(numbers_of_text))) for numbers_of_text in numbers],
     }
     for name, count in counts.items():
         for divisor in DIVISORS:
             yield Variable(f"{name} modulo {divisor}", np.array(count, dtype=np.int64) % divisor, divisor)
     for place, where in ((0, "first"), (-1, "last")):
-        digits = [int(found[place][-1]) if found else 10 for found in numbers]
+        digits = [int(numbers_of_text[place][-1]) if numbers_of_text else 10 for numbers_of_text in numbers]
         yield Variable(f"the last digit of the {where} number", np.array(digits, dtype=np.int64), 11)
 
 
@@ -150,9 +149,9 @@ def _pair_of_marks(corpus: Corpus) -> Iterator[_Pair]:
         halves = [corpus.splits == split for split in FIT_SPLITS]
         between = sum((_between_cells(table[half], corpus.truth[half]) for half in halves), np.zeros(1))
         i, j = np.unravel_index(int(np.argmax(between)), between.shape)
-        one = Variable(names[i], table[:, i].astype(np.int64), 2)
-        other = one if i == j else Variable(names[j], table[:, j].astype(np.int64), 2)
-        yield _Pair(_quality(corpus, (one, other)), one, other)
+        first = Variable(names[i], table[:, i].astype(np.int64), 2)
+        second = first if i == j else Variable(names[j], table[:, j].astype(np.int64), 2)
+        yield _Pair(_quality(corpus, (first, second)), first, second)
 
 
 def _between_cells(table: NDArray[np.float32], truth: Bools) -> Floats:
@@ -171,7 +170,7 @@ def _between_cells(table: NDArray[np.float32], truth: Bools) -> Floats:
 
 
 def _marks(corpus: Corpus) -> tuple[NDArray[np.float32], list[str]]:
-    """[n, m] Which row has which mark, and what each is."""
+    """Which row has which mark [n, m], and the name of each mark in words."""
     columns, names = [], []
     for name, counts in (*_common_tokens(corpus), *_common_characters(corpus), *_common_shapes(corpus)):
         for values, what in ((counts > 0, f"whether {name} is there"), (counts % 2 == 1, f"the parity of {name}")):
@@ -206,7 +205,7 @@ def _common_shapes(corpus: Corpus) -> Iterator[tuple[str, Ints]]:
 
 
 def _most_balanced(corpus: Corpus, rows: Ints, codes: Ints) -> list[int]:
-    """The MAX_MARKS codes that are in most nearly half of the training rows."""
+    """The MAX_MARKS codes whose share of the training rows is nearest to one half."""
     share = np.bincount(codes[corpus.fit[rows]]) / max(1, int(corpus.fit.sum()))
     order = np.argsort(np.abs(share - 0.5), kind="stable")[:MAX_MARKS]
     return order[(share[order] >= COMMON) & (share[order] <= 1)].tolist()

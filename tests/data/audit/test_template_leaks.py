@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import pytest
 from recipe_rows import fixture_rows
 
-from outshine.data.audit.template_check import BLOCK_ROWS, BLOCKS, check_templates, compare, leaves, sample_rows
+from outshine.data.audit.template_leaks import BLOCK_ROWS, BLOCKS, check_templates, compare, leaves, sample_rows
 from outshine.data.rows import ListRows, Pools
 from outshine.data.schema import Draw, Example, Recipe, recipes
 

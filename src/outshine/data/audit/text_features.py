@@ -1,8 +1,8 @@
-"""Features of characters: white space, punctuation, capitals, look-alikes, invisible ones.
+"""Features of how a text is written: lengths and kinds of tokens, and which n-grams of characters it has.
 
-A language model's tokenizer sees every code point; a reader overlooks most of what is looked at here. Texts are
-turned into *shapes*, in which letters and digits are blotted out, and into *normalised* texts, from which everything
-is taken that does not change what a text says. Linear models on n-grams of characters do the rest.
+A language model's tokenizer sees every code point; a reader overlooks most of what is looked at here: white space,
+punctuation, capitals, look-alikes, invisible characters. So n-grams are taken of *shapes*, in which letters and digits
+are replaced by their kind, and of *normalised* texts, without what does not change what a text says.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import html
 import re
 import unicodedata
-import warnings
 import zlib
 from collections.abc import Sequence
 from functools import cache
@@ -19,17 +18,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from outshine.data.audit.corpus import Bools, Ints, distinct
+from outshine.data.audit.tokenized_corpus import Bools, Corpus, Ints, Spans, Tokens, distinct
 
 MAX_CHARACTERS = 600  # of each text: the first half and the last half of so many
-SHAPE_LENGTHS = (1, 2, 3, 4)  # of n-grams, in characters
-TEXT_LENGTHS = (1, 2, 3)
-REGULARISATION = 0.1  # scikit-learn's C
-MIN_ROWS_WITH = 3  # rows of those fitted on that must have an n-gram for it to count
 _BITS = 18
 BUCKETS = 2**_BITS  # n-grams are numbered by a hash; two may share a number
 _FIRST, _LAST = "\ue000", "\ue001"  # marks of a text's beginning and end, of the private area
-_FIRST_SCRIPT = 0xE010  # one sign for each script and letter case that is blotted out
+_FIRST_SCRIPT = 0xE010  # one sign for each script and letter case
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 Floats = NDArray[np.float64]
@@ -39,6 +34,8 @@ _NUMBER = re.compile(r"\d+")
 _SIGN = re.compile(r"[^\w\s]|_")
 _IN_A_NUMBER = re.compile(r"(?<=\d)[ ,.'](?=\d{3}(?!\d))")
 _ACCENTS = re.compile("[\u0300-\u036f]")
+_ASCII_NUMBER = re.compile(r"[0-9]+")
+_TOKEN_SHAPES = ("none", "number", "letter", "UPPER", "Title", "lower", "mixed", "sign", "line break")
 
 # Letters of other scripts with the Latin letters that they look like, and signs with their plainest form.
 _LOOK_ALIKES = str.maketrans(
@@ -48,7 +45,7 @@ _LOOK_ALIKES = str.maketrans(
 
 
 def shape(text: str) -> str:
-    """The text with its letters and digits blotted out; signs, white space and everything odd stay as they are.
+    """The text with its letters and digits replaced by their kind; signs, white space and everything odd stay.
 
     A lower-case ASCII word becomes "w", one of a single letter "a"; capitals become "A" each, digits "0", of a number
     no more than five. Other scripts have signs of their own. In a word that mixes ASCII letters with others the
@@ -59,7 +56,7 @@ def shape(text: str) -> str:
 
 
 def normalised(text: str) -> str:
-    """The text without what does not change its words.
+    """The text without everything that does not change its words.
 
     HTML entities are resolved and compatible characters composed (NFKC); letters are in lower case, without accents
     and Latin where they look so; invisible characters are gone; signs have their plainest form, stand alone, and
@@ -82,10 +79,10 @@ def _word_shape(match: re.Match[str]) -> str:
             return "w" if len(word) > 1 else "a"
         return re.sub("[A-Z]", "A", re.sub("[a-z]{2,}", "w", re.sub("[a-z](?![a-z])(?<![a-z].)", "a", word)))
     mixed = any(letter.isascii() for letter in word)
-    return "".join(_blot(letter, mixed) for letter in word)
+    return "".join(_letter_shape(letter, mixed) for letter in word)
 
 
-def _blot(letter: str, mixed: bool) -> str:
+def _letter_shape(letter: str, mixed: bool) -> str:
     if letter.isascii():
         return "A" if letter.isupper() else "a"
     return letter if mixed else _script_sign(letter)
@@ -107,7 +104,7 @@ def _number_shape(match: re.Match[str]) -> str:
 
 @cache
 def _is_visible(character: str) -> bool:
-    """Whether it is neither a format character, nor a control other than white space, nor a variation selector."""
+    """Whether a reader sees it: no format character, no control other than white space, no variation selector."""
     category = unicodedata.category(character)
     if category == "Cf" or (category == "Cc" and not character.isspace()):
         return False
@@ -116,16 +113,16 @@ def _is_visible(character: str) -> bool:
 
 def code_points(texts: Sequence[str]) -> tuple[Ints, Ints]:
     """Which code point is in which text: rows and code points, each pair once, sorted."""
-    found = [np.array(sorted(set(map(ord, text))), dtype=np.int64) for text in texts]
-    rows = np.repeat(np.arange(len(texts)), [len(one) for one in found])
-    return rows, np.concatenate(found) if found else np.empty(0, dtype=np.int64)
+    codes = [np.array(sorted(set(map(ord, text))), dtype=np.int64) for text in texts]
+    rows = np.repeat(np.arange(len(texts)), [len(codes_of_text) for codes_of_text in codes])
+    return rows, np.concatenate(codes) if codes else np.empty(0, dtype=np.int64)
 
 
 def character_name(code: int) -> str:
     """A code point in words: the character where it can be seen, else its name in Unicode, and its number."""
     character = chr(code)
-    seen = repr(character) if character.isprintable() and character != " " else ""
-    return f"{seen or unicodedata.name(character, 'a character')} (U+{code:04X})"
+    visible = repr(character) if character.isprintable() and character != " " else ""
+    return f"{visible or unicodedata.name(character, 'a character')} (U+{code:04X})"
 
 
 def which_ngrams(texts: Sequence[str], lengths: Sequence[int]) -> tuple[Ints, Ints]:
@@ -138,17 +135,17 @@ def which_ngrams(texts: Sequence[str], lengths: Sequence[int]) -> tuple[Ints, In
     ends = [text if len(text) <= MAX_CHARACTERS else text[:half] + text[-half:] for text in texts]
     row = np.repeat(np.arange(len(ends)), [len(text) + 2 for text in ends])
     codes = _codes("".join(f"{_FIRST}{text}{_LAST}" for text in ends))
-    found = []
+    row_and_bucket = []
     for length in lengths:
         bucket = _buckets(codes, length)
         inside = row[: len(bucket)] == row[len(row) - len(bucket) :]
-        found.append(row[: len(bucket)][inside] * BUCKETS + bucket[inside])
-    rows, columns = np.divmod(distinct(np.concatenate(found)), BUCKETS)
-    return rows, columns
+        row_and_bucket.append(row[: len(bucket)][inside] * BUCKETS + bucket[inside])
+    rows, buckets = np.divmod(distinct(np.concatenate(row_and_bucket)), BUCKETS)
+    return rows, buckets
 
 
 class NgramNames(NamedTuple):
-    """Says in words what the numbers of `which_ngrams` stand for."""
+    """Names the n-gram that a number of `which_ngrams` stands for, in words."""
 
     texts: Sequence[str]
     lengths: Sequence[int]
@@ -188,22 +185,91 @@ def _buckets(codes: NDArray[np.uint64], length: int) -> Ints:
     return ((value ^ (value >> np.uint64(31))) * _MULTIPLIER >> np.uint64(64 - _BITS)).astype(np.int64)
 
 
-def ngram_scores(texts: Sequence[str], truth: Bools, fit: Bools, lengths: Sequence[int]) -> Floats:
-    """The scores of a logistic regression on which n-grams are there, fitted on the rows of `fit`, for the others."""
-    from scipy.sparse import csr_array
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
+# --- format ------------------------------------------------------------------------------------------------------
 
-    rows, columns = which_ngrams(texts, lengths)
-    often = np.bincount(columns[fit[rows]], minlength=BUCKETS)
-    kept = (often >= MIN_ROWS_WITH) & (often <= fit.sum() - MIN_ROWS_WITH)
-    if not kept.any():
-        return np.zeros(int((~fit).sum()))
-    inside, number = kept[columns], np.cumsum(kept) - 1
-    shape_of = (len(texts), int(kept.sum()))
-    table = csr_array((np.ones(int(inside.sum())), (rows[inside], number[columns[inside]])), shape=shape_of)
-    model = LogisticRegression(C=REGULARISATION, max_iter=100, tol=1e-3)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # the ranking does not need the last digit
-        model.fit(table[fit], truth[fit])
-    return model.decision_function(table[~fit])
+
+def format_features(corpus: Corpus) -> Floats:
+    """[n, d] Lengths, kinds of characters and shapes of tokens of each text; nothing of what it says.
+
+    Of the raw text: characters, white space, double, leading and trailing spaces. Of the content and of the
+    answer: tokens, characters, digits, capitals, signs, line breaks, characters beyond ASCII, single letters.
+    Of the answer's first token and of the last two: their shape. Of the raw text again: words repeated at once;
+    the first, the last and the largest number (−1: none).
+    """
+    tokens, columns = corpus.tokens, [_raw(corpus)]
+    letters = _letters(tokens)
+    for spans in (corpus.content, corpus.answer):
+        columns.append((spans.end - spans.start)[:, None].astype(np.float64))
+        columns.append(np.stack([_sums(tokens, values, spans) for values in letters], axis=1))
+    shapes = np.array([_TOKEN_SHAPES.index(_token_shape(token)) for token in tokens.vocabulary] + [0])
+    for place, inside in _shaped_places(corpus):
+        columns.append(np.eye(len(_TOKEN_SHAPES))[shapes[tokens.at(place, inside)]])
+    columns += [_repeated_words(tokens)[:, None], _numbers(corpus.texts)]
+    return np.concatenate(columns, axis=1)
+
+
+def _shaped_places(corpus: Corpus) -> list[tuple[Ints, Bools]]:
+    start, end = corpus.answer
+    return [(place, (place >= start) & (place < end)) for place in (start, end - 1, end - 2)]
+
+
+def _raw(corpus: Corpus) -> Floats:
+    rows = [
+        (len(text), sum(map(text.count, " \t")), text.count("  "), text[:1].isspace(), text[-1:].isspace())
+        for text in corpus.texts
+    ]
+    return np.array(rows, dtype=np.float64).reshape(-1, 5)
+
+
+def _repeated_words(tokens: Tokens) -> Floats:
+    """How many tokens of each row are words and the same as the one before."""
+    row, flat = tokens.row_of_each(), tokens.flat
+    words = np.array([token[0].isalnum() for token in tokens.vocabulary], dtype=bool)
+    if not len(flat):
+        return np.zeros(tokens.num_rows)
+    same = (flat[1:] == flat[:-1]) & (row[1:] == row[:-1]) & words[flat[1:]]
+    return np.bincount(row[1:][same], minlength=tokens.num_rows).astype(np.float64)
+
+
+def _numbers(texts: Sequence[str]) -> Floats:
+    rows = []
+    for text in texts:
+        numbers = [min(float(number), 1e12) for number in _ASCII_NUMBER.findall(text)] or [-1.0]
+        rows.append((numbers[0], numbers[-1], max(numbers)))
+    return np.array(rows, dtype=np.float64).reshape(-1, 3)
+
+
+def _letters(tokens: Tokens) -> Floats:
+    """[features, vocabulary] Counts of kinds of characters in each token."""
+    rows = [
+        (
+            len(token),
+            sum(map(str.isdigit, token)),
+            sum(map(str.isupper, token)),
+            not token[0].isalnum() and token[0] != "\n",
+            token[0] == "\n",
+            sum(character > "\x7f" for character in token),
+            len(token) == 1 and token.isalpha(),
+        )
+        for token in tokens.vocabulary
+    ]
+    return np.array(rows, dtype=np.float64).reshape(-1, 7).T
+
+
+def _sums(tokens: Tokens, values: Floats, spans: Spans) -> Floats:
+    """The sum of `values` [vocabulary] over the tokens of each row's span."""
+    running = np.concatenate([[0.0], np.cumsum(values[tokens.flat])])
+    return running[spans.end] - running[spans.start]
+
+
+def _token_shape(token: str) -> str:
+    if token[0] == "\n":
+        return "line break"
+    if token.isdigit():
+        return "number"
+    if not token[0].isalnum():
+        return "sign"
+    if len(token) == 1:
+        return "letter"
+    by_case = {"UPPER": token.isupper(), "lower": token.islower(), "Title": token.istitle()}
+    return next((name for name, holds in by_case.items() if holds), "mixed")

@@ -9,18 +9,17 @@ from itertools import combinations, pairwise, product
 import pytest
 from planted import WORDS, random_corpus, small_corpus
 
-from outshine.data.audit import overlap
-from outshine.data.audit.overlap import (
+from outshine.data.audit import near_duplicates as near_duplicates_module
+from outshine.data.audit.near_duplicates import SIMILAR, similar_pairs
+from outshine.data.audit.split_overlap import (
     CONTAINED_WORDS,
     PAIRS,
-    SIMILAR,
     contained_texts,
     exact_duplicates,
     near_duplicates,
     shared_groups,
     shared_passages,
     shared_sentences,
-    similar_pairs,
 )
 from outshine.data.splits import SPLITS
 
@@ -72,7 +71,7 @@ def test_similar_pairs_are_those_that_comparing_all_pairs_finds(seed):
 
 
 def test_work_is_bounded_and_what_is_not_compared_is_told(monkeypatch):
-    monkeypatch.setattr(overlap, "MAX_CANDIDATES", 10)
+    monkeypatch.setattr(near_duplicates_module, "MAX_CANDIDATES", 10)
     finding = near_duplicates(small_corpus(mutated(250, 0)))
     assert "not all were compared" in finding.message
 

@@ -7,7 +7,7 @@ import pytest
 from planted import random_corpus, small_corpus
 from sklearn.metrics import roc_auc_score
 
-from outshine.data.audit.corpus import Spans, distinct, tokenise
+from outshine.data.audit.tokenized_corpus import Spans, distinct, tokenise
 
 
 def words_in(corpus, spans: Spans) -> list[list[str]]:

@@ -155,6 +155,24 @@ def tokenise(texts: Sequence[str]) -> Tokens:
     return Tokens(flat, starts, list(numbers))
 
 
+def lower_words(tokens: Tokens, spans: Spans | None = None) -> tuple[NDArray[np.int32], Ints]:
+    """The words of all texts in lower case as numbers, without signs and line breaks, and where each text begins.
+
+    `spans`: the part of each text; None: all of it.
+    """
+    numbers: dict[str, int] = {}
+    lower = np.array(
+        [numbers.setdefault(token.lower(), len(numbers)) if token[0].isalnum() else -1 for token in tokens.vocabulary],
+        dtype=np.int32,
+    )
+    flat = lower[tokens.flat] if len(lower) else np.empty(0, dtype=np.int32)
+    if spans is not None and len(flat):
+        row, place = tokens.row_of_each(), np.arange(len(flat))
+        flat = np.where((place >= spans.start[row]) & (place < spans.end[row]), flat, -1)
+    ends = np.concatenate([[0], np.cumsum(flat >= 0)])[tokens.starts]
+    return flat[flat >= 0], ends.astype(np.int64)
+
+
 def distinct(values: Ints) -> Ints:
     """The distinct values, sorted. By sorting: for millions of numbers an order faster than `np.unique`'s hashing."""
     ordered = np.sort(values)
@@ -166,8 +184,8 @@ def _num_shared(tokens: Tokens, from_end: bool) -> int:
     start, end = tokens.whole
     for number in range(int((end - start).max(initial=0))):
         place = end - 1 - number if from_end else start + number
-        found = tokens.at(place, end - start > number)
-        found = found[found >= 0]
-        if not len(found) or np.bincount(found).max() < TEMPLATE_SHARE * tokens.num_rows:
+        token = tokens.at(place, end - start > number)
+        token = token[token >= 0]
+        if not len(token) or np.bincount(token).max() < TEMPLATE_SHARE * tokens.num_rows:
             return number
-    return 0  # all texts are the same as far as they go: nothing would be left to look at
+    return 0  # all texts are the same as far as they go: no content would be left

@@ -9,17 +9,8 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from outshine.data.audit.characters import (
-    MIN_ROWS_WITH,
-    REGULARISATION,
-    NgramNames,
-    character_name,
-    code_points,
-    ngram_scores,
-    normalised,
-    shape,
-    which_ngrams,
-)
+from outshine.data.audit.shallow_classifiers import MIN_ROWS_WITH, REGULARISATION, ngram_scores
+from outshine.data.audit.text_features import NgramNames, character_name, code_points, normalised, shape, which_ngrams
 
 
 @pytest.mark.parametrize(

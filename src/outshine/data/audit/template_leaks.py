@@ -34,7 +34,7 @@ def check_templates(recipe: Recipe, pools: Pools) -> Finding:
     """
     rows = sample_rows(pools)
     compared = [compare(recipe, number, row) for number, row in rows]
-    different = [found for found in compared if found is not None]
+    different = [difference for difference in compared if difference is not None]
     share = len(different) / max(1, len(rows))
     if not different:
         message = f"none of {len(rows)} source rows is written differently by label"
@@ -42,8 +42,8 @@ def check_templates(recipe: Recipe, pools: Pools) -> Finding:
     message = f"{len(different)} of {len(rows)} source rows are written differently by label: {different[0].reason}"
     shown = tuple(
         example(text, label)
-        for found in different[:2]
-        for text, label in ((found.positive, True), (found.negative, False))
+        for difference in different[:2]
+        for text, label in ((difference.positive, True), (difference.negative, False))
         if text
     )
     return Finding("skeletons", "leak" if share > TOLERATED else "cue", message, value=share, examples=shown)
@@ -61,15 +61,15 @@ def sample_rows(pools: Pools) -> list[tuple[int, Row]]:
 
 
 def compare(recipe: Recipe, number: int, row: Row) -> Difference | None:
-    """What distinguishes the row's positive text from its negative one beyond the candidate; None: nothing."""
+    """Compare the row's positive text with its negative one, candidates aside; None: they are written alike."""
     both = [recipe.format(row, Draw(0, f"train:{number}", coin)) for coin in (True, False)]
     positive, negative = both
     if positive is None and negative is None:
         return None
     if positive is None or negative is None:
-        one, other = ("negative", "positive") if positive is None else ("positive", "negative")
+        used, left_out = ("negative", "positive") if positive is None else ("positive", "negative")
         texts = [example.text if example else "" for example in both]
-        return Difference(f"used as a {one} row, left out as a {other} one", *texts)
+        return Difference(f"used as a {used} row, left out as a {left_out} one", *texts)
     if (positive.label, negative.label) != (True, False):
         return Difference("the label is not what draw.coin() said", positive.text, negative.text)
     if (positive.group, positive.shared) != (negative.group, negative.shared):
@@ -79,7 +79,7 @@ def compare(recipe: Recipe, number: int, row: Row) -> Difference | None:
 
 
 def _difference(positive: str, negative: str, row: Row, candidates: tuple[str, ...]) -> str:
-    """In words, where the skeletons differ; empty where they are the same."""
+    """Describe where the skeletons differ; empty where they are the same."""
     fields = _signs(row, candidates)
     names = {sign: name for sign, (name, _) in fields.items()}
     skeleton, other = (_template(text, fields) for text in (positive, negative))
@@ -87,7 +87,7 @@ def _difference(positive: str, negative: str, row: Row, candidates: tuple[str, .
         return ""
     shown_whole = any(sign in skeleton + other for sign, name in names.items() if name == _CANDIDATE)
     here, there = _middles(positive, negative)
-    values = [value for name, found in fields.values() if name == _CANDIDATE for value in found]
+    values = [value for name, values_of_field in fields.values() if name == _CANDIDATE for value in values_of_field]
     if not shown_whole and all(any(part in value for value in values) for part in (here, there)):
         return ""  # the recipe shows a part of a candidate field, such as the last turn of a conversation
     first, second = (_readable(part, names) for part in _middles(skeleton, other))
@@ -99,10 +99,10 @@ _CANDIDATE = "candidate"
 
 def _signs(row: Row, candidates: tuple[str, ...]) -> dict[str, tuple[str, list[str]]]:
     """Sign -> the field it stands for and the field's values; all candidate fields are one field."""
-    found: dict[str, list[str]] = {_CANDIDATE: []}
+    values_by_field: dict[str, list[str]] = {_CANDIDATE: []}
     for path, value in leaves(row):
-        found.setdefault(_CANDIDATE if _is_candidate(path, candidates) else path, []).append(value)
-    return {chr(_FIRST_SIGN + i): (name, values) for i, (name, values) in enumerate(found.items())}
+        values_by_field.setdefault(_CANDIDATE if _is_candidate(path, candidates) else path, []).append(value)
+    return {chr(_FIRST_SIGN + i): field for i, field in enumerate(values_by_field.items())}
 
 
 def _is_candidate(path: str, candidates: tuple[str, ...]) -> bool:
@@ -123,19 +123,24 @@ def leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
 
 def _template(text: str, fields: dict[str, tuple[str, list[str]]]) -> str:
     """The text with every value replaced by its field's sign: longer values first, candidates before equal others."""
-    values = [(value, sign) for sign, (_, found) in fields.items() for value in found]
+    values = [(value, sign) for sign, (_, values_of_field) in fields.items() for value in values_of_field]
     for value, sign in sorted(values, key=lambda pair: (-len(pair[0]), pair[1])):
         text = text.replace(value, sign)
     return text
 
 
-def _middles(one: str, other: str) -> tuple[str, str]:
+def _middles(first: str, second: str) -> tuple[str, str]:
     """Both texts without what they have in common at the beginning and the end."""
-    shorter = min(len(one), len(other))
-    head = next((i for i in range(shorter) if one[i] != other[i]), shorter)
-    most = shorter - head
-    tail = next((i for i in range(most) if one[-1 - i] != other[-1 - i]), most)
-    return one[head : len(one) - tail], other[head : len(other) - tail]
+    head = _num_equal(first, second)
+    first, second = first[head:], second[head:]
+    tail = _num_equal(first[::-1], second[::-1])
+    return first[: len(first) - tail], second[: len(second) - tail]
+
+
+def _num_equal(first: str, second: str) -> int:
+    """How many characters two texts have in common from the beginning."""
+    pairs = enumerate(zip(first, second, strict=False))
+    return next((i for i, (left, right) in pairs if left != right), min(len(first), len(second)))
 
 
 def _readable(part: str, names: dict[str, str]) -> str:

@@ -26,9 +26,9 @@ from outshine.data.audit.split_overlap import (
 )
 from outshine.data.audit.template_leaks import check_templates
 from outshine.data.audit.tokenized_corpus import Corpus, corpus_of
-from outshine.data.local_files import OWN_KINDS
 from outshine.data.schema import Recipe
 from outshine.data.splits import Prepared
+from outshine.data.user_datasets import OWN_KINDS
 
 
 def audit(prepared: Prepared, recipe: Recipe) -> list[Finding]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from outshine.data.audit.findings import Finding, Severity, example
 from outshine.data.audit.near_duplicates import MAX_CANDIDATES, SIMILAR, RowPairs, similar_pairs
 from outshine.data.audit.tokenized_corpus import Bools, Corpus, Ints, lower_words
-from outshine.data.grouping import STOCK_ROWS, STOCK_SHARE
+from outshine.data.usable_rows import STOCK_ROWS, STOCK_SHARE
 
 WORTH_A_WARNING = 0.05  # share of a split's rows that another split knows, of the pairs in GRAVE
 SENTENCES_WORTH_A_WARNING = 0.2  # the same for shared sentences: honest questions are often asked in the same words

@@ -8,7 +8,7 @@ import pytest
 from recipe_rows import fixture_rows
 from test_recipes import SPEC, leaves, prepare_fixture, recipe_of, skeleton
 
-from outshine.data.recipe_wording import PromptedRecipe
+from outshine.data.prompted_recipe import PromptedRecipe
 from outshine.data.recipes.sciq import SciQ
 from outshine.data.schema import Draw, Recipe, families, recipes
 from outshine.engine.errors import SettingsError

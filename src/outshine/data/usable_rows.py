@@ -1,18 +1,49 @@
-"""Source rows that may be used: drawn, formatted, and cleared of what would leak across splits."""
+"""Source rows that may be used: drawn, formatted, put into groups, and cleared of what would leak across splits.
+
+Groups stay in one split. They are the connected components of what rows share: two rows are linked by an equal group,
+or by an equal text among those that they share with others. Where a is linked to b and b to c, all three are one group.
+A text on very many rows is a stock phrase and links none.
+"""
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 from typing import NamedTuple
 
-from outshine.data.grouping import Links, connected
+import numpy as np
+
 from outshine.data.rows import RowReader
 from outshine.data.schema import Draw, Example, Recipe, row_id
 from outshine.engine.errors import DataError
 from outshine.engine.rng import numpy_rng
+
+STOCK_SHARE = 0.05  # of the rows: a text that more of them share ...
+STOCK_ROWS = 50  # ... and more rows than this is a stock phrase
+
+
+class Links(NamedTuple):
+    """What links a row to others. `own`: its id; `group`: a name; `texts`: compared by `normalised`."""
+
+    own: str
+    group: str | None
+    texts: tuple[str, ...]
+
+    def head(self, stock: Container[str] = ()) -> str | None:
+        """What a group is named after: the `group`, else the first text that is no stock phrase; None: nothing."""
+        if self.group is not None:
+            return self.group
+        return next((text for text in self.texts if normalised(text) and normalised(text) not in stock), None)
+
+
+class Grouped(NamedTuple):
+    """The group of each row, and the stock phrases (normalised) that linked nothing with the number of their rows."""
+
+    names: list[str]
+    stock: dict[str, int]
 
 
 class UsableRow(NamedTuple):
@@ -31,9 +62,9 @@ class UsableRow(NamedTuple):
 
 
 class Pool(NamedTuple):
-    """The usable rows of one side of the source (training or test), and what became of the others.
+    """The usable rows of one side of the source (training or test), and how many were dropped.
 
-    `dropped`: reason -> rows. `exhausted`: every row that may be drawn was; more cannot be had.
+    `dropped`: reason -> rows. `exhausted`: every row that may be drawn was drawn.
     `stock`: texts on so many rows of both sides that they link none, with the number of those rows.
     """
 
@@ -54,8 +85,8 @@ def read_pool(
     recipe cannot use and empty texts are dropped.
     """
     num_source_rows = len(reader)
-    num_to_have = num_source_rows if limit is None else min(limit, num_source_rows)
-    order = numpy_rng("oversample", data_seed, side).permutation(num_source_rows)[:num_to_have]
+    num_allowed = num_source_rows if limit is None else min(limit, num_source_rows)
+    order = numpy_rng("oversample", data_seed, side).permutation(num_source_rows)[:num_allowed]
     numbers = sorted(order[:num_wanted].tolist())
     dropped: Counter[str] = Counter()
     rows = []
@@ -67,7 +98,7 @@ def read_pool(
             dropped["empty text"] += 1
         else:
             rows.append(_usable(recipe, example))
-    return Pool(rows, dropped, num_source_rows, len(numbers), exhausted=len(numbers) == num_to_have)
+    return Pool(rows, dropped, num_source_rows, len(numbers), exhausted=len(numbers) == num_allowed)
 
 
 def clean(recipe: Recipe, train: Pool, test: Pool | None) -> tuple[Pool, Pool | None]:
@@ -99,7 +130,7 @@ def _usable(recipe: Recipe, example: Example) -> UsableRow:
 
 
 def _group_name(recipe: Recipe, head: str) -> str:
-    """The same in all datasets of a family, so that they are cut alike."""
+    """The name of a group: the same in all datasets of a family, so that they are cut alike."""
     return row_id(f"{recipe.family}/group", head)
 
 
@@ -139,8 +170,47 @@ def _keep_first(pool: Pool, both: set[str], taken: set[str]) -> Pool:
 
 
 def _drop_groups(pool: Pool, groups: set[str]) -> Pool:
-    kept: Sequence[UsableRow] = [row for row in pool.rows if row.group not in groups]
+    kept = [row for row in pool.rows if row.group not in groups]
     dropped = pool.dropped.copy()
     if len(kept) < len(pool.rows):
         dropped["group in test"] += len(pool.rows) - len(kept)
-    return pool._replace(rows=list(kept), dropped=dropped)
+    return pool._replace(rows=kept, dropped=dropped)
+
+
+# --- groups ---------------------------------------------------------------------------------------------------------
+
+
+def normalised(text: str) -> str:
+    """The text in Unicode's NFKC, case folded, with single spaces between words and none around."""
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def connected(rows: Sequence[Links], name: Callable[[str], str]) -> Grouped:
+    """The group of each row, whatever their order: the least name in its connected component.
+
+    `name`: makes a name of a row's `head`; the name of a row without any is its own id.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    texts = [{text for text in map(normalised, row.texts) if text} for row in rows]
+    counts = Counter(text for texts_of_row in texts for text in texts_of_row)
+    limit = max(STOCK_ROWS, STOCK_SHARE * len(rows))
+    stock = {text: num for text, num in counts.items() if num > limit}
+    numbers: dict[tuple[str, str], int] = {}
+    left, right = [], []
+    for i, (row, texts_of_row) in enumerate(zip(rows, texts, strict=True)):
+        links = [("text", text) for text in texts_of_row if text not in stock]
+        links += [] if row.group is None else [("group", row.group)]
+        for link in links:
+            left.append(i)
+            right.append(len(rows) + numbers.setdefault(link, len(numbers)))
+    size = len(rows) + len(numbers)
+    links_of = coo_array((np.ones(len(left)), (left, right)), shape=(size, size))
+    component = connected_components(links_of, directed=False)[1][: len(rows)].tolist()
+    names: dict[int, str] = {}
+    for number, row in zip(component, rows, strict=True):
+        head = row.head(stock)
+        own_name = row.own if head is None else name(head)
+        names[number] = min(names.get(number, own_name), own_name)
+    return Grouped([names[number] for number in component], stock)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from outshine.data.expected_sizes import expected_splits
 from outshine.data.rows import ListRows, Pools, Row
 from outshine.data.schema import Draw, Example, Recipe, Size, recipes
+from outshine.data.split_size_estimates import expected_splits
 from outshine.data.splits import SplitSettings, prepare
 
 

@@ -1,4 +1,4 @@
-"""Expected sizes of a dataset's splits, from what is publicly known of it."""
+"""Estimates of the sizes of a dataset's splits, from the public size of the dataset, before any row is read."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def expected_splits(size: Size, settings: SplitSettings, held_out: int | None = 
     else:
         splits = {"test": _Pool(num_test_rows, size.positive).take(settings.n_test, settings.balance_test)}
     half = settings.n_train // 2
-    asked = {"val": settings.n_val, "weak_train": half, "strong_train": half}
+    wanted = {"val": settings.n_val, "weak_train": half, "strong_train": half}
     if not settings.balance_student:
-        splits["strong_train"] = pool.take(scale_sizes(asked, pool.rows)["strong_train"], balanced=False)
-        del asked["strong_train"]
-    return {**splits, **scale_sizes(asked, pool.balanced)}
+        splits["strong_train"] = pool.take(scale_sizes(wanted, pool.rows)["strong_train"], balanced=False)
+        del wanted["strong_train"]
+    return {**splits, **scale_sizes(wanted, pool.balanced)}

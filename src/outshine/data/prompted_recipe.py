@@ -1,4 +1,4 @@
-"""Helpers of recipes: reading fields, proposing one candidate answer, and the prompt around them."""
+"""The base class of recipes with a prompt, and helpers of recipes: reading fields, proposing one candidate answer."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class PromptedRecipe(Recipe):
 
     @model_serializer(mode="wrap")
     def _with_kind(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """As a study file would have it: the usual prompt is not mentioned."""
+        """The fields as a study file has them: the usual prompt is left out."""
         fields = {"kind": self.kind, **handler(self)}
         return {name: value for name, value in fields.items() if (name, value) != ("prompt", "default")}
 

@@ -54,8 +54,8 @@ def datasets(context: typer.Context, as_json: JsonOption = False) -> None:
     if context.invoked_subcommand is not None:
         return
     from outshine.cli.output import console, table
-    from outshine.data.local_files import OWN_KINDS
     from outshine.data.schema import recipes
+    from outshine.data.user_datasets import OWN_KINDS
 
     known = [(name, recipe) for name, recipe in recipes if name not in OWN_KINDS]
     if as_json:

@@ -18,7 +18,7 @@ from outshine.results.compare_text import (
     too_few_datasets,
     verdict,
 )
-from outshine.stats.power import ALPHA
+from outshine.stats.power_analysis import ALPHA
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,15 +13,19 @@ from outshine.engine.errors import DataError, SettingsError, UnknownNameError
 from outshine.engine.rng import stream_seed
 from outshine.results.pairing import Paired, pair
 from outshine.stats.intervals import Interval
-from outshine.stats.paired import PairedTest, holm, sign_test, signed_rank_test, t_test
-from outshine.stats.paired_estimates import (
+from outshine.stats.paired_differences import (
+    PairedTest,
     Posterior,
     bayesian_signed_rank,
     hodges_lehmann,
+    holm,
     mean_interval,
     median_interval,
+    sign_test,
+    signed_rank_test,
+    t_test,
 )
-from outshine.stats.power import (
+from outshine.stats.power_analysis import (
     Components,
     detectable,
     least_p,

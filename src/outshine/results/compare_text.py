@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from outshine.engine.messages import counted, decimals
 from outshine.results.compare import Compared, MethodComparison, NoiseFloor
-from outshine.stats.power import ALPHA
+from outshine.stats.power_analysis import ALPHA
 from outshine.w2s.comparable import cannot_show, sides_text
 
 if TYPE_CHECKING:

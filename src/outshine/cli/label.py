@@ -160,7 +160,8 @@ def _run(labeller: LabelSettings, store: Store, out: Path, prefix: str, as_json:
 def print_labelling(found: LabelResults, screen: Console) -> None:
     """The sentences, then the most doubted labels."""
     from outshine.cli.output import table
-    from outshine.labelling.text import digits, sentences
+    from outshine.labelling.text import sentences
+    from outshine.report.text import decimal_text
 
     for sentence in sentences(found):
         screen.print(sentence, markup=False)
@@ -174,8 +175,8 @@ def print_labelling(found: LabelResults, screen: Console) -> None:
             (
                 str(row["row"]),
                 _label_text(row["label"], found),
-                digits(row["p"]),
-                digits(row["suspicion"]),
+                decimal_text(row["p"]),
+                decimal_text(row["suspicion"]),
                 _cut(row["text"]),
             )
             for _, row in suspects.iterrows()

@@ -15,8 +15,8 @@ from outshine.engine.messages import counted, visible
 
 if TYPE_CHECKING:
     from outshine.engine.store.store import Store
+    from outshine.share.publication import Publication
     from outshine.share.repository_files import Files
-    from outshine.share.selection import Selection
 
 _KEY = re.compile(r"[0-9a-f]{4,64}")
 
@@ -72,11 +72,11 @@ def push(
         typer.echo(f"{pushed.url}, commit {pushed.commit[:12]}")
 
 
-def _subject(what: str, store: Store) -> Selection:
+def _subject(what: str, store: Store) -> Publication:
     """A study by what `export` takes, else an artefact. Raises OutshineError where it is neither."""
     from outshine.cli.export_import import recorded
     from outshine.engine.errors import UnknownNameError
-    from outshine.share.selection import of_key, of_study
+    from outshine.share.publication import of_key, of_study
     from outshine.w2s.study_file import parse_study
 
     try:

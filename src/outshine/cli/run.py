@@ -149,7 +149,7 @@ def run_and_write(
     from outshine.engine.progress import Silent
     from outshine.report.write import check_writable, write_outputs
     from outshine.results.finished import StudyFailedError
-    from outshine.share.follow import run_tracked
+    from outshine.share.tracking import run_tracked
 
     if processes.is_main:
         check_writable(out)

@@ -213,7 +213,7 @@ def test_a_terminal_gets_no_control_character(outshine: Run, cage: Path, monkeyp
 
 @pytest.mark.parametrize("text", [text for text in MARKUP if CONTROLS & set(text)])
 def test_errors_notes_and_progress_write_control_characters_out(outshine: Run, capsys, monkeypatch, text):
-    from outshine.cli.output import LineProgress, TerminalProgress
+    from outshine.cli.terminal import LineProgress, TerminalProgress
 
     refused = outshine("plan", "--offline", f"--dataset={text}")
     assert refused.code == 2

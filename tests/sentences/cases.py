@@ -16,7 +16,7 @@ from claim import shown
 from rich.console import Console
 
 from made_up import resolved
-from outshine.cli.run_tables import print_results
+from outshine.cli.run import print_results
 from outshine.data.audit.findings import Finding
 from outshine.engine.store.store import Store
 from outshine.report.page import render

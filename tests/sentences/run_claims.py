@@ -24,7 +24,7 @@ from rich.console import Console
 from outshine.cli import plan as planning
 from outshine.cli import report as reporting
 from outshine.cli import run as running
-from outshine.cli.run_tables import MOST_NOTES, MOST_ROWS
+from outshine.cli.run import MOST_NOTES, MOST_ROWS
 from outshine.engine.errors import DataError, StoreError
 from outshine.engine.hub import NoAnswerError
 from outshine.engine.process_group import ONE_PROCESS
@@ -55,7 +55,6 @@ from outshine.w2s.stages.finetune import Finetune, pack_if_it_pays
 from outshine.w2s.study_file import parse_study
 
 MODULES: tuple[str, ...] = (
-    "cli/run_tables.py",
     "cli/run.py",
     "cli/report.py",
     "cli/plan.py",

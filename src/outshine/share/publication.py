@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from outshine.w2s.study import Study
 
 
-class Model(NamedTuple):
+class PublishedModel(NamedTuple):
     """A predictor of a study, the first experiment that it is part of, and its columns of the table `scores`."""
 
     stage: Predictor
@@ -27,11 +27,11 @@ class Model(NamedTuple):
     facts: Mapping[str, Any]
 
 
-class Selection(NamedTuple):
+class Publication(NamedTuple):
     """What is published. `results` are those of the whole study, or of the experiments that the one model is in."""
 
     resolution: Resolution
-    models: list[Model]
+    models: list[PublishedModel]
     results: Results
     whole: bool
 
@@ -41,17 +41,17 @@ class Selection(NamedTuple):
         return self.resolution.study
 
 
-def of_study(study: Study, store: Store) -> Selection:
+def of_study(study: Study, store: Store) -> Publication:
     """Supervisors, ceilings, students and controls of a finished study; sweeps are in its tables only.
 
     Raises DataError where the store lacks a part of it.
     """
     finished = read_study(study, store)
     models = _models(run for run in finished.experiments if run.purpose != "sweep")
-    return Selection(finished.resolution, list(models.values()), finished.results, whole=True)
+    return Publication(finished.resolution, list(models.values()), finished.results, whole=True)
 
 
-def of_key(key: str, store: Store) -> Selection:
+def of_key(key: str, store: Store) -> Publication:
     """One supervisor, student, ceiling, control or probe, read in the study that ran last of those that need it.
 
     Raises StoreError where no study does, or where the artefact is none of these, DataError where the store lacks what
@@ -64,33 +64,33 @@ def of_key(key: str, store: Store) -> Selection:
             continue
         resolution = resolve_study(parse_study(dict(recorded.study)))
         experiments = expand(resolution, store)
-        found = _models(experiments).get(key)
-        if found is None:
+        model = _models(experiments).get(key)
+        if model is None:
             raise StoreError(
                 f"artefact {key[:16]} is '{store.done(key)['label']}'; expected is a supervisor, student, ceiling, "
                 "control or probe of a study: `outshine ls --kind student` lists students"
             )
-        alike = _same_but_seed(found.run, experiments)
+        alike = _same_but_seed(model.run, experiments)
         check_there(by_model(alike), store)
-        return Selection(resolution, [found], read_results(resolution.study.name, alike, store), whole=False)
+        return Publication(resolution, [model], read_results(resolution.study.name, alike, store), whole=False)
     raise StoreError(f"no study recorded in {store.where} needs artefact {key[:16]}; run its study once more")
 
 
-def _models(experiments: Iterable[Experiment]) -> dict[str, Model]:
+def _models(experiments: Iterable[Experiment]) -> dict[str, PublishedModel]:
     """Every predictor of the experiments once, by key."""
     from outshine.results.read.scores import roles
 
-    found: dict[str, Model] = {}
+    models: dict[str, PublishedModel] = {}
     for run in experiments:
         for facts, stage in roles(run):
             if stage is not None:
-                found.setdefault(stage.key, Model(stage, run, facts))
-    return found
+                models.setdefault(stage.key, PublishedModel(stage, run, facts))
+    return models
 
 
 def _same_but_seed(run: Experiment, experiments: Iterable[Experiment]) -> list[Experiment]:
     return [
-        one
-        for one in experiments
-        if (one.prepare.key, one.purpose, one.method) == (run.prepare.key, run.purpose, run.method)
+        other
+        for other in experiments
+        if (other.prepare.key, other.purpose, other.method) == (run.prepare.key, run.purpose, run.method)
     ]

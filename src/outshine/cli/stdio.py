@@ -70,7 +70,7 @@ def _as(kind: type[io.TextIOWrapper], stream: TextIO | None, own: TextIO | None)
 def _in_ascii(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    return "".join(_PLAIN.get(one, "?") for one in error.object[error.start : error.end]), error.end
+    return "".join(_PLAIN.get(character, "?") for character in error.object[error.start : error.end]), error.end
 
 
 class _Output(io.TextIOWrapper):

@@ -1,4 +1,4 @@
-"""Tables and progress bars in the terminal."""
+"""What the terminal shows: tables, progress bars, sizes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bars
 from rich.table import Column, Table
 
-from outshine.engine.errors import SettingsError
 from outshine.engine.messages import duration, one_line, visible
 from outshine.engine.progress import Pace, Work
 
@@ -80,12 +79,12 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], rig
 
     A cell that is one of the words of `COLOURS` has its colour.
     """
-    made = Table(title=escape(title) or None, title_justify="left", title_style="bold")
+    rich_table = Table(title=escape(title) or None, title_justify="left", title_style="bold")
     for name in columns:
-        made.add_column(name, justify="right" if name in right else "left", overflow="fold")
+        rich_table.add_column(name, justify="right" if name in right else "left", overflow="fold")
     for row in rows:
-        made.add_row(*(_cell(cell) for cell in row))
-    return made
+        rich_table.add_row(*(_cell(cell) for cell in row))
+    return rich_table
 
 
 def _cell(text: str) -> str | Text:
@@ -95,9 +94,9 @@ def _cell(text: str) -> str | Text:
     return Text(text, style=colour) if colour else escape(text)
 
 
-def report_table(one: TextTable) -> Table:
+def report_table(text_table: TextTable) -> Table:
     """A table of the report as a table of the terminal."""
-    return table(one.title, one.columns, one.rows, right=one.right)
+    return table(text_table.title, text_table.columns, text_table.rows, right=text_table.right)
 
 
 class TerminalProgress:
@@ -169,12 +168,12 @@ class LineProgress:
 
     def __init__(self) -> None:
         self._label = ""
-        self._told = 0.0
+        self._printed_at = 0.0
         self._pace, self._work = Pace(), Work()
 
     def stage(self, number: int, total: int, label: str) -> None:
         self._label, self._pace = f"[{number}/{total}] {one_line(label)}", Pace()
-        self._told = time.monotonic()
+        self._printed_at = time.monotonic()
         print(self._label, file=sys.stderr, flush=True)  # noqa: T201
 
     def overall(self, done: float, next_stage: float, total: float) -> None:
@@ -184,9 +183,9 @@ class LineProgress:
         self._pace.advance(done, total, unit)
         self._work.advance(self._pace.share)
         now, rate, left = time.monotonic(), self._pace.rate, self._pace.left
-        if now - self._told < _LINE_EVERY or rate is None or left is None:
+        if now - self._printed_at < _LINE_EVERY or rate is None or left is None:
             return
-        self._told = now
+        self._printed_at = now
         whole = "" if self._work.left is None else f"; all stages: about {duration(self._work.left)}"
         line = f"{self._label}: {done} of {total} {unit}, {_rate(rate)}/s, {left:,.0f} s left{whole}"
         print(line, file=sys.stderr, flush=True)  # noqa: T201
@@ -212,12 +211,6 @@ def _clock(seconds: float | None) -> str:
     return "-:--:--" if seconds is None else str(timedelta(seconds=round(seconds)))
 
 
-_SIZES = {"": 1, "b": 1, "kb": 1000, "mb": 1000**2, "gb": 1000**3, "tb": 1000**4}
-_SIZES |= {"kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
-_AGES = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
-_QUANTITY = re.compile(r"(\d{1,12}(?:\.\d{1,6})?)\s*([A-Za-z]*)")
-
-
 def size_text(num_bytes: float) -> str:
     """A number of bytes in a few characters."""
     for unit in ("B", "kB", "MB"):
@@ -225,22 +218,3 @@ def size_text(num_bytes: float) -> str:
             return f"{num_bytes:.0f} {unit}"
         num_bytes /= 1000
     return f"{num_bytes:.1f} GB"
-
-
-def parse_size(text: str, option: str) -> int:
-    """The bytes that `10GB` or `512MiB` are. Raises SettingsError."""
-    found = _QUANTITY.fullmatch(text.strip())
-    if not found or found[2].lower() not in _SIZES:
-        raise SettingsError(f"{option} {text}: a size is expected, such as 500MB or 10GB")
-    return int(float(found[1]) * _SIZES[found[2].lower()])
-
-
-def parse_age(text: str, option: str) -> timedelta:
-    """The time that `30d`, `12h` or `2w` are. Raises SettingsError."""
-    found = _QUANTITY.fullmatch(text.strip())
-    try:
-        if found and found[2].lower() in _AGES:
-            return float(found[1]) * _AGES[found[2].lower()]
-    except OverflowError:
-        pass
-    raise SettingsError(f"{option} {text}: an age is expected, such as 12h, 30d or 2w")

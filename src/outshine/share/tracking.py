@@ -47,7 +47,7 @@ def run_tracked(
     """
     if not names or not processes.is_main:
         return run_study(study, store, progress, allow_leaks=allow_leaks, processes=processes)
-    following = Following(study.name, progress or Silent(), start(names, folder), Ledger(folder), store)
+    following = TrackingProgress(study.name, progress or Silent(), start(names, folder), Ledger(folder), store)
     try:
         finished = run_study(
             study, store, following, allow_leaks=allow_leaks, processes=processes, expect=following.expect
@@ -60,7 +60,7 @@ def run_tracked(
     return finished
 
 
-class Following:
+class TrackingProgress:
     """Progress that passes everything on, and looks for finished fine-tunings whenever a stage begins."""
 
     def __init__(self, study: str, shown: Progress, trackers: dict[str, Tracker], ledger: Ledger, store: Store) -> None:

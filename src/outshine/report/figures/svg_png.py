@@ -58,12 +58,12 @@ def _save(figure: Figure, buffer: io.StringIO | io.BytesIO, **options: Any) -> N
 
 def _own_ids(tag: str, name: str) -> str:
     """A tag whose ids, and references to ids, begin with `name`. Text between tags never holds a raw `<`."""
-    return re.sub(r'( id="|href="#|url\(#)', lambda found: f"{found[0]}{name}-", tag)
+    return re.sub(r'( id="|href="#|url\(#)', lambda match: f"{match[0]}{name}-", tag)
 
 
 def _short(tag: str, used: set[str]) -> str:
     """A tag without what does not show; `used`: the ids to keep."""
-    tag = _ID.sub(lambda found: found[0] if found[1] in used else "", tag)
+    tag = _ID.sub(lambda match: match[0] if match[1] in used else "", tag)
     return _PLACES.sub(lambda place: _LONG.sub(_rounded, re.sub(r"\s*\n", "", place[0])), tag)
 
 

@@ -29,7 +29,7 @@ def measure(shape: list[int], rows: int, repeats: int, compute_dtype: Dtype, mem
     import torch
 
     from outshine.engine.runtime import Runtime
-    from outshine.learn.batches import computes
+    from outshine.learn.batches import is_compute_bound
     from outshine.learn.classifier import Classifier, Cohort
     from outshine.learn.device import resolve_dtype
     from outshine.learn.load import load_backbone, load_tokenizer
@@ -51,7 +51,7 @@ def measure(shape: list[int], rows: int, repeats: int, compute_dtype: Dtype, mem
         ids = encode(tokens, [Text(text) for text in texts], resolved.spec.max_length).tokens
         base = load_backbone(resolved.spec, cpu)
         model = Classifier(base, resolved.spec, 0) if members == 1 else Cohort(base, resolved.spec, range(members))
-    if computes(model.head):  # as the runtime's default does
+    if is_compute_bound(model.head):  # as the runtime's default does
         start_packing(model, longest=max(map(len, ids)), dense=False)
     runtime = Runtime(device="cpu")
     own = runtime.budget("cpu")

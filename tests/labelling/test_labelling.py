@@ -23,7 +23,7 @@ from outshine.labelling.results import COLUMNS, LabelResults, read_label_results
 from outshine.labelling.run import parse_label_settings, resolve_label_settings
 from outshine.labelling.text import sentences
 from outshine.stats.auroc import auroc, soft_auroc
-from outshine.stats.proportions import share_of_file
+from outshine.stats.intervals import share_of_file
 
 NUM_FOLDS = 3
 

@@ -22,9 +22,8 @@ from outshine.labelling.gains import (
 )
 from outshine.labelling.judging import AGREE, ALL, DISAGREE, UNLIKE, Start, start_of_draw, strata, why_no_draw
 from outshine.stats.auc_covariance import combine_seeds
-from outshine.stats.intervals import Interval, auroc_interval
-from outshine.stats.proportions import Worth, exact_share, share_of_file, worth_in_groups
-from outshine.stats.random_draw import chance_of_so_unlike, draw_tests
+from outshine.stats.intervals import EffectiveSize, Interval, auroc_interval, effective_size, exact_share, share_of_file
+from outshine.stats.random_sample_tests import hypergeometric_p, random_sample_tests
 
 FEWEST_GROUPS = 10  # of equal size, below which an interval from groups is too uncertain for a verdict
 
@@ -135,7 +134,7 @@ class _Trusted(NamedTuple):
         return self.student_right != self.label_right
 
     @property
-    def worth_of_apart(self) -> Worth | None:
+    def worth_of_apart(self) -> EffectiveSize | None:
         """What the rows are worth on which the two disagree; None: each is its own group."""
         return _worth(self.student_right[self.apart], self.group[self.apart])
 
@@ -392,9 +391,9 @@ def _with(counts: Evidence, accuracies: _Measured, aurocs: _Measured) -> Evidenc
     )
 
 
-def _worth(values: np.ndarray, groups: np.ndarray) -> Worth | None:
+def _worth(values: np.ndarray, groups: np.ndarray) -> EffectiveSize | None:
     """Find what the rows are worth where some are of one group; None: each is its own group."""
-    return None if len(set(groups)) == len(groups) else worth_in_groups(values, groups)
+    return None if len(set(groups)) == len(groups) else effective_size(values, groups)
 
 
 def _level(right: np.ndarray, groups: np.ndarray) -> Interval:
@@ -407,10 +406,10 @@ def _level(right: np.ndarray, groups: np.ndarray) -> Interval:
 
 def _seems_drawn(counts: Evidence, file: _File, taken: np.ndarray | None, notes: list[str]) -> bool:
     """Whether the trusted rows could be a random draw, of rows or of groups, with regard to disagreement."""
-    p = chance_of_so_unlike(file.num_rows, file.num_apart, counts.num_rows, counts.num_judged)
+    p = hypergeometric_p(file.num_rows, file.num_apart, counts.num_rows, counts.num_judged)
     if file.rows is not None and taken is not None:
         apart = {"apart": file.rows["apart"].to_numpy()}
-        tests = draw_tests(taken, {}, apart, file.rows["group"].to_numpy(dtype=str))
+        tests = random_sample_tests(taken, {}, apart, file.rows["group"].to_numpy(dtype=str))
         p = min((test.p for test in tests), default=1.0)
     if p >= UNLIKE:
         return True
@@ -433,7 +432,7 @@ def _aurocs(trusted: _Trusted, notes: list[str]) -> _Measured:
     return _Measured(auroc_interval(both, 0), auroc_interval(both, 1), auroc_gain(truth, student, label, groups))
 
 
-def _needed_auroc(trusted: _Trusted, gain: Interval | None, worth: Worth | None) -> tuple[Needed, ...]:
+def _needed_auroc(trusted: _Trusted, gain: Interval | None, worth: EffectiveSize | None) -> tuple[Needed, ...]:
     """Count rows for the gain that was seen, and for some that may be looked for; by group where groups repeat."""
     if gain is None:
         return ()

@@ -13,8 +13,7 @@ from scipy.stats import hypergeom
 from outshine.engine.errors import DataError
 from outshine.stats.auc_covariance import Groups, combine_seeds
 from outshine.stats.auroc import Floats
-from outshine.stats.intervals import Interval, auroc_interval
-from outshine.stats.proportions import Worth, exact_share
+from outshine.stats.intervals import EffectiveSize, Interval, auroc_interval, exact_share
 
 ALPHA, POWER = 0.05, 0.80
 ASSUMED_RIGHT = (0.6, 2 / 3, 0.75)  # shares of disagreements on which the student may be right
@@ -221,7 +220,7 @@ class Needed(NamedTuple):
 
 
 def needed_accuracy(
-    share: float, seen: float | None = None, num_all: int | None = None, worth: Worth | None = None
+    share: float, seen: float | None = None, num_all: int | None = None, worth: EffectiveSize | None = None
 ) -> tuple[Needed, ...]:
     """Return rows that show that the student is right in more, or fewer, than half of the disagreements.
 

@@ -11,7 +11,7 @@ import pandas as pd
 from outshine.engine.rng import stream_seed
 from outshine.labelling.rows import NUM_TO_JUDGE
 from outshine.stats.auroc import Bools
-from outshine.stats.random_draw import Unlikely, draw_tests
+from outshine.stats.random_sample_tests import SampleTest, random_sample_tests
 
 AGREEMENTS = 0.2  # of the rows to judge: they tell nothing of the gain in accuracy, but the levels need them
 MOST_EMPTY = 0.2  # of the rows of a draw: with more left out it is no longer taken for one
@@ -174,7 +174,7 @@ def why_no_draw(file: pd.DataFrame, taken: Bools, hard: bool) -> str:
     )
 
 
-def _draw_tests(part: pd.DataFrame, taken: Bools, hard: bool) -> list[Unlikely]:
+def _draw_tests(part: pd.DataFrame, taken: Bools, hard: bool) -> list[SampleTest]:
     """Test whether the rows `taken` of a part of the file are a random draw from it, by each measure."""
     log_odds = part["log_odds"].to_numpy()
     measures = {
@@ -186,7 +186,7 @@ def _draw_tests(part: pd.DataFrame, taken: Bools, hard: bool) -> list[Unlikely]:
     if not hard:  # else the same order as by suspicion
         measures["certainty"] = np.abs(log_odds)
     classes = {"class": part["label"].to_numpy() > 0.5, "fold": part["fold"].to_numpy()}
-    return draw_tests(taken, measures, classes, part["group"].to_numpy(str))
+    return random_sample_tests(taken, measures, classes, part["group"].to_numpy(str))
 
 
 def _p_text(p: float) -> str:

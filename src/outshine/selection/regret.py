@@ -15,7 +15,7 @@ from outshine.selection.choices import Choice, Kind, shares
 from outshine.selection.rules import DRAWS, RANDOM, RULES, budgets, orders, trusted_shares
 from outshine.stats.auroc import Floats, auroc
 from outshine.stats.intervals import Interval
-from outshine.stats.paired_estimates import mean_interval
+from outshine.stats.paired_differences import mean_interval
 
 SPLITS = 10
 """Random halvings of test."""

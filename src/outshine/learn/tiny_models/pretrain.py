@@ -14,10 +14,20 @@ from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 from torch.nn import functional
 
-from outshine.data.tiny_world import language
-from outshine.data.tiny_world.corpus import Corpus, CorpusSettings
-from outshine.data.tiny_world.facts import Attribute, World, WorldSettings, make_world
-from outshine.data.tiny_world.language import BOS, PAD, PAD_ID, UNK, vocabulary
+from outshine.data.tiny_world import (
+    BOS,
+    PAD,
+    PAD_ID,
+    UNK,
+    Attribute,
+    Corpus,
+    CorpusSettings,
+    World,
+    WorldSettings,
+    make_world,
+    question,
+    vocabulary,
+)
 from outshine.engine.errors import SettingsError
 from outshine.engine.progress import Progress, Silent
 from outshine.engine.rng import stream_seed
@@ -221,13 +231,13 @@ def cloze(model: Any, world: World) -> dict[str, Cloze]:
 
     Chance is about 1 / (number of values) for the value and one half for the category.
     """
-    ids = {token: i for i, token in enumerate(language.vocabulary(world))}
+    ids = {token: i for i, token in enumerate(vocabulary(world))}
     model.eval()
     return {attribute.name: _ask(model, world, attribute, ids) for attribute in world.attributes}
 
 
 def _ask(model: Any, world: World, attribute: Attribute, ids: dict[str, int]) -> Cloze:
-    questions = [f"{language.BOS} {language.question(attribute.name, name)}".split() for name in world.people]
+    questions = [f"{BOS} {question(attribute.name, name)}".split() for name in world.people]
     hidden = model.model(torch.tensor([[ids[word] for word in question] for question in questions])).last_hidden_state
     num_words = len(ids) - len(world.people)
     logits = hidden[:, -1] @ model.lm_head.weight[:num_words].T  # (people, words)

@@ -14,7 +14,7 @@ from outshine.engine.files import user_path
 from outshine.results.csv_cells import as_named
 from outshine.results.read.scores import SCORE_COLUMNS
 from outshine.results.results import PGR_COLUMNS
-from outshine.w2s.plain_yaml import read_yaml
+from outshine.w2s.study_file import read_yaml
 
 _TEXT = ("study", "purpose", "method", "variant", "loss", "method_id", "settings", "weak", "reason", "key")
 _ADVICE = "name the --out folder of a run, or its scores.parquet"

@@ -202,5 +202,5 @@ def check_models(stages: Sequence[Stage], runtime: Runtime) -> None:
 def by_model(experiments: list[Experiment]) -> list[Stage]:
     """All stages asked for, supervisors first, so that each base model is loaded once."""
     stages = [stage for experiment in experiments for stage in experiment.stages()]
-    supervisors = {experiment.weak.key for experiment in experiments if experiment.weak}
+    supervisors = {supervisor.key for experiment in experiments for supervisor in experiment.wiring.supervisors}
     return sorted(stages, key=lambda stage: stage.key not in supervisors)

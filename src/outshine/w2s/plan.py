@@ -22,8 +22,8 @@ from outshine.w2s.comparable import planned as planned_comparison
 from outshine.w2s.compute_study import by_model
 from outshine.w2s.cost import Cost, Estimator, Speed, speed_here
 from outshine.w2s.expand import Experiment, Purpose, Resolution, expand, resolve_study
+from outshine.w2s.method_identity import identify, method_word
 from outshine.w2s.methods.base import Method
-from outshine.w2s.methods.identity import identify, method_word
 from outshine.w2s.placeholders import Finder, Resolvedness, UnresolvedPrepare, asks_hub
 from outshine.w2s.stages.audit import Audit
 from outshine.w2s.stages.control import ControlStudent

@@ -9,7 +9,7 @@ from typing import Any
 from outshine.engine.settings import Plugin
 from outshine.learn.filters.probe_disagreement import ProbeDisagreement
 from outshine.results.names import Contender
-from outshine.w2s.methods.identity import changed, described
+from outshine.w2s.method_identity import changed, described
 
 Settings = dict[str, str]
 """Settings that are not the defaults, by name, as text; naming a series takes out those that its name tells."""

@@ -46,7 +46,7 @@ class Resolution(NamedTuple):
     @property
     def models(self) -> list[Resolved]:
         """All models, the supervisor's first."""
-        return [one for one in (self.weak, self.strong, *self.of_methods.values()) if one is not None]
+        return [model for model in (self.weak, self.strong, *self.of_methods.values()) if model is not None]
 
 
 Purpose = Literal["method", "sweep", "control"]
@@ -103,12 +103,12 @@ def resolve_study(study: Study, find_model: ModelFinder = resolve, find_data: Da
     strong = find_model(study.strong, dtype)
     by_file = isinstance(study.labels, FileLabelSettings)
     weak = None if by_file or study.weak is None else find_model(study.weak, dtype)
-    found: dict[ModelSettings, Resolved] = {}
+    of_methods: dict[ModelSettings, Resolved] = {}
 
     def pin(settings: ModelSettings) -> ModelSettings:
         resolved = find_model(settings, dtype)
         exact = pinned_model(settings, resolved)
-        found[exact] = resolved
+        of_methods[exact] = resolved
         return exact
 
     rosters = {name: _with_models(getattr(study, name), pin) for name in ("methods", "sweeps", "controls")}
@@ -124,11 +124,11 @@ def resolve_study(study: Study, find_model: ModelFinder = resolve, find_data: Da
             "sources": {prepare.name: prepare.source for prepare in prepares},
         }
     )
-    of_models = [note for one in (weak, strong, *found.values()) if one for note in one.notes]
+    of_models = [note for model in (weak, strong, *of_methods.values()) if model for note in model.notes]
     notes = [*study.notes, *_family_notes(study), *of_models]
     if weak is None and any(isinstance(method, WeakToWeak) for method in study.controls):
         notes.append("weak_to_weak is left out: weak labels from a file have no weak model")
-    return Resolution(pinned, weak, strong, prepares, tuple(dict.fromkeys(notes)), found)
+    return Resolution(pinned, weak, strong, prepares, tuple(dict.fromkeys(notes)), of_methods)
 
 
 def _with_models(value: Any, pin: Callable[[ModelSettings], ModelSettings]) -> Any:
@@ -149,7 +149,7 @@ def _family_notes(study: Study) -> list[str]:
     """Which datasets are made of the same rows, and what follows from it."""
     return [
         f"{' and '.join(names)} are made of the same rows: pooled PGRs and comparisons count them as one dataset"
-        for names in families(one.name for one in study.datasets).values()
+        for names in families(recipe.name for recipe in study.datasets).values()
         if len(names) > 1
     ]
 
@@ -180,7 +180,7 @@ def _lab(resolution: Resolution, prepare: Prepare, store: Store) -> Lab:
         loss=study.loss,
         seed=study.seeds[0],
         file_labels=_file_labels(study, texts, store),
-        models={settings: _tuned(one) for settings, one in resolution.of_methods.items()},
+        models={settings: _tuned(model) for settings, model in resolution.of_methods.items()},
     )
 
 
@@ -223,7 +223,7 @@ def _experiments(
 def _roster(resolution: Resolution) -> list[tuple[Purpose, Method]]:
     """All methods of a study and what each is for; without a weak model none that trains it."""
     study = resolution.study
-    controls = [one for one in study.controls if resolution.weak or not isinstance(one, WeakToWeak)]
+    controls = [method for method in study.controls if resolution.weak or not isinstance(method, WeakToWeak)]
     return [
         *(("method", method) for method in study.methods),
         *(("sweep", method) for method in study.sweeps),

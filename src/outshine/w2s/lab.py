@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from outshine.engine.errors import SettingsError
-from outshine.engine.stage import held_stages, in_order
+from outshine.engine.stage import Stage, held_stages, in_order
 from outshine.learn.losses.base import Loss
 from outshine.learn.probes.base import Probe
 from outshine.learn.settings import TrainingSettings
@@ -50,6 +50,12 @@ class Wiring:
     rounds: tuple[Predictor, ...]
     labels: WeakLabelSource
     supervisors: tuple[Predictor, ...]
+
+
+def _supervisors_behind(stages: list[Stage]) -> tuple[Predictor, ...]:
+    """The models that learned the ground truth of weak_train, among stages and all that these depend on."""
+    predictors = [stage for stage in in_order(stages) if isinstance(stage, Predictor)]
+    return tuple(predictor for predictor in predictors if predictor.truth_split == "weak_train")
 
 
 class _StageCache:
@@ -133,12 +139,20 @@ class Lab(_StageCache):
 
         Returns:
             The wiring.
+
+        Raises:
+            SettingsError: No labels are named, and the rounds learn from other supervisors than the study's.
         """
-        labels = self.weak_labels if labels is None else labels
-        if supervisors is None:
-            makers = [stage for stage in in_order(held_stages(labels)) if isinstance(stage, Predictor)]
-            supervisors = [maker for maker in makers if maker.truth_split == "weak_train"]
-        return Wiring(rounds, labels, tuple(supervisors))
+        source = self.weak_labels if labels is None else labels
+        behind = _supervisors_behind(held_stages(source))
+        if labels is None:
+            others = [one.label for one in _supervisors_behind([*rounds]) if one not in behind]
+            if others:
+                raise SettingsError(
+                    f"a method's students learn from a supervisor that is not the study's ({others[0]}); name the "
+                    "labels that they are measured from: lab.wiring(student, labels=labels)"
+                )
+        return Wiring(rounds, source, behind if supervisors is None else tuple(supervisors))
 
     def tuned(self, model: ModelSettings) -> Tuned:
         """Return a model that a method of the study names in its settings.

@@ -5,8 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 from sklearn.metrics import roc_auc_score
 
+from outshine.engine.errors import SettingsError
+from outshine.engine.key import digest
+from outshine.engine.progress import Silent as SilentProgress
 from outshine.engine.store.store import Store
 from outshine.learn.spec import ModelSettings
 from outshine.results.controls import against
@@ -16,7 +20,8 @@ from outshine.results.trajectories import strong_train_gain
 from outshine.stats.agreement import capa
 from outshine.w2s.lab import Lab, Wiring
 from outshine.w2s.methods.base import Method, methods
-from outshine.w2s.stages.labels import CombinedLabels
+from outshine.w2s.plan import plan_study
+from outshine.w2s.stages.labels import CombinedLabels, WeakLabelSource
 from outshine.w2s.study_file import parse_study
 from small_study import TINY
 
@@ -58,7 +63,7 @@ def finished(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         _register(patch, TwoSupervisors, AnotherSupervisor)
         study = parse_study(
-            {**TINY, "datasets": ["tiny-home"], "methods": ["vanilla", "two_supervisors", "another_supervisor"]}
+            {**TINY, "datasets": ["tiny-home"], "methods": ["two_supervisors", "vanilla", "another_supervisor"]}
         )
         store = Store(tmp_path_factory.mktemp("own") / "store")
         yield run_study(study, store), store
@@ -190,6 +195,55 @@ def test_repeated_errors_are_those_of_its_own_labels(finished):
     assert row["capa_weak_student"] == pytest.approx(capa(y, p_weak, p_student), abs=1e-12)
     of_first = capa(y, run.wiring.supervisors[0].read_labels(store).loc[test.index].to_numpy(), p_student)
     assert row["capa_weak_student"] != pytest.approx(of_first, abs=1e-6)
+
+
+def test_supervisors_that_a_method_does_not_name_are_refused(tmp_path, monkeypatch):
+    class Silent(AnotherSupervisor):
+        kind = "silent"
+
+        def wire(self, lab):
+            return lab.wiring(lab.student(lab.other_supervisor(seed=lab.seed + 7), self.loss))
+
+    class Knowing(Silent):
+        kind = "knowing"
+
+        def wire(self, lab):
+            student = lab.student(lab.other_supervisor(seed=lab.seed + 7), self.loss)
+            return lab.wiring(student, labels=lab.weak_labels)
+
+    _register(monkeypatch, Silent, Knowing)
+    raw = {**TINY, "datasets": ["tiny-home"]}
+    with pytest.raises(
+        SettingsError, match=r"a supervisor that is not the study's \(tiny/weak on tiny-home .* seed 7\)"
+    ):
+        plan_study(parse_study({**raw, "methods": ["silent"]}), Store(tmp_path / "store"), SilentProgress())
+    plan_study(parse_study({**raw, "methods": ["knowing"]}), Store(tmp_path / "store"), SilentProgress())
+
+
+def test_combined_labels_are_the_mean_of_p_or_of_log_odds_over_rows_that_all_label():
+    class Given(WeakLabelSource):
+        kind = "test.given"
+        p: dict[str, float]
+
+        def read_labels(self, store):
+            return pd.Series(self.p)
+
+    of = (Given(p={"a": 0.9, "b": 0.5, "c": 1.0}), Given(p={"c": 0.2, "a": 0.6, "d": 0.1}))
+    store = Store.__new__(Store)
+    p = CombinedLabels(of=of).read_labels(store)
+    assert sorted(p.index) == ["a", "c"]
+    assert p["a"] == pytest.approx(0.75)
+    assert p["c"] == pytest.approx(0.6)
+    p = CombinedLabels(of=of, mean="log_odds").read_labels(store)
+    odds = np.sqrt(0.9 / 0.1 * 0.6 / 0.4)
+    assert p["a"] == pytest.approx(odds / (1 + odds))
+    odds = np.sqrt((1 - 1e-6) / 1e-6 * 0.2 / 0.8)
+    assert p["c"] == pytest.approx(odds / (1 + odds))
+    assert (
+        len({digest(CombinedLabels(of=each, mean=mean)) for each in (of, of[::-1]) for mean in ("p", "log_odds")}) == 4
+    )
+    with pytest.raises(ValidationError):
+        CombinedLabels(of=())
 
 
 def test_its_models_are_pinned_when_the_study_is_resolved(finished):

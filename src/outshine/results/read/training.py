@@ -40,7 +40,7 @@ def read_training(study: str, experiments: Iterable[Experiment], reader: Reader)
     tokens of its texts that its tokenizer does not know.
     """
     rows: dict[str, dict[str, Any]] = {}
-    for run in experiments:
+    for run in sorted(experiments, key=lambda run: run.has_own_labels):  # the study's supervisor is told as such
         if run.purpose != "method":
             continue
         for facts, stage in roles(run):

@@ -17,7 +17,7 @@ from outshine.results.controls import against
 from outshine.results.finished import run_study
 from outshine.results.pairing import pair
 from outshine.results.trajectories import strong_train_gain
-from outshine.stats.agreement import capa
+from outshine.stats.supervisor_agreement import capa
 from outshine.w2s.lab import Lab, Wiring
 from outshine.w2s.methods.base import Method, methods
 from outshine.w2s.plan import plan_study

@@ -8,8 +8,8 @@ import pandas as pd
 
 from outshine.learn.losses.base import losses
 from outshine.results.results import PGR_COLUMNS, SCORE_COLUMNS
+from outshine.w2s.method_identity import identify
 from outshine.w2s.methods.base import methods
-from outshine.w2s.methods.identity import identify
 
 WEAK, CEILING = 0.7, 0.9
 

@@ -29,15 +29,15 @@ from outshine.results.training_notes import TrainingNote
 from outshine.selection.run import Selected
 from outshine.share.tracked_runs import TrackedRun, Tracker
 from outshine.stats.pgr import PGR, PooledPGR
-from outshine.w2s.methods.base import Lab, Method, Tuned
-from outshine.w2s.methods.layer import LayerMethod
+from outshine.w2s.lab import Lab, Tuned, Wiring
+from outshine.w2s.methods.base import LayerMethod, Method
 
 OF_RESULTS = (Selected, MethodPGR, PooledPGR, PGR, TrainingNote, Signs, Evidence, ToJudge)
 """Classes of what the public functions return, beside those that have a public name of their own."""
 
 CONTRACTS = (
     *(Loss, RunningLoss, Probe, FittedProbe, Labelled, Predicted, Filter, Filtered),
-    *(Recipe, PromptedRecipe, Example, Draw, Hub, Size, Method, LayerMethod, Lab, Tuned),
+    *(Recipe, PromptedRecipe, Example, Draw, Hub, Size, Method, LayerMethod, Lab, Wiring, Tuned),
     *(Registry, Tracker, TrackedRun, Progress),
 )
 """Base classes of plug-ins and what these are given, as docs/extend.md and docs/python.md name them."""

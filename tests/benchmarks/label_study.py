@@ -31,7 +31,7 @@ from outshine.learn.resolve import resolve
 from outshine.learn.settings import TrainingSettings
 from outshine.learn.spec import ModelSettings
 from outshine.stats.auroc import auroc
-from outshine.w2s.methods.base import Lab, Tuned
+from outshine.w2s.lab import Lab, Tuned
 from outshine.w2s.stages.labels import GroundTruth
 from outshine.w2s.stages.prepare import Prepare, Texts
 

@@ -17,9 +17,9 @@ from outshine.learn.probes.logistic import Logistic
 from outshine.report.figures import select
 from outshine.results.names import Contender
 from outshine.results.results import SUMMARY_COLUMNS
+from outshine.w2s.method_identity import identify
 from outshine.w2s.methods.base import Method
 from outshine.w2s.methods.filtered import FilteredMethod
-from outshine.w2s.methods.identity import identify
 from outshine.w2s.methods.probe import ProbeMethod
 from outshine.w2s.methods.probe_to_strong import ProbeToStrong
 from outshine.w2s.methods.strong_to_strong import StrongToStrong

@@ -18,9 +18,9 @@ from outshine.results.controls import CONTROL_COLUMNS, OVERALL_COLUMNS, ControlT
 from outshine.results.controls import Control as ControlName
 from outshine.results.controls_text import sentence, sentences
 from outshine.results.names import Contender
+from outshine.w2s.method_identity import identify
 from outshine.w2s.methods.base import Method
 from outshine.w2s.methods.control import Control
-from outshine.w2s.methods.identity import identify
 from outshine.w2s.methods.vanilla import Vanilla
 from outshine.w2s.methods.weak_to_weak import WeakToWeak
 from study_tables import scores, student

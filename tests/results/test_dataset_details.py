@@ -14,7 +14,7 @@ from outshine.learn.losses.xent import Xent
 from outshine.results.names import Contender
 from outshine.results.read.artefacts import Reader
 from outshine.results.read.dataset_details import CURVE_COLUMNS, read_dataset_details
-from outshine.w2s.methods.identity import identify
+from outshine.w2s.method_identity import identify
 from outshine.w2s.methods.vanilla import Vanilla
 
 STUDY = {
@@ -47,7 +47,7 @@ def test_probabilities_are_means_over_the_students_own_seeds(study):
     tables = {
         name: [stage.predictions(store).query("split == 'test'").set_index("id")["p"] for stage in stages]
         for name, stages in {
-            "p_weak": [run.weak for run in of_xent.values()],
+            "p_weak": [run.labels for run in of_xent.values()],
             "p_student": [run.students[0] for run in of_xent.values()],
         }.items()
     }

@@ -183,7 +183,7 @@ def test_the_table_by_scikit_learn_and_plain_sums(made):
     table = results.training
     assert tuple(table.columns) == TRAINING_COLUMNS
     assert table.groupby("role").size().to_dict() == {"weak": 4, "student": 4, "ceiling": 4}  # no control is in it
-    stages = {stage.key: (run, stage) for run in experiments for stage in (run.weak, run.ceiling, *run.students)}
+    stages = {stage.key: (run, stage) for run in experiments for stage in (run.labels, run.ceiling, *run.students)}
     for row in table.to_dict("records"):
         run, stage = stages[row["key"]]
         truth = run.prepare.read(store).truth.set_index("id")["label"]
@@ -197,7 +197,7 @@ def test_the_table_by_scikit_learn_and_plain_sums(made):
         assert row["test_one_side"] == pytest.approx(max(np.mean(test["p"] > 0.5), np.mean(test["p"] <= 0.5)))
         y = truth.loc[test.index]
         if isinstance(stage, Student):
-            weak = run.weak.predictions(store).set_index("id")
+            weak = run.labels.predictions(store).set_index("id")
             p = weak.loc[test.index, "p"]
             y = p > (0.5 if 20 <= (p > 0.5).sum() <= len(p) - 20 else p.median())
             assert row["label_sd"] == pytest.approx(np.std(weak.loc[weak["split"] == "strong_train", "p"]))
@@ -215,7 +215,7 @@ def test_supervisors_and_ceilings_that_learned_are_not_among_the_notes(made):
 def test_the_limit_on_val_counts_validations(made):
     """The lower limit on val is at 95 % for all validations together: below the ordinary one."""
     results, _, experiments = made
-    stages = {stage.key: stage for run in experiments for stage in (run.weak, run.ceiling)}
+    stages = {stage.key: stage for run in experiments for stage in (run.labels, run.ceiling)}
     scores = results.scores.set_index(["key", "split"])
     rows = results.training[results.training["role"] != "student"]
     assert all(isinstance(stages[key], Supervised) for key in rows["key"])

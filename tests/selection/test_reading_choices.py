@@ -77,7 +77,7 @@ def test_candidates_have_their_own_predictions(choices, experiments, store):
             assert one.twins[0, number].tolist() == twin.loc[one.val.ids].tolist()
         assert one.val.y.tolist() == (truth.loc[one.val.ids] > 0.5).tolist()
         assert one.test.y.tolist() == (truth.loc[one.test.ids] > 0.5).tolist()
-        weak = next(run.weak for run in runs if run.seed == seed).predictions(store).set_index("id")["p"]
+        weak = next(run.labels for run in runs if run.seed == seed).predictions(store).set_index("id")["p"]
         assert one.p_weak.tolist() == weak.loc[one.val.ids].tolist()
     splits = runs[0].texts.read(store).set_index("id")["split"]
     assert set(splits.loc[first.val.ids]) == {"val"}

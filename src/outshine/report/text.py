@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from outshine.engine.messages import counted, decimals, signed_decimals
 from outshine.results.names import Contender
-from outshine.w2s.methods.identity import method_word
+from outshine.w2s.method_identity import method_word
 
 if TYPE_CHECKING:
     import pandas as pd

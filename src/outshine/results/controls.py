@@ -101,13 +101,14 @@ def against(scores: pd.DataFrame, level: float = 0.95, summary: pd.DataFrame | N
     weak, saturated = _by_run(test, "weak"), _saturated(test)
     rows = []
     for one, own in _aurocs(row for row in students if row["purpose"] == "control").items():
+        supervised = weak | _by_run(test, "weak", one)
         for reference in _references(one, vanilla, plain):
             beside = vanilla[reference] if reference else {}
             for dataset in dict.fromkeys(run.dataset for run in own):
                 here = {run: value for run, value in own.items() if run.dataset == dataset}
                 named = {**Control.of(one)._asdict(), "vanilla": _label(reference), "dataset": dataset}
                 named |= {"method_id": one.method_id, "vanilla_id": reference.method_id if reference else ""}
-                rows.append({**named, "saturated": dataset in saturated, **_on_dataset(here, beside, weak)})
+                rows.append({**named, "saturated": dataset in saturated, **_on_dataset(here, beside, supervised)})
     by_dataset = pd.DataFrame(rows, columns=list(CONTROL_COLUMNS))
     return ControlTables(by_dataset, _overall(by_dataset, level, {} if summary is None else _within(summary)))
 
@@ -188,9 +189,13 @@ def _aurocs(rows: Iterable[Mapping[Any, Any]]) -> dict[Contender, dict[Run, floa
     return found
 
 
-def _by_run(test: Rows, role: str) -> dict[Run, float]:
-    """Test AUROC of the study's supervisor or ceiling, which are of no method."""
-    return {Run.of(row): float(row["auroc"]) for row in test if row["role"] == role and not row["method"]}
+def _by_run(test: Rows, role: str, of: Contender | None = None) -> dict[Run, float]:
+    """Test AUROC of the study's supervisor or ceiling, which are of no method, or of the labels of a method's own."""
+    rows = [row for row in test if row["role"] == role]
+    if of is None:
+        return {Run.of(row): float(row["auroc"]) for row in rows if not row["method"]}
+    own = [row for row in rows if row["method"] and (Contender.of(row), row["variant"]) == (of, of.variant)]
+    return {Run.of(row): float(row["auroc"]) for row in own}
 
 
 def _saturated(test: Rows) -> set[str]:

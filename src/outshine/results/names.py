@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from outshine.engine.errors import DataError, SettingsError, UnknownNameError
-from outshine.w2s.methods.identity import changed, described, method_word
+from outshine.w2s.method_identity import changed, described, method_word
 
 METHOD_COLUMNS = (
     *("study", "dataset", "weak", "strong", "purpose", "method", "variant", "round", "loss"),

@@ -14,7 +14,7 @@ from outshine.engine.errors import DataError, OutshineError
 from outshine.engine.files import user_path, write_whole
 from outshine.results.read.scores import SCORE_COLUMNS
 from outshine.results.results import PGR_COLUMNS
-from outshine.w2s.plain_yaml import read_yaml
+from outshine.w2s.study_file import read_yaml
 
 _TEXT = ("study", "purpose", "method", "variant", "loss", "method_id", "settings", "weak", "reason", "key")
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")

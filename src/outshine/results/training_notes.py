@@ -12,8 +12,8 @@ import pandas as pd
 
 from outshine.engine.messages import decimals
 from outshine.results.names import METHOD_COLUMNS, Contender
-from outshine.w2s.methods.identity import method_word
-from outshine.w2s.stages.texts import MOST_UNKNOWN
+from outshine.w2s.method_identity import method_word
+from outshine.w2s.stages.prepare import MOST_UNKNOWN
 
 TRAINING_COLUMNS = (
     *METHOD_COLUMNS,

@@ -121,11 +121,12 @@ def strong_train_gain(scores: pd.DataFrame) -> pd.DataFrame:
     rows = scores[scores["split"] == "strong_train"]
     weak = rows[rows["role"] == "weak"].rename(columns={"auroc": "weak_auroc"})
     shared = weak.loc[weak["method"] == "", [*_EXPERIMENT, "weak_auroc"]]
-    own = weak.loc[weak["method"] != "", [*_EXPERIMENT, "method_id", "weak_auroc"]]  # a method's own supervisors
+    which = [*_EXPERIMENT, "method_id", "variant"]  # a row about one of several supervisors has another variant
+    own = weak.loc[weak["method"] != "", [*which, "weak_auroc"]]  # a method's own labels
     students = rows.loc[rows["role"] == "student", [*_EXPERIMENT, *_ROUND, "auroc"]]
     joined = students.rename(columns={"auroc": "student_auroc"})
     of_study = joined.merge(shared, how="left", on=_EXPERIMENT, validate="many_to_one")["weak_auroc"]
-    of_method = joined.merge(own, how="left", on=[*_EXPERIMENT, "method_id"], validate="many_to_one")["weak_auroc"]
+    of_method = joined.merge(own, how="left", on=which, validate="many_to_one")["weak_auroc"]
     joined["weak_auroc"] = of_method.fillna(of_study).to_numpy()
     joined = joined[joined["weak_auroc"].notna()].reset_index(drop=True)
     gain = joined["student_auroc"] - joined["weak_auroc"]

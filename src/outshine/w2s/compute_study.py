@@ -70,19 +70,19 @@ def compute_study(
     experiments = expand(resolution, store)
     for note in planned(experiments, study):
         progress.note(note)
-    asked = by_model(experiments)
+    wanted = by_model(experiments)
     models, checkpointed = (resolution.weak, resolution.strong), study.runtime.gradient_checkpointing
-    work = work_of(asked, models, store, checkpointed=checkpointed) if processes.is_main else {}
-    record_study(resolution.study, [*audits.values(), *asked], store, progress, processes, expanded=True, work=work)
+    work = work_of(wanted, models, store, checkpointed=checkpointed) if processes.is_main else {}
+    record_study(resolution.study, [*audits.values(), *wanted], store, progress, processes, expanded=True, work=work)
     expect(experiments)
     here.work = work
     job = Job(stages_of, resolution.study)
     compute = executor(study.executor, store, study.runtime, progress, job, work) if processes.size == 1 else here
-    missing = compute.missing(asked)
+    missing = compute.missing(wanted)
     main_process_first(processes, lambda: check_models(missing, study.runtime))
     computed = Computed(resolution, experiments, _findings(audits, store))
     try:
-        compute.run(asked)
+        compute.run(wanted)
     except StagesFailedError as error:
         return computed._replace(failed=error)
     return computed
@@ -152,9 +152,9 @@ def _findings(audits: Mapping[str, Audit], store: Store) -> dict[str, list[Findi
     return {name: audit.read(store) for name, audit in audits.items()}
 
 
-def check_there(asked: Sequence[Stage], store: Store) -> None:
+def check_there(wanted: Sequence[Stage], store: Store) -> None:
     """That the store has the stages and all they depend on. Raises DataError where it lacks any."""
-    stages = in_order(list(asked))
+    stages = in_order(list(wanted))
     lacking = set(store.lacking([stage.key for stage in stages]))
     missing = [stage for stage in stages if stage.key in lacking]
     if missing:
@@ -169,15 +169,15 @@ def check_leaks(findings: Mapping[str, list[Finding]], progress: Progress, allow
 
     Raises DataError naming the datasets and what gives their labels away.
     """
-    leaking = {name: leaks(found) for name, found in findings.items() if leaks(found)}
+    leaking = {name: leaks(checks) for name, checks in findings.items() if leaks(checks)}
     if leaking and not allow_leaks:
-        told = "; ".join(f"'{name}' ({found[0].message})" for name, found in leaking.items())
+        first = "; ".join(f"'{name}' ({checks[0].message})" for name, checks in leaking.items())
         raise DataError(
-            f"the audit found leaks in {told}; `outshine audit {','.join(leaking)}` shows rows; mend the recipe or "
+            f"the audit found leaks in {first}; `outshine audit {','.join(leaking)}` shows rows; mend the recipe or "
             f"leave the dataset out, or run all the same with --allow-leaks"
         )
-    for name, found in findings.items():
-        for finding in found:
+    for name, checks in findings.items():
+        for finding in checks:
             if finding.severity in ("leak", "warning"):
                 progress.note(f"{name}: {finding.severity}, {finding.check}: {finding.message}")
 
@@ -202,5 +202,5 @@ def check_models(stages: Sequence[Stage], runtime: Runtime) -> None:
 def by_model(experiments: list[Experiment]) -> list[Stage]:
     """All stages asked for, supervisors first, so that each base model is loaded once."""
     stages = [stage for experiment in experiments for stage in experiment.stages()]
-    supervisors = {experiment.weak.key for experiment in experiments if experiment.weak}
+    supervisors = {supervisor.key for experiment in experiments for supervisor in experiment.wiring.supervisors}
     return sorted(stages, key=lambda stage: stage.key not in supervisors)

@@ -12,14 +12,16 @@ from outshine.data.splits import SplitSettings
 from outshine.data.user_datasets import file_sha256
 from outshine.engine.files import absolute_path, user_path
 from outshine.engine.settings import Plugin
-from outshine.engine.stage import Stage, held_stages
+from outshine.engine.stage import Stage, held_stages, in_order
 from outshine.engine.store.store import Store
 from outshine.learn.device import pick_device, resolve_dtype
 from outshine.learn.resolve import Resolved, resolve
 from outshine.learn.spec import ComputeDtype, ModelSettings
-from outshine.w2s.methods.base import Lab, Method, Tuned
+from outshine.w2s.lab import Lab, Tuned, Wiring
+from outshine.w2s.methods.base import Method
 from outshine.w2s.methods.vanilla import Vanilla
 from outshine.w2s.methods.weak_to_weak import WeakToWeak
+from outshine.w2s.stages.activations import Activations
 from outshine.w2s.stages.finetune import Finetune, Supervised
 from outshine.w2s.stages.labels import FileLabels, GroundTruth, WeakLabelSource
 from outshine.w2s.stages.predictor import Predictor
@@ -44,7 +46,7 @@ class Resolution(NamedTuple):
     @property
     def models(self) -> list[Resolved]:
         """All models, the supervisor's first."""
-        return [one for one in (self.weak, self.strong, *self.of_methods.values()) if one is not None]
+        return [model for model in (self.weak, self.strong, *self.of_methods.values()) if model is not None]
 
 
 Purpose = Literal["method", "sweep", "control"]
@@ -60,13 +62,32 @@ class Experiment(NamedTuple):
     seed: int
     method: Method
     purpose: Purpose
-    weak: Predictor | None  # makes `labels`, the supervisor; None: they come from a file or are made of several
-    labels: WeakLabelSource  # what PGR is measured from: the study's weak labels, or those of the method's own
-    own_labels: bool  # whether they are the method's
-    study_weak: str  # the name of the study's supervisor, or of its file of weak labels
-    students: tuple[Predictor, ...]  # students or probes, one a round
+    wiring: Wiring  # its students or probes, the labels that PGR is measured from, and who made these
+    study_labels: WeakLabelSource  # the study's weak labels
     ceiling: Supervised
     trajectories: tuple[Trajectory, ...] = ()  # of the students that are fine-tuned, where they are asked for
+
+    @property
+    def students(self) -> tuple[Predictor, ...]:
+        """Students or probes, one a round."""
+        return self.wiring.rounds
+
+    @property
+    def labels(self) -> WeakLabelSource:
+        """What PGR is measured from: the study's weak labels, or the method's own."""
+        return self.wiring.labels
+
+    @property
+    def has_own_labels(self) -> bool:
+        """Whether the method is measured from other labels than the study's."""
+        return self.labels != self.study_labels
+
+    @property
+    def study_weak(self) -> str:
+        """The study's supervisor, or its file of weak labels, as tables call it."""
+        if isinstance(self.study_labels, Supervised):
+            return self.study_labels.classifier.name
+        return Path(self.study_labels.path).name if isinstance(self.study_labels, FileLabels) else "labels"
 
     def stages(self) -> list[Stage]:
         """The stages asked for; what they depend on is not listed."""
@@ -82,12 +103,12 @@ def resolve_study(study: Study, find_model: ModelFinder = resolve, find_data: Da
     strong = find_model(study.strong, dtype)
     by_file = isinstance(study.labels, FileLabelSettings)
     weak = None if by_file or study.weak is None else find_model(study.weak, dtype)
-    found: dict[ModelSettings, Resolved] = {}
+    of_methods: dict[ModelSettings, Resolved] = {}
 
     def pin(settings: ModelSettings) -> ModelSettings:
         resolved = find_model(settings, dtype)
         exact = pinned_model(settings, resolved)
-        found[exact] = resolved
+        of_methods[exact] = resolved
         return exact
 
     rosters = {name: _with_models(getattr(study, name), pin) for name in ("methods", "sweeps", "controls")}
@@ -103,11 +124,11 @@ def resolve_study(study: Study, find_model: ModelFinder = resolve, find_data: Da
             "sources": {prepare.name: prepare.source for prepare in prepares},
         }
     )
-    of_models = [note for one in (weak, strong, *found.values()) if one for note in one.notes]
+    of_models = [note for model in (weak, strong, *of_methods.values()) if model for note in model.notes]
     notes = [*study.notes, *_family_notes(study), *of_models]
     if weak is None and any(isinstance(method, WeakToWeak) for method in study.controls):
         notes.append("weak_to_weak is left out: weak labels from a file have no weak model")
-    return Resolution(pinned, weak, strong, prepares, tuple(dict.fromkeys(notes)), found)
+    return Resolution(pinned, weak, strong, prepares, tuple(dict.fromkeys(notes)), of_methods)
 
 
 def _with_models(value: Any, pin: Callable[[ModelSettings], ModelSettings]) -> Any:
@@ -128,7 +149,7 @@ def _family_notes(study: Study) -> list[str]:
     """Which datasets are made of the same rows, and what follows from it."""
     return [
         f"{' and '.join(names)} are made of the same rows: pooled PGRs and comparisons count them as one dataset"
-        for names in families(one.name for one in study.datasets).values()
+        for names in families(recipe.name for recipe in study.datasets).values()
         if len(names) > 1
     ]
 
@@ -136,10 +157,11 @@ def _family_notes(study: Study) -> list[str]:
 def expand(resolution: Resolution, store: Store) -> list[Experiment]:
     """The experiments of a study whose datasets are prepared: dataset × seed × method."""
     experiments = []
-    roster = _roster(resolution)
+    roster, layers = _roster(resolution), None
     for prepare in resolution.prepares:
         lab = _lab(resolution, prepare, store)
-        lab = replace(lab, layers=tuple(sorted({layer for _, method in roster for layer in method.layers(lab)})))
+        layers = _layers(lab, roster) if layers is None else layers
+        lab = replace(lab, layers=layers)
         for seed in resolution.study.seeds:
             experiments += _experiments(resolution.study, prepare, replace(lab, seed=seed), roster)
     return experiments
@@ -158,8 +180,15 @@ def _lab(resolution: Resolution, prepare: Prepare, store: Store) -> Lab:
         loss=study.loss,
         seed=study.seeds[0],
         file_labels=_file_labels(study, texts, store),
-        models={settings: _tuned(one) for settings, one in resolution.of_methods.items()},
+        models={settings: _tuned(model) for settings, model in resolution.of_methods.items()},
     )
+
+
+def _layers(lab: Lab, roster: Sequence[tuple[Purpose, Method]]) -> tuple[int, ...]:
+    """The layers of the strong model whose activations methods look at; they are read in one pass."""
+    rounds = [predictor for _, method in roster for predictor in method.wire(lab).rounds]
+    looked_at = [stage for stage in in_order([*rounds]) if isinstance(stage, Activations)]
+    return tuple(sorted({stage.layer for stage in looked_at if stage.model == lab.strong.classifier.model}))
 
 
 def _experiments(
@@ -169,12 +198,11 @@ def _experiments(
     experiments = []
     seen: set[tuple[Purpose, tuple[str, ...]]] = set()
     for purpose, method in roster:
-        students = method.predictors(lab)
-        same = (purpose, tuple(student.key for student in students))
+        wiring = method.wire(lab)
+        same = (purpose, tuple(student.key for student in wiring.rounds))
         if purpose != "method" and same in seen:  # a quarter and a half of two blocks are one layer
             continue
         seen.add(same)
-        labels = method.weak_labels(lab)
         experiments.append(
             Experiment(
                 prepare=prepare,
@@ -183,29 +211,19 @@ def _experiments(
                 seed=lab.seed,
                 method=method,
                 purpose=purpose,
-                weak=labels if isinstance(labels, Predictor) else None,
-                labels=labels,
-                own_labels=labels != lab.weak_labels,
-                study_weak=_name_of_labels(lab),
-                students=students,
+                wiring=wiring,
+                study_labels=lab.weak_labels,
                 ceiling=lab.ceiling,
-                trajectories=_trajectories(study, purpose, method, students),
+                trajectories=_trajectories(study, purpose, method, wiring.rounds),
             )
         )
     return experiments
 
 
-def _name_of_labels(lab: Lab) -> str:
-    """The study's supervisor, or its file of weak labels, as tables call it."""
-    if lab.supervisor is not None:
-        return lab.supervisor.classifier.name
-    return Path(lab.weak_labels.path).name if isinstance(lab.weak_labels, FileLabels) else "labels"
-
-
 def _roster(resolution: Resolution) -> list[tuple[Purpose, Method]]:
     """All methods of a study and what each is for; without a weak model none that trains it."""
     study = resolution.study
-    controls = [one for one in study.controls if resolution.weak or not isinstance(one, WeakToWeak)]
+    controls = [method for method in study.controls if resolution.weak or not isinstance(method, WeakToWeak)]
     return [
         *(("method", method) for method in study.methods),
         *(("sweep", method) for method in study.sweeps),

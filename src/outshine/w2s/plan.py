@@ -22,8 +22,8 @@ from outshine.w2s.comparable import planned as planned_comparison
 from outshine.w2s.compute_study import by_model
 from outshine.w2s.cost import Cost, Estimator, Speed, speed_here
 from outshine.w2s.expand import Experiment, Purpose, Resolution, expand, resolve_study
+from outshine.w2s.method_identity import identify, method_word
 from outshine.w2s.methods.base import Method
-from outshine.w2s.methods.identity import identify, method_word
 from outshine.w2s.placeholders import Finder, Resolvedness, UnresolvedPrepare, asks_hub
 from outshine.w2s.stages.audit import Audit
 from outshine.w2s.stages.control import ControlStudent
@@ -114,8 +114,8 @@ def plan_study(study: Study, store: Store, progress: Progress, *, ask_hub: bool 
         resolution = resolve_study(study, finder.model, finder.data)
         resolution = resolution._replace(prepares=_prepared(resolution, store, progress, finder))
         experiments = expand(resolution, store)
-        asked = [*(Audit(prepare=prepare) for prepare in resolution.prepares), *by_model(experiments)]
-        stages = in_order(asked)
+        wanted = [*(Audit(prepare=prepare) for prepare in resolution.prepares), *by_model(experiments)]
+        stages = in_order(wanted)
         known = Resolvedness(finder.found_all)
         lacking = set(store.lacking([stage.key for stage in stages if known(stage)]))
         cached = {stage.key: _cached(stage, lacking, known) for stage in stages}
@@ -141,13 +141,13 @@ def _prepared(resolution: Resolution, store: Store, progress: Progress, finder: 
     executor = LocalExecutor(store, Runtime(), progress)
     prepares = []
     for prepare in resolution.prepares:
-        found = prepare
+        planned = prepare
         if not isinstance(prepare, UnresolvedPrepare):
             try:
                 executor.run([prepare])
             except HubError as error:
-                found = finder.without_rows(prepare, error)
-        prepares.append(found)
+                planned = finder.without_rows(prepare, error)
+        prepares.append(planned)
     return tuple(prepares)
 
 
@@ -164,16 +164,16 @@ def _planned(stage: Stage, key: str, cached: bool, cost: Cost) -> PlannedStage:
 
 def _methods(experiments: list[Experiment]) -> dict[Purpose, list[str]]:
     """The methods of each purpose in words. One of many datasets and seeds is put into words once."""
-    told: dict[Purpose, dict[str, None]] = {"method": {}, "sweep": {}, "control": {}}
+    words: dict[Purpose, dict[str, None]] = {"method": {}, "sweep": {}, "control": {}}
     seen: set[tuple[Purpose, int, int]] = set()
     for experiment in experiments:
         last = experiment.students[-1]
         loss = last.loss if isinstance(last, Student | ControlStudent) else None
-        which = (experiment.purpose, id(experiment.method), id(loss))
-        if which not in seen:
-            seen.add(which)
-            told[experiment.purpose][_method_words(experiment.method, loss)] = None
-    return {purpose: list(words) for purpose, words in told.items()}
+        identity = (experiment.purpose, id(experiment.method), id(loss))
+        if identity not in seen:
+            seen.add(identity)
+            words[experiment.purpose][_method_words(experiment.method, loss)] = None
+    return {purpose: list(methods) for purpose, methods in words.items()}
 
 
 def _method_words(method: Method, loss: Loss | None) -> str:

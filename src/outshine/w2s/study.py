@@ -28,9 +28,9 @@ from outshine.engine.settings import Settings, explain, setting_names
 from outshine.learn.losses.logconf import LogConf
 from outshine.learn.settings import TrainingSettings
 from outshine.learn.spec import ComputeDtype, ModelSettings
+from outshine.w2s.method_identity import identify
 from outshine.w2s.methods.base import LossChoice, Method, methods
 from outshine.w2s.methods.control import Control
-from outshine.w2s.methods.identity import identify
 from outshine.w2s.methods.truth_probe import TruthProbe
 from outshine.w2s.methods.vanilla import Vanilla
 from outshine.w2s.methods.weak_to_weak import WeakToWeak

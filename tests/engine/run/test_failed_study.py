@@ -81,7 +81,7 @@ CASES: dict[str, tuple[Callable[[Experiment], Any], int, int]] = {  # what fails
         lambda run: run.students[-1] if is_method(run, "vanilla") and "xent" not in run.method.model_dump_json() else None,
         8 - 2, 4,
     ),
-    "a dataset": (lambda run: run.weak if run.prepare.name == "tiny-pet" else None, 8 - 4, 8),
+    "a dataset": (lambda run: run.labels if run.prepare.name == "tiny-pet" else None, 8 - 4, 8),
     "the controls": (lambda run: run.students[-1] if run.purpose == "control" else None, 8 - 2, 4),
     "all but the probe": (lambda run: run.students[-1] if run.method.kind != "probe" else None, 8 - 6, 12),
     "trajectories": (lambda run: run.trajectories[0] if is_method(run, "vanilla", "xent") else None, 8, 4),

@@ -50,7 +50,7 @@ def test_a_study_in_four_bits_runs_and_shares_supervisor_and_activations_with_a_
     dense = run_study(study(strong="tiny/strong"), store, Silent())
     stages = [{one.key: one for e in ran.experiments for one in e.stages()} for ran in (small, dense)]
     shared = stages[0].keys() & stages[1].keys()
-    assert [stages[0][key].label for key in shared] == [small.experiments[0].weak.label]
+    assert [stages[0][key].label for key in shared] == [small.experiments[0].labels.label]
     made = [json.loads(path.read_text())["stage"] for path in store.root.glob("artefacts/*/*/DONE.json")]
     assert made.count("activations") == 1  # read from the pretrained model itself, which both have
     found, expected = (

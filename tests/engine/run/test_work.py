@@ -61,7 +61,7 @@ def test_work_is_that_of_rows_tokens_and_parameters(ran):
     store, _, finished = ran
     (recorded,) = recorded_studies(store)
     run = finished.experiments[0]
-    weak, ceiling = recorded.work[run.weak.key], recorded.work[run.ceiling.key]
+    weak, ceiling = recorded.work[run.labels.key], recorded.work[run.ceiling.key]
     blocks = {"tiny/weak": 26_752, "tiny/strong": 131_328}  # parameters, counted on the models
     # 32 rows trained twice at 4 N a token; 16 of val twice and 32 + 16 + 32 predicted at 2 N
     steps, trained, predicted = -(-2 * 32 // finished.resolution.study.training.batch_size), 2 * 32, 16 + 80

@@ -19,9 +19,9 @@ from outshine.learn.losses.xent import Xent
 from outshine.learn.probes.base import probes
 from outshine.learn.probes.knn import KNN
 from outshine.results.names import Contender, labels
+from outshine.w2s.method_identity import described, identify
 from outshine.w2s.methods.base import Method, methods
 from outshine.w2s.methods.filtered import FilteredMethod
-from outshine.w2s.methods.identity import described, identify
 from outshine.w2s.methods.probe import ProbeMethod
 from outshine.w2s.methods.vanilla import Vanilla
 
@@ -30,8 +30,8 @@ class _ThirdParty(Method):
     alpha: float = Field(default=0.5)
     note: str = ""
 
-    def predictors(self, lab):
-        return (lab.student(lab.weak_labels, self.loss),)
+    def wire(self, lab):
+        return lab.wiring(lab.student(lab.weak_labels, self.loss))
 
 
 class Mix(_ThirdParty):

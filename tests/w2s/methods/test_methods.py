@@ -21,15 +21,15 @@ from outshine.learn.probes.knn import KNN
 from outshine.learn.probes.logistic import Logistic
 from outshine.results.finished import run_study
 from outshine.results.trajectories import strong_train_gain
+from outshine.w2s.lab import Lab, Tuned
 from outshine.w2s.methods import methods
-from outshine.w2s.methods.base import Lab, Tuned
 from outshine.w2s.methods.filtered import FilteredMethod
 from outshine.w2s.methods.probe import ProbeMethod
 from outshine.w2s.plan import plan_study
 from outshine.w2s.stages.finetune import Student, Supervised
 from outshine.w2s.stages.labels import GroundTruth
+from outshine.w2s.stages.prepare import tokenized
 from outshine.w2s.stages.probing import Probing
-from outshine.w2s.stages.texts import tokenized
 from outshine.w2s.study_file import parse_study
 
 METHODS = [
@@ -129,7 +129,7 @@ def test_no_predictor_depends_on_ground_truth_but_the_supervisors(ran):
             continue
         for stage in in_order(list(run.students)):
             if isinstance(stage, Supervised):
-                assert stage.key == run.weak.key
+                assert stage.key == run.labels.key
                 assert stage.train_split == "weak_train"
             else:
                 assert not any(isinstance(getattr(stage, name), GroundTruth) for name in type(stage).model_fields)
@@ -165,7 +165,7 @@ def test_the_sign_of_student_minus_weak_on_strong_train(ran):
     truth = run.truth.read_labels(ran.store)
     for number, student in enumerate(run.students):
         aucs = []
-        for stage in (student, run.weak):
+        for stage in (student, run.labels):
             frame = stage.predictions(ran.store)
             frame = frame[frame["split"] == "strong_train"]
             aucs.append(roc_auc_score(truth.loc[frame["id"]], frame["log_odds"]))

@@ -18,12 +18,11 @@ from outshine.learn.losses.xent import Xent
 from outshine.learn.probes.logistic import Logistic
 from outshine.learn.settings import TrainingSettings
 from outshine.learn.spec import ClassifierSpec, LoRA, ModelRef
-from outshine.w2s.methods.base import Lab, Tuned
+from outshine.w2s.lab import Lab, Tuned
 from outshine.w2s.stages.labels import GroundTruth, WeakLabelSource
-from outshine.w2s.stages.predictor import Predictor
+from outshine.w2s.stages.predictor import Predictor, Relabelled
 from outshine.w2s.stages.prepare import Prepare, Texts
 from outshine.w2s.stages.probing import Probing
-from outshine.w2s.stages.relabel import Relabelled
 
 MODEL = ModelRef(identity="hub:org/model@" + "0" * 40, name="org/model")
 SPEC = ClassifierSpec(model=MODEL, num_layers=2, pooling="last", tuning=LoRA(), max_length=64, compute_dtype="float32")

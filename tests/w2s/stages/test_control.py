@@ -16,10 +16,10 @@ from outshine.learn.probes.logistic import Logistic
 from outshine.learn.resolve import resolve
 from outshine.learn.settings import TrainingSettings
 from outshine.learn.spec import ModelSettings
-from outshine.w2s.methods.base import Lab, Tuned
+from outshine.w2s.lab import Lab, Tuned
 from outshine.w2s.stages.control import Constant, FairCoins, NoiseMatched, Shuffled
 from outshine.w2s.stages.labels import GroundTruth
-from outshine.w2s.stages.relabel import Relabelled
+from outshine.w2s.stages.predictor import Relabelled
 
 SPLITS = ("strong_train", "val")
 

@@ -12,7 +12,7 @@ from outshine.learn.losses.logconf import LogConf
 from outshine.learn.losses.xent import Xent
 from outshine.learn.settings import TrainingSettings
 from outshine.learn.spec import ClassifierSpec, Full, Head, LoRA, ModelRef
-from outshine.w2s.methods.base import Lab, Tuned
+from outshine.w2s.lab import Lab, Tuned
 from outshine.w2s.methods.vanilla import Vanilla
 from outshine.w2s.stages.finetune import Student, Supervised
 from outshine.w2s.stages.labels import FileLabels, GroundTruth
@@ -128,9 +128,9 @@ def test_the_supervisor_never_trains_on_the_students_rows():
 
 
 def test_vanilla_trains_one_student_on_the_weak_labels():
-    (student,) = Vanilla().predictors(LAB)
+    (student,) = Vanilla().wire(LAB).rounds
     assert student.key == STUDENT.key
-    (student,) = Vanilla(loss=Xent()).predictors(LAB)
+    (student,) = Vanilla(loss=Xent()).wire(LAB).rounds
     assert student.loss == Xent()
 
 

@@ -17,8 +17,8 @@ from outshine.learn.probes.knn import KNN
 from outshine.learn.probes.logistic import Logistic
 from outshine.w2s.stages.keep import Keep
 from outshine.w2s.stages.labels import GroundTruth
+from outshine.w2s.stages.predictor import Relabelled
 from outshine.w2s.stages.probing import Probing, folds
-from outshine.w2s.stages.relabel import Relabelled
 
 
 def probing(texts, probe, labels=None, **settings):

@@ -9,8 +9,7 @@ from outshine.learn import load, tokenize
 from outshine.learn.resolve import resolve
 from outshine.learn.spec import ModelSettings
 from outshine.learn.tokenize import Text, encode
-from outshine.w2s.stages.prepare import Texts
-from outshine.w2s.stages.texts import KEPT, tokenized
+from outshine.w2s.stages.prepare import KEPT, Texts, tokenized
 
 
 @pytest.fixture

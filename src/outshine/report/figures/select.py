@@ -15,7 +15,7 @@ from outshine.engine.settings import Plugin
 from outshine.learn.filters.probe_disagreement import ProbeDisagreement
 from outshine.report.figures.style import VANILLA
 from outshine.results.names import Contender
-from outshine.w2s.methods.identity import changed, described
+from outshine.w2s.method_identity import changed, described
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,7 +11,7 @@ from outshine.engine.errors import StoreError
 from outshine.engine.store.store import Store
 from outshine.learn.losses.base import Loss
 from outshine.w2s.expand import Experiment
-from outshine.w2s.methods.identity import identify
+from outshine.w2s.method_identity import identify
 from outshine.w2s.methods.vanilla import Vanilla
 from outshine.w2s.stages.control import ControlStudent
 from outshine.w2s.stages.finetune import Student
@@ -80,7 +80,7 @@ def students(experiments: Iterable[Experiment]) -> Iterator[Shown]:
 def _is_vanilla(run: Experiment, student: Predictor) -> bool:
     """Whether a student is the strong model trained on all rows with the weak labels as they are."""
     return (
-        not run.own_labels
+        not run.has_own_labels
         and isinstance(student, Student)
         and student.keep is None
         and student.labels == run.labels
@@ -124,13 +124,14 @@ class Reader:
 
     def weak_scores(self, run: Experiment) -> pd.Series:
         """What ranks the weak labels: the supervisor's log-odds, or p − ½ of labels that no single model makes."""
-        if run.weak is not None:
-            return self.predictions(run.weak)["log_odds"]
-        return run.labels.read_labels(self.store) - 0.5
+        if isinstance(run.labels, Predictor):
+            return self.predictions(run.labels)["log_odds"]
+        return self.weak_probabilities(run) - 0.5
 
     def weak_probabilities(self, run: Experiment) -> pd.Series:
         """P(y = 1) by the supervisor, or of other weak labels, by row id."""
-        return self.predictions(run.weak)["p"] if run.weak is not None else run.labels.read_labels(self.store)
+        labels = run.labels
+        return self.predictions(labels)["p"] if isinstance(labels, Predictor) else labels.read_labels(self.store)
 
     def _once(self, name: str, read: Callable[[], Any]) -> Any:
         if name not in self._tables:

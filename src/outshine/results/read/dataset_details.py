@@ -78,7 +78,7 @@ def _curves(runs: Sequence[tuple[Experiment, int]], reader: Reader) -> pd.DataFr
 
 def _finetuned(run: Experiment, number: int) -> Iterator[tuple[str, Finetune]]:
     """Supervisor, student and ceiling, as far as they were fine-tuned here."""
-    roles = {"weak": run.weak, "student": run.students[number], "ceiling": run.ceiling}
+    roles = {"weak": run.labels, "student": run.students[number], "ceiling": run.ceiling}
     for role, stage in roles.items():
         if isinstance(stage, Finetune):
             yield role, stage

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -18,6 +19,7 @@ from outshine.stats.auc_covariance import combine_seeds
 from outshine.stats.auroc import accuracy
 from outshine.stats.intervals import auroc_interval
 from outshine.w2s.expand import Experiment
+from outshine.w2s.stages.finetune import Finetune
 from outshine.w2s.stages.predictor import Predictor
 
 SPLITS = ("strong_train", "val", "test")
@@ -56,20 +58,37 @@ def split_scores(run: Experiment, stage: Predictor | None, reader: Reader) -> di
 def roles(run: Experiment) -> Iterator[tuple[dict[str, Any], Predictor | None]]:
     """What each role's rows say, and the stage that predicts; None: weak labels that no single model makes.
 
-    Supervisor and ceiling, which methods share, are of no method. Where a method has supervisors of its own, its row of
-    the role weak bears the method's name, so that no table takes it for the study's supervisor.
+    Supervisor and ceiling, which methods share, are of no method. Where a method has labels of its own, their row bears
+    the method's name, so that no table takes them for the study's. If they are made of models, each of these has a
+    row as well, whose `variant` says which it is.
     """
     facts = {**run_facts(run), "seed": run.seed}
-    weak = {"role": "weak", "key": run.weak.key if run.weak else ""}
-    if run.own_labels:
-        yield {**facts, **method_facts(run, len(run.students) - 1), **weak}, run.weak
+    made = run.labels if isinstance(run.labels, Predictor) else None
+    weak = {"role": "weak", "key": made.key if made else ""}
+    if not run.has_own_labels:
+        yield {**facts, **NO_METHOD, "loss": "xent" if made else "", **weak}, made
     else:
-        yield {**facts, **NO_METHOD, "loss": "xent" if run.weak else "", **weak}, run.weak
+        method = method_facts(run, len(run.students) - 1)
+        yield {**facts, **method, **weak}, made
+        for variant, supervisor in _supervisors(run, method["variant"]):
+            yield {**facts, **method, "variant": variant, "role": "weak", "key": supervisor.key}, supervisor
     ceiling = {"loss": "xent", "role": "ceiling", "key": run.ceiling.key}
     yield {**facts, **NO_METHOD, **ceiling}, run.ceiling
     for number, student in enumerate(run.students):
         named = {**method_facts(run, number), "role": "student", "key": student.key}
         yield {**facts, **named}, student
+
+
+def _supervisors(run: Experiment, variant: str) -> Iterator[tuple[str, Predictor]]:
+    """The supervisors that made a method's labels, each with the words that tell its row from the others'."""
+    times: Counter[str] = Counter()
+    for supervisor in run.wiring.supervisors:
+        if supervisor == run.labels:
+            continue
+        name = supervisor.classifier.name if isinstance(supervisor, Finetune) else supervisor.label
+        times[name] += 1
+        number = f" ({times[name]})" if times[name] > 1 else ""  # one model with another seed, for instance
+        yield ", ".join(part for part in (variant, f"supervisor={name}{number}") if part), supervisor
 
 
 def measure(part: pd.DataFrame, score: np.ndarray) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from outshine.engine.settings import Plugin
 from outshine.results.names import METHOD_COLUMNS
 from outshine.results.read.artefacts import frame, method_facts, run_facts
 from outshine.w2s.expand import Experiment
+from outshine.w2s.stages.predictor import Predictor
 from outshine.w2s.stages.probing import Probing
 
 SWEEP_COLUMNS = (
@@ -43,8 +44,9 @@ def read_sweeps(study: str, experiments: Sequence[Experiment], scores: pd.DataFr
         for number, student in enumerate(run.students):
             which = (run.prepare.name, run.prepare.splits.data_seed, run.seed)
             own = aurocs[(*which, "student", student.key, "")]
-            whose = method_facts(run, len(run.students) - 1)["method_id"] if run.own_labels else ""
-            weak = aurocs.get((*which, "weak", run.weak.key if run.weak else "", whose), float("nan"))
+            whose = method_facts(run, len(run.students) - 1)["method_id"] if run.has_own_labels else ""
+            made_by = run.labels.key if isinstance(run.labels, Predictor) else ""
+            weak = aurocs.get((*which, "weak", made_by, whose), float("nan"))
             rows.append(
                 {
                     **run_facts(run),

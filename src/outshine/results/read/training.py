@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from outshine.engine.stage import held_stages
 from outshine.learn.settings import warmup_updates
 from outshine.learn.validation import harden
 from outshine.results.names import METHOD_COLUMNS
@@ -49,12 +48,10 @@ def read_training(study: str, experiments: Iterable[Experiment], reader: Reader)
     tokens of its texts that its tokenizer does not know.
     """
     rows: dict[str, dict[str, Any]] = {}
-    for run in experiments:
+    for run in sorted(experiments, key=lambda run: run.has_own_labels):  # the study's supervisor is told as such
         if run.purpose != "method":
             continue
-        named = list(roles(run))
-        named += [(named[0][0], stage) for stage in held_stages(run.labels)]  # of labels that several models make
-        for facts, stage in named:
+        for facts, stage in roles(run):
             if isinstance(stage, Finetune) and stage.key not in rows:  # what several methods share is told once
                 updates = _updates(stage, reader)
                 learned = _learned(run, stage, reader, updates["num_validations"])

@@ -6,9 +6,9 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from outshine.w2s.methods.base import Lab, Method, methods
+from outshine.w2s.lab import Lab, Wiring
+from outshine.w2s.methods.base import Method, methods
 from outshine.w2s.stages.control import Constant, ControlLabels, FairCoins, NoiseMatched, Shuffled
-from outshine.w2s.stages.predictor import Predictor
 
 
 @methods.register("control")
@@ -25,11 +25,11 @@ class Control(Method):
         description="which property of the weak labels is kept"
     )
 
-    def predictors(self, lab: Lab) -> tuple[Predictor, ...]:
-        return (lab.control(self._labels(lab), self.loss),)
+    def wire(self, lab: Lab) -> Wiring:
+        return lab.wiring(lab.control(self._labels(lab), self.loss))
 
     def _labels(self, lab: Lab) -> ControlLabels:
-        made: dict[str, Any] = {"texts": lab.texts, "weak": lab.weak_labels, "seed": lab.seed}
+        fields: dict[str, Any] = {"texts": lab.texts, "weak": lab.weak_labels, "seed": lab.seed}
         if self.labels == "noise_matched":
-            return NoiseMatched(**made, truth=lab.truth)
-        return {"shuffled": Shuffled, "constant": Constant, "random": FairCoins}[self.labels](**made)
+            return NoiseMatched(**fields, truth=lab.truth)
+        return {"shuffled": Shuffled, "constant": Constant, "random": FairCoins}[self.labels](**fields)

@@ -10,10 +10,9 @@ from outshine.learn.filters.base import Filter, filters
 from outshine.learn.filters.probe_disagreement import ProbeDisagreement
 from outshine.learn.filters.topofilter import TopoFilter
 from outshine.learn.probes.base import Probe, probes
-from outshine.w2s.methods.base import Lab, methods
-from outshine.w2s.methods.layer import LayerMethod
+from outshine.w2s.lab import Lab, Wiring
+from outshine.w2s.methods.base import LayerMethod, methods
 from outshine.w2s.stages.keep import Keep, Share
-from outshine.w2s.stages.predictor import Predictor
 
 
 def _filter(value: Any) -> Any:
@@ -39,7 +38,7 @@ class FilteredMethod(LayerMethod):
     drop: Share = Field(default=0.1, description="share of rows that are dropped")
     filter_val: bool = Field(default=False, description="val is filtered too")
 
-    def predictors(self, lab: Lab) -> tuple[Predictor, ...]:
+    def wire(self, lab: Lab) -> Wiring:
         keep = Keep(
             activations=lab.activations(self.layer_of(lab)),
             labels=lab.weak_labels,
@@ -47,4 +46,4 @@ class FilteredMethod(LayerMethod):
             drop=self.drop,
             filter_val=self.filter_val,
         )
-        return (lab.student(lab.weak_labels, self.loss, keep),)
+        return lab.wiring(lab.student(lab.weak_labels, self.loss, keep))

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Self
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
 from outshine.engine.errors import SettingsError
 from outshine.learn.probes.base import Probe, probes
 from outshine.learn.probes.logistic import Logistic
-from outshine.w2s.methods.base import Lab, Method, methods
-from outshine.w2s.methods.layer import LayerMethod
-from outshine.w2s.stages.predictor import Predictor
+from outshine.w2s.lab import Lab, Wiring
+from outshine.w2s.methods.base import LayerMethod, methods
 
 ProbeChoice = Annotated[
     SerializeAsAny[Probe], BeforeValidator(probes.parse), Field(description="knn, logistic or {kind: ..., ...}")
 ]
-
-
-def refuse_loss(method: Method) -> None:
-    """Raise SettingsError where a method that trains no student was given a loss."""
-    if method.loss is not None:
-        raise SettingsError(f"method '{method.kind}' trains no student, so it takes no loss; probe_to_strong does")
 
 
 @methods.register("probe")
@@ -36,9 +29,10 @@ class ProbeMethod(LayerMethod):
     probe: ProbeChoice = Logistic()
 
     @model_validator(mode="after")
-    def _no_loss(self) -> ProbeMethod:
-        refuse_loss(self)
+    def _no_loss(self) -> Self:
+        if self.loss is not None:
+            raise SettingsError(f"method '{self.kind}' trains no student, so it takes no loss; probe_to_strong does")
         return self
 
-    def predictors(self, lab: Lab) -> tuple[Predictor, ...]:
-        return (lab.probing(self.probe, self.layer_of(lab)),)
+    def wire(self, lab: Lab) -> Wiring:
+        return lab.wiring(lab.probing(self.probe, self.layer_of(lab)))

@@ -7,11 +7,10 @@ from typing import ClassVar
 from pydantic import Field, NonNegativeInt
 
 from outshine.learn.probes.logistic import Logistic
-from outshine.w2s.methods.base import Lab, methods
-from outshine.w2s.methods.layer import LayerMethod
+from outshine.w2s.lab import Lab, Wiring
+from outshine.w2s.methods.base import LayerMethod, methods
 from outshine.w2s.methods.probe import ProbeChoice
-from outshine.w2s.stages.predictor import Predictor
-from outshine.w2s.stages.relabel import Relabelled
+from outshine.w2s.stages.predictor import Relabelled
 
 
 @methods.register("probe_to_strong")
@@ -27,7 +26,7 @@ class ProbeToStrong(LayerMethod):
     cross_fit: NonNegativeInt = Field(default=0, description="folds, that no probe predict rows it saw; 0: in-sample")
     relabel_val: bool = Field(default=False, description="val takes the probe's labels too")
 
-    def predictors(self, lab: Lab) -> tuple[Predictor, ...]:
+    def wire(self, lab: Lab) -> Wiring:
         probing = lab.probing(self.probe, self.layer_of(lab), self.cross_fit)
         labels = Relabelled(weak=lab.weak_labels, by=probing, relabel_val=self.relabel_val)
-        return (lab.student(labels, self.loss),)
+        return lab.wiring(lab.student(labels, self.loss))

@@ -6,8 +6,8 @@ from typing import ClassVar
 
 from pydantic import Field, PositiveInt
 
-from outshine.w2s.methods.base import Lab, Method, methods
-from outshine.w2s.stages.predictor import Predictor
+from outshine.w2s.lab import Lab, Wiring
+from outshine.w2s.methods.base import Method, methods
 
 
 @methods.register("strong_to_strong")
@@ -21,8 +21,8 @@ class StrongToStrong(Method):
 
     rounds: PositiveInt = Field(default=2, description="students after the first")
 
-    def predictors(self, lab: Lab) -> tuple[Predictor, ...]:
+    def wire(self, lab: Lab) -> Wiring:
         students = [lab.student(lab.weak_labels, self.loss)]
         for _ in range(self.rounds):
             students.append(lab.student(students[-1], self.loss))
-        return tuple(students)
+        return lab.wiring(*students)

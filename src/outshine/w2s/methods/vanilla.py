@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from outshine.w2s.methods.base import Lab, Method, methods
-from outshine.w2s.stages.predictor import Predictor
+from outshine.w2s.lab import Lab, Wiring
+from outshine.w2s.methods.base import Method, methods
 
 
 @methods.register("vanilla")
@@ -14,5 +14,5 @@ class Vanilla(Method):
 
     title: ClassVar[str] = "student trained on the weak labels as they are"
 
-    def predictors(self, lab: Lab) -> tuple[Predictor, ...]:
-        return (lab.student(lab.weak_labels, self.loss),)
+    def wire(self, lab: Lab) -> Wiring:
+        return lab.wiring(lab.student(lab.weak_labels, self.loss))

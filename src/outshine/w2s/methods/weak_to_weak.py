@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import ClassVar
 
 from outshine.engine.errors import SettingsError
-from outshine.w2s.methods.base import Lab, Method, methods
-from outshine.w2s.stages.predictor import Predictor
+from outshine.w2s.lab import Lab, Wiring
+from outshine.w2s.methods.base import Method, methods
 
 
 @methods.register("weak_to_weak")
@@ -15,7 +15,7 @@ class WeakToWeak(Method):
 
     title: ClassVar[str] = "a control: the supervisor's own model trained on the weak labels"
 
-    def predictors(self, lab: Lab) -> tuple[Predictor, ...]:
+    def wire(self, lab: Lab) -> Wiring:
         if lab.weak is None:
             raise SettingsError("weak_to_weak needs a weak model; weak labels from a file have none")
-        return (lab.student(lab.weak_labels, self.loss, model=lab.weak),)
+        return lab.wiring(lab.student(lab.weak_labels, self.loss, model=lab.weak))

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from pydantic import NonNegativeInt, PositiveInt
 
 from outshine.engine.checked_reading import read_table
-from outshine.engine.errors import ModelError
+from outshine.engine.errors import DataError, ModelError, OutshineError
 from outshine.engine.process_group import processes_in
 from outshine.engine.settings import NotInKey
 from outshine.engine.stage import Context, Stage
 from outshine.learn.spec import ClassifierSpec, ComputeDtype, Head, ModelRef, Pooling
+from outshine.w2s.stages.labels import LabelSource, labels_of
 from outshine.w2s.stages.predictor import PREDICTED_SPLITS
-from outshine.w2s.stages.prepare import Texts
-from outshine.w2s.stages.texts import tokenized
+from outshine.w2s.stages.prepare import Texts, tokenized
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from outshine.engine.store.store import Store
     from outshine.learn.model_checks import Sharing
+    from outshine.learn.probes.base import Labelled
 
 
 IDS, ACTIVATIONS, SUMMARY = "ids.parquet", "activations.safetensors", "summary.json"
@@ -226,3 +227,26 @@ class RowFile:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._file.close()
+
+
+def labelled(activations: Activations, labels: LabelSource, split: str, store: Store) -> tuple[Labelled, list[str]]:
+    """The rows of a split for probes and filters, and notes on how classes were made of their labels.
+
+    Raises DataError where all labels are equal: there is nothing to learn from them.
+    """
+    import torch
+
+    from outshine.learn.probes.base import Labelled
+    from outshine.learn.validation import harden
+
+    ids, acts = activations.read(store, split)
+    p_weak = labels_of(labels.read_labels(store), ids, split).to_numpy(copy=True)
+    where = f"{activations.texts.origin.name} {split}"
+    hardened = harden(p_weak)
+    if hardened.y is None:
+        raise DataError(f"{where}: all labels are {p_weak[0]:g}; probes and filters need labels that differ")
+    try:
+        rows = Labelled.of(ids, acts, torch.from_numpy(p_weak), torch.from_numpy(hardened.y))
+    except OutshineError as error:
+        raise DataError(f"{where}, layer {activations.layer}: {error}") from error
+    return rows, [f"{where}: {hardened.note}"] if hardened.note else []

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from outshine.data.audit.findings import Finding
 from outshine.engine.stage import Context, Stage
-from outshine.w2s.stages.prepare import Prepare
-from outshine.w2s.stages.texts import MOST_UNKNOWN
+from outshine.w2s.stages.prepare import MOST_UNKNOWN, Prepare
 
 if TYPE_CHECKING:
     import pandas as pd

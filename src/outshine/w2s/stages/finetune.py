@@ -21,7 +21,7 @@ from outshine.learn.spec import ClassifierSpec, Full
 from outshine.w2s.stages.keep import Keep
 from outshine.w2s.stages.labels import GroundTruth, LabelSource, WeakLabelSource, labels_of
 from outshine.w2s.stages.predictor import PREDICTED_SPLITS, PREDICTIONS, SUMMARY, Predictor
-from outshine.w2s.stages.texts import MOST_UNKNOWN, tokenized
+from outshine.w2s.stages.prepare import MOST_UNKNOWN, tokenized
 
 if TYPE_CHECKING:
     from pathlib import Path

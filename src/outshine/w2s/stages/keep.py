@@ -11,8 +11,7 @@ from outshine.engine.checked_reading import read_table, with_fields
 from outshine.engine.errors import DataError
 from outshine.engine.stage import Context, Stage
 from outshine.learn.filters.base import Filter
-from outshine.w2s.stages.activations import Activations
-from outshine.w2s.stages.labelled import labelled
+from outshine.w2s.stages.activations import Activations, labelled
 from outshine.w2s.stages.labels import WeakLabelSource
 
 if TYPE_CHECKING:

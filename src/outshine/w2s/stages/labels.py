@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field, SerializeAsAny
 
 from outshine.engine.checked_reading import read_table
 from outshine.engine.errors import DataError
@@ -14,6 +16,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from outshine.engine.store.store import Store
+
+
+_LEAST_P = 1e-6
 
 
 class LabelSource(Plugin):
@@ -63,6 +68,29 @@ class FileLabels(WeakLabelSource):
         if file_sha256(self.path) != self.digest:
             raise DataError(f"{self.path} changed while the study was running; run again")
         return join_weak_labels(read_weak_labels(self.path), self.texts.read(store)).set_index("id")["p"]
+
+
+class CombinedLabels(WeakLabelSource):
+    """The mean of what several sources say of each row that all of them label: the labels of a committee.
+
+    `mean`: of p, or of the log-odds, in which a source that is surer counts for more. There a p at or near 0 and 1 is
+    held within 1e-6 of them, so that one source's hard label does not decide alone.
+    """
+
+    kind: ClassVar[str] = "combined"
+
+    of: Annotated[tuple[SerializeAsAny[WeakLabelSource], ...], Field(min_length=1)]
+    mean: Literal["p", "log_odds"] = "p"
+
+    def read_labels(self, store: Store) -> pd.Series:
+        import pandas as pd
+        from scipy.special import expit, logit
+
+        each = pd.concat([source.read_labels(store) for source in self.of], axis=1, join="inner")
+        if self.mean == "p":
+            return each.mean(axis=1)
+        log_odds = logit(each.clip(_LEAST_P, 1 - _LEAST_P)).mean(axis=1)
+        return pd.Series(expit(log_odds), index=each.index)
 
 
 def labels_of(labels: pd.Series, ids: list[str], what: str) -> pd.Series:

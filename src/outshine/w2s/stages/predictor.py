@@ -1,9 +1,11 @@
-"""Predictors: stages that give predictions by row id, which can be scored, and be the labels of a student."""
+"""Predictors, stages whose predictions can be scored and be the labels of a student; and labels made with one."""
 
 from __future__ import annotations
 
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import SerializeAsAny
 
 from outshine.engine.checked_reading import Columns, read_table, with_fields
 from outshine.engine.stage import Stage
@@ -65,3 +67,22 @@ class Predictor(Stage, WeakLabelSource):
     def summary(self, store: Store) -> dict[str, Any]:
         """Figures and notes about how the predictions came about."""
         return store.document(self.key, SUMMARY, lambda found: with_fields(found, self.SUMMARISED))
+
+
+class Relabelled(WeakLabelSource):
+    """Labels of strong_train from `by`; those of val from `weak`, unless `relabel_val`."""
+
+    kind: ClassVar[str] = "relabelled"
+
+    weak: SerializeAsAny[WeakLabelSource]
+    by: SerializeAsAny[Predictor]
+    relabel_val: bool = False
+
+    def read_labels(self, store: Store) -> pd.Series:
+        import pandas as pd
+
+        predictions = self.by.predictions(store).set_index("id")
+        replaced = ("strong_train", "val") if self.relabel_val else ("strong_train",)
+        new = predictions.loc[predictions["split"].isin(replaced), "p"]
+        old = self.weak.read_labels(store)
+        return pd.concat([new, old[~old.index.isin(new.index)]]).astype("float64")

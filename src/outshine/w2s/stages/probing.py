@@ -12,8 +12,7 @@ from outshine.engine.errors import SettingsError
 from outshine.engine.rng import stream_seed
 from outshine.engine.stage import Context
 from outshine.learn.probes.base import Probe
-from outshine.w2s.stages.activations import Activations
-from outshine.w2s.stages.labelled import labelled
+from outshine.w2s.stages.activations import Activations, labelled
 from outshine.w2s.stages.labels import GroundTruth, LabelSource, WeakLabelSource
 from outshine.w2s.stages.predictor import PREDICTED_SPLITS, PREDICTIONS, SUMMARY, Predictor
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from outshine.engine.errors import OutshineError
 from outshine.engine.key import canonical, sha256
-from outshine.engine.settings import Plugin
+from outshine.engine.settings import Plugin, Settings
 from outshine.learn.losses.base import Loss, losses
 from outshine.w2s.methods.base import Method, methods
 
@@ -42,22 +42,23 @@ def identify(method: Method, loss: Loss | None) -> MethodIdentity:
     elif loss is not None:  # its students have a loss of their own beside the one that the user chose
         form["students_loss"] = canonical(loss)
     settings = json.dumps(form, sort_keys=True, separators=(",", ":"))
-    told = {**changed(method, leave_out=("loss",)), **{f"loss.{name}": text for name, text in _of_loss(loss).items()}}
-    return MethodIdentity(sha256(settings)[:16], settings, ", ".join(f"{name}={text}" for name, text in told.items()))
+    of_loss = changed(loss) if loss is not None else {}
+    words = {**changed(method, leave_out=("loss",)), **{f"loss.{name}": text for name, text in of_loss.items()}}
+    return MethodIdentity(sha256(settings)[:16], settings, ", ".join(f"{name}={text}" for name, text in words.items()))
 
 
-def changed(plugin: Plugin, leave_out: tuple[str, ...] = ()) -> dict[str, str]:
-    """The settings of a method, loss, probe or filter that differ from their defaults, by name, in words.
+def changed(settings: Settings, leave_out: tuple[str, ...] = ()) -> dict[str, str]:
+    """The settings of a method, loss, probe, filter or model that differ from their defaults, by name, in words.
 
     A plugin among them is always there; it is written as its name with its own settings in brackets.
     """
-    told = {}
-    for name, field in type(plugin).model_fields.items():
-        value = getattr(plugin, name)
+    words = {}
+    for name, field in type(settings).model_fields.items():
+        value = getattr(settings, name)
         default = value == field.get_default(call_default_factory=True)
         if name not in leave_out and (isinstance(value, Plugin) or not default):
-            told[name] = _words(value)
-    return told
+            words[name] = _words(value)
+    return words
 
 
 class Named(NamedTuple):
@@ -85,15 +86,12 @@ def described(settings: str) -> Named:
     return Named(_parsed(methods.parse, own), _parsed(losses.parse, loss), raw)
 
 
-def _of_loss(loss: Loss | None) -> dict[str, str]:
-    return changed(loss) if loss is not None else {}
-
-
 def _words(value: Any) -> str:
     """A setting in words; different values never have the same."""
-    if isinstance(value, Plugin):
+    if isinstance(value, Settings):  # a plugin, or a model that has no kind: `(model=tiny/middle, num_layers=1)`
         inner = ", ".join(f"{name}={text}" for name, text in changed(value).items())
-        return f"{value.kind}({inner})" if inner else value.kind
+        kind = getattr(value, "kind", "")
+        return f"{kind}({inner})" if inner else kind
     if isinstance(value, float):
         text = repr(value).removesuffix(".0")
         return text[1:] if text.startswith("0.") else text

@@ -10,10 +10,15 @@ import pytest
 import torch
 
 from outshine.learn.losses import losses
-from outshine.testing import FILTER_DEMANDS, LOSS_DEMANDS, PROBE_DEMANDS
+from outshine.testing import FILTER_DEMANDS, LOSS_DEMANDS, PROBE_DEMANDS, RECIPE_DEMANDS
 from outshine.testing.demands import check_all, other_global_randomness, require, require_equal, rounding, sentence
 
-SUITES = {"losses": LOSS_DEMANDS, "probes": PROBE_DEMANDS, "filters": FILTER_DEMANDS}
+SUITES = {
+    "losses": LOSS_DEMANDS,
+    "probes": PROBE_DEMANDS,
+    "filters": FILTER_DEMANDS,
+    "recipes": RECIPE_DEMANDS,
+}
 
 
 def kept(plugin: object) -> None:

@@ -168,7 +168,7 @@ class Nameless(Correct):
 
 
 WRONG: dict[type[Recipe], tuple[Demand, str]] = {
-    Alone: (demands.what_rows_show_alike_is_shared, "Two rows show 'Product number 0.'"),
+    Alone: (demands.what_rows_show_in_common_is_shared, "Two rows show 'Product number 0.'"),
     Tells: (demands.the_text_does_not_know_the_label, "With another 'label' label and text are others"),
     TwoQuestions: (demands.texts_end_in_one_question, "240 different last lines"),
     Coin: (demands.the_text_does_not_know_the_label, "The coin decides"),

@@ -105,7 +105,7 @@ def the_text_does_not_know_the_label(recipe: Recipe) -> None:
     require(num_changed > 0, "No field of the made-up rows changes the label.")
 
 
-def both_labels_have_one_skeleton(recipe: Recipe) -> None:
+def both_labels_are_written_by_one_template(recipe: Recipe) -> None:
     """Where a candidate is drawn: positives and negatives are written alike, and the coin alone decides the label."""
     if not recipe.draws_label:
         return
@@ -128,7 +128,7 @@ def every_wrong_candidate_has_its_turn(recipe: Recipe) -> None:
         require(len(texts) >= least, f"Of {len(candidates)} candidates {len(texts)} are shown as wrong.")
 
 
-def what_rows_show_alike_is_shared(recipe: Recipe) -> None:
+def what_rows_show_in_common_is_shared(recipe: Recipe) -> None:
     """Rows that show one text of some length, or a part of `shared`, have it in common: group or `shared` name it."""
     shown: defaultdict[str, list[Example]] = defaultdict(list)
     for row, example in zip(sample_rows(recipe), sample_examples(recipe), strict=True):
@@ -189,9 +189,9 @@ RECIPE_DEMANDS: tuple[Demand, ...] = (
     texts_end_in_one_question,
     formatting_is_repeatable,
     the_text_does_not_know_the_label,
-    both_labels_have_one_skeleton,
+    both_labels_are_written_by_one_template,
     every_wrong_candidate_has_its_turn,
-    what_rows_show_alike_is_shared,
+    what_rows_show_in_common_is_shared,
     splits_share_nothing,
     the_order_of_rows_does_not_matter,
     rows_that_lack_a_field_are_left_out,

@@ -10,7 +10,7 @@ from outshine.engine.progress import Progress, Silent
 from outshine.engine.run.executors import executor
 from outshine.engine.run.local import LocalExecutor
 from outshine.engine.run.worker_process import Job
-from outshine.engine.stage import Stage, in_order
+from outshine.engine.stage import Cost, Stage, in_order
 from outshine.engine.store.recorded_studies import record_study
 from outshine.engine.store.store import Store
 from outshine.labelling.results import LabelResults, read_label_results
@@ -23,7 +23,7 @@ from outshine.labelling.settings import (
 )
 from outshine.learn.known_models import Shape
 from outshine.w2s.compute_study import check_models
-from outshine.w2s.cost import Cost, Estimator, Speed, speed_here, work_of
+from outshine.w2s.cost import Estimator, Speed, speed_here, work_of
 from outshine.w2s.stages.finetune import Student
 
 

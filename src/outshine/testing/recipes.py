@@ -7,7 +7,7 @@ from collections import defaultdict
 from typing import Any
 from unittest.mock import patch
 
-from outshine.data.audit.template_check import compare, leaves
+from outshine.data.audit.template_leaks import compare, leaves
 from outshine.data.rows import ListRows, Pools
 from outshine.data.schema import Draw, Example, Recipe
 from outshine.data.splits import SPLITS, Prepared, SplitSettings, prepare

@@ -4,7 +4,7 @@
 #   make fuzz   try thousands of strange study and data files (FUZZ="--inputs 50000 --seed 7")
 #   make docs   build the documentation as a site that needs no network, into build/site
 #   make bench  measure speed and memory beside the usual way (BENCH=--quick: does it all run?)
-.PHONY: demo test test-quick fuzz bench docs docs-serve lint format fault-test
+.PHONY: demo test test-quick fuzz bench docs docs-serve lint format tables fault-test
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -40,6 +40,12 @@ lint: .venv/.installed-dev
 format: .venv/.installed-dev
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+# what is made from the code and kept: the documentation's tables and samples, digests of recipes that are new
+tables: .venv/.installed-dev
+	$(BIN)/python tests/docs/doc_tables.py
+	$(BIN)/python tests/docs/doc_samples.py
+	$(BIN)/python tests/data/test_recipes.py
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit("outshine needs Python 3.11 or newer; say PYTHON=python3.12 make ..." if sys.version_info < (3, 11) else 0)'

@@ -29,6 +29,7 @@ from outshine.results.training_notes import TrainingNote
 from outshine.selection.run import Selected
 from outshine.share.tracked_runs import TrackedRun, Tracker
 from outshine.stats.pgr import PGR, PooledPGR
+from outshine.testing import check_filter, check_loss, check_probe, check_recipe
 from outshine.w2s.lab import Lab, Tuned, Wiring
 from outshine.w2s.methods.base import LayerMethod, Method
 
@@ -42,8 +43,8 @@ CONTRACTS = (
 )
 """Base classes of plug-ins and what these are given, as docs/extend.md and docs/python.md name them."""
 
-HELPERS = (cross_entropy, drop_highest, num_dropped, propose)
-"""Functions that docs/extend.md shows in plug-ins."""
+HELPERS = (cross_entropy, drop_highest, num_dropped, propose, check_filter, check_loss, check_probe, check_recipe)
+"""Functions that docs/extend.md shows in plug-ins and their tests."""
 
 PUBLIC = [getattr(outshine, name) for name in outshine.__all__]
 CLASSES = [one for one in PUBLIC if inspect.isclass(one)]

@@ -59,8 +59,7 @@ WORDS = frozenset(
 """Words that once named things here for which there are usual ones: workers, tables, figures, weak labels, caches …"""
 
 ALLOWED = {
-    ("report/figures/sweeps.py", "knn_sweep"): "a sweep of a hyper-parameter, as the field calls it",
-    ("report/figures/sweeps.py", "logistic_sweep"): "a sweep of a hyper-parameter, as the field calls it",
+    ("report/figures/sweeps.py", "probe_sweep"): "a sweep of a hyper-parameter, as the field calls it",
     ("report/figures/sweeps.py", "_sweep"): "a sweep of a hyper-parameter, as the field calls it",
 }
 

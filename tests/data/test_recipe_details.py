@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import patch
 
 import pytest
-from recipe_rows import BUILDERS
 
 from outshine.data.prompted_recipe import binary, filled, long_sentences, propose
 from outshine.data.recipes.anthropic_hh import split_turns
 from outshine.data.recipes.cosmos_qa import is_none_of_the_above
 from outshine.data.recipes.ethics_justice import stems
-from outshine.data.rows import ListRows, Pools
+from outshine.data.rows import Hub, ListRows, Pools
 from outshine.data.schema import Draw, Example, recipes
 from outshine.data.splits import SplitSettings, prepare
+from outshine.testing.recipes import SETTINGS, sample_examples, sample_rows
 
 
 def formatted(name: str, coin: bool = True, row_number: int = 0, **changes: object) -> Example | None:
-    return recipes.get(name)().format({**BUILDERS[name](row_number), **changes}, Draw(0, row_number, coin))
+    return recipes.get(name)().format(
+        {**recipes.get(name).sample_row(row_number), **changes}, Draw(0, row_number, coin)
+    )
 
 
 def shown(name: str, coin: bool = True, row_number: int = 0, **changes: object) -> Example:
@@ -38,7 +41,7 @@ def test_sciq_in_full() -> None:
 
 def test_openbookqa_always_shows_the_text_of_an_answer() -> None:
     for row_number in range(8):
-        right = BUILDERS["openbookqa"](row_number)["choices"]["text"][row_number % 4]
+        right = recipes.get("openbookqa").sample_row(row_number)["choices"]["text"][row_number % 4]
         assert f"Proposed answer: {right}\n" in shown("openbookqa", True, row_number).text
         wrong = shown("openbookqa", False, row_number).text
         assert right not in wrong
@@ -50,7 +53,7 @@ def test_openbookqa_always_shows_the_text_of_an_answer() -> None:
 )
 def test_cosmos_qa_never_shows_none_of_the_above(written: str) -> None:
     assert is_none_of_the_above(written)
-    recipe, row = recipes.get("cosmos_qa")(), {**BUILDERS["cosmos_qa"](0), "answer2": written}
+    recipe, row = recipes.get("cosmos_qa")(), {**recipes.get("cosmos_qa").sample_row(0), "answer2": written}
     for seed in range(40):
         for coin in (True, False):
             example = recipe.format(row, Draw(seed, 0, coin))
@@ -181,7 +184,7 @@ def test_fields_and_labels() -> None:
 
 def splits_of(name: str, rows: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
     """The split of each of some training rows of a recipe, mixed with made-up ones; None: left out as surplus."""
-    every = [*rows, *(BUILDERS[name](i) for i in range(1000, 1200))]
+    every = [*rows, *(recipes.get(name).sample_row(i) for i in range(1000, 1200))]
     recipe = recipes.get(name)()
     monkeypatch.setattr(recipes.get(name), "open", lambda self, identity: Pools(ListRows(every), None, 40))
     texts = prepare(recipe, "made up", SplitSettings(n_train=160, n_val=40, n_test=40)).texts
@@ -226,7 +229,7 @@ def test_the_next_scene_of_a_film_shows_the_ending_of_the_one_before(monkeypatch
         for i in range(3)
     ]
     assert in_one_split("hellaswag", rows, monkeypatch)
-    films = [{**BUILDERS["hellaswag"](3 * i), "source_id": "activitynet~v_1"} for i in range(4)]
+    films = [{**recipes.get("hellaswag").sample_row(3 * i), "source_id": "activitynet~v_1"} for i in range(4)]
     assert in_one_split("hellaswag", films, monkeypatch)
     named = shown("hellaswag", source_id="activitynet~v_1", ctx=rows[0]["ctx"])
     assert (named.group, named.shared) == ("activitynet~v_1", (rows[0]["ctx"],))  # stock scenes join no two films
@@ -276,7 +279,7 @@ def test_questions_on_supporting_texts_with_a_common_sentence_are_one_group(monk
     common = "Mesophiles grow best at moderate temperatures between two limits."
     supports = [f"Here begins text {i}. {common} And so on {i}." for i in range(4)]
     for name in ("sciq", "sciq_with_support"):
-        rows = [{**BUILDERS[name](i), "support": support} for i, support in enumerate(supports)]
+        rows = [{**recipes.get(name).sample_row(i), "support": support} for i, support in enumerate(supports)]
         assert in_one_split(name, rows, monkeypatch)
     assert shown("sciq", support="").shared == ("Which is question 0?",)
     assert shown("sciq", support=None).shared == ("Which is question 0?",)
@@ -286,3 +289,132 @@ def test_long_sentences() -> None:
     text = "A short one. This one has just enough words!  [step] And this has them all\ntoo few"
     assert long_sentences(text, 5) == ("This one has just enough words", "And this has them all")
     assert long_sentences("", 5) == ()
+
+
+# --- what rows of single datasets have in common ------------------------------------------------------------------
+
+SHARED = {  # what rows can have in common, by the field that it is in
+    "amazon_polarity": ("content",),
+    "anli-r2": ("premise",),
+    "dream": ("dialogue",),
+    "ethics-deontology": ("scenario",),
+    "mc_taco": ("sentence",),
+    "hellaswag": ("ctx",),
+    "multirc": ("paragraph",),
+    "openbookqa": ("question_stem",),
+    "paws": ("sentence1", "sentence2"),
+    "piqa": ("goal", "sol1", "sol2"),
+    "quail": ("context",),
+    "quartz": ("para", "question"),
+    "social_i_qa": ("context",),
+    "sciq": ("question", "support"),
+    "sciq_with_support": ("question", "support"),
+    "cosmos_qa": ("context",),
+    "boolq": ("passage", "question"),
+    "wic": ("sentence1", "sentence2"),
+}
+NAMED = {"dream": "dialogue_id", "hellaswag": "source_id", "quail": "context_id"}  # by the source itself
+ALONE = {"cola", "sst2", "twitter-sentiment"}  # one sentence a row
+SINGLE = {*SHARED, *ALONE, "anthropic_hh", "ethics-justice", "ethics-virtue", "ethics-utilitarianism"}
+
+
+@pytest.mark.parametrize("name", SINGLE)
+def test_says_what_rows_can_share(name: str) -> None:
+    recipe = recipes.get(name)()
+    for row, example in zip(sample_rows(recipe), sample_examples(recipe), strict=True):
+        if example is None:
+            continue
+        assert example.group == (row[NAMED[name]] if name in NAMED else None)
+        assert (example.shared == ()) == (name in ALONE)
+        if name in SHARED:
+            fields = (row[field] for field in SHARED[name])
+            assert example.shared == tuple("\n".join(field) if isinstance(field, list) else field for field in fields)
+
+
+@pytest.mark.parametrize("name", sorted(SINGLE - ALONE))
+def test_rows_that_share_any_of_it_lie_in_one_split(name: str) -> None:
+    """Field by field: half the rows of a fixture get that field from another row, in other case and spacing."""
+    recipe = recipes.get(name)()
+    fields = {
+        "anthropic_hh": ("chosen", "rejected"),
+        "ethics-justice": ("scenario",),
+        "ethics-virtue": ("scenario",),
+        "ethics-utilitarianism": ("baseline", "less_pleasant"),
+    }.get(name) or SHARED[name]
+    for field in fields:
+        rows = sample_rows(recipe)
+        pairs = [(i, i + 120) for i in range(0, 120, 2)]
+        for source, row in pairs:
+            rows[row] = {**rows[row], **spliced(name, field, rows[source], rows[row])}
+        pools = Pools(ListRows(rows), None, 60)
+        with patch.object(type(recipe), "open", lambda self, identity, pools=pools: pools):
+            texts = prepare(recipe, "made up", SETTINGS).texts
+        split_of = dict(zip(texts["text"], texts["split"], strict=True))
+        shown = [recipe.format(row, Draw(0, f"train:{i}")) for i, row in enumerate(rows)]
+        splits = [split_of.get(example.text) if example else None for example in shown]
+        both = [(splits[source], splits[row]) for source, row in pairs if splits[source] and splits[row]]
+        assert len(both) > 10
+        assert all(one == other for one, other in both)
+
+
+def spliced(name: str, field: str, source: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
+    """The field of another row as a source might repeat it: in other case, with other white space."""
+    if name == "anthropic_hh":
+        deeper = "\n\nAssistant: Hello, what is it?\n\nHuman: And "
+        ask = row["chosen"].split("Greeting ")[1].split("!")[0]
+        begun = source["chosen"].split("\n\nAssistant: Hello")[0] + deeper + ask + "?"
+        return {key: f"{begun}\n\nAssistant: {key} {ask}." for key in ("chosen", "rejected")}
+    if name == "ethics-justice":
+        claim = source["scenario"].split(" because")[0]
+        return {"scenario": f"{claim}, because {row['scenario'].split('because ')[1]}"}
+    if name == "ethics-virtue":
+        return {
+            "scenario": f"{source['scenario'].split(' [SEP]')[0].upper()} [SEP] other {row['scenario'].split()[-1]}"
+        }
+    value = source[field]
+    return {field: [line.upper() for line in value] if isinstance(value, list) else f" {value.upper()}  "}
+
+
+# --- other facts about single datasets ------------------------------------------------------------------------------
+
+
+WRONG_CANDIDATES = {
+    "dream": 2,
+    "hellaswag": 3,
+    "openbookqa": 3,
+    "quail": 3,
+    "social_i_qa": 2,
+    "cosmos_qa": 2,
+    "quartz": 1,
+    "sciq": 3,
+    "sciq_with_support": 3,
+    "piqa": 1,
+    "anthropic_hh": 1,
+}
+
+
+@pytest.mark.parametrize("name", WRONG_CANDIDATES)
+def test_all_wrong_candidates_have_their_turn(name: str) -> None:
+    row = recipes.get(name).sample_row(0)
+    texts = {recipes.get(name)().format(row, Draw(seed, 0, coin=False)).text for seed in range(60)}  # pyright: ignore
+    assert len(texts) == WRONG_CANDIDATES[name]
+
+
+def test_cosmos_qa_leaves_out_a_quarter_of_its_rows_and_others_leave_out_none() -> None:
+    for name in SINGLE:
+        used = sum(example is not None for example in sample_examples(recipes.get(name)()))
+        assert used == (180 if name == "cosmos_qa" else 240), name
+
+
+def test_hub_locations() -> None:
+    """The table of datasets, the parts that are easily mistaken."""
+    hubs = {name: recipes.get(name).hub for name in SINGLE}
+    assert hubs["mc_taco"] == Hub("CogComp/mc_taco", "plain_text", train="test", test="validation")
+    assert hubs["anli-r2"] == Hub("facebook/anli", "plain_text", train="train_r2", test="test_r2")
+    assert hubs["sciq"] == hubs["sciq_with_support"]
+    assert hubs["sciq"] is not None
+    assert hubs["sciq"].pooled == ("train", "validation", "test")
+    assert hubs["sciq"].test_size == 3000
+    on_test = {"anli-r2", "dream", "openbookqa", "paws", "quartz", "twitter-sentiment", "anthropic_hh"}
+    on_test |= {"amazon_polarity", "sciq", "sciq_with_support"} | {name for name in SINGLE if name.startswith("ethics")}
+    assert {name for name, hub in hubs.items() if hub and hub.test == "validation"} == SINGLE - on_test

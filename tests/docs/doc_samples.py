@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 from doc_pages import ROOT
 from hub_places import REAL_HUB
-from recipe_rows import fixture_rows
 
 from outshine.data.rows import ParquetRows, Row
 from outshine.data.schema import Draw, Example, Recipe, recipes
+from outshine.testing.recipes import sample_rows
 
 PAGE = ROOT / "docs" / "samples.md"
 LONGEST = 500  # characters of a shown text; the middle goes
@@ -128,7 +128,7 @@ def samples(recipe: Recipe) -> Shown:
         return Shown(picked(recipe, rows), "")
     if recipe.kind in CARDS:
         return Shown(picked(recipe, CARDS[recipe.kind]), FROM_CARD)
-    return Shown(picked(recipe, fixture_rows(recipe.kind, 40)), MADE_UP)
+    return Shown(picked(recipe, sample_rows(recipe, 40)), MADE_UP)
 
 
 def picked(recipe: Recipe, rows: list[Row]) -> dict[bool, str]:

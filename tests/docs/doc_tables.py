@@ -14,7 +14,6 @@ from doc_blocks import counted
 from doc_pages import ROOT
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-from recipe_rows import fixture_rows
 
 from outshine.data.recipes.file import FileDataset
 from outshine.data.recipes.hub import HubDataset
@@ -26,6 +25,7 @@ from outshine.engine.runtime import Runtime
 from outshine.learn.losses import losses
 from outshine.learn.settings import TrainingSettings
 from outshine.learn.spec import LoRA, ModelSettings
+from outshine.testing.recipes import sample_rows
 from outshine.w2s.methods import methods
 from outshine.w2s.study import FileLabelSettings, Study
 
@@ -200,7 +200,7 @@ class AskedRow(dict):  # type: ignore[type-arg]
 
 def formatted(recipe: Recipe) -> tuple[AskedRow, Example]:
     """The first made-up row that the recipe can use, and what becomes of it."""
-    for number, row in enumerate(fixture_rows(recipe.kind, 8)):
+    for number, row in enumerate(sample_rows(recipe, 8)):
         asked = AskedRow(row)
         example = recipe.format(asked, Draw(0, number))
         if example is not None:

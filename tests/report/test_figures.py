@@ -6,6 +6,7 @@ import io
 import math
 import re
 from collections import Counter
+from functools import partial
 from xml.etree import ElementTree
 
 import numpy as np
@@ -19,6 +20,7 @@ from outshine.report import figures
 from outshine.report.figures.pgr import value_text
 from outshine.report.figures.style import house_style, series_styles, wrapped
 from outshine.report.figures.sweeps import setting_text
+from outshine.report.study_figures import _of_sweeps
 
 NAN = math.nan
 PGR_FIGURES = (
@@ -105,7 +107,7 @@ def every_figure(names: list[str]) -> list[Figure]:
         figures.auroc_by_dataset(auroc_rows(names)),
         figures.pgr_by_method(pgr_rows(values)),
         figures.removed_by_components(removed_rows(names)),
-        figures.logistic_sweep(sweep_rows(names, (1e-4, 1e-2, 1))),
+        figures.probe_sweep("logistic", "probe.penalty", sweep_rows(names, (1e-4, 1e-2, 1))),
         figures.training_curves(curve_rows(names)),
     ]
 
@@ -268,7 +270,7 @@ def test_fractions_removed_in_percent_with_their_mean_and_the_quota():
 def test_sweeps_hold_a_line_a_dataset_a_line_a_layer_and_medians(num_datasets):
     names = [f"set-{n:02}" for n in range(num_datasets)]
     frame = sweep_rows(names)
-    figure = figures.knn_sweep(frame)
+    figure = figures.probe_sweep("knn", "probe.k", frame)
     means = frame.groupby(["layer", "dataset", "setting"])["difference"].mean()
     for panel, layer in enumerate(("1/2 (layer 2)", "last (layer 4)"), start=1):
         drawn = lines(figure, panel)
@@ -289,9 +291,42 @@ def test_settings_on_the_axis():
     assert [setting_text(s) for s in (1e-5, 1e-4, 0.01, 0.1, 1, 50, 500, 1e5)] == [
         *("10⁻⁵", "10⁻⁴", "0.01", "0.1", "1", "50", "500", "10⁵"),
     ]
-    figure = figures.logistic_sweep(sweep_rows(["boolq"], (1e-4, 1e-2, 1.0)))
+    figure = figures.probe_sweep("logistic", "probe.penalty", sweep_rows(["boolq"], (1e-4, 1e-2, 1.0)))
     assert {"10⁻⁴", "0.01", "1"} <= set(texts(figure))
     assert "penalty λ (log scale)" in texts(figure)
+
+
+def test_a_setting_without_a_symbol_goes_by_its_name_and_zero_has_a_linear_axis():
+    figure = figures.probe_sweep("mass_mean", "probe.shrinkage", sweep_rows(["boolq"], (0.0, 0.1, 0.5)))
+    assert {axes.get_xscale() for axes in figure.axes} == {"linear"}
+    assert {"shrinkage", "0", "0.1", "0.5"} <= set(texts(figure))
+    figure = figures.probe_sweep("mass_mean", "probe.shrinkage", sweep_rows(["boolq"], (0.01, 0.1, 0.5)))
+    assert {axes.get_xscale() for axes in figure.axes} == {"log"}
+    assert "shrinkage (log scale)" in texts(figure)
+
+
+def sweeps_of(probe: str, setting_name: str, settings: tuple[float, ...], method: str = "probe") -> pd.DataFrame:
+    rows = sweep_rows(["boolq", "sciq"], settings).rename(columns={"layer": "layer_name"})
+    return rows.assign(probe=probe, setting_name=setting_name, method=method)
+
+
+def test_the_sweep_of_any_probe_has_its_figure():
+    """Also of one that another package brings; not of one that was tried with a single setting, or over several."""
+    tables = [
+        sweeps_of("mass_mean", "probe.shrinkage", (0.0, 0.5)),
+        sweeps_of("knn", "probe.k", (1, 10)),
+        sweeps_of("knn", "probe.k", (1, 10), method="twice"),
+        sweeps_of("single", "probe.width", (3,)),
+        sweeps_of("several", "", (NAN,)),
+        sweeps_of("", "loss.alpha", (0.1, 0.5)),
+    ]
+    found = list(_of_sweeps(pd.concat(tables)))
+    assert [(figure.name, figure.title) for figure in found] == [
+        ("sweep-knn", "kNN sweep"),
+        ("sweep-knn-2", "kNN sweep"),
+        ("sweep-mass_mean", "mass_mean sweep"),
+    ]
+    assert "shrinkage" in texts(found[2].figure)
 
 
 def test_curves_and_the_chosen_update():
@@ -388,7 +423,7 @@ def test_pngs():
         (figures.auroc_by_dataset, auroc_rows(["boolq"])),
         (figures.pgr_by_loss, pgr_rows({"boolq": {"xent": 0.5}})),
         (figures.removed_by_components, removed_rows(["boolq"])),
-        (figures.knn_sweep, sweep_rows(["boolq"])),
+        (partial(figures.probe_sweep, "knn", "k"), sweep_rows(["boolq"])),
         (figures.training_curves, curve_rows(["boolq"])),
     ],
 )
@@ -427,7 +462,7 @@ def test_long_names_wrap_at_their_joints_and_lose_their_middle_last():
 def test_very_long_names_leave_room_for_the_figure():
     names = [f"{n} " + "a-very-long-dataset-name" * 20 for n in range(14)]
     rows = pgr_rows({name: dict.fromkeys(("a", "b", "c", "d", "e"), 9.0) for name in names})
-    for figure in (figures.pgr_by_loss(rows), figures.knn_sweep(sweep_rows(names[:6], seeds=1))):
+    for figure in (figures.pgr_by_loss(rows), figures.probe_sweep("knn", "probe.k", sweep_rows(names[:6], seeds=1))):
         figures.png(figure, dpi=40)  # a layout that collapses warns, and warnings are errors
         assert min(axes.get_position().width for axes in figure.axes) > 0.2
 

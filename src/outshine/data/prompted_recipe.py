@@ -119,3 +119,8 @@ def propose(draw: Draw, options: Sequence[str | None], right: int) -> str | None
         return None
     distractor = draw.choice(wrong)
     return texts[right] if draw.coin() else distractor
+
+
+def sample_options(number: int, count: int) -> list[str]:
+    """Answers of a made-up row: no two rows have one in common, and none is a part of another."""
+    return [f"option {'wxyz'[place]} number {number}." for place in range(count)]

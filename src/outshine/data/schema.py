@@ -191,6 +191,19 @@ class Recipe(Plugin):
             The example; None where the row cannot be used, such as one without an answer.
         """
 
+    @classmethod
+    def sample_row(cls, number: int) -> Row:
+        """Make up a row with the columns and types of the source's, for tests and the documentation.
+
+        Args:
+            number: From 0. The texts of any two rows differ and none is a part of another, so that it can be told where
+                each one went; but what rows of the source share, three in succession do (`number // 3`).
+
+        Returns:
+            The row; an empty one from a class that makes none up.
+        """
+        return {}
+
 
 recipes: Registry[Recipe] = Registry("dataset", "recipes", Recipe, "outshine.data.recipes")
 

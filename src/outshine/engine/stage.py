@@ -29,14 +29,29 @@ class Context(NamedTuple):
     memory: dict[str, Any]  # what a worker keeps between stages (a loaded base model); never a result
 
 
+class Cost(NamedTuple):
+    """The cost of a stage: what it puts through a model. Every pass counts; None: nothing, or not known."""
+
+    rows: int | None = None
+    tokens: float | None = None
+    flops: float | None = None
+
+
 class Stage(Settings):
     """One step of an experiment. Fields that are stages are its inputs.
 
-    `VERSION` is bumped by hand when the meaning of the stage changes: old results are then never reused.
+    `VERSION` is bumped by hand when the meaning of the stage changes: old results are then never reused. All else that
+    plans, progress and listings say of stages they ask the class; a new one has nothing to be listed in.
     """
 
     VERSION: ClassVar[int] = 1
     stage: ClassVar[str] = ""
+    trains: ClassVar[bool] = False
+    """Whether it trains a model."""
+    quick: ClassVar[bool] = False
+    """Whether it takes next to no time beside stages that put rows through a model."""
+    shares_pass: ClassVar[bool] = False
+    """Whether one pass computes several, whose cost is then that of the first."""
 
     @cached_property
     def key(self) -> str:
@@ -48,6 +63,15 @@ class Stage(Settings):
     def label(self) -> str:
         """A few words for people: progress lines and listings."""
         return self.stage
+
+    @property
+    def plan_row(self) -> tuple[int, str]:
+        """The row of a plan's table that it is counted in: the row's place, and what people call several of these."""
+        return 100, self.stage
+
+    def cost(self, estimator: Any) -> Cost:
+        """What computing it puts through a model, with the counts of an `outshine.w2s.cost.Estimator`."""
+        return Cost()
 
     @property
     def base_model(self) -> str | None:

@@ -45,6 +45,7 @@ class FoldPlan(Stage):
 
     VERSION: ClassVar[int] = 2  # 2: new rows have groups of the user's
     stage: ClassVar[str] = "fold_plan"
+    quick: ClassVar[bool] = True
 
     name: Annotated[str, NotInKey()]
     path: Annotated[str, NotInKey()]
@@ -145,6 +146,7 @@ class Fold(TextSource):
     VERSION: ClassVar[int] = 1
     REPORTED: ClassVar[dict[str, type]] = {**TextSource.REPORTED, "labels_digest": str}
     stage: ClassVar[str] = "fold"
+    quick: ClassVar[bool] = True
 
     name: Annotated[str, NotInKey()]
     plan: FoldPlan

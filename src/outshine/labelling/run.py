@@ -20,7 +20,7 @@ from outshine.engine.run.worker_process import Job
 from outshine.engine.run.workers import LocalWorkers, Workers
 from outshine.engine.runtime import Runtime
 from outshine.engine.settings import Settings, explain, setting_names
-from outshine.engine.stage import Stage, in_order
+from outshine.engine.stage import Cost, Stage, in_order
 from outshine.engine.store.recorded_studies import record_study
 from outshine.engine.store.store import Store
 from outshine.labelling.folds import Fold, FoldLabels, FoldPlan
@@ -33,7 +33,7 @@ from outshine.learn.resolve import Resolved, resolve
 from outshine.learn.settings import TrainingSettings
 from outshine.learn.spec import ComputeDtype, ModelSettings
 from outshine.w2s.compute_study import check_models
-from outshine.w2s.cost import Cost, Estimator, Speed, speed_here, work_of
+from outshine.w2s.cost import Estimator, Speed, speed_here, work_of
 from outshine.w2s.expand import pinned_model
 from outshine.w2s.methods.base import LossChoice
 from outshine.w2s.stages.finetune import Student

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,6 +20,9 @@ _PGR = (
     "PGR = (student − weak) / (ceiling − weak) in test ROC AUC with 95 % intervals. 0: no better than the supervisor, "
     "1: as good as the ceiling. What lies outside the window is drawn at its edge with an arrow and its value."
 )
+
+PROBE_WORDS = {"knn": "kNN", "logistic": "Logistic regression"}
+"""Probes whose usual names differ from those that they are registered under."""
 
 MOST_CURVES = 4  # students whose curves stand in one figure
 
@@ -89,17 +93,18 @@ def _of_filters(filters: pd.DataFrame) -> Iterator[StudyFigure]:
 
 
 def _of_sweeps(sweeps: pd.DataFrame) -> Iterator[StudyFigure]:
-    drawn = {
-        "knn": ("sweep-knn", "kNN sweep", figures.knn_sweep),
-        "logistic": ("sweep-logistic", "Logistic regression sweep", figures.logistic_sweep),
-    }
+    """One for each probe that a method sweeps over a number, whoever registered them."""
     caption = (
         "Test ROC AUC of the probe less that of the weak labels it was fitted to, by layer. Above 0 it is the higher."
     )
-    for probe, (name, title, draw) in drawn.items():
-        own = sweeps[(sweeps["probe"] == probe) & sweeps["setting"].notna()]
+    known = sweeps[(sweeps["probe"] != "") & sweeps["setting"].notna()]
+    count: Counter[str] = Counter()
+    for (probe, _, setting), own in known.groupby(["probe", "method", "setting_name"]):
         if own["setting"].nunique() > 1:
-            yield StudyFigure(name, title, caption, draw(own.assign(layer=own["layer_name"])))
+            count[str(probe)] += 1
+            name = f"sweep-{probe}" + (f"-{count[str(probe)]}" if count[str(probe)] > 1 else "")
+            drawn = figures.probe_sweep(str(probe), str(setting), own.assign(layer=own["layer_name"]))
+            yield StudyFigure(name, f"{PROBE_WORDS.get(str(probe), probe)} sweep", caption, drawn)
 
 
 def _of_training(trajectories: pd.DataFrame) -> Iterator[StudyFigure]:

@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from statistics import median
 from typing import NamedTuple
 
 from outshine.engine.errors import OutshineError
 from outshine.engine.messages import duration
 from outshine.engine.runtime import Runtime
-from outshine.engine.stage import Stage, in_order
+from outshine.engine.stage import Cost, Stage, in_order
 from outshine.engine.store.store import Store
 from outshine.learn.known_models import Shape
 from outshine.learn.model_files import UNRESOLVED
@@ -28,13 +28,9 @@ from outshine.learn.settings import num_updates
 from outshine.learn.spec import ComputeDtype, ModelRef
 from outshine.w2s.placeholders import UnresolvedPrepare
 from outshine.w2s.stages.activations import Activations
-from outshine.w2s.stages.audit import Audit
-from outshine.w2s.stages.finetune import Finetune, Student
-from outshine.w2s.stages.keep import Keep
+from outshine.w2s.stages.finetune import Finetune
 from outshine.w2s.stages.predictor import PREDICTED_SPLITS
-from outshine.w2s.stages.prepare import Prepare, Texts, TextSource
-from outshine.w2s.stages.probing import Probed
-from outshine.w2s.stages.trajectory import Trajectory
+from outshine.w2s.stages.prepare import Texts, TextSource
 
 SAMPLE = 500  # rows whose tokens are counted, per model and dataset
 CHARACTERS_PER_TOKEN = 4.2  # where no tokenizer can be asked; BERT's has 3.9 to 5.1 on the recipes' texts, mean 4.6
@@ -42,14 +38,6 @@ CHARACTERS_PER_TOKEN = 4.2  # where no tokenizer can be asked; BERT's has 3.9 to
 FORWARD = 2  # FLOPs per parameter and token
 TRAINING = {"full": 6, "lora": 4, "head": 2}  # forward and backward, by what is tuned
 CHECKPOINTED = {"full": 8, "lora": 6, "head": 2}  # the same with gradient checkpointing
-
-
-class Cost(NamedTuple):
-    """The cost of a stage: what it puts through a model. Every pass counts; None: nothing, or not known."""
-
-    rows: int | None = None
-    tokens: float | None = None
-    flops: float | None = None
 
 
 class Lengths(NamedTuple):
@@ -88,29 +76,15 @@ class Estimator:
     def costs(self, stages: Sequence[Stage]) -> list[Cost]:
         """The cost of each stage. Layers that one pass reads are charged to the first of them that is missing."""
         self._passes = _passes(stages, self._missing)
-        return [self._cost(stage) for stage in stages]
+        return [stage.cost(self) for stage in stages]
 
-    def _cost(self, stage: Stage) -> Cost:
-        if isinstance(stage, Finetune):
-            return self._finetune(stage)
-        if isinstance(stage, Trajectory):
-            return self._finetune(stage.run_again, watched=True)
-        if isinstance(stage, Activations):
-            return self._activations(stage)
-        if isinstance(stage, Probed | Keep):
-            texts = stage.activations.texts
-            filtered = ("strong_train", "val") if isinstance(stage, Keep) and stage.filter_val else ("strong_train",)
-            return Cost(self._rows(texts.origin, filtered if isinstance(stage, Keep) else PREDICTED_SPLITS))
-        if isinstance(stage, Prepare | Audit):
-            return Cost(self._rows(stage.prepare if isinstance(stage, Audit) else stage))
-        return Cost()
-
-    def _finetune(self, stage: Finetune, *, watched: bool = False) -> Cost:
+    def fine_tuning(self, stage: Finetune, *, watched: bool = False) -> Cost:
+        """Of training, validating and predicting; `watched`: of a trajectory."""
         rows = self._of(stage.texts.origin).rows
         if not rows:
             return Cost()
         trained, predicted = _finetune_rows(stage, rows, watched)
-        mean = self._mean_tokens(stage.classifier.model, stage.texts, stage.classifier.max_length)
+        mean = self.mean_tokens(stage.classifier.model, stage.texts, stage.classifier.max_length)
         shape = self._shapes.get(stage.classifier.model.identity)
         num_rows = trained + predicted
         if not mean or shape is None:
@@ -118,17 +92,19 @@ class Estimator:
         per_parameter = mean * (self._training[stage.classifier.tuning.kind] * trained + FORWARD * predicted)
         return Cost(num_rows, num_rows * mean, per_parameter * shape.block * stage.classifier.num_layers)
 
-    def _activations(self, stage: Activations) -> Cost:
-        num_rows = self._rows(stage.texts.origin, PREDICTED_SPLITS)
+    def reading(self, stage: Activations) -> Cost:
+        """Of one layer: of the whole pass where it is the layer that the pass is charged to."""
+        num_rows = self.rows(stage.texts.origin, PREDICTED_SPLITS)
         reader, deepest = self._passes[_pass(stage)]
         if num_rows is None or reader != stage.key:
             return Cost(num_rows)
-        tokens = num_rows * self._mean_tokens(stage.model, stage.texts, stage.max_length)
+        tokens = num_rows * self.mean_tokens(stage.model, stage.texts, stage.max_length)
         shape = self._shapes.get(stage.model.identity)
         flops = FORWARD * tokens * shape.block * deepest if shape else None
         return Cost(num_rows, tokens or None, flops)
 
-    def _rows(self, prepare: TextSource, splits: Sequence[str] | None = None) -> int | None:
+    def rows(self, prepare: TextSource, splits: Sequence[str] | None = None) -> int | None:
+        """How many rows a dataset has in these splits, or in all; None: not known."""
         found = self._of(prepare).rows
         return sum(found[split] for split in splits or found) if found else None
 
@@ -145,7 +121,7 @@ class Estimator:
         texts = prepare.read_texts(self._store)
         return float(texts["text"].str.len().mean())
 
-    def _mean_tokens(self, model: ModelRef, texts: Texts, max_length: int) -> float:
+    def mean_tokens(self, model: ModelRef, texts: Texts, max_length: int) -> float:
         """Tokens of a text: counted with the model's tokenizer where it and the rows are at hand; 0: not known."""
         which = (model.identity, texts.digest, max_length)
         if which not in self._tokens:
@@ -180,9 +156,10 @@ def _finetune_rows(stage: Finetune, rows: Mapping[str, int], watched: bool) -> t
     """
     training = stage.training
     kept = Counter({split: rows[split] for split in (stage.train_split, "val")})
-    if isinstance(stage, Student) and stage.keep:
-        for split in (stage.train_split, "val") if stage.keep.filter_val else (stage.train_split,):
-            kept[split] -= round(stage.keep.drop * rows[split])
+    keep = stage.row_filter()
+    if keep:
+        for split in keep.splits:
+            kept[split] -= round(keep.drop * rows[split])
     updates = num_updates(kept[stage.train_split], training.batch_size, training.epochs)
     validations = -(-updates // training.eval_every)
     own = sum(rows[split] for split in PREDICTED_SPLITS)
@@ -215,13 +192,8 @@ def _passes(stages: Sequence[Stage], missing: Callable[[Stage], bool]) -> dict[t
     return passes
 
 
-MODEL_STAGES = ("supervised", "student", "control", "activations", "trajectory")
-"""Kinds of stages that send rows through a model."""
-
 PER_TOKEN = 1e6
 """FLOPs that a token's share of all else, memory and Python, is worth: a tiny model waits for these."""
-
-_LITTLE = ("prepare", "audit", "probing", "truth_probing", "keep", "fold_plan", "fold")  # beside those
 
 
 def work_of(
@@ -234,7 +206,7 @@ def work_of(
     """
     stages = in_order(list(asked))
     lacking = set(store.lacking([stage.key for stage in stages]))
-    if not any(stage.key in lacking for stage in stages if stage.stage in MODEL_STAGES):
+    if not any(stage.key in lacking for stage in stages if stage.base_model):
         return {}
     try:
         shapes = {model.spec.model.identity: _shape(model) for model in models if model}
@@ -247,7 +219,7 @@ def work_of(
         for stage, cost in zip(stages, costs, strict=True)
         if cost.flops and cost.tokens
     }
-    if any(stage.key not in found for stage in stages if stage.stage in MODEL_STAGES and stage.stage != "activations"):
+    if any(stage.key not in found for stage in stages if stage.base_model and not stage.shares_pass):
         return {}
     return {key: float(flops) for key, flops in found.items()}
 
@@ -267,9 +239,16 @@ def seconds_of(
         return seconds * work[key] / sum(done) if key in work and all(done) else seconds / len(alike)
     if key in work:
         return None if rate is None else work[key] / rate
-    return (
-        0.0 if kind in _LITTLE or (kind == "activations" and work) else None
-    )  # layers are read with the first of them
+    known = next((cls for cls in _subclasses(Stage) if cls.stage == kind), None)
+    if known is None:  # of a package that this process has no need of
+        return 0.0 if work else None
+    return 0.0 if known.quick or (known.shares_pass and work) else None
+
+
+def _subclasses(cls: type[Stage]) -> Iterator[type[Stage]]:
+    for inner in cls.__subclasses__():
+        yield inner
+        yield from _subclasses(inner)
 
 
 def _shape(model: Resolved) -> Shape | None:

@@ -12,7 +12,7 @@ from outshine.engine.progress import Progress
 from outshine.engine.run.local import LocalExecutor
 from outshine.engine.run.schedule import units
 from outshine.engine.runtime import Runtime
-from outshine.engine.stage import Stage, in_order
+from outshine.engine.stage import Cost, Stage, in_order
 from outshine.engine.store.store import Store
 from outshine.learn.known_models import KNOWN, Shape
 from outshine.learn.losses.base import Loss
@@ -20,33 +20,18 @@ from outshine.learn.model_files import UNRESOLVED
 from outshine.learn.resolve import Resolved
 from outshine.w2s.comparable import planned as planned_comparison
 from outshine.w2s.compute_study import by_model
-from outshine.w2s.cost import Cost, Estimator, Speed, speed_here
+from outshine.w2s.cost import Estimator, Speed, speed_here
 from outshine.w2s.expand import Experiment, Purpose, Resolution, expand, resolve_study
 from outshine.w2s.method_identity import identify, method_word
 from outshine.w2s.methods.base import Method
 from outshine.w2s.placeholders import Finder, Resolvedness, UnresolvedPrepare, asks_hub
 from outshine.w2s.stages.audit import Audit
 from outshine.w2s.stages.control import ControlStudent
-from outshine.w2s.stages.finetune import Finetune, Student, Supervised
+from outshine.w2s.stages.finetune import Student
 from outshine.w2s.stages.prepare import Prepare
-from outshine.w2s.stages.trajectory import Trajectory
 from outshine.w2s.study import Study
 
 UNKNOWN_KEY = "unresolved"
-
-KINDS = {  # of stages, as people call them, in the order of a plan
-    "prepare": "prepared datasets",
-    "audit": "audits",
-    "supervisor": "supervisors",
-    "ceiling": "ceilings",
-    "activations": "activations",
-    "probing": "probes",
-    "keep": "filters",
-    "student": "students",
-    "trajectory": "trajectories",
-    "control": "control students",
-    "truth_probing": "probes on ground truth",
-}
 
 
 class PlannedStage(NamedTuple):
@@ -127,7 +112,7 @@ def plan_study(study: Study, store: Store, progress: Progress, *, ask_hub: bool 
         costs = estimator.costs(stages)
     planned = [_planned(stage, *cached[stage.key], cost) for stage, cost in zip(stages, costs, strict=True)]
     notes = list(dict.fromkeys([*notes, *estimator.notes]))
-    totals = _totals(planned, experiments)
+    totals = _totals(planned, stages, experiments)
     missing = [stage for stage in stages if not cached[stage.key][1]]
     cohorts = [len(unit) for unit in units(missing, runtime.cohort) if len(unit) > 1]
     together = sum(cohorts), len(cohorts)
@@ -158,8 +143,8 @@ def _cached(stage: Stage, lacking: set[str], known: Resolvedness) -> tuple[str, 
 
 def _planned(stage: Stage, key: str, cached: bool, cost: Cost) -> PlannedStage:
     tokens = None if cost.tokens is None else round(cost.tokens)
-    trains = isinstance(stage, Finetune | Trajectory)
-    return PlannedStage(stage.stage, kind_of(stage), stage.label, key, cached, trains, cost.rows, tokens, cost.flops)
+    named = stage.stage, stage.plan_row[1], stage.label
+    return PlannedStage(*named, key, cached, stage.trains, cost.rows, tokens, cost.flops)
 
 
 def _methods(experiments: list[Experiment]) -> dict[Purpose, list[str]]:
@@ -182,37 +167,28 @@ def _method_words(method: Method, loss: Loss | None) -> str:
     return " ".join(part for part in (method_word(method.kind, settings), loss.kind if loss else "", settings) if part)
 
 
-def kind_of(stage: Stage) -> str:
-    """What people call stages of this sort: supervisors, ceilings, students, probes …"""
-    name = stage.stage
-    if isinstance(stage, Supervised) and name == Supervised.stage:
-        name = "supervisor" if stage.train_split == "weak_train" else "ceiling"
-    return KINDS.get(name, name)
+def _totals(planned: list[PlannedStage], stages: list[Stage], experiments: list[Experiment]) -> list[KindTotals]:
+    """Stages added up by what people call them, in the order that their classes say."""
+    unshared = Counter(stage.plan_row for experiment in experiments for stage in _alone(experiment))
+    groups: dict[tuple[int, str], list[PlannedStage]] = {}
+    for stage, row in zip(stages, planned, strict=True):
+        groups.setdefault(stage.plan_row, []).append(row)
+    in_table = sorted(groups, key=lambda place: place[0])
+    return [_total(place[1], groups[place], unshared[place]) for place in in_table]
 
 
-def _totals(planned: list[PlannedStage], experiments: list[Experiment]) -> list[KindTotals]:
-    """Stages added up by kind, the kinds in the order of KINDS, others last."""
-    unshared = Counter(kind_of(stage) for experiment in experiments for stage in _alone(experiment))
-    groups: dict[str, list[PlannedStage]] = {kind: [] for kind in KINDS.values()}
-    for stage in planned:
-        groups.setdefault(stage.kind, []).append(stage)
-    totals = []
-    for kind, stages in groups.items():
-        to_do = [stage for stage in stages if not stage.cached]
-        if stages:
-            totals.append(
-                KindTotals(
-                    kind,
-                    stages[0].trains,
-                    unshared[kind],
-                    len(stages),
-                    len(stages) - len(to_do),
-                    sum(stage.rows or 0 for stage in to_do),
-                    sum(stage.tokens or 0 for stage in to_do),
-                    sum(stage.flops or 0 for stage in to_do),
-                )
-            )
-    return totals
+def _total(kind: str, rows: list[PlannedStage], unshared: int) -> KindTotals:
+    to_do = [row for row in rows if not row.cached]
+    return KindTotals(
+        kind,
+        rows[0].trains,
+        unshared,
+        len(rows),
+        len(rows) - len(to_do),
+        sum(row.rows or 0 for row in to_do),
+        sum(row.tokens or 0 for row in to_do),
+        sum(row.flops or 0 for row in to_do),
+    )
 
 
 def _alone(experiment: Experiment) -> list[Stage]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import pytest
-from recipe_rows import fixture_rows
 
 from outshine.data.audit.template_leaks import BLOCK_ROWS, BLOCKS, check_templates, compare, leaves, sample_rows
 from outshine.data.rows import ListRows, Pools
 from outshine.data.schema import Draw, Example, Recipe, recipes
+from outshine.testing.recipes import sample_rows as samples_of
 
 DRAWING = [name for name, cls in recipes if cls.hub is not None and cls.draws_label]
 ROW = {"question": "which?", "right": "the cat", "wrong": "a dog", "key": "C", "number": 7}
@@ -36,7 +36,7 @@ def pools(*rows: Any) -> Pools:
 @pytest.mark.parametrize("prompt", ["default", "none"])
 @pytest.mark.parametrize("name", DRAWING)
 def test_every_recipe_that_draws_its_label_has_one_skeleton(name, prompt):
-    finding = check_templates(recipes.parse({"kind": name, "prompt": prompt}), pools(*fixture_rows(name)))
+    finding = check_templates(recipes.parse({"kind": name, "prompt": prompt}), pools(*samples_of(recipes.get(name)())))
     assert finding.severity == "passed"
     assert finding.value == 0.0
 

@@ -30,3 +30,7 @@ class AmazonPolarity(PromptedRecipe):
         heading = "Title: {title}\n" if title else ""
         text = self.write(heading + "Product review: {review}\nIs this review positive?", **fields, review=review)
         return Example(text, label, shorten=review, shared=(review,))
+
+    @classmethod
+    def sample_row(cls, number: int) -> Row:
+        return {"label": number % 2, "title": f"Title {number}", "content": f"Content of review {number}."}

@@ -30,3 +30,13 @@ class AnliR2(PromptedRecipe):
             hypothesis=hypothesis,
         )
         return Example(text, label=row["label"] == 0, shorten=premise, shared=(premise,))
+
+    @classmethod
+    def sample_row(cls, number: int) -> Row:
+        return {
+            "uid": f"uid-{number}",
+            "premise": f"Premise {number // 3}!",
+            "hypothesis": f"Hypothesis {number}.",
+            "label": (0, 1, 0, 2)[number % 4],
+            "reason": f"because {number}",
+        }

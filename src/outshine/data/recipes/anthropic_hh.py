@@ -41,6 +41,14 @@ class AnthropicHH(PromptedRecipe):
         )
         return Example(text, draw.coin(), shorten=prompt, shared=(prompt.split(TURN, 1)[0],))
 
+    @classmethod
+    def sample_row(cls, number: int) -> Row:
+        prompt = f"\n\nHuman: Greeting {number}!\n\nAssistant: Hello, what is it?\n\nHuman: Request {number}?"
+        return {
+            "chosen": f"{prompt}\n\nAssistant: Helpful reply {number}.",
+            "rejected": f"{prompt}\n\nAssistant: Useless reply {number}.",
+        }
+
 
 def split_turns(chosen: str, rejected: str) -> tuple[str, str, str] | None:
     """The shared prompt and the two endings: cut at the last turn of the assistant that both have in common.

@@ -30,3 +30,7 @@ class BoolQ(PromptedRecipe):
             question=f"{question.rstrip('?')}?",
         )
         return Example(text, label, shorten=passage, shared=(passage, question))
+
+    @classmethod
+    def sample_row(cls, number: int) -> Row:
+        return {"question": f"is {number} a number", "answer": number % 2 == 0, "passage": f"Passage {number // 3}!"}

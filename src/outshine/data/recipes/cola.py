@@ -25,3 +25,7 @@ class Cola(PromptedRecipe):
         (sentence,) = fields
         text = self.write("Sentence: {sentence}\nIs this sentence grammatically acceptable?", sentence=sentence)
         return Example(text, label, shorten=sentence)
+
+    @classmethod
+    def sample_row(cls, number: int) -> Row:
+        return {"sentence": f"Sentence {number} stands.", "label": number % 2, "idx": number}

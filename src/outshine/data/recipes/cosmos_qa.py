@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from outshine.data.prompted_recipe import PromptedRecipe, filled, propose
+from outshine.data.prompted_recipe import PromptedRecipe, filled, propose, sample_options
 from outshine.data.rows import Hub, Row
 from outshine.data.schema import Draw, Example, Size, recipes
 
@@ -40,6 +40,17 @@ class CosmosQA(PromptedRecipe):
         return Example(
             self.write_proposed_answer(question, answer, passage), draw.coin(), shorten=passage, shared=(passage,)
         )
+
+    @classmethod
+    def sample_row(cls, number: int) -> Row:
+        return {
+            "id": f"id-{number}",
+            "context": f"Blog text {number // 3} !",
+            "question": f"Why {number} ?",
+            **dict(zip(("answer0", "answer1", "answer2"), sample_options(number, 3), strict=True)),
+            "answer3": "None of the above choices .",
+            "label": number % 4,
+        }
 
 
 def is_none_of_the_above(answer: str | None) -> bool:

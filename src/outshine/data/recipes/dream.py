@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from outshine.data.prompted_recipe import PromptedRecipe, filled, propose
+from outshine.data.prompted_recipe import PromptedRecipe, filled, propose, sample_options
 from outshine.data.rows import Hub, Row
 from outshine.data.schema import Draw, Example, Size, recipes
 
@@ -32,3 +32,14 @@ class Dream(PromptedRecipe):
             return None
         text = self.write_proposed_answer(question, answer, dialogue, heading="Dialogue")
         return Example(text, draw.coin(), group=dialogue_id, shorten=dialogue, shared=(dialogue,))
+
+    @classmethod
+    def sample_row(cls, number: int) -> Row:
+        return {
+            "id": number,
+            "dialogue_id": f"4-{number // 3}",
+            "dialogue": [f"M: Line {number // 3}a?", f"W: Line {number // 3}b."],
+            "question": f"What of {number}?",
+            "choice": sample_options(number, 3),
+            "answer": sample_options(number, 3)[number % 3],
+        }

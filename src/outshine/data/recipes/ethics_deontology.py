@@ -31,3 +31,11 @@ class EthicsDeontology(PromptedRecipe):
             excuse=excuse,
         )
         return Example(text, label, shared=(scenario,))
+
+    @classmethod
+    def sample_row(cls, number: int) -> Row:
+        return {
+            "label": number % 2,
+            "scenario": f"Should you not do {number // 3}?",
+            "excuse": f"No because of {number}.",
+        }

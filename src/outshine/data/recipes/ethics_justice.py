@@ -34,6 +34,10 @@ class EthicsJustice(PromptedRecipe):
         text = self.write("Statement: {scenario}\nIs the reason given here a fair one?", scenario=scenario)
         return Example(text, label, shared=stems(scenario))
 
+    @classmethod
+    def sample_row(cls, number: int) -> Row:
+        return {"label": number % 2, "scenario": f"I deserve {number // 3} because I worked {number}."}
+
 
 def stems(statement: str) -> tuple[str, ...]:
     """What statements that were written as variants of one another have in common.

@@ -41,6 +41,10 @@ class EthicsUtilitarianism(PromptedRecipe):
         )
         return Example(text, draw.coin(), shared=(*fields, *map(opening, fields)))
 
+    @classmethod
+    def sample_row(cls, number: int) -> Row:
+        return {"baseline": f"I ate cake {number}.", "less_pleasant": f"I ate mud {number}."}
+
 
 def opening(situation: str) -> str:
     """The first sentence, which the source's authors continue in several ways."""

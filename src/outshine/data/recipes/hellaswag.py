@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from outshine.data.prompted_recipe import PromptedRecipe, filled, long_sentences, propose
+from outshine.data.prompted_recipe import PromptedRecipe, filled, long_sentences, propose, sample_options
 from outshine.data.rows import Hub, Row
 from outshine.data.schema import Draw, Example, Size, recipes
 
@@ -44,3 +44,18 @@ class HellaSwag(PromptedRecipe):
         film = row.get("source_id") or None
         known = () if film else long_sentences(f"{scene} {endings[right]}", OWN_WORDS)
         return Example(text, draw.coin(), group=film, shorten=scene, shared=(scene, *known))
+
+    @classmethod
+    def sample_row(cls, number: int) -> Row:
+        return {
+            "ind": number,
+            "activity_label": "Rowing",
+            "ctx_a": f"A scene {number // 3}.",
+            "ctx_b": "someone",
+            "ctx": f"A scene {number // 3}. someone",
+            "endings": sample_options(number, 4),
+            "source_id": f"activitynet~{number}",
+            "split": "train",
+            "split_type": "indomain",
+            "label": str(number % 4),
+        }

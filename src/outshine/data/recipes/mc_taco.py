@@ -32,3 +32,13 @@ class McTaco(PromptedRecipe):
             answer=answer,
         )
         return Example(text, label, shorten=sentence, shared=(sentence,))
+
+    @classmethod
+    def sample_row(cls, number: int) -> Row:
+        return {
+            "sentence": f"Event {number // 3} took place!",
+            "question": f"How long was {number // 3}?",
+            "answer": f"{number} minutes",
+            "label": number % 2,
+            "category": "Event Duration",
+        }

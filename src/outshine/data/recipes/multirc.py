@@ -26,3 +26,13 @@ class MultiRC(PromptedRecipe):
             return None
         passage, question, answer = fields
         return Example(self.write_proposed_answer(question, answer, passage), label, shorten=passage, shared=(passage,))
+
+    @classmethod
+    def sample_row(cls, number: int) -> Row:
+        return {
+            "paragraph": f"Paragraph {number // 3}!",
+            "question": f"Who is {number // 3}?",
+            "answer": f"Candidate {number}.",
+            "idx": {"paragraph": number // 3, "question": number // 3, "answer": number},
+            "label": number % 2,
+        }

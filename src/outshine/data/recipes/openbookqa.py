@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from outshine.data.prompted_recipe import PromptedRecipe, filled, propose
+from outshine.data.prompted_recipe import PromptedRecipe, filled, propose, sample_options
 from outshine.data.rows import Hub, Row
 from outshine.data.schema import Draw, Example, Size, recipes
 
@@ -35,3 +35,12 @@ class OpenBookQA(PromptedRecipe):
         if answer is None:
             return None
         return Example(self.write_proposed_answer(question, answer), draw.coin(), shared=(question,))
+
+    @classmethod
+    def sample_row(cls, number: int) -> Row:
+        return {
+            "id": f"8-{number}",
+            "question_stem": f"The stem number {number}",
+            "choices": {"text": sample_options(number, 4), "label": ["A", "B", "C", "D"]},
+            "answerKey": "ABCD"[number % 4],
+        }

@@ -34,3 +34,12 @@ class Paws(PromptedRecipe):
             second=second,
         )
         return Example(text, label, shared=(first, second))
+
+    @classmethod
+    def sample_row(cls, number: int) -> Row:
+        return {
+            "id": number,
+            "sentence1": f"From {number} to there.",
+            "sentence2": f"To {number} from there.",
+            "label": number % 2,
+        }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from outshine.data.prompted_recipe import PromptedRecipe, filled, propose
+from outshine.data.prompted_recipe import PromptedRecipe, filled, propose, sample_options
 from outshine.data.rows import Hub, Row
 from outshine.data.schema import Draw, Example, Size, recipes
 
@@ -35,3 +35,11 @@ class Piqa(PromptedRecipe):
             solution=solution,
         )
         return Example(text, draw.coin(), shared=(goal, row["sol1"], row["sol2"]))
+
+    @classmethod
+    def sample_row(cls, number: int) -> Row:
+        return {
+            "goal": f"reach goal {number}!",
+            **dict(zip(("sol1", "sol2"), sample_options(number, 2), strict=True)),
+            "label": number % 2,
+        }

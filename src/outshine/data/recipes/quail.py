@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from outshine.data.prompted_recipe import PromptedRecipe, filled, propose
+from outshine.data.prompted_recipe import PromptedRecipe, filled, propose, sample_options
 from outshine.data.rows import Hub, Row
 from outshine.data.schema import Draw, Example, Size, recipes
 
@@ -31,3 +31,18 @@ class Quail(PromptedRecipe):
             return None
         text = self.write_proposed_answer(question, answer, passage)
         return Example(text, draw.coin(), group=context_id, shorten=passage, shared=(passage,))
+
+    @classmethod
+    def sample_row(cls, number: int) -> Row:
+        return {
+            "id": f"n001_{number}",
+            "context_id": f"n{number // 3:03}",
+            "question_id": str(number),
+            "domain": "news",
+            "metadata": {"author": "someone", "title": "a title", "url": "http://example.org"},
+            "context": f"Context {number // 3}!",
+            "question": f"Why {number}?",
+            "question_type": "Causality",
+            "answers": [*sample_options(number, 3), f"not enough information {number}."],
+            "correct_answer_id": number % 4,
+        }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from outshine.data.prompted_recipe import PromptedRecipe, filled, propose
+from outshine.data.prompted_recipe import PromptedRecipe, filled, propose, sample_options
 from outshine.data.rows import Hub, Row
 from outshine.data.schema import Draw, Example, Size, recipes
 
@@ -32,3 +32,16 @@ class Quartz(PromptedRecipe):
             return None
         text = self.write_proposed_answer(question, answer, background, heading="Background")
         return Example(text, draw.coin(), shorten=background, shared=(background, question))
+
+    @classmethod
+    def sample_row(cls, number: int) -> Row:
+        return {
+            "id": f"QRQA-{number}",
+            "answerKey": "AB"[number % 2],
+            "choices": {"text": sample_options(number, 2), "label": ["A", "B"]},
+            "para": f"Background {number // 3}!",
+            "para_id": f"QRSent-{number // 3}",
+            "para_anno": {"effect_prop": "speed", "cause_dir_str": "more"},
+            "question": f"Which is faster, {number}?",
+            "question_anno": {"more_effect_dir": "faster"},
+        }

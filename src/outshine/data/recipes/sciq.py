@@ -37,6 +37,17 @@ class SciQ(PromptedRecipe):
         text = self.write_proposed_answer(question, answer)
         return Example(text, draw.coin(), shared=question_and_support(row))
 
+    @classmethod
+    def sample_row(cls, number: int) -> Row:
+        return {
+            "question": f"Which is question {number}?",
+            "distractor3": f"distractor gamma {number}.",
+            "distractor1": f"distractor alpha {number}.",
+            "distractor2": f"distractor beta {number}.",
+            "correct_answer": f"right thing {number}.",
+            "support": f"Supporting text {number}!",
+        }
+
 
 def question_and_support(row: Row) -> tuple[str, ...]:
     """What rows can have in common: the question, the supporting text and its long sentences."""

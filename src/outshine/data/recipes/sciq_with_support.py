@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from outshine.data.prompted_recipe import PromptedRecipe, filled, propose
-from outshine.data.recipes.sciq import question_and_support
+from outshine.data.recipes.sciq import SciQ, question_and_support
 from outshine.data.rows import Hub, Row
 from outshine.data.schema import Draw, Example, Size, recipes
 
@@ -38,3 +38,7 @@ class SciQWithSupport(PromptedRecipe):
             shorten=support,
             shared=question_and_support(row),
         )
+
+    @classmethod
+    def sample_row(cls, number: int) -> Row:
+        return SciQ.sample_row(number)

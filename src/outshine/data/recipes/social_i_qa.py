@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from outshine.data.prompted_recipe import PromptedRecipe, filled, propose
+from outshine.data.prompted_recipe import PromptedRecipe, filled, propose, sample_options
 from outshine.data.rows import Hub, Row
 from outshine.data.schema import Draw, Example, Size, recipes
 
@@ -31,3 +31,12 @@ class SocialIQa(PromptedRecipe):
             return None
         text = self.write_proposed_answer(question, answer, situation, heading="Situation")
         return Example(text, draw.coin(), shorten=situation, shared=(situation,))
+
+    @classmethod
+    def sample_row(cls, number: int) -> Row:
+        return {
+            "context": f"Sasha did {number // 3}!",
+            "question": f"What will Sasha want {number}?",
+            **dict(zip(("answerA", "answerB", "answerC"), sample_options(number, 3), strict=True)),
+            "label": str(number % 3 + 1),
+        }

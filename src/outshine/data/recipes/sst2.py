@@ -29,3 +29,7 @@ class Sst2(PromptedRecipe):
         (sentence,) = fields
         text = self.write("Film review: {sentence}\nIs this review positive?", sentence=sentence)
         return Example(text, label, shorten=sentence)
+
+    @classmethod
+    def sample_row(cls, number: int) -> Row:
+        return {"idx": number, "sentence": f"a film like {number} others ", "label": number % 2}

@@ -24,3 +24,7 @@ class TwitterSentiment(PromptedRecipe):
             return None
         (tweet,) = fields
         return Example(self.write("Tweet: {tweet}\nIs this tweet positive?", tweet=tweet), label, shorten=tweet)
+
+    @classmethod
+    def sample_row(cls, number: int) -> Row:
+        return {"text": f"@someone tweets {number} :", "label": number % 2}

@@ -32,3 +32,17 @@ class WiC(PromptedRecipe):
             word=word,
         )
         return Example(text, label, shared=(first, second))
+
+    @classmethod
+    def sample_row(cls, number: int) -> Row:
+        return {
+            "word": f"word{number}",
+            "sentence1": f"The word{number} stands here.",
+            "sentence2": f"There stands a word{number}.",
+            "start1": 4,
+            "start2": 15,
+            "end1": 8,
+            "end2": 19,
+            "idx": number,
+            "label": number % 2,
+        }

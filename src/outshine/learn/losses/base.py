@@ -62,9 +62,12 @@ class Loss(Plugin):
 
     Attributes:
         title: What it is, in a few words, for listings.
+        holds_targets: Whether it learns from targets made of its own log-odds and held constant (`z.detach()`), so that
+            its gradient is not the derivative of its value.
     """
 
     title: ClassVar[str] = ""
+    holds_targets: ClassVar[bool] = False
 
     @abstractmethod
     def start(self, y: Float[Tensor, "n"], num_updates: int) -> RunningLoss:

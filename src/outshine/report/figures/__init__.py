@@ -14,20 +14,19 @@ from outshine.report.figures.pgr import (
 )
 from outshine.report.figures.regret import regret_by_labels
 from outshine.report.figures.svg_png import png, svg
-from outshine.report.figures.sweeps import knn_sweep, logistic_sweep
+from outshine.report.figures.sweeps import probe_sweep
 from outshine.report.figures.training import curves_of_dataset, training_curves
 
 __all__ = [
     "auroc_by_dataset",
     "curves_of_dataset",
-    "knn_sweep",
-    "logistic_sweep",
     "pgr_by_loss",
     "pgr_by_method",
     "pgr_by_round",
     "pgr_of_changed_data",
     "pgr_of_probes",
     "png",
+    "probe_sweep",
     "regret_by_labels",
     "removed_by_components",
     "svg",

@@ -1,4 +1,4 @@
-"""Figures (g) and (h): how a probe's test ROC AUC depends on its main setting and on the layer it looks at."""
+"""Figures (g) and (h): how a probe's test ROC AUC depends on one of its settings and on the layer it looks at."""
 
 from __future__ import annotations
 
@@ -28,27 +28,28 @@ if TYPE_CHECKING:
 MOST_NAMED = 6
 """With more datasets than this, their lines are grey and only the highest and the lowest are named."""
 
+SYMBOLS = {("knn", "k"): "neighbours k", ("logistic", "penalty"): "penalty λ"}
+"""What the axis calls settings that have a symbol in the literature; others go by their names."""
+
 _MEDIAN = "median over datasets"
 _GREY = "#9a9a9a"
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
-def knn_sweep(frame: pd.DataFrame) -> Figure:
-    """(g) kNN probes by number of neighbours k and by layer. Frame, panels: see `logistic_sweep`."""
-    return _sweep("knn-sweep", frame, "neighbours k (log scale)")
+def probe_sweep(probe: str, setting: str, frame: pd.DataFrame) -> Figure:
+    """(g), (h) A probe by one of its settings and by layer: its test ROC AUC − that of the weak labels.
 
-
-def logistic_sweep(frame: pd.DataFrame) -> Figure:
-    """(h) Logistic probes by penalty λ and by layer: probe's test ROC AUC − that of the weak labels.
-
-    `frame`: columns dataset, layer (text), setting (above 0), seed, difference; seeds are averaged.
+    `setting`: its name, such as `k` or `probe.k`. `frame`: columns dataset, layer (text), setting, seed, difference;
+    seeds are averaged. The axis is logarithmic where all settings are above 0.
     The first panel holds the median over datasets, a line a layer: the question of a sweep is which layer and setting
     to take, and one line a layer answers it where 25 × 4 lines would hide it. A panel a layer follows with a line a
     dataset and the median in black: whether the median speaks for most datasets, and where it does not. Panels by
     dataset would answer "which setting for this dataset", which nobody can choose without ground truth.
     Raises DataError on no rows or two for one dataset, layer, setting and seed.
     """
-    return _sweep("logistic-sweep", frame, "penalty λ (log scale)")
+    name = setting.rpartition(".")[2]
+    scale = " (log scale)" if (frame["setting"] > 0).all() else ""
+    return _sweep(f"{probe}-sweep", frame, SYMBOLS.get((probe, name), name) + scale)
 
 
 def setting_text(setting: float) -> str:
@@ -76,7 +77,7 @@ def _sweep(name: str, frame: pd.DataFrame, setting: str) -> Figure:
     for axes in panels:
         axes.axhline(0, color=SOFT, linewidth=0.9, linestyle=":")
         axes.margins(y=0.12)
-    _log_axis(panels, sorted(frame["setting"].unique()))
+    _setting_axis(panels, sorted(frame["setting"].unique()))
     label_panels(figure, panels, setting, "test ROC AUC, probe − weak labels")
     _add_legends(figure, by_layer, by_dataset)
     return figure
@@ -109,13 +110,13 @@ def _name_point(axes: Axes, lines: pd.DataFrame, dataset: Hashable, setting: Has
     )
 
 
-def _log_axis(panels: Sequence[Axes], settings: Sequence[float]) -> None:
-    """A log scale whose ticks are settings of the sweep, thinned out where they are many."""
+def _setting_axis(panels: Sequence[Axes], settings: Sequence[float]) -> None:
+    """Ticks at settings of the sweep, thinned out where they are many; a log scale where all are above 0."""
     from matplotlib.ticker import NullLocator
 
     shown = settings[:: -(-len(settings) // 6)]
     for axes in panels:
-        axes.set_xscale("log")
+        axes.set_xscale("log" if settings[0] > 0 else "linear")
         axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xticks(shown, [setting_text(setting) for setting in shown])
 

@@ -14,7 +14,7 @@ from outshine.engine.checked_reading import read_table
 from outshine.engine.errors import DataError, ModelError, OutshineError
 from outshine.engine.process_group import processes_in
 from outshine.engine.settings import NotInKey
-from outshine.engine.stage import Context, Stage
+from outshine.engine.stage import Context, Cost, Stage
 from outshine.learn.spec import ClassifierSpec, ComputeDtype, Head, ModelRef, Pooling
 from outshine.w2s.stages.labels import LabelSource, labels_of
 from outshine.w2s.stages.predictor import PREDICTED_SPLITS
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from outshine.engine.store.store import Store
     from outshine.learn.model_checks import Sharing
     from outshine.learn.probes.base import Labelled
+    from outshine.w2s.cost import Estimator
 
 
 IDS, ACTIVATIONS, SUMMARY = "ids.parquet", "activations.safetensors", "summary.json"
@@ -47,6 +48,7 @@ class Activations(Stage):
 
     VERSION: ClassVar[int] = 1
     stage: ClassVar[str] = "activations"
+    shares_pass: ClassVar[bool] = True
 
     model: ModelRef
     num_layers: Annotated[PositiveInt, NotInKey()]  # blocks that are loaded: those above `layer` do not matter
@@ -60,6 +62,13 @@ class Activations(Stage):
     @property
     def label(self) -> str:
         return f"activations of {self.model.name} on {self.texts.origin.name}, layer {self.layer}"
+
+    @property
+    def plan_row(self) -> tuple[int, str]:
+        return 5, "activations"
+
+    def cost(self, estimator: Estimator) -> Cost:
+        return estimator.reading(self)
 
     @property
     def base_model(self) -> str:

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, ClassVar
 
 from outshine.data.audit.findings import Finding
-from outshine.engine.stage import Context, Stage
+from outshine.engine.stage import Context, Cost, Stage
 from outshine.w2s.stages.prepare import MOST_UNKNOWN, Prepare
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from outshine.engine.store.store import Store
     from outshine.learn.spec import ModelSettings
+    from outshine.w2s.cost import Estimator
 
 FINDINGS = "findings.json"
 
@@ -27,12 +28,20 @@ class Audit(Stage):
 
     VERSION: ClassVar[int] = 2
     stage: ClassVar[str] = "audit"
+    quick: ClassVar[bool] = True
 
     prepare: Prepare
 
     @property
     def label(self) -> str:
         return f"audit {self.prepare.name}"
+
+    @property
+    def plan_row(self) -> tuple[int, str]:
+        return 2, "audits"
+
+    def cost(self, estimator: Estimator) -> Cost:
+        return Cost(estimator.rows(self.prepare))
 
     def run(self, context: Context) -> None:
         from outshine.data.audit.audit import audit

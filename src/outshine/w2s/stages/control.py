@@ -123,3 +123,7 @@ class ControlStudent(Finetune):
 
     def _label_words(self) -> str:
         return f"{self.labels.kind} labels, {self.loss.kind}"
+
+    @property
+    def plan_row(self) -> tuple[int, str]:
+        return 10, "control students"

@@ -13,7 +13,7 @@ from outshine.engine.checked_reading import Columns, read_table
 from outshine.engine.errors import OutshineError, SettingsError, StoreError, TrainingError
 from outshine.engine.key import digest
 from outshine.engine.process_group import processes_in
-from outshine.engine.stage import Context
+from outshine.engine.stage import Context, Cost
 from outshine.learn.losses.base import Loss
 from outshine.learn.losses.xent import Xent
 from outshine.learn.settings import TrainingSettings
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from outshine.learn.classifier import Classifier, Cohort, Model
     from outshine.learn.loop import LabelledRows, RunEnv, TrainConfig, Trained, Validation
     from outshine.learn.model_checks import Sharing
+    from outshine.w2s.cost import Estimator
 
 CURVE = "curve.parquet"
 CURVE_COLUMNS: Columns = dict.fromkeys(("step", "loss", "grad_norm", "learning_rate", "val_auroc"), "number")
@@ -60,6 +61,7 @@ class Finetune(Predictor):
 
     VERSION: ClassVar[int] = 1
     SUMMARISED: ClassVar[dict[str, type]] = {**Predictor.SUMMARISED, "updates": int, "chosen_update": int}
+    trains: ClassVar[bool] = True
 
     classifier: ClassifierSpec
     train_split: Literal["weak_train", "strong_train"]
@@ -78,6 +80,9 @@ class Finetune(Predictor):
     def dropped(self, store: Store) -> frozenset[str]:
         """Ids of rows of the training split and val that are left out of training and validation."""
         return frozenset()
+
+    def cost(self, estimator: Estimator) -> Cost:
+        return estimator.fine_tuning(self)
 
     @property
     def base_model(self) -> str:
@@ -318,6 +323,10 @@ class Supervised(Finetune):
     def label_source(self) -> LabelSource:
         return self.labels
 
+    @property
+    def plan_row(self) -> tuple[int, str]:
+        return (3, "supervisors") if self.train_split == "weak_train" else (4, "ceilings")
+
     def _label_words(self) -> str:
         return "ground truth"
 
@@ -342,6 +351,10 @@ class Student(Finetune):
 
     def label_source(self) -> LabelSource:
         return self.labels
+
+    @property
+    def plan_row(self) -> tuple[int, str]:
+        return 8, "students"
 
     def train_loss(self) -> Loss:
         return self.loss

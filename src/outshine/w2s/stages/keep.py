@@ -9,7 +9,7 @@ from pydantic import Field, SerializeAsAny
 
 from outshine.engine.checked_reading import read_table, with_fields
 from outshine.engine.errors import DataError
-from outshine.engine.stage import Context, Stage
+from outshine.engine.stage import Context, Cost, Stage
 from outshine.learn.filters.base import Filter
 from outshine.w2s.stages.activations import Activations, labelled
 from outshine.w2s.stages.labels import WeakLabelSource
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from outshine.engine.store.store import Store
     from outshine.learn.filters.base import Filtered
     from outshine.learn.probes.base import Labelled
+    from outshine.w2s.cost import Estimator
 
 KEEP, SUMMARY = "keep.parquet", "summary.json"
 
@@ -33,6 +34,7 @@ class Keep(Stage):
 
     VERSION: ClassVar[int] = 2
     stage: ClassVar[str] = "keep"
+    quick: ClassVar[bool] = True
 
     activations: Activations
     labels: SerializeAsAny[WeakLabelSource]
@@ -43,6 +45,18 @@ class Keep(Stage):
     @property
     def label(self) -> str:
         return f"{self.filter.kind} on {self.activations.texts.origin.name}, layer {self.activations.layer}"
+
+    @property
+    def plan_row(self) -> tuple[int, str]:
+        return 7, "filters"
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits whose rows are filtered."""
+        return ("strong_train", "val") if self.filter_val else ("strong_train",)
+
+    def cost(self, estimator: Estimator) -> Cost:
+        return Cost(estimator.rows(self.activations.texts.origin, self.splits))
 
     def dropped(self, store: Store) -> frozenset[str]:
         """Ids of the rows that are not kept."""
@@ -67,7 +81,7 @@ class Keep(Stage):
 
         train, notes = labelled(self.activations, self.labels, "strong_train", context.store)
         parts, facts = [], {}
-        for split in ("strong_train", "val") if self.filter_val else ("strong_train",):
+        for split in self.splits:
             rows = train
             if split != "strong_train":
                 rows, more = labelled(self.activations, self.labels, split, context.store)

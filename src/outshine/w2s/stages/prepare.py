@@ -12,7 +12,7 @@ from outshine.data.splits import SplitSettings
 from outshine.engine.checked_reading import Columns, read_table, with_fields
 from outshine.engine.errors import StoreError
 from outshine.engine.settings import NotInKey, Settings
-from outshine.engine.stage import Context, Stage
+from outshine.engine.stage import Context, Cost, Stage
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from outshine.data.splits import Prepared
     from outshine.engine.store.store import Store
     from outshine.learn.spec import ModelRef
+    from outshine.w2s.cost import Estimator
 
 TEXT_COLUMNS: Columns = {
     **dict.fromkeys(("id", "split", "text", "group"), "text"),
@@ -74,6 +75,7 @@ class Prepare(TextSource):
     VERSION: ClassVar[int] = 3
     REPORTED: ClassVar[dict[str, type]] = {**TextSource.REPORTED, "truth_digest": str, "notes": list}
     stage: ClassVar[str] = "prepare"
+    quick: ClassVar[bool] = True
 
     recipe: SerializeAsAny[Recipe]
     recipe_version: int
@@ -83,6 +85,13 @@ class Prepare(TextSource):
     @property
     def label(self) -> str:
         return f"prepare {self.name}"
+
+    @property
+    def plan_row(self) -> tuple[int, str]:
+        return 1, "prepared datasets"
+
+    def cost(self, estimator: Estimator) -> Cost:
+        return Cost(estimator.rows(self))
 
     @classmethod
     def of(cls, recipe: Recipe, splits: SplitSettings, source: str | None = None) -> Prepare:

@@ -10,7 +10,7 @@ from pydantic import NonNegativeInt, SerializeAsAny, field_validator
 
 from outshine.engine.errors import SettingsError
 from outshine.engine.rng import stream_seed
-from outshine.engine.stage import Context
+from outshine.engine.stage import Context, Cost
 from outshine.learn.probes.base import Probe
 from outshine.w2s.stages.activations import Activations, labelled
 from outshine.w2s.stages.labels import GroundTruth, LabelSource, WeakLabelSource
@@ -21,10 +21,13 @@ if TYPE_CHECKING:
 
     from outshine.engine.store.store import Store
     from outshine.learn.probes.base import FittedProbe, Labelled, Predicted
+    from outshine.w2s.cost import Estimator
 
 
 class Probed(Predictor):
     """A probe fitted on activations and labels of strong_train, and its predictions for strong_train, val and test."""
+
+    quick: ClassVar[bool] = True
 
     activations: Activations
     probe: SerializeAsAny[Probe]
@@ -43,6 +46,9 @@ class Probed(Predictor):
         changed = self.probe.model_dump(exclude_defaults=True, exclude={"kind"})
         settings = "".join(f" {name}={value}" for name, value in changed.items() if name != "kind")
         return f"{self.probe.kind}{settings} probe on {self.texts.origin.name}, {where}"
+
+    def cost(self, estimator: Estimator) -> Cost:
+        return Cost(estimator.rows(self.activations.texts.origin, PREDICTED_SPLITS))
 
     def run(self, context: Context) -> None:
         """Fit, predict all three splits, write the table and a summary."""
@@ -84,6 +90,10 @@ class TruthProbing(Probed):
     def label(self) -> str:
         return f"{super().label}, ground truth"
 
+    @property
+    def plan_row(self) -> tuple[int, str]:
+        return 11, "probes on ground truth"
+
 
 class Probing(Probed):
     """A probe fitted to weak labels.
@@ -97,6 +107,10 @@ class Probing(Probed):
 
     labels: SerializeAsAny[WeakLabelSource]
     cross_fit: NonNegativeInt = 0  # folds; 0: none
+
+    @property
+    def plan_row(self) -> tuple[int, str]:
+        return 6, "probes"
 
     @field_validator("cross_fit")
     @classmethod

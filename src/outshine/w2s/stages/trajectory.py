@@ -8,7 +8,7 @@ from pydantic import SerializeAsAny
 
 from outshine.engine.checked_reading import read_table
 from outshine.engine.process_group import processes_in
-from outshine.engine.stage import Context, Stage
+from outshine.engine.stage import Context, Cost, Stage
 from outshine.w2s.stages.finetune import Finetune
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from outshine.engine.store.store import Store
+    from outshine.w2s.cost import Estimator
 
 FILES = {"test": "trajectory.parquet", "val": "trajectory_val.parquet"}
 
@@ -33,12 +34,20 @@ class Trajectory(Stage):
 
     VERSION: ClassVar[int] = 2
     stage: ClassVar[str] = "trajectory"
+    trains: ClassVar[bool] = True
 
     run_again: SerializeAsAny[Finetune]
 
     @property
     def label(self) -> str:
         return f"trajectory of {self.run_again.label}"
+
+    @property
+    def plan_row(self) -> tuple[int, str]:
+        return 9, "trajectories"
+
+    def cost(self, estimator: Estimator) -> Cost:
+        return estimator.fine_tuning(self.run_again, watched=True)
 
     @property
     def base_model(self) -> str:

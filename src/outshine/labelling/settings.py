@@ -12,7 +12,7 @@ from outshine.data.local_files import file_sha256
 from outshine.data.user_tables import plain_name
 from outshine.engine.errors import SettingsError
 from outshine.engine.files import absolute_path
-from outshine.engine.run.workers import LocalWorkers, Workers
+from outshine.engine.run.executors import LocalWorkers, Workers
 from outshine.engine.runtime import Runtime
 from outshine.engine.settings import Settings, explain, setting_names
 from outshine.engine.store.store import Store

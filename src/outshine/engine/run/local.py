@@ -104,14 +104,14 @@ class LocalExecutor:
             if not elsewhere.knows(unit):
                 tell_overall(self.progress, through, own, total)
                 self.progress.stage(done + 1, len(missing), unit_label(unit))
-            found = self.attempt(unit, 0 if schedule.has_ready else _PATIENCE)
-            if found is None:
+            failed = self.attempt(unit, 0 if schedule.has_ready else _PATIENCE)
+            if failed is None:
                 elsewhere.add(unit)
                 continue
-            failures += found
+            failures += failed
             done += len(unit)
             through += own
-            schedule.finish(unit, [failure.key for failure in found])
+            schedule.finish(unit, [failure.key for failure in failed])
             elsewhere.give_back(schedule)
         if failures:
             raise StagesFailedError(failures, schedule.num_left_out)
@@ -194,7 +194,7 @@ class LocalExecutor:
                 ]
             )
         shutil.rmtree(work, ignore_errors=True)
-        failures = [Failure.of(one, error) for one, error in zip(members, errors, strict=True) if error is not None]
+        failures = [Failure.of(stage, error) for stage, error in zip(members, errors, strict=True) if error is not None]
         if failures:
             raise StagesFailedError(failures)
 
@@ -313,7 +313,7 @@ def record_of(stage: Stage, seconds: float, runtime: Runtime, cohort: Sequence[s
         "version": stage.VERSION,
         "label": stage.label,
         "fields": canonical_fields(stage),
-        "inputs": [one.key for one in stage.inputs()],
+        "inputs": [input_.key for input_ in stage.inputs()],
         "made": {
             "at": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": round(seconds, 3),
@@ -332,7 +332,7 @@ def record_of(stage: Stage, seconds: float, runtime: Runtime, cohort: Sequence[s
 def _versions() -> dict[str, str]:
     """Of what is recorded: looked up once, it takes longer than many a stage."""
     optional = {name: version_if_there(name) for name in _RECORDED_IF_THERE}
-    return {name: version_of(name) for name in _RECORDED} | {name: found for name, found in optional.items() if found}
+    return {name: version_of(name) for name in _RECORDED} | {name: text for name, text in optional.items() if text}
 
 
 def _peak_memory_mb() -> float:

@@ -93,7 +93,7 @@ def fieller(ratio: Estimate, level: float = 0.95) -> PGR:
     (outermost solutions) where df(ρ) makes it more than one piece.
 
     Undefined, as a result and not an error: the variances cannot be estimated, b ≤ 0, or the set is unbounded.
-    A variance of exactly 0 is taken at its word: with se(a − ρ b) = 0 for every ρ, the set is {a / b}.
+    A variance of exactly 0 counts as certainty: with se(a − ρ b) = 0 for every ρ, the set is {a / b}.
     """
     student_gap, gap = float(ratio.value[0]), float(ratio.value[1])
     if reason := _why_undefined(ratio, level):
@@ -253,9 +253,9 @@ def compare_roles(y: ArrayLike, scores: ArrayLike, groups: Groups = None, level:
     if by_seed.shape[1] != len(ROLES):
         raise DataError(f"scores must be [seeds, {len(ROLES)} roles, rows]: {', '.join(ROLES)}; given {by_seed.shape}")
 
-    def compare(some: ArrayLike) -> Comparison:
-        aucs = combine_seeds(truth, some, groups)
+    def compare(some_seeds: ArrayLike) -> Comparison:
+        aucs = combine_seeds(truth, some_seeds, groups)
         intervals = tuple(auroc_interval(aucs, role, level) for role in range(len(ROLES)))
         return Comparison(aucs, intervals, pgr(aucs.estimate, level))
 
-    return SeedComparisons(compare(by_seed), tuple(compare(one[None]) for one in by_seed))
+    return SeedComparisons(compare(by_seed), tuple(compare(scores_of_seed[None]) for scores_of_seed in by_seed))

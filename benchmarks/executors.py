@@ -44,9 +44,8 @@ def compute(kind: str, store: str, first: int, last: int, rounds: int) -> float:
     """Seconds that the stages of these numbers take; starting workers counts, importing here and a cluster do not."""
     from benchmarks.busy import Busy, BusyStages, stages_of
     from outshine.engine.progress import Silent
-    from outshine.engine.run.executors import executor
+    from outshine.engine.run.executors import LocalWorkers, RayWorkers, executor
     from outshine.engine.run.worker_process import Job
-    from outshine.engine.run.workers import LocalWorkers, RayWorkers
     from outshine.engine.runtime import Runtime
     from outshine.engine.store.store import Store
 

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from faults.outcome import Outcome, finish, lost, unlike
-from faults.study import Driver, committed, litter, orphans, processes, surroundings, under_way
+from faults.study import Driver, committed, leftovers, orphans, processes, surroundings, under_way
 from outshine.engine.messages import counted
 
 FAILED = 3  # exit code of a run that gave a stage up
@@ -54,7 +54,7 @@ def node(folder: Path, reference: Mapping[str, str], rng: random.Random) -> Outc
         ended = driver.end()
         problems = [] if ended.code == 0 else [f"ended with {ended.code}: {ended.said.strip().splitlines()[-1:]}"]
         problems += [*unlike(folder, reference), *lost(before, folder)]
-        problems += [f"left behind: {name}" for name in litter(folder)]
+        problems += [f"left behind: {name}" for name in leftovers(folder)]
     return Outcome("a Ray node dies in mid-study", 1, int(not problems), redone, "", tuple(problems))
 
 
@@ -76,7 +76,7 @@ def two_drivers(folder: Path, reference: Mapping[str, str], rng: random.Random) 
         *lost(before, folder),
         *(f"orphan {one}" for one in orphans(second.session)),
     ]
-    problems += [f"left behind: {name}" for name in litter(folder)]
+    problems += [f"left behind: {name}" for name in leftovers(folder)]
     return Outcome("two drivers at once, one killed", 1, int(not problems), min(1, redone), "", tuple(problems))
 
 

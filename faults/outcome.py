@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from faults.study import Driver, committed, litter, orphans, outshine, tables, unfinished
+from faults.study import Driver, committed, leftovers, orphans, outshine, tables, unfinished
 
 AGE = 2 * 86400.0  # seconds after which what was left unfinished is surely nobody's
 
@@ -42,7 +42,7 @@ def finish(
     problems += unlike(folder, reference)
     problems += lost(before, folder)
     _clean(folder)
-    problems += [f"left behind: {name}" for name in litter(folder)]
+    problems += [f"left behind: {name}" for name in leftovers(folder)]
     problems += [f"orphan: {command}" for command in orphans(driver.session).values()]
     return problems
 

@@ -121,7 +121,7 @@ def under_way(folder: Path) -> set[str]:
     return {path.name.partition("-")[0] for path in found if len(path.name.partition("-")[0]) == 64}
 
 
-def litter(folder: Path) -> list[str]:
+def leftovers(folder: Path) -> list[str]:
     """What a finished study should not have left in its store."""
     places = ("tmp", "commits", "running", "failures", "work", "leases", "damaged")
     left = [path for place in places for path in (folder / "store" / place).glob("*")]

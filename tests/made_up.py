@@ -12,8 +12,7 @@ import numpy as np
 import pandas as pd
 
 from outshine.engine.progress import Silent
-from outshine.engine.run.local import LocalExecutor
-from outshine.engine.run.record import record_of
+from outshine.engine.run.local import LocalExecutor, record_of
 from outshine.engine.runtime import Runtime
 from outshine.engine.stage import Stage, in_order
 from outshine.engine.store.store import Store

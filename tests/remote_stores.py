@@ -21,8 +21,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from outshine.engine.store.open_store import open_store
-from outshine.engine.store.store import Store
+from outshine.engine.store.store import Store, open_store
 
 ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "testing",

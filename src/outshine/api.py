@@ -12,7 +12,7 @@ from typing import Any, ParamSpec, TypeVar
 from outshine.engine.errors import SettingsError
 from outshine.engine.progress import Progress
 from outshine.engine.runtime import Runtime
-from outshine.engine.store.open_store import open_store
+from outshine.engine.store.store import open_store
 from outshine.labelling.files import check_output, write_labelled
 from outshine.labelling.results import LabelResults
 from outshine.labelling.run import parse_label_settings, run_label

@@ -13,7 +13,7 @@ import outshine
 from outshine.cli import completion
 from outshine.data.schema import recipes
 from outshine.data.user_datasets import OWN_KINDS
-from outshine.engine.run.workers import LocalWorkers, RayWorkers
+from outshine.engine.run.executors import LocalWorkers, RayWorkers
 from outshine.learn.losses import losses
 from outshine.share.trackers import TRACKERS
 from outshine.w2s.study_file import presets

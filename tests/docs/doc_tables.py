@@ -20,7 +20,7 @@ from outshine.data.recipes.hub import HubDataset
 from outshine.data.schema import Draw, Example, Recipe, recipes
 from outshine.data.splits import SplitSettings
 from outshine.engine.registry import Registry
-from outshine.engine.run.workers import LocalWorkers, RayWorkers
+from outshine.engine.run.executors import LocalWorkers, RayWorkers
 from outshine.engine.runtime import Runtime
 from outshine.learn.losses import losses
 from outshine.learn.settings import TrainingSettings

@@ -20,11 +20,11 @@ from outshine.engine import errors as refusals_module
 from outshine.engine.checked_reading import as_date, as_seconds, parse_json, read_bytes
 from outshine.engine.errors import StoreError, advice, is_below
 from outshine.engine.files import write_synced
+from outshine.engine.store.backend import Backend
 from outshine.engine.store.index import INDEX, Query
-from outshine.engine.store.open_store import open_store
 from outshine.engine.store.records import parse_record
-from outshine.engine.store.remote import RemoteStore
-from outshine.engine.store.store import Store
+from outshine.engine.store.store import Store, open_store
+from outshine.engine.store.url import UrlBackend
 from remote_stores import Place, commit
 
 KEY = "ab" * 32
@@ -298,7 +298,7 @@ def test_mend_sets_aside_what_is_damaged_and_nothing_else(place: Place) -> None:
     name = next(name for name in place.names() if KEY in name and name.endswith("a.txt"))
     place.write(name, b"jello")
     with store.lock(KEY):  # another is at it
-        assert place.open().mend(KEY).is_held or isinstance(store, RemoteStore)
+        assert place.open().mend(KEY).is_held
     mended = store.mend(KEY)
     assert mended.aside
     assert store.keys() == [OTHER]
@@ -438,15 +438,16 @@ def test_what_goes_away_while_it_is_verified_is_no_fault(place: Place, monkeypat
     name = next(name for name in place.names() if KEY in name and name.endswith("a.txt"))
     assert store.verify(OTHER) == []
     place.write(name, b"jello")
-    real = store.done if not isinstance(store, RemoteStore) else store.objects.fetch
+    backend = store.backend
+    real = backend.objects.fetch if isinstance(backend, UrlBackend) else store.done
 
     def gone(*given: Any) -> Any:
         found = real(*given)
         store.set_aside(KEY)
         return found
 
-    if isinstance(store, RemoteStore):
-        monkeypatch.setattr(store.objects, "fetch", gone)
+    if isinstance(backend, UrlBackend):
+        monkeypatch.setattr(backend.objects, "fetch", gone)
     else:
         monkeypatch.setattr(store, "done", gone)
     assert store.verify(KEY) == []
@@ -473,14 +474,14 @@ def test_what_was_made_anew_while_it_was_verified_is_no_fault(store, monkeypatch
 def test_a_copy_that_a_neighbour_drops_is_fetched_again(remote_place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     commit(remote_place.open(), KEY)
     store = open_store(remote_place.where, cache=remote_place.new_cache())
-    real, dropped = Store._reading, []
+    real, dropped = UrlBackend.reading, []
 
-    def reading(self: Store) -> Any:
+    def reading(self: Backend) -> Any:
         if len(dropped) < 3:
             dropped.append(shutil.rmtree(self.path(KEY)))
         return real(self)
 
-    monkeypatch.setattr(Store, "_reading", reading)
+    monkeypatch.setattr(UrlBackend, "reading", reading)
     assert store.read(KEY, "a.txt") == b"hello"
     assert len(dropped) == 3
 
@@ -492,11 +493,11 @@ def test_copies_that_neighbours_drop_all_the_time_are_kept_in_the_end(tmp_path):
 
     def work() -> None:
         store = open_store(root, cache=cache)
-        assert isinstance(store, RemoteStore)
+        assert isinstance(store.backend, UrlBackend)
         until = time.monotonic() + 2
         while time.monotonic() < until:
             time.sleep(0.01)
-            store._cache.drop(KEY)
+            store.backend.drop_copies(KEY)
             assert store.file(KEY, "a.txt")
             with suppress(FileNotFoundError):
                 store.path(KEY).joinpath("DONE.json").unlink()

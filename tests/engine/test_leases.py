@@ -17,8 +17,8 @@ import pytest
 
 from outshine.engine.errors import LostLeaseError, StoreError
 from outshine.engine.store import leases
-from outshine.engine.store.open_store import open_store
-from outshine.engine.store.remote import RemoteStore
+from outshine.engine.store.store import open_store
+from outshine.engine.store.url import UrlBackend
 from remote_stores import Place, commit, wait_for
 
 KEY = "ab" * 32
@@ -214,20 +214,20 @@ def test_a_lease_that_cannot_be_read_is_waited_for_and_replaced(remote_place: Pl
 def test_one_that_looked_too_early_steps_back(remote_place: Place) -> None:
     """It saw no lease; meanwhile others came, and one of them holds the second generation."""
     store = remote_place.open()
-    assert isinstance(store, RemoteStore)
+    assert isinstance(store.backend, UrlBackend)
     with remote_place.open().lock(KEY):
         pass
     with remote_place.open().lock(KEY):
-        late = leases.Lease(store.objects, f"leases/{KEY}", 1, TTL)
+        late = leases.Lease(store.backend.objects, f"leases/{KEY}", 1, TTL)
         assert not late.take()
         assert leases_of(remote_place) == [f"leases/{KEY}/00000002.json"]
 
 
 def test_a_holder_whose_lease_was_removed_does_not_write_it_again(remote_place: Place) -> None:
     store = remote_place.open(time_to_live=0.1)
-    assert isinstance(store, RemoteStore)
+    assert isinstance(store.backend, UrlBackend)
     with store.lock(KEY), store.writing(KEY) as folder:
-        thread = store._held[KEY]._thread
+        thread = store.backend._held[KEY]._thread
         remote_place.remove(f"leases/{KEY}/00000001.json")
         wait_for(lambda: not thread.is_alive())
         with pytest.raises(LostLeaseError, match=f"{KEY[:16]}.*another took over"):
@@ -237,9 +237,9 @@ def test_a_holder_whose_lease_was_removed_does_not_write_it_again(remote_place: 
 
 def test_a_beat_that_fails_is_made_up_for(remote_place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     store = remote_place.open(time_to_live=0.2)
-    assert isinstance(store, RemoteStore)
+    assert isinstance(store.backend, UrlBackend)
     failed = []
-    write = store.objects.write
+    write = store.backend.objects.write
 
     def fail_once(name: str, data: bytes) -> None:
         if name.startswith("leases/") and not failed:
@@ -247,7 +247,7 @@ def test_a_beat_that_fails_is_made_up_for(remote_place: Place, monkeypatch: pyte
             raise StoreError("unreachable")
         write(name, data)
 
-    monkeypatch.setattr(store.objects, "write", fail_once)
+    monkeypatch.setattr(store.backend.objects, "write", fail_once)
     with store.lock(KEY):
         lease = f"leases/{KEY}/00000001.json"
         wait_for(lambda: json.loads(remote_place.read(lease))["beat"] > 2)

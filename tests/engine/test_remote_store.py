@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from outshine.engine.errors import StoreError
-from outshine.engine.store.objects import FolderObjects
-from outshine.engine.store.open_store import default_store, open_store
-from outshine.engine.store.remote import RemoteStore
-from outshine.engine.store.store import Store
+from outshine.engine.store.folder import FolderBackend
+from outshine.engine.store.objects import FolderObjects, Objects
+from outshine.engine.store.store import Store, default_store, open_store
+from outshine.engine.store.url import UrlBackend
 from remote_stores import BucketPlace, Place, commit
 
 KEY = "ab" * 32
@@ -22,16 +22,17 @@ OTHER = "cd" * 32
 SPAWN = multiprocessing.get_context("spawn")
 
 
-def remote(store: Store) -> RemoteStore:
-    assert isinstance(store, RemoteStore)
-    return store
+def objects_of(store: Store) -> Objects:
+    assert isinstance(store.backend, UrlBackend)
+    return store.backend.objects
 
 
 # -- opening -----------------------------------------------------------------------------------------
 
 
 def test_a_path_opens_a_folder_and_a_url_what_it_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert type(open_store(tmp_path)) is Store
+    assert isinstance(open_store(tmp_path).backend, FolderBackend)
+    assert isinstance(open_store(tmp_path.as_uri()).backend, UrlBackend)
     assert open_store(str(tmp_path)).root == tmp_path
     assert open_store(tmp_path.as_uri()).where == tmp_path.as_uri()
     monkeypatch.setenv("OUTSHINE_STORE", "memory://named/in/the/environment")
@@ -144,8 +145,8 @@ def test_objects_go_up_before_the_one_that_makes_them_an_artefact(bucket: Bucket
 
 def _commit_both_and_die(where: str, cache: Path, operation: str, name: str) -> None:
     """Commit two together; the process kills itself before this operation on an object of this name."""
-    store = remote(open_store(where, cache=cache, time_to_live=0.5))
-    objects = store.objects
+    store = open_store(where, cache=cache, time_to_live=0.5)
+    objects = objects_of(store)
     real = getattr(objects, operation)
 
     def die(given: str, *rest: bytes) -> object:
@@ -205,8 +206,8 @@ def test_a_folder_keeps_no_empty_folders_of_what_was_removed(tmp_path: Path) -> 
 def test_a_commit_of_several_that_is_interrupted_is_made_up_for(
     remote_place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = remote(remote_place.open())
-    create, seen = store.objects.create, []
+    store = remote_place.open()
+    create, seen = objects_of(store).create, []
 
     def interrupted(name: str, data: bytes) -> bool:
         if name.startswith(f"artefacts/{OTHER}") and not seen:
@@ -214,7 +215,7 @@ def test_a_commit_of_several_that_is_interrupted_is_made_up_for(
             raise KeyboardInterrupt
         return create(name, data)
 
-    monkeypatch.setattr(store.objects, "create", interrupted)
+    monkeypatch.setattr(objects_of(store), "create", interrupted)
 
     def both() -> None:
         with store.lock(KEY), store.lock(OTHER), store.writing(KEY) as one, store.writing(OTHER) as two:
@@ -241,15 +242,15 @@ def test_a_half_sent_artefact_is_none_and_is_swept_by_the_next_commit(remote_pla
 
 
 def test_what_cannot_be_sent_leaves_nothing(remote_place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = remote(remote_place.open())
-    send = store.objects.send
+    store = remote_place.open()
+    send = objects_of(store).send
 
     def refuse(path: Path, name: str) -> None:
         if name.endswith("b.txt"):
             raise StoreError("the store refuses")
         send(path, name)
 
-    monkeypatch.setattr(store.objects, "send", refuse)
+    monkeypatch.setattr(objects_of(store), "send", refuse)
     with pytest.raises(StoreError, match="refuses"):
         commit(store, KEY, **{"a.txt": "a", "b.txt": "b"})
     assert [name for name in remote_place.names() if name.startswith(("files/", "artefacts/", "leases/"))] == [
@@ -259,7 +260,7 @@ def test_what_cannot_be_sent_leaves_nothing(remote_place: Place, monkeypatch: py
 
 def test_unfinished_files_of_a_living_process_are_left_alone(remote_place: Place) -> None:
     """It may have lost the lease and not know it yet; a dead one's are swept."""
-    store = remote(remote_place.open())
+    store = remote_place.open()
     commit(store, OTHER)
     dead = SPAWN.Process(target=int)
     dead.start()

@@ -76,13 +76,13 @@ def test_a_failed_writer_leaves_nothing(store):
     assert store.has(KEY)
 
 
-def test_the_litter_of_a_killed_writer_is_swept_by_the_next(store):
+def test_what_a_killed_writer_left_is_swept_by_the_next(store):
     commit(store, OTHER)
-    litter = store.root / "tmp" / f"{KEY}-dead"
-    litter.mkdir()
-    (litter / "half").write_text("x")
+    leftover = store.root / "tmp" / f"{KEY}-dead"
+    leftover.mkdir()
+    (leftover / "half").write_text("x")
     commit(store)
-    assert not litter.exists()
+    assert not leftover.exists()
 
 
 def test_folders_that_were_taken_away_are_made_again(store):
@@ -93,12 +93,12 @@ def test_folders_that_were_taken_away_are_made_again(store):
     assert store.has(KEY)
 
 
-def test_the_litter_of_others_is_left_alone(store):
+def test_what_others_left_is_left_alone(store):
     commit(store, OTHER)
-    litter = store.root / "tmp" / f"{OTHER}-busy"
-    litter.mkdir()
+    leftover = store.root / "tmp" / f"{OTHER}-busy"
+    leftover.mkdir()
     commit(store)
-    assert litter.exists()
+    assert leftover.exists()
 
 
 def test_the_first_commit_wins(store):
@@ -142,7 +142,7 @@ def test_a_damaged_artefact_set_aside_can_be_written_anew(store):
     commit(store)
     (store.path(KEY) / "a.txt").write_text("x")
     aside = store.set_aside(KEY)
-    assert (aside / "a.txt").read_text() == "x"
+    assert Path(aside, "a.txt").read_text() == "x"
     commit(store)
     assert store.has(KEY)
 

@@ -178,6 +178,7 @@ def test_find_by_prefix(place: Place) -> None:
     assert place.where in str(caught.value)
     with pytest.raises(StoreError, match="2 artefacts"):
         store.find("")
+    assert place.open().find("cd") == OTHER  # by a host that has read nothing yet
 
 
 @pytest.mark.parametrize("key", ["../../etc/passwd", "", "ab" * 31, "AB" * 32, "zz" * 32, "ab/" * 21 + "x"])

@@ -18,8 +18,8 @@ import pytest
 from outshine.engine.errors import StoreError
 from outshine.engine.store import objects as objects_module
 from outshine.engine.store.buckets import without_credentials
-from outshine.engine.store.open_store import open_store
-from outshine.engine.store.remote import RemoteStore
+from outshine.engine.store.store import open_store
+from outshine.engine.store.url import UrlBackend
 from remote_stores import BucketPlace, FolderPlace, Server, commit, serve
 
 KEY = "ab" * 32
@@ -152,8 +152,8 @@ def test_a_server_that_overwrites_what_it_should_create_is_refused(
     bucket: BucketPlace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = bucket.open()
-    assert isinstance(store, RemoteStore)
-    client = store.objects._fs
+    assert isinstance(store.backend, UrlBackend)
+    client = store.backend.objects._fs
     pipe_file = client.pipe_file
     monkeypatch.setattr(client, "pipe_file", lambda path, data, mode="overwrite": pipe_file(path, data))
     with pytest.raises(StoreError, match="conditional writes"), store.lock(KEY):

@@ -46,7 +46,7 @@ def _presets() -> list[str]:
 def _recorded() -> list[str]:
     """Studies that ran in the store, where that is a folder: TAB asks no network."""
     from outshine.engine.errors import OutshineError
-    from outshine.engine.store.open_store import default_store, open_store
+    from outshine.engine.store.store import default_store, open_store
 
     where = default_store()
     if "://" in str(where):

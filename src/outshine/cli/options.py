@@ -296,7 +296,7 @@ def read_group(group: Any, values: Mapping[str, Any]) -> Any:
 
 def open_store(where: str | None) -> Store:
     """The store named by the option, by OUTSHINE_STORE, or in the user's cache folder."""
-    from outshine.engine.store.open_store import open_store as open_at
+    from outshine.engine.store.store import open_store as open_at
 
     return open_at(where or None)
 

@@ -64,6 +64,15 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def file_version(path: Path) -> tuple[int, ...] | None:
+    """By which a file or folder is told from one that takes its place; None where there is none."""
+    try:
+        facts = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return facts.st_ino, facts.st_size, facts.st_mtime_ns
+
+
 def sync(path: Path) -> None:
     """Have a file or folder reach the disk."""
     handle = os.open(path, os.O_RDONLY)

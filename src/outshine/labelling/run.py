@@ -14,10 +14,9 @@ from outshine.engine.errors import OutshineError, SettingsError
 from outshine.engine.files import absolute_path
 from outshine.engine.process_group import ONE_PROCESS
 from outshine.engine.progress import Progress, Silent
-from outshine.engine.run.executors import executor
+from outshine.engine.run.executors import LocalWorkers, Workers, executor
 from outshine.engine.run.local import LocalExecutor
 from outshine.engine.run.worker_process import Job
-from outshine.engine.run.workers import LocalWorkers, Workers
 from outshine.engine.runtime import Runtime
 from outshine.engine.settings import Settings, explain, setting_names
 from outshine.engine.stage import Cost, Stage, in_order

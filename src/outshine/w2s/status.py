@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from outshine.engine.messages import duration
-from outshine.engine.run import failures, heartbeat
+from outshine.engine.run import failures
+from outshine.engine.run.local import RUNNING
 from outshine.engine.store.index import Query
 from outshine.engine.store.store import Store
 from outshine.w2s.cost import seconds_of
@@ -90,7 +91,7 @@ def study_status(
 
 def _running(store: Store, asked: Set[str]) -> list[Running]:
     found = []
-    for name, document in store.documents(heartbeat.KIND).all().items():
+    for name, document in store.documents(RUNNING).all().items():
         listed = document.get("keys")
         keys = [key for key in listed if isinstance(key, str) and key in asked] if isinstance(listed, list) else []
         if keys and store.is_locked(name):  # a process that was killed left its document

@@ -22,7 +22,7 @@ from outshine.data.schema import Recipe, recipes
 from outshine.data.splits import SplitSettings
 from outshine.data.user_datasets import HUB_KIND, own_source
 from outshine.engine.errors import SettingsError, UnknownNameError
-from outshine.engine.run.workers import LocalWorkers, Workers
+from outshine.engine.run.executors import LocalWorkers, Workers
 from outshine.engine.runtime import Runtime
 from outshine.engine.settings import Settings, explain, setting_names
 from outshine.learn.losses.logconf import LogConf

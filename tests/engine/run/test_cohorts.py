@@ -16,6 +16,7 @@ from outshine.engine.run.local import LocalExecutor
 from outshine.engine.run.schedule import units
 from outshine.engine.runtime import Runtime
 from outshine.engine.stage import Stage, in_order
+from outshine.engine.store.folder import FolderBackend
 from outshine.engine.store.store import Store
 from outshine.w2s.compute_study import by_model
 from outshine.w2s.expand import expand, resolve_study
@@ -187,17 +188,17 @@ def test_a_commit_that_was_cut_off_is_finished_by_whoever_comes_next(tmp_path, m
     members = whole.store.done(stages[-1].key)["made"]["cohort"]
     assert len(members) == 3
     placed = []
-    real = Store._place
+    real = FolderBackend.publish
 
-    def place(self, key, folder):
-        if key in members:
+    def publish(self, pending, folder=None):
+        if pending.key in members:
             if len(placed) >= renames:
                 raise Died
-            placed.append(key)
-        real(self, key, folder)
+            placed.append(pending.key)
+        return real(self, pending, folder)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Store, "_place", place)
+        patched.setattr(FolderBackend, "publish", publish)
         patched.setattr("shutil.rmtree", lambda *_, **more: None)  # who is killed cleans nothing up
         with pytest.raises(Died):
             run_in(tmp_path / "cut", 8, **settings)

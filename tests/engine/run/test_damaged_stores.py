@@ -1,4 +1,4 @@
-"""What gc, runs, exports and listings make of damaged documents, of litter that shows no name, and of one another."""
+"""What gc, runs, exports and listings make of damaged documents, of leftovers that show no name, and of one another."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fake_artefacts import fake_artefact
 from outshine.cli.studies import parse_recorded
 from outshine.engine.errors import StoreError
 from outshine.engine.progress import Silent
-from outshine.engine.run import record as record_module
+from outshine.engine.run import local
 from outshine.engine.run.failures import start_over
 from outshine.engine.run.local import LocalExecutor
 from outshine.engine.runtime import UNKNOWN, Runtime, version_of
@@ -171,13 +171,13 @@ def test_a_source_tree_that_is_not_installed_has_a_version_that_is_unknown(monke
         raise importlib.metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr("outshine.engine.runtime.version", none)
-    for cached in (version_of, record_module._versions):
+    for cached in (version_of, local._versions):
         cached.cache_clear()
     try:
         assert version_of("outshine") == UNKNOWN
-        found = record_module._versions()
+        found = local._versions()
     finally:
-        for cached in (version_of, record_module._versions):
+        for cached in (version_of, local._versions):
             cached.cache_clear()
     assert found["outshine"] == found["torch"] == UNKNOWN
     assert "bitsandbytes" not in found

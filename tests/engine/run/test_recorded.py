@@ -16,10 +16,10 @@ from recorded_studies import record, resolved
 from outshine.engine.errors import OutshineError, StoreError, UnknownNameError
 from outshine.engine.process_group import ONE_PROCESS, ProcessGroup
 from outshine.engine.progress import Silent
-from outshine.engine.run import executors
+from outshine.engine.run import local
 from outshine.engine.run.local import LocalExecutor
 from outshine.engine.stage import Context, Stage
-from outshine.engine.store import documents, index
+from outshine.engine.store import folder, index
 from outshine.engine.store import recorded_studies as recorded_module
 from outshine.engine.store.gc import GcOptions, plan_gc
 from outshine.engine.store.recorded_studies import find_recorded, record_study, recorded_studies
@@ -79,7 +79,7 @@ def test_a_run_is_recorded_with_every_stage_before_the_first_is_computed(tmp_pat
             super().run(asked)
 
     monkeypatch.setattr(compute_study, "LocalExecutor", Watched)
-    monkeypatch.setattr(executors, "LocalExecutor", Watched)
+    monkeypatch.setattr(local, "LocalExecutor", Watched)
     finished = run_study(parse_study(TINY), store)
     (one,) = recorded_studies(store)
     assert seen == [(False, 2), (True, 5)]  # preparation and audit; then supervisor, student and ceiling too
@@ -137,7 +137,7 @@ def test_a_store_that_refuses_is_told_of_and_a_read_only_one_is_not(store, monke
 
     for code, notes in ((errno.EROFS, 0), (errno.ENOSPC, 1), (errno.EACCES, 1)):
         progress = Notes()
-        monkeypatch.setattr(documents, "write_synced", refuse(code))
+        monkeypatch.setattr(folder, "write_synced", refuse(code))
         record_study(study, [], store, progress, ONE_PROCESS)
         assert len(progress.told) == notes
     assert recorded_studies(store) == []

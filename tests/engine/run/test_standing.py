@@ -13,7 +13,7 @@ from numbered import Number
 from outshine.engine.key import digest
 from outshine.engine.messages import duration
 from outshine.engine.progress import Silent
-from outshine.engine.run import heartbeat
+from outshine.engine.run import local
 from outshine.engine.run.failures import StagesFailedError, start_over
 from outshine.engine.run.local import LocalExecutor
 from outshine.engine.runtime import Runtime
@@ -56,7 +56,7 @@ def finished(kind: str, seconds: float) -> dict[str, object]:
 
 
 def test_done_running_failed_and_waiting_are_told_apart(store, monkeypatch):
-    monkeypatch.setattr(heartbeat, "FIRST", 0.01)
+    monkeypatch.setattr(local, "FIRST", 0.01)
     STARTED.clear()
     GO_ON.clear()
     done, bad, slow, waiting = Number(n=1), Number(n=2, does="fail"), Slow(n=3), Number(n=4)

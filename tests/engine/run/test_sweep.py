@@ -16,7 +16,7 @@ from recorded_studies import record
 
 from fake_artefacts import fake_artefact
 from outshine.engine.errors import StoreError
-from outshine.engine.store import delete
+from outshine.engine.store import folder
 from outshine.engine.store.gc import GcOptions, GcPlan, plan_gc, run_gc
 from outshine.engine.store.recorded_studies import find_recorded, recorded_studies
 from outshine.engine.store.store import Store
@@ -114,8 +114,8 @@ def test_by_size_the_oldest_go_and_no_more_than_needed(store):
     assert least.bytes_after == sizes[keys[0]] + sizes[keys[1]]
 
 
-def litter_of(store: Store, needed: str, orphan: str, missing: str) -> tuple[set[str], set[str]]:
-    """Every kind of litter, and beside it things that are none; the names of both."""
+def leftovers_of(store: Store, needed: str, orphan: str, missing: str) -> tuple[set[str], set[str]]:
+    """Every kind of leftover, and beside it things that are none; the names of both."""
     root, other = store.root, "f" * 64
     going = {
         f"tmp/{missing}-0123abcd": put(root / "tmp" / f"{missing}-0123abcd" / "half.bin"),
@@ -142,20 +142,20 @@ def litter_of(store: Store, needed: str, orphan: str, missing: str) -> tuple[set
     return set(going), set(staying)
 
 
-def test_all_litter_goes_and_nothing_that_is_none(store):
+def test_all_leftovers_go_and_nothing_that_is_none(store):
     needed, orphan, missing = artefact(store, 1), artefact(store, 2, EARLY), "0" * 64
     put(store.root / "STORE.json", '{"format": 1}')
     record(store, "kept", [needed, missing])
-    litter, staying = litter_of(store, needed, orphan, missing)
+    leftovers, staying = leftovers_of(store, needed, orphan, missing)
     before = files(store)
     plan = plan_gc(GcOptions(), store)
-    assert names(plan) == litter
+    assert names(plan) == leftovers
     assert plan.num_bytes == sum(
-        (store.root / name).stat().st_size for name in before if any(name.startswith(one) for one in litter)
+        (store.root / name).stat().st_size for name in before if any(name.startswith(one) for one in leftovers)
     )
     assert run_gc(plan, store) == []
     after = files(store)
-    assert before - after == {name for name in before if any(name.startswith(one) for one in litter)}
+    assert before - after == {name for name in before if any(name.startswith(one) for one in leftovers)}
     assert staying <= after
     assert names(plan_gc(GcOptions(), store)) == set()
 
@@ -253,16 +253,16 @@ def test_an_interrupted_sweep_leaves_a_valid_store_and_can_be_asked_for_again(st
     record(store, "gone", keys[:5], ran=LONG_AGO)
     record(store, "kept", keys[5:])
     moved = []
-    move = delete.FolderDeleter.take
+    move = folder.FolderBackend.take_out
 
-    def until(*args: Any) -> bool:
+    def until(*args: Any) -> Any:
         if len(moved) == moment:
             raise Killed
         moved.append(args)
         return move(*args)
 
-    monkeypatch.setattr(delete.FolderDeleter, "take", until)
-    monkeypatch.setattr(delete.shutil, "rmtree", lambda path, ignore_errors: None)
+    monkeypatch.setattr(folder.FolderBackend, "take_out", until)
+    monkeypatch.setattr(folder.shutil, "rmtree", lambda path, ignore_errors: None)
     plan = plan_gc(GcOptions(forget=("gone",)), store)
     if moment < 5:
         with pytest.raises(Killed):
@@ -285,7 +285,7 @@ def _die_while_deleting(root: str) -> None:
         next(one for one in path.iterdir()).unlink()
         os.kill(os.getpid(), 9)
 
-    delete.shutil.rmtree = die  # type: ignore[assignment]
+    folder.shutil.rmtree = die  # type: ignore[assignment]
     store = Store(Path(root))
     run_gc(plan_gc(GcOptions(forget=("gone",)), store), store)
 

@@ -9,7 +9,6 @@ import pytest
 from recorded_studies import record
 
 from outshine.engine.store.gc import GcOptions, plan_gc, run_gc
-from outshine.engine.store.remote import RemoteStore
 from outshine.engine.store.store import Store
 from remote_stores import Place
 
@@ -68,7 +67,7 @@ def test_a_forgotten_study_frees_what_only_it_needs(filled: Place) -> None:
     assert below(filled, "leases/") == []
 
 
-def test_what_dead_writers_left_is_litter_and_what_lives_is_not(filled: Place, tmp_path: Path) -> None:
+def test_what_dead_writers_left_goes_and_what_lives_does_not(filled: Place, tmp_path: Path) -> None:
     store, other = filled.open(time_to_live=SHORT), filled.open(time_to_live=SHORT)
     dead, upload = KEYS[4], "d" * 32
     sent = f"files/{dead}/{upload}/a.txt"
@@ -129,7 +128,6 @@ def test_a_study_that_is_recorded_after_the_plan_keeps_what_it_needs(filled: Pla
 
 def test_a_commit_that_is_not_finished_keeps_its_files(filled: Place) -> None:
     store = filled.open()
-    assert isinstance(store, RemoteStore)
     key, upload = KEYS[5], "a" * 32
     record(store, "four", [key])
     text = json.dumps({"files": {"a.txt": {"bytes": 1, "sha256": "0"}}, "upload": upload})

@@ -20,11 +20,10 @@ from outshine.api import label
 from outshine.api import run as run_study
 from outshine.engine.errors import OutshineError, SettingsError, StoreError
 from outshine.engine.progress import Silent
-from outshine.engine.run.executors import executor
+from outshine.engine.run.executors import LocalWorkers, RayWorkers, executor
 from outshine.engine.run.failures import StagesFailedError
 from outshine.engine.run.local import LocalExecutor
 from outshine.engine.run.worker_process import Job
-from outshine.engine.run.workers import LocalWorkers, RayWorkers
 from outshine.engine.runtime import Runtime
 from outshine.engine.store.store import Store
 from outshine.w2s.study_file import parse_study
@@ -256,7 +255,7 @@ import sys
 from numbered import Number, job_of
 from outshine.engine.progress import Silent
 from outshine.engine.run.executors import executor
-from outshine.engine.run.workers import LocalWorkers
+from outshine.engine.run.executors import LocalWorkers
 from outshine.engine.runtime import Runtime
 from outshine.engine.store.store import Store
 class Notes(Silent):

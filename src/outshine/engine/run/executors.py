@@ -1,18 +1,52 @@
-"""From the settings of a study's workers to the executor that runs its stages."""
+"""Who computes a study: the settings of its workers, never part of a key, and the executor that they make up."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
+
+from pydantic import BeforeValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from outshine.engine.errors import SettingsError
-from outshine.engine.progress import Progress
-from outshine.engine.run.local import LocalExecutor
-from outshine.engine.run.worker_process import Job
-from outshine.engine.run.workers import RayWorkers, Workers
-from outshine.engine.runtime import Runtime
-from outshine.engine.stage import Stage
-from outshine.engine.store.store import Store
+from outshine.engine.settings import Settings
+
+if TYPE_CHECKING:
+    from outshine.engine.progress import Progress
+    from outshine.engine.run.worker_process import Job
+    from outshine.engine.runtime import Runtime
+    from outshine.engine.stage import Stage
+    from outshine.engine.store.store import Store
+
+
+class LocalWorkers(Settings):
+    """Processes on this machine."""
+
+    kind: Literal["local"] = "local"
+    workers: PositiveInt | None = Field(
+        default=None, description="local: processes; None: one for each GPU, and without one this process alone"
+    )
+    retries: NonNegativeInt = Field(default=3, description="how often a stage is begun again whose worker died")
+
+
+class RayWorkers(Settings):
+    """Actors of a Ray cluster (extra `ray`)."""
+
+    kind: Literal["ray"] = "ray"
+    address: str | None = Field(
+        default=None, description="ray: of the cluster: auto or host:port; None: one on this machine"
+    )
+    workers: PositiveInt | None = Field(default=None, description="ray: at most; None: as many as there is room for")
+    num_cpus: NonNegativeFloat = Field(default=1.0, description="ray: cores of each worker, and its threads")
+    num_gpus: NonNegativeFloat = Field(default=0.0, description="ray: GPUs of each worker, or a fraction of one")
+    resources: dict[str, NonNegativeFloat] = Field(default={}, description="ray: other resources of each, by name")
+    retries: NonNegativeInt = Field(default=3, description="how often a stage is begun again whose worker died")
+
+
+def _by_name(value: Any) -> Any:
+    return {"kind": value} if isinstance(value, str) else value
+
+
+Workers = Annotated[LocalWorkers | RayWorkers, Field(discriminator="kind"), BeforeValidator(_by_name)]
 
 
 class Executor(Protocol):
@@ -47,6 +81,8 @@ def executor(
         return RayExecutor(store, runtime, progress, workers, work)
     size = workers.workers or _num_gpus(runtime)
     if size == 1:
+        from outshine.engine.run.local import LocalExecutor
+
         return LocalExecutor(store, runtime, progress, keep_going=True, work=work)
     from outshine.engine.run.processes import ProcessExecutor
 

@@ -1,26 +1,50 @@
-"""Stages computed one after the other in this process; what the store has is not computed again."""
+"""Stages computed one after the other in this process; what the store has is not computed again.
+
+While a stage is computed a document in the store says so, for `outshine watch` on any machine. Afterwards `DONE.json`
+says beside the files what was computed, and (unhashed) where and how.
+"""
 
 from __future__ import annotations
 
+import os
+import platform
+import resource
 import shutil
+import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 from outshine.engine.errors import LostLeaseError, StoreError
-from outshine.engine.key import digest
-from outshine.engine.progress import Progress, tell_overall
+from outshine.engine.key import canonical_fields, digest
+from outshine.engine.progress import Pace, Progress, tell_overall
 from outshine.engine.run.failures import Failure, StagesFailedError, forget_failures, note_failures
-from outshine.engine.run.heartbeat import Heartbeat
-from outshine.engine.run.record import record_of
 from outshine.engine.run.schedule import Schedule, Unit, base_of, units
-from outshine.engine.runtime import Runtime
+from outshine.engine.runtime import Runtime, version_if_there, version_of
 from outshine.engine.stage import Context, Stage, in_order
 from outshine.engine.store.store import Store
 from outshine.engine.threads import spinning_note, wait_asleep
 
+_RECORDED = (
+    "outshine",
+    "torch",
+    "transformers",
+    "huggingface-hub",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "pandas",
+    "pyarrow",
+    "tokenizers",
+)
+_RECORDED_IF_THERE = ("bitsandbytes",)
+RUNNING = "running"  # the kind of the documents that say what is being computed
+FIRST, EVERY = 1.0, 5.0  # seconds until the first announcement, which short stages never make, and between two
 _PATIENCE = 0.5  # seconds at a time that a process waits for another one's stage
 _WORTH_A_NOTE = 5.0  # seconds of waiting
 
@@ -80,14 +104,14 @@ class LocalExecutor:
             if not elsewhere.knows(unit):
                 tell_overall(self.progress, through, own, total)
                 self.progress.stage(done + 1, len(missing), unit_label(unit))
-            found = self.attempt(unit, 0 if schedule.has_ready else _PATIENCE)
-            if found is None:
+            failed = self.attempt(unit, 0 if schedule.has_ready else _PATIENCE)
+            if failed is None:
                 elsewhere.add(unit)
                 continue
-            failures += found
+            failures += failed
             done += len(unit)
             through += own
-            schedule.finish(unit, [failure.key for failure in found])
+            schedule.finish(unit, [failure.key for failure in failed])
             elsewhere.give_back(schedule)
         if failures:
             raise StagesFailedError(failures, schedule.num_left_out)
@@ -170,7 +194,7 @@ class LocalExecutor:
                 ]
             )
         shutil.rmtree(work, ignore_errors=True)
-        failures = [Failure.of(one, error) for one, error in zip(members, errors, strict=True) if error is not None]
+        failures = [Failure.of(stage, error) for stage, error in zip(members, errors, strict=True) if error is not None]
         if failures:
             raise StagesFailedError(failures)
 
@@ -229,3 +253,89 @@ def unit_label(unit: Unit) -> str:
     """A stage's label, or the first one's and how many go with it."""
     others = len(unit) - 1
     return unit[0].label + (f" and {others} more in one pass" if others else "")
+
+
+class Heartbeat:
+    """Progress that is also told in the store. A document each that takes longer than a second."""
+
+    def __init__(self, store: Store, progress: Progress) -> None:
+        self._store = store
+        self._progress = progress
+        self._far: dict[str, Any] = {}
+        self._pace = Pace()
+
+    def stage(self, number: int, total: int, label: str) -> None:
+        self._progress.stage(number, total, label)
+
+    def advance(self, done: int, total: int, unit: str) -> None:
+        self._pace.advance(done, total, unit)
+        self._far = {"done": done, "total": total, "unit": unit, "share": self._pace.share, "left": self._pace.left}
+        self._progress.advance(done, total, unit)
+
+    def note(self, message: str) -> None:
+        self._progress.note(message)
+
+    @contextmanager
+    def announcing(self, unit: Unit) -> Iterator[None]:
+        """Say in the store that the unit is being computed, as long as the block runs."""
+        self._far, self._pace = {}, Pace()
+        facts = {
+            "keys": [stage.key for stage in unit],
+            "label": unit[0].label,
+            "host": platform.node(),
+            "pid": os.getpid(),
+            "since": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        over = Event()
+        thread = Thread(target=self._announce, args=(unit[0].key, facts, over), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+    def _announce(self, name: str, facts: dict[str, Any], over: Event) -> None:
+        documents, pause = self._store.documents(RUNNING), FIRST
+        while not over.wait(pause):
+            pause = EVERY
+            now = datetime.now(UTC).isoformat(timespec="seconds")
+            with suppress(OSError, StoreError):  # a store that cannot be written has its own error
+                documents.write(name, {**facts, **self._far, "at": now})
+        with suppress(OSError, StoreError):
+            documents.remove(name)  # perhaps that of a process that was killed
+
+
+def record_of(stage: Stage, seconds: float, runtime: Runtime, cohort: Sequence[str] = ()) -> dict[str, Any]:
+    """The record of a stage that took `seconds`; of a member of a cohort (the keys trained in one pass) its share."""
+    return {
+        "stage": stage.stage,
+        "version": stage.VERSION,
+        "label": stage.label,
+        "fields": canonical_fields(stage),
+        "inputs": [input_.key for input_ in stage.inputs()],
+        "made": {
+            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "seconds": round(seconds, 3),
+            "peak_memory_mb": round(_peak_memory_mb(), 1),
+            "host": platform.node(),
+            "machine": platform.machine(),
+            "python": platform.python_version(),
+            "packages": _versions(),
+            "runtime": runtime.model_dump(),
+            **({"cohort": list(cohort)} if cohort else {}),
+        },
+    }
+
+
+@cache
+def _versions() -> dict[str, str]:
+    """Of what is recorded: looked up once, it takes longer than many a stage."""
+    optional = {name: version_if_there(name) for name in _RECORDED_IF_THERE}
+    return {name: version_of(name) for name in _RECORDED} | {name: text for name, text in optional.items() if text}
+
+
+def _peak_memory_mb() -> float:
+    """Largest resident size of this process so far, in MB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak / 1e3

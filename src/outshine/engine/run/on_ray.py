@@ -9,14 +9,13 @@ from typing import Any, NamedTuple
 
 from outshine.engine.errors import SettingsError, StoreError
 from outshine.engine.progress import Progress, Silent, tell_overall
+from outshine.engine.run.executors import RayWorkers
 from outshine.engine.run.failures import Failure, StagesFailedError, note_failures
 from outshine.engine.run.local import LocalExecutor, unit_label, work_in
 from outshine.engine.run.schedule import Schedule, Unit, base_of, units
-from outshine.engine.run.workers import RayWorkers
 from outshine.engine.runtime import Runtime
 from outshine.engine.stage import Stage
-from outshine.engine.store.open_store import open_store
-from outshine.engine.store.store import Store
+from outshine.engine.store.store import Store, open_store
 from outshine.engine.threads import ASLEEP, POLICY
 
 _AUTH = "RAY_AUTH_MODE"  # to be the same on every node, or one does not join

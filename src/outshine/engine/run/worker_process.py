@@ -41,8 +41,7 @@ from outshine.engine.run.schedule import Unit
 from outshine.engine.runtime import Runtime
 from outshine.engine.settings import Settings
 from outshine.engine.stage import Stage, in_order
-from outshine.engine.store.open_store import open_store
-from outshine.engine.store.store import Store
+from outshine.engine.store.store import Store, open_store
 
 PATIENCE = 10.0  # seconds for a worker to put away what it is doing
 

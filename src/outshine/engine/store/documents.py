@@ -4,115 +4,69 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from outshine.engine.checked_reading import parse_json, read_bytes
+from outshine.engine.checked_reading import parse_json
 from outshine.engine.errors import StoreError
-from outshine.engine.files import named, write_synced
-from outshine.engine.store.objects import Objects
+
+if TYPE_CHECKING:
+    from outshine.engine.store.backend import Backend
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_END = ".json"
 
 
 class Documents:
-    """The documents of one kind in a store, by name. Each is written whole or not at all; the last writer wins.
+    """The documents of one kind in a store, by name. Each is written whole or not at all; the last writer wins."""
 
-    `told`: how the operating system's refusals are told.
-    """
-
-    def __init__(self, folder: Path, told: Callable[[], AbstractContextManager[None]]) -> None:
-        self._folder = folder
-        self._told = told
+    def __init__(self, backend: Backend, kind: str) -> None:
+        check_document_name(kind)
+        self._backend = backend
+        self._kind = kind
 
     def write(self, name: str, value: dict[str, Any]) -> None:
         """Keep a document, in place of the one before."""
-        path = self._path(name)
-        with self._told():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_synced(path, json.dumps(value, sort_keys=True))
+        self._backend.write(self._place(name), json.dumps(value, sort_keys=True).encode())
 
     def read(self, name: str) -> dict[str, Any] | None:
         """A document; None where there is none that can be read."""
         try:
-            return parse_document(read_bytes(self._path(name)))
+            return parse_document(self._backend.read(self._place(name)))
         except (OSError, ValueError):
             return None
 
     def names(self) -> list[str]:
         """The names of all documents, also of those that cannot be read, sorted."""
-        with self._told():
-            return [path.stem for path in named(self._folder, end=".json") if is_document_name(path.stem)]
+        files = [place.rsplit("/", 1)[1] for place in self._backend.list(self._kind)]
+        names = [file.removesuffix(_END) for file in files if file.endswith(_END)]
+        return sorted(name for name in names if _NAME.fullmatch(name))
 
     def all(self) -> dict[str, dict[str, Any]]:
-        """Every document that can be read, by name, in the order of the names."""
-        found = ((name, self.read(name)) for name in self.names())
-        return {name: value for name, value in found if value is not None}
+        """Every document that can be read, by name, in the order of the names. One listing, then many at once."""
+        names = self.names()
+        texts = self._backend.read_many([self._place(name) for name in names])
+        documents = {name: parse_document(texts.get(self._place(name))) for name in names}
+        return {name: document for name, document in documents.items() if document is not None}
 
     def remove(self, name: str) -> None:
         """Forget a document, if there is one."""
-        with self._told():
-            self._path(name).unlink(missing_ok=True)
+        self._backend.remove(self._place(name))
 
-    def _path(self, name: str) -> Path:
+    def _place(self, name: str) -> str:
         check_document_name(name)
-        return self._folder / f"{name}.json"
+        return f"{self._kind}/{name}{_END}"
 
 
 def parse_document(text: bytes | None) -> dict[str, Any] | None:
     """The document that a text is; None for one that is none."""
     try:
-        found = parse_json(text) if text is not None else None
+        document = parse_json(text) if text is not None else None
     except ValueError:
         return None
-    return found if isinstance(found, dict) else None
-
-
-def is_document_name(name: str) -> bool:
-    """Whether a document can have this name; what lies beside the documents under any other is none of them."""
-    return bool(_NAME.fullmatch(name))
+    return document if isinstance(document, dict) else None
 
 
 def check_document_name(name: str) -> None:
     """Raises StoreError for a name that could lead out of the folder of documents."""
-    if not is_document_name(name):
+    if not _NAME.fullmatch(name):
         raise StoreError(f"'{name}' cannot name a document: letters, digits, '.', '_' and '-' are expected")
-
-
-class RemoteDocuments(Documents):
-    """The documents of one kind, by name. Each is written whole or not at all; the last writer wins."""
-
-    def __init__(self, objects: Objects, kind: str) -> None:
-        self._objects = objects
-        self._kind = kind
-
-    def write(self, name: str, value: dict[str, Any]) -> None:
-        self._objects.write(self._name(name), json.dumps(value, sort_keys=True).encode())
-
-    def read(self, name: str) -> dict[str, Any] | None:
-        return parse_document(self._objects.read(self._name(name)))
-
-    def names(self) -> list[str]:
-        return sorted(self._listed())
-
-    def all(self) -> dict[str, dict[str, Any]]:
-        """Every document that can be read, by name, in the order of the names. One listing, then many at once."""
-        listed = self._listed()
-        texts = self._objects.read_many(listed.values())
-        found = {name: parse_document(texts.get(place)) for name, place in sorted(listed.items())}
-        return {name: value for name, value in found.items() if value is not None}
-
-    def _listed(self) -> dict[str, str]:
-        """The objects of documents by the documents' names."""
-        found = [name for name in self._objects.list(self._kind) if name.count("/") == 1 and name.endswith(".json")]
-        listed = {name.split("/")[1].removesuffix(".json"): name for name in found}
-        return {name: place for name, place in listed.items() if is_document_name(name)}
-
-    def remove(self, name: str) -> None:
-        self._objects.remove(self._name(name))
-
-    def _name(self, name: str) -> str:
-        check_document_name(name)
-        return f"{self._kind}/{name}.json"

@@ -85,8 +85,8 @@ class Lease:
                 continue
 
     def _is_own(self) -> bool:
-        found = parse_document(self._objects.read(self.name))
-        return found is not None and found.get("holder") == self._holder
+        lease = parse_document(self._objects.read(self.name))
+        return lease is not None and lease.get("holder") == self._holder
 
     def _text(self, *, released: bool = False) -> bytes:
         seen = {"holder": self._holder, "beat": self._beat, "ttl": self._ttl, "released": released}
@@ -128,8 +128,8 @@ class Leases:
     def is_taken(self, key: str) -> bool:
         """Whether a lease is there that was not released. A dead holder's shows too, until another takes it over."""
         names = _generations(self._objects, _folder(key))
-        found = parse_document(self._objects.read(names[-1])) if names else None
-        return found is not None and not found.get("released")
+        lease = parse_document(self._objects.read(names[-1])) if names else None
+        return lease is not None and not lease.get("released")
 
     def taken(self, keys: Collection[str]) -> set[str]:
         """Those of the keys whose leases are out and were not seen to stand still for their time to live."""
@@ -143,17 +143,17 @@ class Leases:
             return 1
         highest = names[-1]
         text = self._objects.read(highest)
-        found = parse_document(text) or {}
-        if found.get("released") or self._stood_still(key, highest, text, found):
+        lease = parse_document(text) or {}
+        if lease.get("released") or self._stood_still(key, highest, text, lease):
             return _number(highest) + 1
         return None
 
-    def _stood_still(self, key: str, name: str, text: bytes | None, found: dict[str, Any]) -> bool:
+    def _stood_still(self, key: str, name: str, text: bytes | None, lease: dict[str, Any]) -> bool:
         now, seen = time.monotonic(), self._seen.get(key)
         if seen is None or (seen.name, seen.text) != (name, text):
             self._seen[key] = _Seen(name, text, now)
             return False
-        ttl = found.get("ttl")
+        ttl = lease.get("ttl")
         if not isinstance(ttl, int | float) or not 0 < ttl <= _LONGEST_TIME_TO_LIVE:
             ttl = self.time_to_live
         return now - seen.since >= ttl

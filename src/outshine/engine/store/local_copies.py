@@ -1,4 +1,4 @@
-"""The local cache of a shared or remote store; whatever is in it may be deleted and fetched again.
+"""Local copies of a store below a URL; whatever is in their folder may be deleted and fetched again.
 
 <root>/artefacts/<k2>/<key>/     DONE.json and those files that were read or written here
 <root>/doubts/<key>              artefacts that did not agree with their record when they were read
@@ -22,7 +22,7 @@ _TRIES = 20  # neighbours may drop copies as quickly as they are made
 _UPLOAD = re.compile("[0-9a-f]{32}")
 
 
-class Cache:
+class LocalCopies:
     """Copies by key; each file appears whole. Several processes of a host may share it."""
 
     def __init__(self, root: Path, objects: Objects) -> None:
@@ -72,23 +72,23 @@ class Cache:
         problems = {path: content_fault(name, record["files"][name], path) for name, path in places.items()}
         return [problem for path, problem in problems.items() if problem and path.exists()]
 
-    def fetch(self, key: str, name: str, record: dict[str, Any]) -> str | None:
+    def fetch(self, key: str, name: str, record: dict[str, Any]) -> str:
         """Have the copy of a file; what is wrong with it in the store, if anything is."""
         if name not in record["files"]:
             return f"{name} is missing"
         path = self.folder(key) / name
         with suppress(OSError):
             if not size_fault(name, record["files"][name], path):
-                return None
+                return ""
         return self.check(key, name, record, path) and self.check(key, name, record, path)  # a download may be cut
 
-    def check(self, key: str, name: str, record: dict[str, Any], path: Path | None = None) -> str | None:
+    def check(self, key: str, name: str, record: dict[str, Any], path: Path | None = None) -> str:
         """Fetch a file and compare it with the record; where it is as it was written, put it at `path`."""
         facts = record["files"][name]
         folder = self._root / "tmp"
         folder.mkdir(parents=True, exist_ok=True)
-        for litter in left_behind(folder, "fetched"):
-            remove(litter)
+        for leftover in left_behind(folder, "fetched"):
+            remove(leftover)
         with scratch_path(folder, "fetched") as fetched:
             if not self._objects.fetch(f"{data_folder(key, record['upload'])}/{name}", fetched):
                 return f"{name} is missing"
@@ -97,7 +97,7 @@ class Cache:
                 return problem
             if path is not None:
                 self._into(path.parent, lambda: fetched.replace(path))
-        return None
+        return ""
 
     @staticmethod
     def _into(folder: Path, place: Callable[[], object]) -> None:

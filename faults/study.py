@@ -130,8 +130,12 @@ def leftovers(folder: Path) -> list[str]:
 
 
 def unfinished(folder: Path) -> list[Path]:
-    """Small files in a store that somebody was killed over. `gc` removes them when they are a day old."""
-    return [path for path in (folder / "store").rglob(".*") if path.is_file()]
+    """Small files in a store that somebody was killed over. `gc` removes them when they are a day old.
+
+    In a store below file:// they lie in `tmp`; in a folder that is where artefacts are written, which are folders.
+    """
+    store = folder / "store"
+    return [path for path in (*store.rglob(".*"), *(store / "tmp").glob("*")) if path.is_file()]
 
 
 def _unmarked(folder: Path) -> list[Path]:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import ClassVar
 
+import numbered
 import pytest
 
+from outshine.engine.key import digest
 from outshine.engine.progress import Silent
 from outshine.engine.run import local
 from outshine.engine.run.local import LocalExecutor
 from outshine.engine.runtime import Runtime
 from outshine.engine.stage import Context, Stage
-from outshine.engine.store.store import Store
+from outshine.engine.store.store import Store, open_store
 
 LOG: list[str] = []
 
@@ -130,3 +134,66 @@ def test_a_second_process_waits_says_so_and_finds_the_result(executor, monkeypat
     assert executor.store.file(stage.key, "n.txt").read_text() == "by the other"
     assert LOG == []
     assert "another process is computing it; waiting" in executor.progress.notes[0]
+
+
+KILLED_AFTER_ITS_COMMIT = """
+import os, shutil, sys, time
+sys.path.insert(0, {tests!r})
+from numbered import Number
+from outshine.engine.progress import Silent
+from outshine.engine.run import local
+from outshine.engine.run.local import LocalExecutor
+from outshine.engine.runtime import Runtime
+from outshine.engine.store.store import open_store
+
+local.FIRST = 0.0
+seen = open_store(sys.argv[1]).documents(local.RUNNING)
+
+def die(path, **options):  # instead of removing the checkpoints
+    while not seen.names():
+        time.sleep(0.01)
+    os._exit(9)
+
+shutil.rmtree = die
+LocalExecutor(open_store(sys.argv[1]), Runtime(), Silent()).run([Number(n=1)])
+"""
+
+
+@pytest.mark.parametrize("where", ["folder", "file://"])
+def test_what_a_process_left_that_was_killed_just_after_its_commit_is_removed_by_the_next(tmp_path, where, monkeypatch):
+    monkeypatch.setenv("OUTSHINE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("OUTSHINE_LEASE_SECONDS", "1")
+    address = str(tmp_path / "store") if where == "folder" else f"file://{tmp_path / 'store'}"
+    script = KILLED_AFTER_ITS_COMMIT.format(tests=str(Path(__file__).parent))
+    assert subprocess.run([sys.executable, "-c", script, address], timeout=60).returncode == 9
+    store, one = open_store(address), numbered.Number(n=1)
+    assert store.has(one.key)
+    assert store.documents(local.RUNNING).names() == [one.key]
+    assert store.work(one.key).is_dir()
+    LocalExecutor(store, Runtime(), Silent()).run([numbered.Number(n=2)])
+    assert store.documents(local.RUNNING).names() == [one.key]  # of a stage that this run does not concern
+    LocalExecutor(store, Runtime(), Silent()).run([one])
+    assert store.documents(local.RUNNING).names() == []
+    assert not store.work(one.key).exists()
+
+
+def test_checkpoints_of_stages_that_were_computed_in_one_pass_are_removed_too(tmp_path):
+    store, both = Store(tmp_path / "store"), [numbered.Number(n=1), numbered.Number(n=2)]
+    LocalExecutor(store, Runtime(), Silent()).run(both)
+    shared = store.work(digest(sorted(stage.key for stage in both)))
+    shared.mkdir(parents=True)
+    store.documents(local.RUNNING).write(both[0].key, {"keys": [stage.key for stage in both]})
+    LocalExecutor(store, Runtime(), Silent()).run(both[:1])
+    assert shared.is_dir()  # one of them might still be needed
+    LocalExecutor(store, Runtime(), Silent()).run(both)
+    assert not shared.exists()
+    assert store.documents(local.RUNNING).names() == []
+
+
+@pytest.mark.parametrize("keys", [None, [], "x", [1], [[]], ["x" * 64], [None, {}]])
+def test_an_odd_document_of_what_is_running_stays_and_stops_nothing(tmp_path, keys):
+    store = Store(tmp_path / "store")
+    store.documents(local.RUNNING).write("odd", {"keys": keys})
+    LocalExecutor(store, Runtime(), Silent()).run([numbered.Number(n=1)])
+    LocalExecutor(store, Runtime(), Silent()).run([numbered.Number(n=1)])
+    assert store.documents(local.RUNNING).names() == ["odd"]

@@ -12,7 +12,7 @@ import resource
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cache
@@ -21,6 +21,7 @@ from threading import Event, Thread
 from typing import Any
 
 from outshine.engine.errors import LostLeaseError, StoreError
+from outshine.engine.files import named
 from outshine.engine.key import canonical_fields, digest
 from outshine.engine.progress import Pace, Progress, tell_overall
 from outshine.engine.run.failures import Failure, StagesFailedError, forget_failures, note_failures
@@ -79,6 +80,7 @@ class LocalExecutor:
         """Of the stages and all they depend on, those that the store lacks, in the order of computation."""
         stages = in_order(list(asked))
         lacking = set(self.store.lacking([stage.key for stage in stages]))
+        remove_leftovers(self.store, {stage.key for stage in stages} - lacking)
         return [stage for stage in stages if stage.key in lacking and not self._is_mended(stage)]
 
     def run(self, asked: Sequence[Stage]) -> None:
@@ -242,6 +244,23 @@ class _Elsewhere:
         for unit in self._units:
             schedule.give_back(unit)
         self._units.clear()
+
+
+def remove_leftovers(store: Store, finished: Set[str]) -> None:
+    """Remove what a process left that was killed when its stages, of keys `finished`, had just become artefacts.
+
+    Nobody needs it any more: checkpoints to resume from, and the document that says what is being computed.
+    """
+    with suppress(OSError, StoreError):  # a store that cannot be written keeps it
+        running = store.documents(RUNNING)
+        for name, document in running.all().items():
+            keys = document.get("keys")
+            if isinstance(keys, list) and keys and finished.issuperset(map(str, keys)):
+                shutil.rmtree(store.work(digest(sorted(map(str, keys)))), ignore_errors=True)
+                running.remove(name)
+        for folder in named(store.root / "work"):
+            if folder.name in finished:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def work_in(stages: Iterable[Stage], work: Mapping[str, float]) -> float:

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from outshine.data.task import BINARY, Task
 from outshine.engine.errors import ModelError
 from outshine.learn.blocks import every_block, place
 from outshine.learn.classifier import Classifier
@@ -48,11 +49,14 @@ class Cohort:
     Raises ValueError for full fine-tuning: nothing is frozen, nothing can be shared.
     """
 
-    def __init__(self, backbone: nn.Module, spec: ClassifierSpec, head_seeds: Sequence[int]) -> None:
+    def __init__(
+        self, backbone: nn.Module, spec: ClassifierSpec, head_seeds: Sequence[int], task: Task = BINARY
+    ) -> None:
         if isinstance(spec.tuning, Full):
             raise ValueError("models whose every weight is trained share no base")
         self.backbone = backbone
         self.spec = spec
+        self.task = task
         self.sharing: Sharing = "any"  # texts that may share a batch
         self.is_settled = False  # whether that was tried out
         self.packing: Packing | None = None  # how texts share a row; None: they are padded
@@ -60,7 +64,7 @@ class Cohort:
         self._layers: list[dict[str, LoRALinear]] = []
         self._trainable: list[dict[str, nn.Parameter]] = []
         for seed in head_seeds:
-            member = Classifier(backbone, spec, seed)
+            member = Classifier(backbone, spec, seed, task)
             self._members.append(member)
             self._layers.append(dict(adapters(backbone)))
             self._trainable.append(member.trainable())
@@ -154,7 +158,7 @@ class Cohort:
         parts = pooled.to(self.head.dtype).reshape(self._stacked(), -1, pooled.shape[-1])
         heads = torch.stack([member.head for member in self._members])
         logits = torch.bmm(parts.expand(len(heads), -1, -1), heads.mT)
-        return logits[..., 1] - logits[..., 0]
+        return self.task.scores(logits)
 
     def _install(self, layers: dict[str, Any]) -> None:
         for path, layer in layers.items():

@@ -62,9 +62,11 @@ class Loss(Plugin):
 
     Attributes:
         title: What it is, in a few words, for listings.
+        outcomes: The kinds of labels that it can work with, as `outshine.data.task.Task.outcome` names them.
     """
 
     title: ClassVar[str] = ""
+    outcomes: ClassVar[tuple[str, ...]] = ("binary",)
 
     @abstractmethod
     def start(self, y: Float[Tensor, "n"], num_updates: int) -> RunningLoss:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from outshine.data.task import Task
 from outshine.engine.stage import held_stages
 from outshine.learn.settings import warmup_updates
-from outshine.learn.validation import harden
 from outshine.results.read.artefacts import Reader, frame
 from outshine.results.read.scores import roles
 from outshine.results.training_notes import TRAINING_COLUMNS
@@ -75,8 +75,9 @@ def _learned(run: Experiment, stage: Finetune, reader: Reader, validations: int)
     known = isinstance(source, GroundTruth)
     rows = rows.assign(label=rows["y"] if known else source.read_labels(reader.store).reindex(rows.index))
     parts = {str(split): part for split, part in rows.groupby("split")}
-    val = _auroc(parts["val"], predicted, 1 - (1 - LEVEL) / max(1, validations))
-    test = _auroc(parts["test"], predicted, LEVEL)
+    task = run.texts.task
+    val = _auroc(task, parts["val"], predicted, 1 - (1 - LEVEL) / max(1, validations))
+    test = _auroc(task, parts["test"], predicted, LEVEL)
     p = predicted["p"].loc[parts["test"].index]
     above = float((p > 0.5).mean())
     return {
@@ -91,12 +92,12 @@ def _learned(run: Experiment, stage: Finetune, reader: Reader, validations: int)
     }
 
 
-def _auroc(rows: pd.DataFrame, predicted: pd.DataFrame, level: float) -> Interval:
+def _auroc(task: Task, rows: pd.DataFrame, predicted: pd.DataFrame, level: float) -> Interval:
     """Against labels, hardened where they are soft; unknown where a label lacks or all are of one class."""
     labels = rows["label"].to_numpy()
     if np.isnan(labels).any():
         return _UNKNOWN
-    y = labels > 0.5 if np.isin(labels, (0, 1)).all() else harden(labels).y
+    y = task.classes(labels) if np.isin(labels, (0, 1)).all() else task.harden(labels).y
     if y is None or y.all() or not y.any():
         return _UNKNOWN
     scores = predicted["log_odds"].loc[rows.index].to_numpy()

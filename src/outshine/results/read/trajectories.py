@@ -23,7 +23,7 @@ def read_trajectories(study: str, experiments: Iterable[Experiment], reader: Rea
             continue
         scored, curve = reader.rows(run), trajectory.read_curve(reader.store).set_index("step")
         for step, predicted in trajectory.read(reader.store).groupby("step"):
-            y = scored["y"].loc[predicted["id"]].to_numpy() > 0.5
+            y = run.texts.task.classes(scored["y"].loc[predicted["id"]].to_numpy())
             measured = auroc(y, predicted["log_odds"].to_numpy())
             of_curve = {"val_auroc": curve["val_auroc"][step], "chosen": bool(curve["chosen"][step])}
             rows.append({**facts, "step": step, "test_auroc": measured, **of_curve})

@@ -28,6 +28,7 @@ class Audit(Stage):
 
     VERSION: ClassVar[int] = 2
     stage: ClassVar[str] = "audit"
+    outcomes: ClassVar[tuple[str, ...]] = ("binary",)  # the kinds of labels that its checks can read
 
     prepare: Prepare
 

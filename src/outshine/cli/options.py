@@ -127,6 +127,16 @@ ControlsOption = Annotated[
 TrajectoriesOption = Annotated[
     bool, typer.Option("--trajectories", help="Test AUC along training, by running each student a second time.")
 ]
+MetricOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--metric",
+        metavar="NAME",
+        help="Results by this metric too, such as accuracy; trains nothing. May be repeated.",
+        show_default=False,
+        autocompletion=completion.metrics,
+    ),
+]
 SetOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -200,6 +210,7 @@ def build_study(
     limit: int | None = None,
     controls: bool = False,
     trajectories: bool = False,
+    metrics: list[str] | None = None,
     executor: dict[str, Any] | None = None,
     store: Store | None = None,
 ) -> Study:
@@ -214,6 +225,8 @@ def build_study(
     given = {"weak": weak, "strong": strong, "datasets": split_names(dataset), "seeds": _numbers(seed)}
     raw |= {name: value for name, value in given.items() if value is not None}
     raw |= {name: True for name, wanted in (("controls", controls), ("trajectories", trajectories)) if wanted}
+    if metrics:
+        raw["metrics"] = [name for names in metrics for name in split_names(names) or ()]
     if executor:
         raw["executor"] = _executor(raw.get("executor"), executor)
     sizes = {"n_train": n_train, "n_val": n_val, "n_test": n_test}

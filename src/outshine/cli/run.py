@@ -20,6 +20,7 @@ from outshine.cli.options import (
     LimitOption,
     LogOption,
     LossOption,
+    MetricOption,
     MissingOption,
     NegativeOption,
     PositiveOption,
@@ -77,6 +78,7 @@ def run(
     limit: LimitOption = None,
     controls: ControlsOption = False,
     trajectories: TrajectoriesOption = False,
+    metric: MetricOption = None,
     settings: SetOption = None,
     executor: ExecutorOption = None,
     workers: WorkersOption = None,
@@ -101,6 +103,7 @@ def run(
             limit=limit,
             controls=controls,
             trajectories=trajectories,
+            metrics=metric,
             executor=executor_settings(executor, workers, address),
             store=open_store(store),
         )

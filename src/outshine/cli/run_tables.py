@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from outshine.cli.output import report_table
-from outshine.report.tables import beside_reference, controls_table, failed_table, pooled_table, results_table
+from outshine.report.tables import (
+    beside_reference,
+    controls_table,
+    failed_table,
+    metrics_table,
+    pooled_table,
+    results_table,
+)
 from outshine.report.text import pooled_sentence
 
 if TYPE_CHECKING:
@@ -38,6 +45,8 @@ def print_results(results: Results, loss: str, screen: Console) -> None:
     else:
         for _, row in undefined.iterrows():
             screen.print(f"{row['dataset']}: PGR undefined, {row['reason']}", markup=False)
+    if len(results.metrics):
+        screen.print(report_table(metrics_table(results.metrics)))
     _print_training_notes(results, screen)
     if len(results.failed):
         screen.print(report_table(failed_table(results.failed)))
@@ -54,12 +63,13 @@ def _print_training_notes(results: Results, screen: Console) -> None:
 
 
 def results_document(finished: Finished) -> dict[str, Any]:
-    """The same for `--json`: the tables `summary` and `failed`, pooled PGRs, and controls over datasets."""
+    """The same for `--json`: the tables `summary`, `metrics` and `failed`, pooled PGRs, and controls over datasets."""
     results, study = finished.results, finished.resolution.study
     controls = (results.summary["purpose"] == "control").any()
     return {
         "study": study.name,
         "summary": results.summary,
+        **({"metrics": results.metrics} if len(results.metrics) else {}),
         "pooled": results.pooled,
         "controls": _controls(results, study.loss.kind) if controls else [],
         "training_notes": [note.text for note in results.training_notes],

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from outshine.engine.errors import DataError
-from outshine.stats.auc_covariance import Groups, group_codes
 from outshine.stats.auroc import Bools, Floats, as_scores, as_truth
+from outshine.stats.role_values import Groups, group_codes
 
 _CELLS_AT_ONCE = 2_000_000
 """Resamples × rows held in memory at a time: about 16 MB an array."""

@@ -21,7 +21,7 @@ from outshine.report.write import check_writable, write_outputs
 from outshine.results.finished import StudyFailedError
 from outshine.results.results import Results
 from outshine.selection.run import Selected, select_in
-from outshine.share.follow import run_tracked
+from outshine.share.tracking import run_tracked
 from outshine.w2s.compute_study import together
 from outshine.w2s.load_predictor import Loaded
 from outshine.w2s.study import Study
@@ -37,7 +37,7 @@ class ArgumentError(SettingsError, TypeError):
 def _named_arguments(function: Callable[P, R]) -> Callable[P, R]:
     """Have a call with wrong arguments told in one line, with the nearest name for a misspelt one."""
     signature = inspect.signature(function)
-    own = [name for name, one in signature.parameters.items() if one.kind is not one.VAR_KEYWORD]
+    own = [name for name, parameter in signature.parameters.items() if parameter.kind is not parameter.VAR_KEYWORD]
     takes_more = len(own) < len(signature.parameters)
 
     @wraps(function)
@@ -45,18 +45,20 @@ def _named_arguments(function: Callable[P, R]) -> Callable[P, R]:
         try:
             signature.bind(*args, **kwargs)
         except TypeError as error:
-            raise ArgumentError(f"outshine.{function.__name__}: {_told(error, kwargs, own, takes_more)}") from None
+            raise ArgumentError(
+                f"outshine.{function.__name__}: {_argument_error(error, kwargs, own, takes_more)}"
+            ) from None
         return function(*args, **kwargs)
 
     return called
 
 
-def _told(error: TypeError, given: Mapping[str, Any], own: Sequence[str], takes_more: bool) -> str:
-    for name in given:
+def _argument_error(error: TypeError, arguments: Mapping[str, Any], own: Sequence[str], takes_more: bool) -> str:
+    for name in arguments:
         if name in own:
             continue
         close = difflib.get_close_matches(name, own, n=1)
-        if close and close[0] not in given:
+        if close and close[0] not in arguments:
             return f"unknown argument '{name}'; did you mean '{close[0]}'?"
         if not takes_more:
             where = f": it is a setting of the study, Study({name}=…)" if name in Study.model_fields else ""

@@ -13,7 +13,7 @@ from docstrings import attributes, faults_of, faults_of_class, parse
 
 import outshine
 from outshine.cli.main import app
-from outshine.data.recipe_wording import PromptedRecipe, propose
+from outshine.data.prompted_recipe import PromptedRecipe, propose
 from outshine.data.rows import Hub
 from outshine.data.schema import Draw, Example, Recipe, Size
 from outshine.engine.progress import Progress

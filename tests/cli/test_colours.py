@@ -107,7 +107,7 @@ def test_force_color_colours_a_pipe(tmp_path: Path) -> None:
 
 
 def test_words_of_a_state_are_coloured_and_nothing_else_is(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
-    from outshine.cli.output import console, table
+    from outshine.cli.terminal import console, table
 
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm-256color")

@@ -11,8 +11,8 @@ import pytest
 
 import outshine
 from outshine.cli import completion
-from outshine.data.local_files import OWN_KINDS
 from outshine.data.schema import recipes
+from outshine.data.user_datasets import OWN_KINDS
 from outshine.engine.run.workers import LocalWorkers, RayWorkers
 from outshine.learn.losses import losses
 from outshine.share.trackers import TRACKERS

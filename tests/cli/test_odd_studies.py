@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from calling import Run
-from outshine.cli.options import build_study
+from outshine.cli.options import SizeOptions, StudyOptions
+from outshine.cli.studies import build_study
 from outshine.engine.errors import OutshineError
 from outshine.w2s.study import Study
 
@@ -23,7 +24,7 @@ OPTIONS: list[dict[str, Any]] = [
     {"loss": "xent"},
     {"seed": "0,1"},
     {"dataset": "tiny-home", "weak": "tiny/weak", "strong": "tiny/strong"},
-    {"n_train": 64, "n_val": 16, "n_test": 16},
+    {"sizes": SizeOptions(64, 16, 16)},
     {"controls": True, "trajectories": True},
     {"executor": {"kind": "ray"}},
     {"executor": {"workers": 2}},
@@ -40,8 +41,9 @@ def test_an_odd_value_is_taken_or_refused_whatever_the_options(field, tmp_path):
         path.write_text(yaml.safe_dump(raw))
         options = {name: [text.replace("FIELD", field) for text in one] if name == "settings" else one
                    for name, one in given.items()}  # fmt: skip
+        executor = options.pop("executor", None)
         try:
-            assert isinstance(build_study(str(path), **options), Study)
+            assert isinstance(build_study(StudyOptions(str(path), **options), executor=executor), Study)
         except OutshineError as error:
             refusals.append(str(error))
     assert refusals

@@ -18,7 +18,7 @@ import pytest
 from rich.console import Console
 
 import outshine
-from outshine.cli import output
+from outshine.cli import terminal
 from outshine.engine import progress
 from outshine.engine.progress import Pace, Silent, Work, tell_overall
 
@@ -29,7 +29,7 @@ ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 WIDTHS = (80, 100, 120)
 SCRIPT = f"""
 import time
-from outshine.cli.output import progress
+from outshine.cli.terminal import progress
 with progress() as shown:
     shown.overall(0.0, 25.0, 100.0)
     shown.stage(1, 12, {LABEL!r})
@@ -56,7 +56,7 @@ def screen_of(columns: int) -> Console:
     return Console(file=io.StringIO(), width=columns, force_terminal=True)
 
 
-def lines(shown: output.TerminalProgress, columns: int) -> list[str]:
+def lines(shown: terminal.TerminalProgress, columns: int) -> list[str]:
     """The lines as they stand on the terminal now."""
     screen = screen_of(columns)
     screen.print(shown._bars.get_renderable())
@@ -65,8 +65,8 @@ def lines(shown: output.TerminalProgress, columns: int) -> list[str]:
 
 @pytest.mark.parametrize("columns", WIDTHS)
 def test_every_number_is_seen_beside_a_long_name(columns, clock, monkeypatch):
-    monkeypatch.setattr(output, "console", lambda **_: screen_of(columns))
-    shown = output.TerminalProgress()
+    monkeypatch.setattr(terminal, "console", lambda **_: screen_of(columns))
+    shown = terminal.TerminalProgress()
     shown.overall(0.0, 25.0, 100.0)
     shown.stage(1, 12, LABEL)
     shown.advance(0, 40350, "predictions")
@@ -116,7 +116,7 @@ def test_a_real_terminal_shows_bar_count_rate_and_time_left(columns, tmp_path):
 
 
 def test_lines_in_a_pipe_tell_the_time_of_all_stages(clock, capsys):
-    shown = output.LineProgress()
+    shown = terminal.LineProgress()
     shown.overall(0.0, 50.0, 100.0)
     shown.stage(1, 2, LABEL)
     shown.advance(0, 100, "examples")

@@ -148,9 +148,9 @@ def test_ls_selects_sorts_and_limits(outshine, monkeypatch):
     assert "3 artefacts in" in outshine("ls", "--text", "nr. 1").out
     refused(outshine("ls", "--study", "none"), "unknown study")
 
-    from outshine.cli import ls
+    from outshine.cli import artefacts
 
-    monkeypatch.setattr(ls, "_LIMIT", 5)
+    monkeypatch.setattr(artefacts, "_LIMIT", 5)
     assert "the 5 newest of 12 artefacts" in outshine("ls").out
     plain = outshine("ls", "--limit", "0").out.splitlines()
     assert len(plain) == 13  # without a table's frame
@@ -162,6 +162,6 @@ def test_ls_selects_sorts_and_limits(outshine, monkeypatch):
     ("text", "expected"), [("10GB", 10**10), ("1.5 kB", 1500), ("7", 7), ("2MiB", 2 * 2**20), ("0", 0)]
 )
 def test_sizes_are_read_as_written(text, expected):
-    from outshine.cli.output import parse_size
+    from outshine.cli.options import parse_size
 
     assert parse_size(text, "--max-size") == expected

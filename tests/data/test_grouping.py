@@ -7,7 +7,7 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from outshine.data.grouping import STOCK_ROWS, Links, connected, normalised
+from outshine.data.usable_rows import STOCK_ROWS, Links, connected, normalised
 
 
 def by_joining_pairs(rows: list[Links]) -> list[int]:

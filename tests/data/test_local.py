@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 
 from outshine.data.label_spellings import class_labels
-from outshine.data.local_files import id_spellings, join_weak_labels, read_weak_labels
 from outshine.data.recipes.file import FileDataset, dataset_from_path
 from outshine.data.schema import recipes
 from outshine.data.splits import Prepared, SplitSettings, prepare
 from outshine.data.user_tables import read_rows
+from outshine.data.weak_label_file import id_spellings, join_weak_labels, read_weak_labels
 from outshine.engine.errors import DataError
 
 ROWS = [{"text": f"Row number {i}.", "label": i % 2, "id": f"r{i}", "group": f"g{i // 4}"} for i in range(80)]

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from outshine.data.expected_sizes import expected_splits
 from outshine.data.rows import Hub, ParquetRows, Pools
 from outshine.data.schema import Draw, recipes
+from outshine.data.split_size_estimates import expected_splits
 from outshine.data.splits import SplitSettings, prepare
 
 HUB_RECIPES = [name for name, cls in recipes if cls.hub is not None]

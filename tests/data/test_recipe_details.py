@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from recipe_rows import BUILDERS
 
-from outshine.data.recipe_wording import binary, filled, long_sentences, propose
+from outshine.data.prompted_recipe import binary, filled, long_sentences, propose
 from outshine.data.recipes.anthropic_hh import split_turns
 from outshine.data.recipes.cosmos_qa import is_none_of_the_above
 from outshine.data.recipes.ethics_justice import stems

@@ -7,9 +7,9 @@ from doc_pages import ROOT
 
 from outshine.results.controls import CONTROL_COLUMNS
 from outshine.results.diagnostics import DIAGNOSTIC_COLUMNS
-from outshine.results.read.filters import FILTER_COLUMNS
 from outshine.results.read.scores import SCORE_COLUMNS
 from outshine.results.read.sweeps import SWEEP_COLUMNS
+from outshine.results.read.training import FILTER_COLUMNS
 from outshine.results.read.unfinished import FAILED_COLUMNS
 from outshine.results.results import METRIC_COLUMNS, PGR_COLUMNS, SUMMARY_COLUMNS, Results
 from outshine.results.training_notes import TRAINING_COLUMNS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,24 +10,11 @@ import yaml
 from doc_commands import PLUGINS, command_of, shown_commands
 from doc_pages import all_blocks
 
-from outshine.cli.options import build_study, own_columns
+from outshine.cli.options import StudyOptions, read_group
+from outshine.cli.studies import build_study
 from outshine.w2s.study_file import parse_study
 
 SHOWN = shown_commands()
-STUDY_OPTIONS = (
-    "study",
-    "dataset",
-    "weak",
-    "strong",
-    "loss",
-    "seed",
-    "n_train",
-    "n_val",
-    "n_test",
-    "limit",
-    "settings",
-)
-COLUMN_OPTIONS = ("text", "label", "group", "row_id", "positive", "negative", "missing")
 
 
 @pytest.fixture(autouse=True)
@@ -58,11 +46,11 @@ def test_there_are_commands_to_check() -> None:
 def test_a_shown_command_parses(shown) -> None:
     command, rest = command_of(list(shown.arguments))
     context = command.make_context("outshine", list(rest))
-    given = {name: value for name, value in context.params.items() if name in STUDY_OPTIONS}
+    options = read_group(StudyOptions, context.params)
     if command.name in ("run", "plan"):
-        build_study(**given, columns=own_columns(*(context.params[name] for name in COLUMN_OPTIONS)))
+        build_study(options)
     elif command.name == "demo":
-        build_study("demo", **given)
+        build_study(replace(options, study="demo"))
 
 
 def test_a_wrong_command_or_option_would_be_found() -> None:

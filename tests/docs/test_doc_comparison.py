@@ -9,7 +9,7 @@ import pytest
 import yaml
 from doc_pages import ROOT
 
-from outshine.stats.power import detectable, least_num_datasets, tail_level
+from outshine.stats.power_analysis import detectable, least_num_datasets, tail_level
 from outshine.w2s.comparable import cannot_show
 
 STATISTICS = (ROOT / "docs" / "statistics.md").read_text(encoding="utf-8")

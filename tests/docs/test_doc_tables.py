@@ -8,8 +8,8 @@ import pytest
 from doc_pages import ROOT
 from doc_tables import DEFAULTS, GENERATED, SECTIONS, default_text, with_generated
 
-from outshine.data.local_files import OWN_KINDS
 from outshine.data.schema import recipes
+from outshine.data.user_datasets import OWN_KINDS
 from outshine.engine.registry import Registry
 from outshine.engine.settings import Plugin
 from outshine.learn.losses import losses

@@ -31,8 +31,7 @@ from outshine.labelling.trusted_rows import (
     rows_for_auroc,
 )
 from outshine.stats.auroc import auroc
-from outshine.stats.intervals import Interval
-from outshine.stats.proportions import exact_share, share_of_file
+from outshine.stats.intervals import Interval, exact_share, share_of_file
 
 NUM_ROWS = 20_000  # of the file, for coverage
 

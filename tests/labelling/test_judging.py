@@ -12,7 +12,7 @@ from scipy.stats import kstest
 
 from outshine.labelling.evidence import evidence
 from outshine.labelling.rows_to_judge import judging_order, rows_to_judge, start_of_draw
-from outshine.stats.proportions import share_of_file
+from outshine.stats.intervals import share_of_file
 
 BY_NAME = {trial.name: trial for trial in TRIALS}
 

@@ -23,7 +23,7 @@ from outshine.labelling.settings import parse_label_settings, resolve_label_sett
 from outshine.labelling.text import sentences
 from outshine.labelling.trusted_rows import gain_by_disagreements
 from outshine.stats.auroc import auroc, soft_auroc
-from outshine.stats.proportions import share_of_file
+from outshine.stats.intervals import share_of_file
 
 NUM_FOLDS = 3
 

@@ -23,8 +23,7 @@ from outshine.labelling.trusted_rows import (
     wilson,
 )
 from outshine.stats.auroc import auroc
-from outshine.stats.intervals import Interval
-from outshine.stats.proportions import share_of_file
+from outshine.stats.intervals import Interval, share_of_file
 
 
 @pytest.mark.parametrize(("k", "n"), [(0, 1), (1, 1), (0, 17), (17, 17), (3, 10), (250, 400)])

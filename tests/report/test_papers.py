@@ -8,7 +8,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from outshine.report.latex_and_markdown import LONG, latex, markdown
-from outshine.report.markdown import markdown as escaped
+from outshine.report.latex_and_markdown import escape_markdown as escaped
 from outshine.report.tables import TextTable
 
 EVIL = [

@@ -10,9 +10,9 @@ import pytest
 from outshine.report.compare_section import conclusion
 from outshine.report.text import (
     auroc_text,
+    decimal_text,
     pgr_text,
     pooled_sentence,
-    short,
     signed_text,
     uncertainty,
     verdict,
@@ -35,7 +35,7 @@ def pooled(these: PGR, num_datasets: int = 5, number: int = 0) -> MethodPGR:
 
 @pytest.mark.parametrize(("value", "text"), [(0.8424, ".842"), (1.0, "1.000"), (0.0, ".000"), (0.9996, "1.000")])
 def test_aurocs_have_three_places_and_no_leading_zero(value, text):
-    assert short(value) == text
+    assert decimal_text(value) == text
 
 
 def test_intervals():

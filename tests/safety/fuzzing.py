@@ -33,10 +33,10 @@ from strange import ASSIGNMENTS, HUB_ANSWERS, MODEL_FOLDERS, NAMED_FILES, RECORD
 
 from outshine.cli.main import main
 from outshine.data.hub_source import identify_hub, open_hub
-from outshine.data.local_files import read_weak_labels
 from outshine.data.recipes.file import FileDataset
 from outshine.data.rows import Hub
 from outshine.data.splits import SPLITS, SplitSettings, prepare
+from outshine.data.weak_label_file import read_weak_labels
 from outshine.engine.errors import OutshineError
 from outshine.engine.hub import Repo, snapshot
 from outshine.engine.store.records import DONE

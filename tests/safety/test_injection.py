@@ -21,8 +21,7 @@ import outshine as package
 from calling import Run
 from html_pages import Page
 from outshine.learn.tiny_models import TINY_MODELS
-from outshine.results.csv_cells import as_named, inert
-from outshine.results.saved_tables import read_tables
+from outshine.results.saved_tables import escape_formulas, read_tables, unescape_formulas
 from outshine.w2s.study_file import parse_study, read_study
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -180,9 +179,9 @@ def test_a_csv_table_reads_as_its_parquet_twin(evil):
 def test_any_text_comes_back_from_its_cell():
     texts = [*MARKUP, "'", "'=1", "''=1", "'a", "", "-", "1"]
     frame = pd.DataFrame({"text": texts, "number": [-1.5] * len(texts)})
-    marked = inert(frame)
+    marked = escape_formulas(frame)
     assert not any(text.startswith(FORMULAS) for text in marked["text"])
-    pd.testing.assert_frame_equal(as_named(marked), frame)
+    pd.testing.assert_frame_equal(unescape_formulas(marked), frame)
 
 
 def _is_number(cell: str) -> bool:
@@ -214,7 +213,7 @@ def test_a_terminal_gets_no_control_character(outshine: Run, cage: Path, monkeyp
 
 @pytest.mark.parametrize("text", [text for text in MARKUP if CONTROLS & set(text)])
 def test_errors_notes_and_progress_write_control_characters_out(outshine: Run, capsys, monkeypatch, text):
-    from outshine.cli.output import LineProgress, TerminalProgress
+    from outshine.cli.terminal import LineProgress, TerminalProgress
 
     refused = outshine("plan", "--offline", f"--dataset={text}")
     assert refused.code == 2

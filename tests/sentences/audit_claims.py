@@ -13,31 +13,32 @@ from planted import WORDS, random_corpus, small_corpus
 
 from outshine.cli.audit import verdicts
 from outshine.data.audit.audit import class_balance, long_texts
-from outshine.data.audit.corpus import Corpus
-from outshine.data.audit.cues import answer_only, bag_of_words, length
+from outshine.data.audit.feature_pairs import _remainders
 from outshine.data.audit.findings import Finding, Severity
-from outshine.data.audit.interactions import _remainders
 from outshine.data.audit.label_tokens import check_label_tokens, find_label_tokens
-from outshine.data.audit.surface_features import (
+from outshine.data.audit.shallow_classifiers import (
+    answer_only,
+    bag_of_words,
     characters,
     format_tree,
     last_tokens,
+    length,
     normalisation,
     pairs_of_marks,
 )
-from outshine.data.audit.template_check import check_templates
+from outshine.data.audit.template_leaks import check_templates
+from outshine.data.audit.tokenized_corpus import Corpus
 from outshine.data.rows import ListRows, Pools
 from outshine.data.schema import Draw, Example, Recipe
 
 MODULES: tuple[str, ...] = (
     "data/audit/audit.py",
-    "data/audit/characters.py",
-    "data/audit/corpus.py",
-    "data/audit/cues.py",
+    "data/audit/text_features.py",
+    "data/audit/tokenized_corpus.py",
+    "data/audit/shallow_classifiers.py",
     "data/audit/findings.py",
-    "data/audit/surface_features.py",
-    "data/audit/interactions.py",
-    "data/audit/template_check.py",
+    "data/audit/feature_pairs.py",
+    "data/audit/template_leaks.py",
     "data/audit/label_tokens.py",
     "cli/audit.py",
 )
@@ -180,7 +181,7 @@ def drawn(num_rows: int) -> Printed:
     """The check with at most 300 rows of either half."""
 
     def printed() -> list[str]:
-        import outshine.data.audit.surface_features as module
+        import outshine.data.audit.shallow_classifiers as module
 
         kept, module.MAX_ROWS = module.MAX_ROWS, 300
         try:

@@ -16,7 +16,7 @@ from claim import shown
 from rich.console import Console
 
 from made_up import resolved
-from outshine.cli.run_tables import print_results
+from outshine.cli.run import print_results
 from outshine.data.audit.findings import Finding
 from outshine.engine.store.store import Store
 from outshine.report.page import render
@@ -28,7 +28,7 @@ from outshine.results.finished import Finished
 from outshine.results.results import MethodPGR, Results, read_results
 from outshine.results.training_notes import TRAINING_COLUMNS, training_notes
 from outshine.share.card import card
-from outshine.share.selection import Model, Selection
+from outshine.share.publication import Publication, PublishedModel
 from outshine.stats.pgr import PGR, PooledPGR
 from outshine.w2s.stages.finetune import Supervised
 
@@ -285,15 +285,15 @@ def printed(name: str, signal: str = "gap", changed: Callable[[Results], Results
 def _card(name: str, role: str, license_id: str | None) -> str:
     finished, store = study(name)
     models = _models(finished, role)
-    subject = Selection(finished.resolution, models, finished.results, whole=not role)
+    subject = Publication(finished.resolution, models, finished.results, whole=not role)
     return " ".join(card(subject, store, "me/it", license_id).split())
 
 
-def _models(finished: Finished, role: str) -> list[Model]:
+def _models(finished: Finished, role: str) -> list[PublishedModel]:
     from outshine.results.read.scores import roles
 
     found = [
-        Model(stage, run, facts)
+        PublishedModel(stage, run, facts)
         for run in finished.experiments
         if run.purpose != "sweep"
         for facts, stage in roles(run)

@@ -13,13 +13,14 @@ from outshine.engine.errors import DataError
 from outshine.report import compare_section
 from outshine.results.compare import compare
 from outshine.results.compare_text import verdict
+from outshine.stats.paired_differences import hodges_lehmann, median_interval
 from outshine.w2s.comparable import planned
 from study_tables import against_xent, pgrs, scores
 
 MODULES: tuple[str, ...] = (
     "results/compare.py",
     "results/compare_text.py",
-    "stats/paired.py",
+    "stats/paired_differences.py",
     "report/compare_section.py",
     "w2s/comparable.py",
 )
@@ -195,6 +196,11 @@ CLAIMS: tuple[Claim, ...] = (
     Claim("normal approximation with continuity correction", case(tuple(0.01 * k for k in range(1, 70))), case(SEVEN)),
     Claim("exact, by sign flips", case(SEVEN), case(tuple(0.01 * k for k in range(1, 70)))),
     Claim("t with {} degrees of freedom", case(SEVEN), case(STEADY)),
+    Claim(
+        "{} differences are too few for a {} interval",
+        lambda: [hodges_lehmann(SIX[:5]).note],
+        lambda: [hodges_lehmann(SIX).note, median_interval(SIX).note],
+    ),
     Claim(
         "comparing {} over datasets needs two or more on which a method meets the baseline {}; there is {}{}",
         lambda: refused(0.1),

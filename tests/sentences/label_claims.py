@@ -39,8 +39,7 @@ MODULES = (
     "labelling/evidence.py",
     "labelling/rows_to_judge.py",
     "labelling/trusted_rows.py",
-    "stats/proportions.py",
-    "stats/random_draw.py",
+    "stats/random_sample_tests.py",
     "cli/label.py",
     "labelling/files.py",
     "labelling/run.py",
@@ -183,8 +182,8 @@ def run_of_the_command(outcome: Any) -> list[str]:
             return None
 
     with (
-        patch("outshine.cli.output.console", lambda: screen),
-        patch("outshine.cli.output.progress", Shown),
+        patch("outshine.cli.terminal.console", lambda: screen),
+        patch("outshine.cli.terminal.progress", Shown),
         patch("outshine.labelling.files.check_output"),
         patch("outshine.labelling.files.write_labelled", return_value=[Path("out/mine.csv"), Path("out/suspects.csv")]),
         patch("outshine.labelling.run.run_label", side_effect=[outcome]),
@@ -200,7 +199,7 @@ def plan_of_the_command(as_json: bool = False) -> list[str]:
     stage = SimpleNamespace(key="0" * 64, label="a stage")
     planned = run.LabelPlan([stage], [False], [cost], [])  # type: ignore[list-item]
     with (
-        patch("outshine.cli.output.console", lambda: Console(file=stream, width=400)),
+        patch("outshine.cli.terminal.console", lambda: Console(file=stream, width=400)),
         patch("outshine.labelling.run.plan_label", return_value=planned),
         patch("outshine.cli.label.print_json", lambda document: stream.write(str(document))),
     ):

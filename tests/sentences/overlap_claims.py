@@ -8,10 +8,10 @@ from unittest import mock
 import numpy as np
 from claim import Claim
 
-from outshine.data.audit import overlap
-from outshine.data.audit.corpus import Corpus, tokenise
+from outshine.data.audit import near_duplicates, split_overlap
+from outshine.data.audit.tokenized_corpus import Corpus, tokenise
 
-MODULES: tuple[str, ...] = ("data/audit/overlap.py",)
+MODULES: tuple[str, ...] = ("data/audit/split_overlap.py",)
 
 WORDS = [a + b + c for a in "bdfgklmprst" for b in ("a", "e", "i", "o", "u") for c in ("n", "rt", "sh", "m", "x")]
 LONG = "the old mill by the river has been closed for years"
@@ -41,12 +41,12 @@ def _all_said(corpus: str) -> list[str]:
     """Every finding's message that is no "none", for one of CORPORA."""
     made = CORPORA[corpus]()
     checks = (
-        overlap.shared_groups,
-        overlap.shared_passages,
-        overlap.shared_sentences,
-        overlap.contained_texts,
-        overlap.exact_duplicates,
-        overlap.near_duplicates,
+        split_overlap.shared_groups,
+        split_overlap.shared_passages,
+        split_overlap.shared_sentences,
+        split_overlap.contained_texts,
+        split_overlap.exact_duplicates,
+        split_overlap.near_duplicates,
     )
     found = [finding for check in checks if (finding := check(made))]
     return [finding.message for finding in found if finding.value or finding.check == "shared groups"]
@@ -81,9 +81,9 @@ def said(name: str):
 
 def bounded() -> list[str]:
     """The messages where the work was cut short."""
-    with mock.patch.object(overlap, "MAX_CANDIDATES", 0):
+    with mock.patch.object(near_duplicates, "MAX_CANDIDATES", 0), mock.patch.object(split_overlap, "MAX_CANDIDATES", 0):
         made = CORPORA["nearly"]()
-        return [overlap.near_duplicates(made).message, overlap.contained_texts(made).message]
+        return [split_overlap.near_duplicates(made).message, split_overlap.contained_texts(made).message]
 
 
 CLAIMS: tuple[Claim, ...] = (

@@ -15,8 +15,7 @@ from outshine.engine.errors import DataError
 
 MODULES: tuple[str, ...] = (
     "data/splits.py",
-    "data/grouping.py",
-    "data/candidate_rows.py",
+    "data/usable_rows.py",
     "w2s/stages/prepare.py",
 )
 

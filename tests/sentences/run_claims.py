@@ -24,7 +24,7 @@ from rich.console import Console
 from outshine.cli import plan as planning
 from outshine.cli import report as reporting
 from outshine.cli import run as running
-from outshine.cli.run_tables import MOST_NOTES, MOST_ROWS
+from outshine.cli.run import MOST_NOTES, MOST_ROWS
 from outshine.engine.errors import DataError, StoreError
 from outshine.engine.hub import NoAnswerError
 from outshine.engine.process_group import ONE_PROCESS
@@ -42,7 +42,7 @@ from outshine.learn.losses.window import Window
 from outshine.learn.probes import Labelled
 from outshine.learn.spec import ModelSettings
 from outshine.report.figures import pgr_by_method
-from outshine.share.follow import Following
+from outshine.share.tracking import TrackingProgress
 from outshine.stats.auc_covariance import combine_seeds
 from outshine.stats.estimates import Estimate, Part
 from outshine.stats.intervals import auroc_interval, difference_interval
@@ -56,7 +56,6 @@ from outshine.w2s.stages.finetune import Finetune, pack_if_it_pays
 from outshine.w2s.study_file import parse_study
 
 MODULES: tuple[str, ...] = (
-    "cli/run_tables.py",
     "cli/run.py",
     "cli/report.py",
     "cli/plan.py",
@@ -66,7 +65,7 @@ MODULES: tuple[str, ...] = (
     "w2s/placeholders.py",
     "w2s/plan.py",
     "engine/store/recorded_studies.py",
-    "share/follow.py",
+    "share/tracking.py",
     "w2s/expand.py",
     "w2s/stages/finetune.py",
     "learn/losses/entropy.py",
@@ -75,8 +74,8 @@ MODULES: tuple[str, ...] = (
     "learn/known_models.py",
     "stats/intervals.py",
     "stats/pgr.py",
+    "report/study_section.py",
     "report/figures/pgr.py",
-    "report/reproduction.py",
 )
 
 Say = Callable[[], Iterable[str]]
@@ -107,7 +106,7 @@ def ran(**how: Any) -> Say:
         store = study("bare")[1]
         with (
             tempfile.TemporaryDirectory() as folder,
-            patch("outshine.share.follow.run_tracked", **how),
+            patch("outshine.share.tracking.run_tracked", **how),
             patch("outshine.cli.run.open_store", return_value=store),
             redirect_stdout(text),
             redirect_stderr(text),
@@ -287,8 +286,10 @@ def tracked(*, study_fails: bool = False, tracker_fails: bool = False) -> Say:
         ledger.has.return_value = False
         if tracker_fails:
             tracker.write.side_effect = RuntimeError("no network")
-        following = Following("s", progress, {"wandb": tracker}, ledger, Mock())
-        with patch("outshine.share.follow.tracked_study", side_effect=RuntimeError("a table") if study_fails else None):
+        following = TrackingProgress("s", progress, {"wandb": tracker}, ledger, Mock())
+        with patch(
+            "outshine.share.tracking.tracked_study", side_effect=RuntimeError("a table") if study_fails else None
+        ):
             following.conclude(study("bare")[0])
 
     return notes_of(work)

@@ -20,8 +20,14 @@ from outshine.stats.auc_covariance import combine_seeds
 from outshine.stats.estimates import Estimate, Part, t_quantile
 from outshine.stats.intervals import auroc_interval, difference_interval
 from outshine.stats.metrics.accuracy import Accuracy
-from outshine.stats.paired import sign_test, signed_rank_test, t_test
-from outshine.stats.paired_estimates import hodges_lehmann, mean_interval, median_interval
+from outshine.stats.paired_differences import (
+    hodges_lehmann,
+    mean_interval,
+    median_interval,
+    sign_test,
+    signed_rank_test,
+    t_test,
+)
 from outshine.stats.pgr import gaps, in_fieller_set
 
 # Errors of (student − weak, ceiling − weak), in units of the standard error of ceiling − weak. They share

@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from outshine.engine.errors import DataError
-from outshine.stats.paired import NUM_EXACT, holm, sign_flip_distribution, sign_test, signed_rank_test, t_test
+from outshine.stats.paired_differences import (
+    NUM_EXACT,
+    holm,
+    sign_flip_distribution,
+    sign_test,
+    signed_rank_test,
+    t_test,
+)
 
 # 21 differences that give the four figures of the post at once: 16 wins, t-test .135, Wilcoxon .079 (and sign test .013).
 LIKE_THE_POST = [0.0019, 0.002, 0.0021, 0.0036, 0.0057, -0.0083, 0.0089, 0.0093, 0.0096, 0.011, 0.0113, 0.0167]

@@ -9,12 +9,14 @@ import pytest
 from scipy import stats
 
 from outshine.engine.errors import DataError
-from outshine.stats.paired import sign_test, signed_rank_test, t_test
-from outshine.stats.paired_estimates import (
+from outshine.stats.paired_differences import (
     bayesian_signed_rank,
     hodges_lehmann,
     mean_interval,
     median_interval,
+    sign_test,
+    signed_rank_test,
+    t_test,
 )
 
 SAMPLES = [np.random.default_rng(seed).normal(0.2, 1, n) for seed, n in enumerate((6, 9, 14, 21))]

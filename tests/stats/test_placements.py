@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
+from group_bootstrap import bootstrap_aurocs
 from hypothesis import given
 from hypothesis import strategies as st
 
 from outshine.engine.errors import DataError
 from outshine.stats.auc_covariance import combine_seeds, grouped_auc_covariance
 from outshine.stats.auroc import auroc
-from outshine.stats.bootstrap import bootstrap_aurocs
 from outshine.stats.role_values import group_codes
 
 

@@ -10,33 +10,29 @@ import typer
 from outshine.cli import completion
 from outshine.cli.json_output import JsonOption, print_json
 from outshine.cli.options import (
-    GroupOption,
-    IdOption,
-    LabelOption,
-    LimitOption,
-    MissingOption,
-    NegativeOption,
-    PositiveOption,
+    ColumnOptions,
     SetOption,
+    SizeOptions,
     StoreOption,
-    TestOption,
-    TextOption,
-    TrainOption,
-    ValOption,
-    build_study,
+    StudyOptions,
     open_store,
-    own_columns,
+    with_option_groups,
 )
+from outshine.cli.studies import build_study
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from outshine.data.audit.findings import Finding
+    from outshine.data.schema import Recipe
+    from outshine.engine.progress import Progress
+    from outshine.engine.store.store import Store
+    from outshine.w2s.study import Study
 
 
 def add_to(app: typer.Typer) -> None:
     """Register the command."""
-    app.command()(audit)
+    app.command()(with_option_groups(audit))
 
 
 def audit(
@@ -46,23 +42,15 @@ def audit(
             metavar="DATASET[,DATASET…]", help="Names, or files of your own.", autocompletion=completion.datasets
         ),
     ],
+    *,
     model: Annotated[
         str | None,
         typer.Option(
             "--model", "-m", help="Count texts too long for this model, and tokens unknown to it.", show_default=False
         ),
     ] = None,
-    text: TextOption = None,
-    label: LabelOption = None,
-    group: GroupOption = None,
-    row_id: IdOption = None,
-    positive: PositiveOption = None,
-    negative: NegativeOption = None,
-    missing: MissingOption = None,
-    n_train: TrainOption = None,
-    n_val: ValOption = None,
-    n_test: TestOption = None,
-    limit: LimitOption = None,
+    columns: ColumnOptions,
+    sizes: SizeOptions,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 on warnings too.")] = False,
     settings: SetOption = None,
     store: StoreOption = None,
@@ -72,66 +60,63 @@ def audit(
 
     In a file of your own, form that tells the label is a warning. Example: outshine audit mine.jsonl --strict
     """
-    from outshine.cli.output import console, progress
+    from outshine.cli.terminal import console, progress
     from outshine.data.audit.findings import leaks, warnings, worst_first
+
+    study = build_study(StudyOptions(dataset=dataset, columns=columns, sizes=sizes, settings=settings))
+    opened, screen = open_store(store), console(quiet=as_json)
+    by_dataset: dict[str, list[Finding]] = {}
+    with progress() as shown:
+        for recipe in study.datasets:
+            name, findings = _audit_one(recipe, study, model, opened, shown)
+            print_findings(name, findings, screen)
+            by_dataset[name] = findings
+    if as_json:
+        rows = [
+            {"name": name, "leaks": bool(leaks(own)), "warnings": bool(warnings(own)), "findings": worst_first(own)}
+            for name, own in by_dataset.items()
+        ]
+        print_json({"datasets": rows})
+    for line in verdicts(by_dataset):
+        screen.print(line)
+    if any(leaks(own) or (strict and warnings(own)) for own in by_dataset.values()):
+        raise typer.Exit(1)
+
+
+def _audit_one(
+    recipe: Recipe, study: Study, model: str | None, store: Store, progress: Progress
+) -> tuple[str, list[Finding]]:
+    """The name and the findings of one dataset of the study; with a `model` also what depends on its tokenizer."""
     from outshine.engine.run.local import LocalExecutor
     from outshine.learn.spec import ModelSettings
     from outshine.w2s.stages.audit import Audit, read_by_model
     from outshine.w2s.stages.prepare import Prepare
 
-    study = build_study(
-        None,
-        dataset,
-        n_train=n_train,
-        n_val=n_val,
-        n_test=n_test,
-        settings=settings,
-        columns=own_columns(text, label, group, row_id, positive, negative, missing),
-        limit=limit,
-    )
-    opened, screen = open_store(store), console(quiet=as_json)
-    found: dict[str, list[Finding]] = {}
-    with progress() as shown:
-        for recipe in study.datasets:
-            prepare = Prepare.of(recipe, study.splits, study.sources.get(recipe.name))
-            stage = Audit(prepare=prepare)
-            LocalExecutor(opened, study.runtime, shown).run([stage])
-            findings = stage.read(opened)
-            if model is not None:
-                texts = prepare.read(opened).texts
-                findings += read_by_model(texts, ModelSettings.model_validate({"model": model}))
-            print_findings(prepare.name, findings, screen)
-            found[prepare.name] = findings
-    if as_json:
-        rows = [
-            {"name": name, "leaks": bool(leaks(one)), "warnings": bool(warnings(one)), "findings": worst_first(one)}
-            for name, one in found.items()
-        ]
-        print_json({"datasets": rows})
-    for line in verdicts(found):
-        screen.print(line)
-    if any(leaks(one) or (strict and warnings(one)) for one in found.values()):
-        raise typer.Exit(1)
+    prepare = Prepare.of(recipe, study.splits, study.sources.get(recipe.name))
+    stage = Audit(prepare=prepare)
+    LocalExecutor(store, study.runtime, progress).run([stage])
+    findings = stage.read(store)
+    if model is not None:
+        findings += read_by_model(prepare.read(store).texts, ModelSettings.model_validate({"model": model}))
+    return prepare.name, findings
 
 
-def verdicts(found: Mapping[str, list[Finding]]) -> list[str]:
+def verdicts(by_dataset: Mapping[str, list[Finding]]) -> list[str]:
     """What follows for `run` from the findings of each dataset; nothing where there are neither leaks nor warnings."""
     from outshine.data.audit.findings import leaks, warnings
 
-    num_leaking = sum(bool(leaks(one)) for one in found.values())
-    num_warned = sum(bool(warnings(one)) for one in found.values())
+    num, num_leaking = len(by_dataset), sum(bool(leaks(findings)) for findings in by_dataset.values())
+    num_warned = sum(bool(warnings(findings)) for findings in by_dataset.values())
     if num_leaking:
-        return [
-            f"{num_leaking} of {len(found)} datasets give their labels away; `run` refuses them without --allow-leaks"
-        ]
+        return [f"{num_leaking} of {num} datasets give their labels away; `run` refuses them without --allow-leaks"]
     if num_warned:
-        return [f"{num_warned} of {len(found)} datasets have warnings: `run` prints them and goes on"]
+        return [f"{num_warned} of {num} datasets have warnings: `run` prints them and goes on"]
     return []
 
 
 def print_findings(name: str, findings: list[Finding], screen: Console) -> None:
     """One table of all checks, the worst first, then the rows that show what was found."""
-    from outshine.cli.output import table
+    from outshine.cli.terminal import table
     from outshine.data.audit.findings import worst_first
 
     ordered = worst_first(findings)

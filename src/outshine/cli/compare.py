@@ -8,11 +8,12 @@ from typing import Annotated
 import typer
 
 from outshine.cli.json_output import JsonOption, print_json
+from outshine.cli.studies import DEFAULT_OUT
 
 PlacesArgument = Annotated[
     list[Path] | None,
     typer.Argument(
-        metavar="[PLACES]", help="Folders that runs wrote (--out), or score files.", show_default="outshine-out"
+        metavar="[PLACES]", help="Folders that runs wrote (--out), or score files.", show_default=DEFAULT_OUT
     ),
 ]
 BaselineOption = Annotated[
@@ -48,11 +49,11 @@ def compare(
 
     Example: outshine compare outshine-out --baseline xent
     """
-    from outshine.cli.output import console, report_table
+    from outshine.cli.terminal import console, report_table
     from outshine.report import compare_section
     from outshine.results.saved_tables import read_tables
 
-    tables = read_tables(places or [Path("outshine-out")])
+    tables = read_tables(places or [Path(DEFAULT_OUT)])
     compared, on_pgr, notes = compare_section.compare_both(
         tables.scores, tables.pgr, baseline, metric, rope, tables.declared
     )
@@ -67,7 +68,7 @@ def compare(
         return
     screen = console()
     for part in (compared, on_pgr):
-        for one in compare_section.comparison_tables(part) if part is not None else ():
-            screen.print(report_table(one))
+        for text_table in compare_section.comparison_tables(part) if part is not None else ():
+            screen.print(report_table(text_table))
     for line in [*lines, *(f"note: {note}" for note in notes)]:
         screen.print(line, markup=False)

@@ -15,8 +15,8 @@ def _of_list(names: Callable[[], Iterable[str]]) -> Complete:
 
     def complete(incomplete: str) -> list[str]:
         before, comma, last = incomplete.rpartition(",")
-        given = set(before.split(","))
-        return [f"{before}{comma}{name}" for name in sorted(names()) if name.startswith(last) and name not in given]
+        chosen = set(before.split(","))
+        return [f"{before}{comma}{name}" for name in sorted(names()) if name.startswith(last) and name not in chosen]
 
     return complete
 

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from outshine.cli import completion
 from outshine.cli.json_output import JsonOption, print_json
-from outshine.cli.options import StoreOption, open_store
-from outshine.cli.output import parse_size, size_text
+from outshine.cli.options import StoreOption, open_store, parse_size
+from outshine.cli.studies import parse_recorded, recorded_study
+from outshine.cli.terminal import size_text
 from outshine.engine.messages import counted
 
 if TYPE_CHECKING:
-    from outshine.engine.settings import Settings
     from outshine.engine.store.recorded_studies import Recorded
-    from outshine.engine.store.store import Store
 
 
 def add_to(app: typer.Typer) -> None:
@@ -42,39 +41,23 @@ def export(
 
     Example: outshine export demo -o demo.zip
     """
-    from outshine.cli.output import console
+    from outshine.cli.terminal import console
     from outshine.engine.store.export_import import export_study
 
     opened = open_store(store)
-    found = recorded(study, opened)
-    place = out or Path(f"{found.name}.zip")
-    manifest = export_study(found, opened, place)
+    recorded = recorded_study(study, opened)
+    place = out or Path(f"{recorded.name}.zip")
+    manifest = export_study(recorded, opened, place)
     size = sum(file.bytes for file in manifest.files)
     if as_json:
-        facts = {"study": found.name, "digest": found.digest, "num_artefacts": len(found.keys)}
+        facts = {"study": recorded.name, "digest": recorded.digest, "num_artefacts": len(recorded.keys)}
         print_json({**facts, "bytes": size, "archive": place})
         return
     console().print(
-        f"study {found.name}, {counted(len(found.keys), 'artefact')}, {size_text(size)}: {place}",
+        f"study {recorded.name}, {counted(len(recorded.keys), 'artefact')}, {size_text(size)}: {place}",
         markup=False,
         soft_wrap=True,
     )
-
-
-def recorded(study: str, store: Store) -> Recorded:
-    """A recorded study by name or digest, or by what it was run from. Raises OutshineError where it never ran here."""
-    from outshine.cli.report import study_at
-    from outshine.engine.errors import UnknownNameError
-    from outshine.engine.store.recorded_studies import find_recorded, study_digest
-    from outshine.w2s.expand import resolve_study
-
-    try:
-        return find_recorded(study, store)
-    except UnknownNameError:
-        if not Path(study).exists():
-            raise
-    resolved = resolve_study(study_at(Path(study), store)).study
-    return find_recorded(study_digest(resolved.model_dump(mode="json")), store)
 
 
 def import_(
@@ -87,7 +70,7 @@ def import_(
 
     Example: outshine import demo.zip
     """
-    from outshine.cli.output import console
+    from outshine.cli.terminal import console
     from outshine.engine.store.export_import import import_study
 
     done = import_study(archive, open_store(store), parse_size(max_size, "--max-size"), parse_recorded)
@@ -101,14 +84,6 @@ def import_(
         markup=False,
         soft_wrap=True,
     )
-
-
-def parse_recorded(raw: dict[str, Any]) -> Settings:
-    """What a store or an archive calls a study: one, or a labelling. Raises OutshineError where it is neither."""
-    from outshine.labelling.settings import parse_label_settings
-    from outshine.w2s.study_file import parse_study
-
-    return parse_label_settings(raw) if raw.get("command") == "label" else parse_study(raw)
 
 
 def _finding(study: Recorded) -> str:

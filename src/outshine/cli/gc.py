@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from outshine.cli.json_output import JsonOption, print_json
-from outshine.cli.options import StoreOption, open_store
-from outshine.cli.output import parse_age, parse_size, size_text
+from outshine.cli.options import StoreOption, open_store, parse_age, parse_size
+from outshine.cli.terminal import size_text
 from outshine.engine.messages import counted
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def gc(
 
     Example: outshine gc --older-than 30d --dry-run
     """
-    from outshine.cli.output import console
+    from outshine.cli.terminal import console
     from outshine.engine.store.gc import GcOptions, plan_gc, run_gc
 
     opened = open_store(store)
@@ -81,7 +81,9 @@ def _document(plan: GcPlan, left: list[str], dry_run: bool) -> dict[str, Any]:
     """What goes, or went; `left`: what stayed all the same, since it is in use or needed by now."""
     return {
         "dry_run": dry_run,
-        "forgotten": [{"name": one.name, "digest": one.digest, "last_ran": one.last_ran} for one in plan.forgotten],
+        "forgotten": [
+            {"name": study.name, "digest": study.digest, "last_ran": study.last_ran} for study in plan.forgotten
+        ],
         "artefacts": plan.artefacts,
         "litter": plan.leftovers,
         "bytes": plan.num_bytes,
@@ -93,9 +95,12 @@ def _document(plan: GcPlan, left: list[str], dry_run: bool) -> dict[str, Any]:
 
 
 def _print(plan: GcPlan, screen: Console) -> None:
-    lines = [f"study {one.name}, {one.short}: forgotten, last ran {one.last_ran:%Y-%m-%d}" for one in plan.forgotten]
+    lines = [
+        f"study {study.name}, {study.short}: forgotten, last ran {study.last_ran:%Y-%m-%d}" for study in plan.forgotten
+    ]
     lines += [
-        f"artefacts/{one.key[:2]}/{one.key}: {one.label}, {size_text(one.bytes)}; {one.why}" for one in plan.artefacts
+        f"artefacts/{artefact.key[:2]}/{artefact.key}: {artefact.label}, {size_text(artefact.bytes)}; {artefact.why}"
+        for artefact in plan.artefacts
     ]
     lines += _leftover_lines(plan.leftovers)
     for line in lines:
@@ -112,11 +117,11 @@ def _print(plan: GcPlan, screen: Console) -> None:
 def _leftover_lines(leftovers: Sequence[Leftover]) -> list[str]:
     """A line a piece; lock files and leases, of which a store has hundreds, by their number."""
     lines, many = [], Counter[tuple[str, str]]()
-    for one in leftovers:
-        if one.name.startswith(_COUNTED):
-            many[one.name.partition("/")[0], one.why] += 1
+    for leftover in leftovers:
+        if leftover.name.startswith(_COUNTED):
+            many[leftover.name.partition("/")[0], leftover.why] += 1
         else:
-            lines.append(f"{one.name}: {size_text(one.bytes)}; {one.why}")
+            lines.append(f"{leftover.name}: {size_text(leftover.bytes)}; {leftover.why}")
     return lines + [f"{folder}/: {counted(num, 'file')}; {why}" for (folder, why), num in many.items()]
 
 

@@ -54,13 +54,13 @@ def as_json(value: Any) -> Any:
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {str(name): as_json(one) for name, one in value.items()}
+        return {str(name): as_json(item) for name, item in value.items()}
     if isinstance(value, tuple) and hasattr(value, "_asdict"):
         return as_json(value._asdict())  # pyright: ignore[reportAttributeAccessIssue]
     if isinstance(value, set | frozenset):
-        return sorted(as_json(one) for one in value)
+        return sorted(as_json(item) for item in value)
     if isinstance(value, list | tuple):
-        return [as_json(one) for one in value]
+        return [as_json(item) for item in value]
     if isinstance(value, PurePath):
         return str(value)
     if isinstance(value, date):

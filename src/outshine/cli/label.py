@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from outshine.cli.json_output import JsonOption, print_json
 from outshine.cli.options import (
-    AddressOption,
-    ExecutorOption,
+    ColumnOptions,
+    ExecutorOptions,
     GroupOption,
     IdOption,
     LimitOption,
@@ -20,10 +20,8 @@ from outshine.cli.options import (
     SetOption,
     StoreOption,
     TextOption,
-    WorkersOption,
-    executor_settings,
     open_store,
-    own_columns,
+    with_option_groups,
 )
 
 if TYPE_CHECKING:
@@ -65,12 +63,13 @@ OutOption = Annotated[Path, typer.Option("--out", "-o", help="Folder for the lab
 
 def add_to(app: typer.Typer) -> None:
     """Register the command."""
-    app.command()(label)
+    app.command()(with_option_groups(label))
 
 
 def label(
     file: FileArgument,
     strong: StrongOption,
+    *,
     weak_label: WeakLabelOption = None,
     text: TextOption = None,
     positive: PositiveOption = None,
@@ -86,9 +85,7 @@ def label(
     seed: Annotated[int, typer.Option("--seed", help="Heads, adapters, batch order.")] = 0,
     loss: LossOption = None,
     settings: SetOption = None,
-    executor: ExecutorOption = None,
-    workers: WorkersOption = None,
-    address: AddressOption = None,
+    executor: ExecutorOptions,
     store: StoreOption = None,
     out: OutOption = Path("outshine-label"),
     prefix: PrefixOption = "outshine_",
@@ -99,7 +96,10 @@ def label(
 
     Example: outshine label mine.jsonl --text review --weak-label cheap --strong MODEL --trusted trusted.jsonl
     """
-    columns = own_columns(text, weak_label, group, row_id, positive, negative, missing)
+    from outshine.labelling.settings import parse_label_settings
+    from outshine.w2s.study_file import with_settings
+
+    columns = ColumnOptions(text, weak_label, group, row_id, positive, negative, missing).settings()
     if weak_label is None:
         from outshine.data.user_tables import refuse_without_labels
 
@@ -114,40 +114,25 @@ def label(
         "judge": judge,
         "seed": seed,
         **({"loss": loss} if loss else {}),
-        **({"executor": found} if (found := _executor(executor, workers, address)) else {}),
     }
-    labeller = _parsed(raw, settings or [])
+    if workers := executor.settings():
+        raw["executor"] = {"kind": "local", **workers}
+    labeller = parse_label_settings(with_settings(raw, settings or []))
     if only_plan:
         _print_plan(labeller, open_store(store), as_json)
     else:
         _run(labeller, open_store(store), out, prefix, as_json)
 
 
-def _executor(kind: str | None, workers: int | None, address: str | None) -> dict[str, Any]:
-    given = executor_settings(kind, workers, address)
-    return {"kind": "local", **given} if given else {}
-
-
-def _parsed(raw: dict[str, Any], settings: list[str]) -> LabelSettings:
-    from outshine.labelling.settings import parse_label_settings
-    from outshine.w2s.study_file import with_settings
-
-    return parse_label_settings(with_settings(raw, settings))
-
-
 def _run(labeller: LabelSettings, store: Store, out: Path, prefix: str, as_json: bool) -> None:
-    from outshine.cli.output import console, progress
-    from outshine.cli.run import INTERRUPTED
+    from outshine.cli.run import resumable
+    from outshine.cli.terminal import console, progress
     from outshine.labelling.files import check_output, evidence_document, write_labelled
     from outshine.labelling.run import run_label
 
     check_output(labeller, out, prefix)
-    with progress() as shown:
-        try:
-            done = run_label(labeller, store, shown)
-        except KeyboardInterrupt:
-            shown.note("interrupted; finished stages are kept: run the same command again to go on")
-            raise typer.Exit(INTERRUPTED) from None
+    with progress() as shown, resumable(shown):
+        done = run_label(labeller, store, shown)
     written = write_labelled(done, out, prefix)
     if as_json:
         print_json(evidence_document(done.labelling) | {"files": written})
@@ -157,25 +142,26 @@ def _run(labeller: LabelSettings, store: Store, out: Path, prefix: str, as_json:
     screen.print(f"labelled file: {written[0]}; beside it {', '.join(path.name for path in written[1:])}", markup=False)
 
 
-def print_labelling(found: LabelResults, screen: Console) -> None:
+def print_labelling(results: LabelResults, screen: Console) -> None:
     """The sentences, then the most doubted labels."""
-    from outshine.cli.output import table
-    from outshine.labelling.text import digits, sentences
+    from outshine.cli.terminal import table
+    from outshine.labelling.text import sentences
+    from outshine.report.text import decimal_text
 
-    for sentence in sentences(found):
+    for sentence in sentences(results):
         screen.print(sentence, markup=False)
-    suspects = found.suspects.head(NUM_SHOWN)
+    suspects = results.suspects.head(NUM_SHOWN)
     if len(suspects):
         title = (
-            f"Most doubted labels ({len(suspects)} of {len(found.suspects)}; all in suspects.csv, for finding errors, "
-            "not for a verdict)"
+            f"Most doubted labels ({len(suspects)} of {len(results.suspects)}; all in suspects.csv, "
+            "for finding errors, not for a verdict)"
         )
         rows = [
             (
                 str(row["row"]),
-                _label_text(row["label"], found),
-                digits(row["p"]),
-                digits(row["suspicion"]),
+                _label_text(row["label"], results),
+                decimal_text(row["p"]),
+                decimal_text(row["suspicion"]),
                 _cut(row["text"]),
             )
             for _, row in suspects.iterrows()
@@ -183,8 +169,8 @@ def print_labelling(found: LabelResults, screen: Console) -> None:
         screen.print(table(title, ["row", "label", "student", "suspicion", "text"], rows, right=["row", "student"]))
 
 
-def _label_text(p: float, found: LabelResults) -> str:
-    return found.names[int(p > 0.5)] if found.names else f"{p:.3g}"
+def _label_text(p: float, results: LabelResults) -> str:
+    return results.names[int(p > 0.5)] if results.names else f"{p:.3g}"
 
 
 def _cut(text: str) -> str:
@@ -193,20 +179,21 @@ def _cut(text: str) -> str:
 
 
 def _print_plan(labeller: LabelSettings, store: Store, as_json: bool) -> None:
-    from outshine.cli.output import console, progress, table
+    from outshine.cli.terminal import console, progress, table
     from outshine.labelling.run import plan_label
 
     with progress() as shown:
         planned = plan_label(labeller, store, shown)
+    stages = list(zip(planned.stages, planned.cached, planned.costs, strict=True))
+    flops, tokens = planned.to_do.flops or 0.0, planned.to_do.tokens or 0.0
     if as_json:
-        whole = zip(planned.stages, planned.cached, planned.costs, strict=True)
-        stages = [
-            {"key": one.key, "stage": one.label, "cached": cached, "rows": cost.rows, "tokens": cost.tokens}
-            for one, cached, cost in whole
+        documents = [
+            {"key": stage.key, "stage": stage.label, "cached": cached, "rows": cost.rows, "tokens": cost.tokens}
+            for stage, cached, cost in stages
         ]
-        whole = planned.to_do
-        seconds = planned.here and planned.here.seconds(whole.flops or 0.0, whole.tokens or 0.0)
-        print_json({"stages": stages, "flops": whole.flops, "seconds_here": seconds, "notes": planned.notes})
+        seconds = planned.here and planned.here.seconds(flops, tokens)
+        facts = {"flops": planned.to_do.flops, "seconds_here": seconds, "notes": planned.notes}
+        print_json({"stages": documents, **facts})
         return
     rows = [
         (
@@ -216,13 +203,12 @@ def _print_plan(labeller: LabelSettings, store: Store, as_json: bool) -> None:
             "" if cost.rows is None else f"{cost.rows:,}",
             "" if cost.tokens is None else f"≈{cost.tokens:,.0f}",
         )
-        for stage, cached, cost in zip(planned.stages, planned.cached, planned.costs, strict=True)
+        for stage, cached, cost in stages
     ]
     screen = console()
     screen.print(table("", ["key", "stage", "state", "rows", "tokens"], rows, right=["rows", "tokens"]))
     for note in planned.notes:
         screen.print(f"note: {note}", markup=False)
-    flops, tokens = planned.to_do.flops or 0.0, planned.to_do.tokens or 0.0
     screen.print(f"{planned.cached.count(False)} of {len(rows)} stages to do, about {flops:.1e} FLOPs")
     if planned.here:
         screen.print(planned.here.line(flops, tokens), markup=False)

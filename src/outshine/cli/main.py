@@ -9,23 +9,22 @@ from typing import Annotated, TextIO
 import typer
 
 from outshine.cli import (
+    artefacts,
     audit,
     compare,
     export_import,
     gc,
     label,
-    ls,
     plan,
     push,
     registries,
     report,
     run,
     select,
-    show_verify,
+    stdio,
     tiny_models,
     watch,
 )
-from outshine.cli.streams import fault_of, prepare
 from outshine.engine.threads import wait_asleep
 
 app = typer.Typer(
@@ -43,8 +42,7 @@ report.add_to(app)
 compare.add_to(app)
 select.add_to(app)
 label.add_to(app)
-ls.add_to(app)
-show_verify.add_to(app)
+artefacts.add_to(app)
 gc.add_to(app)
 export_import.add_to(app)
 push.add_to(app)
@@ -83,10 +81,10 @@ def main() -> None:
     4: unfinished (`watch`); 130: interrupted.
     """
     _DEBUG["on"] = "--debug" in sys.argv
-    prepare()
+    stdio.prepare()
     output = sys.stdout  # typer may put another in its place
     code = _code_of_app(output)
-    fault = fault_of(output)
+    fault = stdio.fault_of(output)
     if isinstance(fault, BrokenPipeError):  # `outshine ls | head`
         code = 0
     elif fault is not None:
@@ -107,7 +105,7 @@ def _code_of_app(output: TextIO) -> int:
         _say(error)
         return error.exit_code
     except Exception as error:  # a defect: Python would print the same, secrets in addresses and all
-        if not (isinstance(error, OSError) and fault_of(output)):
+        if not (isinstance(error, OSError) and stdio.fault_of(output)):
             _show_traceback(error)
         return _DEFECT
     return 0
@@ -129,7 +127,7 @@ def _show_coloured(word: str, text: str) -> None:
     """One line on the error stream, its first word red where that stream shows colours."""
     from rich.text import Text
 
-    from outshine.cli.output import console
+    from outshine.cli.terminal import console
     from outshine.engine.messages import visible, without_secrets
 
     line = Text.assemble((word, "bold red"), visible(without_secrets(text)))

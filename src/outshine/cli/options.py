@@ -1,16 +1,23 @@
-"""Options that several commands share, and the study that they describe."""
+"""Options that several commands share: one by one, and in groups that commands take as one parameter."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from datetime import timedelta
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
 from outshine.cli import completion
+from outshine.engine.errors import SettingsError
 
 if TYPE_CHECKING:
     from outshine.engine.store.store import Store
-    from outshine.w2s.study import Study
 
 StudyArgument = Annotated[
     str | None,
@@ -185,6 +192,116 @@ LogOption = Annotated[
         autocompletion=completion.trackers,
     ),
 ]
+OutOption = Annotated[Path, typer.Option("--out", "-o", help="Folder for tables, study.yaml and report.html.")]
+
+
+@dataclass(frozen=True)
+class ColumnOptions:
+    """What is said about a table of the user's: its columns, and what the values of its labels mean."""
+
+    text: TextOption = None
+    label: LabelOption = None
+    group: GroupOption = None
+    row_id: IdOption = None
+    positive: PositiveOption = None
+    negative: NegativeOption = None
+    missing: MissingOption = None
+
+    def settings(self) -> dict[str, str]:
+        """What is said, by the name that settings have for it."""
+        values = {field.name.removeprefix("row_"): getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class SizeOptions:
+    """How many rows are used."""
+
+    n_train: TrainOption = None
+    n_val: ValOption = None
+    n_test: TestOption = None
+    limit: LimitOption = None
+
+    def settings(self) -> list[str]:
+        """What is said, as `--set` would say it."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return [f"splits.{name}={value}" for name, value in values.items() if value is not None]
+
+
+@dataclass(frozen=True)
+class StudyOptions:
+    """What a study computes: a file, preset or recorded study, and what is laid over it."""
+
+    study: StudyArgument = None
+    dataset: DatasetOption = None
+    columns: ColumnOptions = ColumnOptions()
+    weak: WeakOption = None
+    strong: StrongOption = None
+    loss: LossOption = None
+    seed: SeedOption = None
+    sizes: SizeOptions = SizeOptions()
+    controls: ControlsOption = False
+    trajectories: TrajectoriesOption = False
+    settings: SetOption = None
+
+
+@dataclass(frozen=True)
+class ExecutorOptions:
+    """Who computes."""
+
+    executor: ExecutorOption = None
+    workers: WorkersOption = None
+    address: AddressOption = None
+
+    def settings(self) -> dict[str, Any]:
+        """What is said; an address speaks of Ray."""
+        kind = self.executor or ("ray" if self.address else None)
+        values = {"kind": kind, "workers": self.workers, "address": self.address}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+def with_option_groups(command: Callable[..., None]) -> Callable[..., None]:
+    """Have typer see the single options of a command that takes groups of them.
+
+    A parameter whose type is a dataclass, such as `options: StudyOptions`, is replaced by the fields of that
+    dataclass, in their order; the command is called with the dataclass made from them.
+    """
+    hints = get_type_hints(command, include_extras=True)
+    groups = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
+    parameters: list[inspect.Parameter] = []
+    for name, parameter in inspect.signature(command).parameters.items():
+        single = parameter.replace(annotation=hints[name], kind=inspect.Parameter.KEYWORD_ONLY)
+        parameters += _options_of(groups[name]) if name in groups else [single]
+
+    @wraps(command)
+    def called(**values: Any) -> None:
+        singles = {name: value for name, value in values.items() if name in hints and name not in groups}
+        command(**singles, **{name: read_group(group, values) for name, group in groups.items()})
+
+    called.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    called.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportAttributeAccessIssue]
+    return called
+
+
+def _options_of(group: Any) -> list[inspect.Parameter]:
+    """The options of a group, those of groups in it included, as parameters of a command."""
+    hints = get_type_hints(group, include_extras=True)
+    parameters: list[inspect.Parameter] = []
+    for field in fields(group):
+        hint = hints[field.name]
+        if is_dataclass(hint):
+            parameters += _options_of(hint)
+        else:
+            kind = inspect.Parameter.KEYWORD_ONLY
+            parameters.append(inspect.Parameter(field.name, kind, default=field.default, annotation=hint))
+    return parameters
+
+
+def read_group(group: Any, values: Mapping[str, Any]) -> Any:
+    """A group of options made from their values by name; an option that is not there keeps its default."""
+    inner = {name: hint for name, hint in get_type_hints(group).items() if is_dataclass(hint)}
+    singles = {field.name: values[field.name] for field in fields(group) if field.name in values}
+    return group(**singles, **{name: read_group(hint, values) for name, hint in inner.items()})
 
 
 def open_store(where: str | None) -> Store:
@@ -194,132 +311,31 @@ def open_store(where: str | None) -> Store:
     return open_at(where or None)
 
 
-def build_study(
-    study: str | None,
-    dataset: str | None = None,
-    weak: str | None = None,
-    strong: str | None = None,
-    loss: str | None = None,
-    seed: str | None = None,
-    n_train: int | None = None,
-    n_val: int | None = None,
-    n_test: int | None = None,
-    settings: list[str] | None = None,
-    *,
-    columns: dict[str, str] | None = None,
-    limit: int | None = None,
-    controls: bool = False,
-    trajectories: bool = False,
-    metrics: list[str] | None = None,
-    executor: dict[str, Any] | None = None,
-    store: Store | None = None,
-) -> Study:
-    """A study file, preset or recorded study with the options laid over it, then the `--set` settings.
-
-    `columns`: what is said about the user's own datasets, as `own_columns` gives it.
-    """
-    from outshine.engine.errors import SettingsError
-    from outshine.w2s.study_file import parse_study, with_columns, with_settings
-
-    raw: dict[str, Any] = raw_study(study, store) if study else {}
-    given = {"weak": weak, "strong": strong, "datasets": split_names(dataset), "seeds": _numbers(seed)}
-    raw |= {name: value for name, value in given.items() if value is not None}
-    raw |= {name: True for name, wanted in (("controls", controls), ("trajectories", trajectories)) if wanted}
-    if metrics:
-        raw["metrics"] = [name for names in metrics for name in split_names(names) or ()]
-    if executor:
-        raw["executor"] = _executor(raw.get("executor"), executor)
-    sizes = {"n_train": n_train, "n_val": n_val, "n_test": n_test}
-    sizes["limit"] = limit
-    assignments = [f"splits.{name}={value}" for name, value in sizes.items() if value is not None]
-    raw = with_columns(raw, columns or {})
-    losses = split_names(loss) or []
-    if losses:
-        raw["loss"] = losses[0]
-    raw = with_settings(raw, [*assignments, *(settings or [])])
-    if len(losses) > 1 and any(setting.startswith("loss.") for setting in settings or ()):
-        raise SettingsError("--set loss.… beside several losses: say which one it is for in a study file (methods: …)")
-    if len(losses) > 1:
-        raw["methods"] = [_with_loss(method, one) for method in _methods(raw) for one in losses]
-    if not raw.get("datasets"):
-        raise SettingsError("no dataset is named; use --dataset NAME (`outshine datasets` lists them) or a study file")
-    return parse_study(raw)
-
-
-def own_columns(
-    text: str | None,
-    label: str | None,
-    group: str | None,
-    row_id: str | None,
-    positive: str | None,
-    negative: str | None,
-    missing: str | None,
-) -> dict[str, str]:
-    """What the options say about a table of the user's, by the option's name."""
-    given = {
-        "text": text,
-        "label": label,
-        "group": group,
-        "id": row_id,
-        "positive": positive,
-        "negative": negative,
-        "missing": missing,
-    }
-    return {name: value for name, value in given.items() if value is not None}
-
-
-def executor_settings(kind: str | None, workers: int | None, address: str | None) -> dict[str, Any]:
-    """What the options say about the workers; an address speaks of Ray."""
-    kind = kind or ("ray" if address else None)
-    given = {"kind": kind, "workers": workers, "address": address}
-    return {name: value for name, value in given.items() if value is not None}
-
-
-def _executor(before: Any, given: dict[str, Any]) -> dict[str, Any]:
-    """The options laid over the study's own settings; another kind drops those."""
-    own = dict(before) if isinstance(before, dict) else {"kind": before} if before else {}
-    kept = own if given.get("kind", own.get("kind")) == own.get("kind") else {}
-    return {"kind": "local", **kept, **given}
-
-
-def raw_study(name: str, store: Store | None) -> dict[str, Any]:
-    """The raw settings of a study file or preset, or of a study that ran in the store."""
-    from outshine.engine.errors import UnknownNameError
-    from outshine.engine.store.recorded_studies import find_recorded
-    from outshine.labelling.settings import refuse_labelling
-    from outshine.w2s.study_file import presets, read_study
-
-    if store is None or name in presets() or name.endswith((".yaml", ".yml")):
-        return read_study(name)
-    try:
-        recorded = find_recorded(name, store).study
-    except UnknownNameError:
-        return read_study(name)
-    refuse_labelling(recorded, "run, plan and report")
-    return recorded
-
-
-def _methods(raw: dict[str, Any]) -> list[Any]:
-    found = raw.get("methods", ["vanilla"])
-    return list(found) if isinstance(found, list | tuple) else [found]
-
-
-def _with_loss(method: Any, loss: str) -> Any:
-    """A method with this loss; what is none stays as it is, and is refused with all other settings."""
-    if isinstance(method, str):
-        return {"kind": method, "loss": loss}
-    return {**method, "loss": loss} if isinstance(method, dict) else method
-
-
 def split_names(text: str | None) -> list[str] | None:
     """The names of a comma-separated option."""
     return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
 
 
-def _numbers(text: str | None) -> list[int] | None:
-    from outshine.engine.errors import SettingsError
+_SIZES = {"": 1, "b": 1, "kb": 1000, "mb": 1000**2, "gb": 1000**3, "tb": 1000**4}
+_SIZES |= {"kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
+_AGES = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
+_QUANTITY = re.compile(r"(\d{1,12}(?:\.\d{1,6})?)\s*([A-Za-z]*)")
 
+
+def parse_size(text: str, option: str) -> int:
+    """The bytes that `10GB` or `512MiB` are. Raises SettingsError."""
+    match = _QUANTITY.fullmatch(text.strip())
+    if not match or match[2].lower() not in _SIZES:
+        raise SettingsError(f"{option} {text}: a size is expected, such as 500MB or 10GB")
+    return int(float(match[1]) * _SIZES[match[2].lower()])
+
+
+def parse_age(text: str, option: str) -> timedelta:
+    """The time that `30d`, `12h` or `2w` are. Raises SettingsError."""
+    match = _QUANTITY.fullmatch(text.strip())
     try:
-        return None if text is None else [int(number) for number in text.split(",")]
-    except ValueError:
-        raise SettingsError(f"--seed {text}: whole numbers separated by commas are expected, such as 0,1,2") from None
+        if match and match[2].lower() in _AGES:
+            return float(match[1]) * _AGES[match[2].lower()]
+    except OverflowError:
+        pass
+    raise SettingsError(f"{option} {text}: an age is expected, such as 12h, 30d or 2w")

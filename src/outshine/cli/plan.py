@@ -7,32 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from outshine.cli.json_output import JsonOption, print_json
-from outshine.cli.options import (
-    ControlsOption,
-    DatasetOption,
-    GroupOption,
-    IdOption,
-    LabelOption,
-    LimitOption,
-    LossOption,
-    MissingOption,
-    NegativeOption,
-    PositiveOption,
-    SeedOption,
-    SetOption,
-    StoreOption,
-    StrongOption,
-    StudyArgument,
-    TestOption,
-    TextOption,
-    TrainOption,
-    TrajectoriesOption,
-    ValOption,
-    WeakOption,
-    build_study,
-    open_store,
-    own_columns,
-)
+from outshine.cli.options import StoreOption, StudyOptions, open_store, with_option_groups
+from outshine.cli.studies import build_study
 from outshine.engine.messages import counted
 
 if TYPE_CHECKING:
@@ -47,30 +23,11 @@ TFLOPS = 120.0  # sustained: an A100 at about 40 % of its 312 TFLOP/s of bf16
 
 def add_to(app: typer.Typer) -> None:
     """Register the command."""
-    app.command()(plan)
+    app.command()(with_option_groups(plan))
 
 
 def plan(
-    study: StudyArgument = None,
-    dataset: DatasetOption = None,
-    text: TextOption = None,
-    label: LabelOption = None,
-    group: GroupOption = None,
-    row_id: IdOption = None,
-    positive: PositiveOption = None,
-    negative: NegativeOption = None,
-    missing: MissingOption = None,
-    weak: WeakOption = None,
-    strong: StrongOption = None,
-    loss: LossOption = None,
-    seed: SeedOption = None,
-    n_train: TrainOption = None,
-    n_val: ValOption = None,
-    n_test: TestOption = None,
-    limit: LimitOption = None,
-    controls: ControlsOption = False,
-    trajectories: TrajectoriesOption = False,
-    settings: SetOption = None,
+    options: StudyOptions,
     store: StoreOption = None,
     stages: Annotated[bool, typer.Option("--stages", help=f"List every stage, also above {NUM_LINES}.")] = False,
     tflops: Annotated[
@@ -82,74 +39,67 @@ def plan(
     as_json: JsonOption = False,
 ) -> None:
     """Show what a run would compute: the grid, what is shared, what is in the store; tokens and GPU-hours."""
-    from outshine.cli.output import console, progress
+    from outshine.cli.terminal import console, progress
     from outshine.w2s.plan import plan_study
 
-    built = build_study(
-        study,
-        *(dataset, weak, strong, loss, seed, n_train, n_val, n_test, settings),
-        columns=own_columns(text, label, group, row_id, positive, negative, missing),
-        limit=limit,
-        controls=controls,
-        trajectories=trajectories,
-    )
+    built = build_study(options)
     with progress() as shown:
-        found = plan_study(built, open_store(store), shown, ask_hub=not offline)
+        planned = plan_study(built, open_store(store), shown, ask_hub=not offline)
     if as_json:
-        print_json(_document(found, tflops))
+        print_json(_document(planned, tflops))
         return
     screen = console()
-    _print_grid(found, screen)
-    _print_kinds(found, tflops, screen)
-    if stages or len(found.stages) <= NUM_LINES:
-        _print_stages(found, tflops, screen)
-    for note in found.notes:
+    _print_grid(planned, screen)
+    _print_kinds(planned, tflops, screen)
+    if stages or len(planned.stages) <= NUM_LINES:
+        _print_stages(planned, tflops, screen)
+    for note in planned.notes:
         screen.print(f"note: {note}", markup=False)
-    _print_totals(found, tflops, screen)
+    _print_totals(planned, tflops, screen)
 
 
-def _document(found: Plan, tflops: float) -> dict[str, Any]:
+def _document(planned: Plan, tflops: float) -> dict[str, Any]:
     """The plan for `--json`: every stage, in the order of computation."""
 
     def hours(flops: float | None) -> float | None:
         return None if flops is None else flops / (tflops * 1e12 * 3600)
 
-    flops = sum(kind.flops for kind in found.kinds)
+    flops = sum(kind.flops for kind in planned.kinds)
     return {
-        "study": found.study.name,
-        "datasets": [dataset.name for dataset in found.study.datasets],
-        "seeds": found.study.seeds,
-        "methods": found.methods,
-        "num_experiments": found.num_experiments,
-        "num_stages": len(found.stages),
-        "num_to_do": len(found.missing),
-        "tokens": sum(kind.tokens for kind in found.kinds),
+        "study": planned.study.name,
+        "datasets": [dataset.name for dataset in planned.study.datasets],
+        "seeds": planned.study.seeds,
+        "methods": planned.methods,
+        "num_experiments": planned.num_experiments,
+        "num_stages": len(planned.stages),
+        "num_to_do": len(planned.missing),
+        "tokens": sum(kind.tokens for kind in planned.kinds),
         "flops": flops,
         "gpu_hours": hours(flops),
-        "seconds_here": found.here and found.here.seconds(flops, sum(kind.tokens for kind in found.kinds)),
+        "seconds_here": planned.here and planned.here.seconds(flops, sum(kind.tokens for kind in planned.kinds)),
         "tflops": tflops,
-        "kinds": [{**kind._asdict(), "to_do": kind.to_do, "gpu_hours": hours(kind.flops)} for kind in found.kinds],
-        "stages": [{**stage._asdict(), "gpu_hours": hours(stage.flops)} for stage in found.stages],
-        "notes": found.notes,
+        "kinds": [{**kind._asdict(), "to_do": kind.to_do, "gpu_hours": hours(kind.flops)} for kind in planned.kinds],
+        "stages": [{**stage._asdict(), "gpu_hours": hours(stage.flops)} for stage in planned.stages],
+        "notes": planned.notes,
     }
 
 
-def _print_grid(found: Plan, screen: Console) -> None:
+def _print_grid(planned: Plan, screen: Console) -> None:
     """The study in words, and what sharing saves."""
-    study = found.study
+    study = planned.study
     names = [dataset.name for dataset in study.datasets]
-    rows = " + ".join(counted(len(listed), purpose) for purpose, listed in found.methods.items() if listed)
+    rows = " + ".join(counted(len(listed), purpose) for purpose, listed in planned.methods.items() if listed)
     grid = f"{counted(len(names), 'dataset')} × {counted(len(study.seeds), 'seed')} × ({rows})"
-    screen.print(f"{study.name}: {grid}, {counted(found.num_experiments, 'experiment')}", markup=False)
+    screen.print(f"{study.name}: {grid}, {counted(planned.num_experiments, 'experiment')}", markup=False)
     screen.print(f"datasets: {', '.join(names)}", markup=False)
-    for purpose, listed in found.methods.items():
+    for purpose, listed in planned.methods.items():
         if listed:
             screen.print(f"{purpose}s: {'; '.join(_shortened(listed))}", markup=False)
-    trained = [kind for kind in found.kinds if kind.trains]
+    trained = [kind for kind in planned.kinds if kind.trains]
     screen.print(
         f"without sharing: {sum(kind.unshared for kind in trained):,} models trained, "
-        f"{sum(kind.unshared for kind in found.kinds):,} stages; "
-        f"shared: {sum(kind.distinct for kind in trained):,} models, {len(found.stages):,} stages"
+        f"{sum(kind.unshared for kind in planned.kinds):,} stages; "
+        f"shared: {sum(kind.distinct for kind in trained):,} models, {len(planned.stages):,} stages"
     )
 
 
@@ -160,9 +110,9 @@ def _shortened(names: list[str]) -> list[str]:
     return [*names[:3], f"… {len(names) - 6} more …", *names[-3:]]
 
 
-def _print_kinds(found: Plan, tflops: float, screen: Console) -> None:
+def _print_kinds(planned: Plan, tflops: float, screen: Console) -> None:
     """A line for each kind of stage; rows, tokens and GPU-hours are those of what is to do."""
-    from outshine.cli.output import table
+    from outshine.cli.terminal import table
 
     columns = ["kind", "unshared", "distinct", "in store", "to do", "rows", "tokens", "GPU-hours"]
     rows = [
@@ -176,14 +126,14 @@ def _print_kinds(found: Plan, tflops: float, screen: Console) -> None:
             _count(kind.tokens, "≈"),
             _hours(kind.flops, tflops),
         )
-        for kind in found.kinds
+        for kind in planned.kinds
     ]
     screen.print(table("", columns, rows, right=columns[1:]))
 
 
-def _print_stages(found: Plan, tflops: float, screen: Console) -> None:
+def _print_stages(planned: Plan, tflops: float, screen: Console) -> None:
     """A line for each stage, in the order of computation."""
-    from outshine.cli.output import table
+    from outshine.cli.terminal import table
 
     rows = [
         (
@@ -194,38 +144,39 @@ def _print_stages(found: Plan, tflops: float, screen: Console) -> None:
             _count(stage.tokens, "≈"),
             _hours(stage.flops, tflops),
         )
-        for stage in found.stages
+        for stage in planned.stages
     ]
     columns = ["key", "stage", "state", "rows", "tokens", "GPU-hours"]
     screen.print(table("", columns, rows, right=columns[3:]))
 
 
-def _print_totals(found: Plan, tflops: float, screen: Console) -> None:
+def _print_totals(planned: Plan, tflops: float, screen: Console) -> None:
     """What is to do in one line, what was assumed in another."""
     from outshine.w2s.cost import CHARACTERS_PER_TOKEN
 
-    tokens, flops = (sum(getattr(kind, name) for kind in found.kinds) for name in ("tokens", "flops"))
-    missing = len(found.missing)
+    tokens, flops = (sum(getattr(kind, name) for kind in planned.kinds) for name in ("tokens", "flops"))
+    missing = len(planned.missing)
     screen.print(
-        f"{len(found.stages):,} stages, {len(found.stages) - missing:,} in the store, {missing:,} to do: "
+        f"{len(planned.stages):,} stages, {len(planned.stages) - missing:,} in the store, {missing:,} to do: "
         f"about {tokens:,} tokens (every pass over a row counted), {flops:.1e} FLOPs, "
         f"{_hours(flops, tflops) or '0'} GPU-hours"
     )
-    if found.here:
-        screen.print(found.here.line(flops, tokens), markup=False)
-    models, passes = found.cohorts
+    if planned.here:
+        screen.print(planned.here.line(flops, tokens), markup=False)
+    models, passes = planned.cohorts
     if models:
         screen.print(
             f"trained together: {models:,} models in {counted(passes, 'cohort')}, those of a cohort on one base and "
-            f"the same texts in one pass (runtime.cohort: {found.study.runtime.cohort})",
+            f"the same texts in one pass (runtime.cohort: {planned.study.runtime.cohort})",
             markup=False,
         )
-    checkpointed = found.study.runtime.gradient_checkpointing
+    checkpointed = planned.study.runtime.gradient_checkpointing
     training = "6·N in training with LoRA, checkpointed (8·N" if checkpointed else "4·N in training with LoRA (6·N"
     screen.print(
         f"assumed: {tflops:g} TFLOP/s sustained; a token costs 2·N FLOPs forward and {training} "
-        f"full, 2·N head only), N parameters in the blocks; attention's quadratic part (at most {found.attention:.0%} "
-        f"more) is left out; without tokenizer or rows {CHARACTERS_PER_TOKEN:g} characters a token and published sizes"
+        "full, 2·N head only), N parameters in the blocks; attention's quadratic part "
+        f"(at most {planned.attention:.0%} more) is left out; without tokenizer or rows "
+        f"{CHARACTERS_PER_TOKEN:g} characters a token and published sizes"
     )
 
 

@@ -10,13 +10,13 @@ import typer
 from outshine.cli import completion
 from outshine.cli.json_output import JsonOption, print_json
 from outshine.cli.options import StoreOption, open_store
-from outshine.cli.output import size_text
+from outshine.cli.terminal import size_text
 from outshine.engine.messages import counted, visible
 
 if TYPE_CHECKING:
     from outshine.engine.store.store import Store
+    from outshine.share.publication import Publication
     from outshine.share.repository_files import Files
-    from outshine.share.selection import Selection
 
 _KEY = re.compile(r"[0-9a-f]{4,64}")
 
@@ -49,7 +49,7 @@ def push(
 
     Example: outshine push 81c4 me/sciq-student --private --dry-run
     """
-    from outshine.cli.output import console
+    from outshine.cli.terminal import console
     from outshine.share import upload
     from outshine.share.card import card
     from outshine.share.repository_files import files_of
@@ -72,20 +72,20 @@ def push(
         typer.echo(f"{pushed.url}, commit {pushed.commit[:12]}")
 
 
-def _subject(what: str, store: Store) -> Selection:
+def _subject(what: str, store: Store) -> Publication:
     """A study by what `export` takes, else an artefact. Raises OutshineError where it is neither."""
-    from outshine.cli.export_import import recorded
+    from outshine.cli.studies import recorded_study
     from outshine.engine.errors import UnknownNameError
-    from outshine.share.selection import of_key, of_study
+    from outshine.share.publication import of_key, of_study
     from outshine.w2s.study_file import parse_study
 
     try:
-        found = recorded(what, store)
+        recorded = recorded_study(what, store)
     except UnknownNameError:
         if not _KEY.fullmatch(what.lower()):
             raise
         return of_key(store.find(what), store)
-    return of_study(parse_study(dict(found.study)), store)
+    return of_study(parse_study(dict(recorded.study)), store)
 
 
 def _sizes(files: Files) -> list[dict[str, Any]]:
@@ -96,10 +96,9 @@ def _sizes(files: Files) -> list[dict[str, Any]]:
 
 def _print(files: Files, card: str | None) -> None:
     """Files with their sizes, the sum, and the card where it is to be shown."""
-
     sizes = _sizes(files)
-    for one in sizes:
-        typer.echo(visible(f"{one['path']}  {size_text(one['bytes'])}"))
-    typer.echo(f"{counted(len(sizes), 'file')}, {size_text(sum(one['bytes'] for one in sizes))}")
+    for file in sizes:
+        typer.echo(visible(f"{file['path']}  {size_text(file['bytes'])}"))
+    typer.echo(f"{counted(len(sizes), 'file')}, {size_text(sum(file['bytes'] for file in sizes))}")
     if card is not None:
         typer.echo(f"\n{card}")

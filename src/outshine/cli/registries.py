@@ -9,21 +9,13 @@ import typer
 from outshine.cli import completion
 from outshine.cli.json_output import JsonOption, print_json
 from outshine.cli.options import (
-    GroupOption,
-    IdOption,
-    LabelOption,
-    LimitOption,
-    MissingOption,
-    NegativeOption,
-    PositiveOption,
+    ColumnOptions,
     SetOption,
+    SizeOptions,
     StoreOption,
-    TestOption,
-    TextOption,
-    TrainOption,
-    ValOption,
+    StudyOptions,
     open_store,
-    own_columns,
+    with_option_groups,
 )
 
 if TYPE_CHECKING:
@@ -40,7 +32,7 @@ def add_to(app: typer.Typer) -> None:
     """Register the commands."""
     group = typer.Typer(invoke_without_command=True, help="List the datasets, or show one.")
     group.callback()(datasets)
-    group.command("show")(show_dataset)
+    group.command("show")(with_option_groups(show_dataset))
     app.add_typer(group, name="datasets")
     app.command()(losses)
     app.command()(methods)
@@ -54,9 +46,9 @@ def datasets(context: typer.Context, as_json: JsonOption = False) -> None:
     """List the datasets that outshine knows."""
     if context.invoked_subcommand is not None:
         return
-    from outshine.cli.output import console, table
-    from outshine.data.local_files import OWN_KINDS
+    from outshine.cli.terminal import console, table
     from outshine.data.schema import recipes
+    from outshine.data.user_datasets import OWN_KINDS
 
     known = [(name, recipe) for name, recipe in recipes if name not in OWN_KINDS]
     if as_json:
@@ -73,39 +65,22 @@ def datasets(context: typer.Context, as_json: JsonOption = False) -> None:
 
 def show_dataset(
     name: Annotated[str, typer.Argument(help="A dataset's name, or a file.", autocompletion=completion.datasets)],
-    text: TextOption = None,
-    label: LabelOption = None,
-    group: GroupOption = None,
-    row_id: IdOption = None,
-    positive: PositiveOption = None,
-    negative: NegativeOption = None,
-    missing: MissingOption = None,
-    n_train: TrainOption = None,
-    n_val: ValOption = None,
-    n_test: TestOption = None,
-    limit: LimitOption = None,
+    columns: ColumnOptions,
+    sizes: SizeOptions,
     settings: SetOption = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Print ten formatted rows, both classes, and the sizes of the splits."""
-    from outshine.cli.options import build_study
-    from outshine.cli.output import console, table
+    from outshine.cli.studies import build_study
+    from outshine.cli.terminal import console, table
     from outshine.data.splits import preview
     from outshine.engine.progress import Silent
     from outshine.engine.run.local import LocalExecutor
+    from outshine.report.tables import splits_table
     from outshine.w2s.stages.prepare import Prepare
 
-    study = build_study(
-        None,
-        name,
-        n_train=n_train,
-        n_val=n_val,
-        n_test=n_test,
-        settings=settings,
-        columns=own_columns(text, label, group, row_id, positive, negative, missing),
-        limit=limit,
-    )
+    study = build_study(StudyOptions(dataset=name, columns=columns, sizes=sizes, settings=settings))
     opened = open_store(store)
     prepare = Prepare.of(study.datasets[0], study.splits)
     LocalExecutor(opened, study.runtime, Silent()).run([prepare])  # its notes are shown below
@@ -124,11 +99,8 @@ def show_dataset(
         screen.rule(f"{prepare.task.class_names[int(str(row.label))]}  {row.id}  {row.split}", align="left")
         screen.print(str(row.text), markup=False)
     screen.rule()
-    sizes = [
-        (split, f"{facts['rows']:,}", f"{facts['positive_share']:.3f}", f"{facts['num_groups']:,}")
-        for split, facts in prepared.report["splits"].items()
-    ]
-    screen.print(table("", ["split", "rows", "positive", "groups"], sizes, right=["rows", "positive", "groups"]))
+    columns_shown = ["split", "rows", "positive", "groups"]
+    screen.print(table("", columns_shown, splits_table(prepared.report).rows, right=columns_shown[1:]))
     for note in prepared.notes:
         screen.print(f"note: {note}", markup=False)
 
@@ -170,7 +142,7 @@ def metrics(as_json: JsonOption = False) -> None:
 
 def models(as_json: JsonOption = False) -> None:
     """List the embedded models and those whose learning rates are known; any other model can be named too."""
-    from outshine.cli.output import console, table
+    from outshine.cli.terminal import console, table
     from outshine.learn.known_models import KNOWN
 
     if as_json:
@@ -195,7 +167,7 @@ def _recipe_document(name: str, recipe: type[Recipe]) -> dict[str, Any]:
 
 
 def _print_plugins(registry: Registry, as_json: bool) -> None:
-    from outshine.cli.output import console, table
+    from outshine.cli.terminal import console, table
 
     if as_json:
         print_json([_plugin_document(name, plugin) for name, plugin in registry])

@@ -11,12 +11,11 @@ import typer
 from outshine.cli import completion
 from outshine.cli.json_output import JsonOption, print_json
 from outshine.cli.options import StoreOption, open_store
+from outshine.cli.studies import DEFAULT_OUT, study_at
 
 if TYPE_CHECKING:
-    from outshine.engine.store.store import Store
     from outshine.w2s.study import Study
 
-DEFAULT = "outshine-out"
 SEVERAL = "outshine-report"
 
 FILES = {"html": "report.html", "md": "tables.md", "latex": "tables.tex"}  # by format
@@ -26,7 +25,7 @@ PlacesArgument = Annotated[
     typer.Argument(
         metavar="[STUDY]...",
         help="Runs' folders (--out), study files, presets, or studies that ran.",
-        show_default=DEFAULT,
+        show_default=DEFAULT_OUT,
         autocompletion=completion.studies,
     ),
 ]
@@ -62,16 +61,16 @@ def report(
 
     Example: outshine report outshine-out
     """
-    from outshine.cli.output import console
+    from outshine.cli.terminal import console
     from outshine.engine.files import user_path
     from outshine.report.write import check_writable, write_report, write_tables
     from outshine.results.finished import read_study
 
-    places = [user_path(place) for place in dict.fromkeys(study or [DEFAULT])]
+    places = [user_path(place) for place in dict.fromkeys(study or [DEFAULT_OUT])]
     opened = open_store(store)
     studies = [study_at(place, opened) for place in places]
     path = out or _folder(places, studies) / FILES[form]
-    finished = [read_study(one, opened) for one in studies]
+    finished = [read_study(built, opened) for built in studies]
     check_writable(path.parent)
     if form == "html":
         written = write_report(finished, opened, path)
@@ -79,7 +78,7 @@ def report(
         write_tables(finished, path, form)
         written = [path]
     if as_json:
-        print_json({"studies": [one.name for one in studies], "file": path, "files": written})
+        print_json({"studies": [built.name for built in studies], "file": path, "files": written})
         return
     if form != "html":
         console().print(f"tables: {path}", markup=False)
@@ -94,28 +93,3 @@ def _folder(places: Sequence[Path], studies: Sequence[Study]) -> Path:
     if len(places) > 1:
         return Path(SEVERAL)
     return places[0] if places[0].is_dir() else Path(f"{studies[0].name}-report")
-
-
-def study_at(place: Path, store: Store) -> Study:
-    """The resolved study of a run's folder, or a study by its file, as a preset or as the store recorded it.
-
-    Raises OutshineError where there is none.
-    """
-    from outshine.cli.options import raw_study
-    from outshine.engine.errors import DataError
-    from outshine.w2s.study_file import parse_study
-
-    resolved = place / "study.yaml"
-    if place.is_dir() and not resolved.is_file():
-        raise DataError(f"the folder '{place}' holds no study.yaml; name the --out folder of a run{_runs_here()}")
-    if not place.is_dir() and str(place) == DEFAULT:
-        raise DataError(
-            f"there is no folder {DEFAULT}; name a run's folder (--out){_runs_here()}, a study file or a preset"
-        )
-    return parse_study(raw_study(str(resolved if place.is_dir() else place), store))
-
-
-def _runs_here() -> str:
-    """The folders of runs below this one, as words; a few of many."""
-    found = sorted(resolved.parent.name for resolved in Path().glob("*/study.yaml"))
-    return f", such as {', '.join(repr(name) for name in found[:3])}" if found else ""

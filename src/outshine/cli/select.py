@@ -10,14 +10,14 @@ import typer
 from outshine.cli import completion
 from outshine.cli.json_output import JsonOption, print_json
 from outshine.cli.options import StoreOption, open_store
-from outshine.cli.report import DEFAULT, study_at
+from outshine.cli.studies import DEFAULT_OUT, study_at
 
 PlaceArgument = Annotated[
     str | None,
     typer.Argument(
         metavar="[STUDY]",
         help="A run's folder (--out), a study file, a preset, or a study that ran.",
-        show_default=DEFAULT,
+        show_default=DEFAULT_OUT,
         autocompletion=completion.studies,
     ),
 ]
@@ -48,25 +48,25 @@ def select(
 
     Example: outshine select outshine-out
     """
-    from outshine.cli.output import console, report_table
+    from outshine.cli.terminal import console, report_table
     from outshine.engine.files import user_path
     from outshine.report.write import check_writable, write_choosing
     from outshine.selection import text
     from outshine.selection.run import select_in
 
-    place = user_path(study or DEFAULT)
+    place = user_path(study or DEFAULT_OUT)
     opened = open_store(store)
     built = study_at(place, opened)
     folder = out or (place if place.is_dir() else Path(f"{built.name}-select"))
     regrets, pooled = select_in(built, opened, draws)
     check_writable(folder)
     write_choosing(regrets, pooled, text.regret_figures(pooled), folder)
-    said = {kind: text.choosing_sentences(regrets, pooled, kind) for kind in pooled["kind"].unique()}
+    sentences_of = {kind: text.choosing_sentences(regrets, pooled, kind) for kind in pooled["kind"].unique()}
     if as_json:
-        print_json({"study": built.name, "sentences": said, "regret_pooled": pooled, "folder": folder})
+        print_json({"study": built.name, "sentences": sentences_of, "regret_pooled": pooled, "folder": folder})
         return
     screen = console()
-    for kind, sentences in said.items():
+    for kind, sentences in sentences_of.items():
         for sentence in sentences:
             screen.print(sentence, markup=False)
         screen.print(report_table(text.regret_table(pooled, kind)))

@@ -43,7 +43,7 @@ def pretrain(
     import torch
 
     from outshine.cli.options import split_names
-    from outshine.cli.output import console, progress, table
+    from outshine.cli.terminal import console, progress, table
     from outshine.learn.tiny_models.pretrain import DEFAULT_SEED
     from outshine.learn.tiny_models.pretrain import pretrain as pretrain_models
     from outshine.report.write import check_writable

@@ -12,14 +12,14 @@ import typer
 from outshine.cli import completion
 from outshine.cli.json_output import JsonOption, print_json
 from outshine.cli.options import (
-    AddressOption,
-    ExecutorOption,
+    ExecutorOptions,
     LogOption,
+    OutOption,
     StoreOption,
-    WorkersOption,
-    executor_settings,
     open_store,
+    with_option_groups,
 )
+from outshine.cli.studies import DEFAULT_OUT, latest_recorded
 
 if TYPE_CHECKING:
     from outshine.engine.store.recorded_studies import Recorded
@@ -42,7 +42,7 @@ RecordedArgument = Annotated[
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
     app.command()(watch)
-    app.command()(retry)
+    app.command()(with_option_groups(retry))
 
 
 def watch(
@@ -57,12 +57,12 @@ def watch(
 
     Exits with 0 when all is done, 3 when stages failed and nothing else is left, 4 when it is not finished.
     """
-    from outshine.cli.output import console
+    from outshine.cli.terminal import console
 
     opened = open_store(store)
     screen = console()
     while True:
-        now = _status_of(_found(study, opened), opened)
+        now = _status_of(latest_recorded(study, opened), opened)
         if line and not as_json:
             screen.print(now.line, markup=False)
         elif not as_json:  # of several looks the last is the document
@@ -80,13 +80,10 @@ def watch(
 
 def retry(
     study: RecordedArgument,
+    *,
     store: StoreOption = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for tables, study.yaml and report.html.")] = Path(
-        "outshine-out"
-    ),
-    executor: ExecutorOption = None,
-    workers: WorkersOption = None,
-    address: AddressOption = None,
+    out: OutOption = Path(DEFAULT_OUT),
+    executor: ExecutorOptions,
     log: LogOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -94,47 +91,34 @@ def retry(
 
     `outshine run` tries failed stages again too, but goes on from what they left behind: checkpoints, smaller batches.
     """
-    from outshine.cli.output import console
     from outshine.cli.run import run_and_write
+    from outshine.cli.terminal import console
     from outshine.engine.process_group import ONE_PROCESS
     from outshine.engine.run.failures import start_over
     from outshine.labelling.settings import refuse_labelling
     from outshine.w2s.study_file import parse_study
 
     opened = open_store(store)
-    found = _found(study, opened)
-    refuse_labelling(found.study, "retry")
-    forgotten = start_over(opened, found.keys)
+    recorded = latest_recorded(study, opened)
+    refuse_labelling(recorded.study, "retry")
+    forgotten = start_over(opened, recorded.keys)
     for failure in forgotten:
         console(quiet=as_json).print(f"again: {failure.label} ({failure.message})", markup=False)
-    raw = dict(found.study)
-    given = executor_settings(executor, workers, address)
-    if given:
-        raw["executor"] = {"kind": "local", **given}
+    raw = dict(recorded.study)
+    if settings := executor.settings():
+        raw["executor"] = {"kind": "local", **settings}
     run_and_write(parse_study(raw), store, out, ONE_PROCESS, log=log, as_json=as_json)
 
 
-def _found(study: str, store: Store) -> Recorded:
-    """The latest recorded study of that name; a file or preset stands for the name that it gives."""
-    from outshine.engine.store.recorded_studies import find_recorded, recorded_studies
-    from outshine.w2s.study_file import presets, read_study
-
-    name = study
-    if study in presets() or study.endswith((".yaml", ".yml")):
-        name = str(read_study(study).get("name", "study"))
-    named = [one for one in recorded_studies(store) if one.name == name]
-    return named[-1] if named else find_recorded(name, store)
-
-
-def _status_of(found: Recorded, store: Store) -> StudyStatus:
+def _status_of(recorded: Recorded, store: Store) -> StudyStatus:
     from outshine.w2s.status import study_status
 
-    now = study_status(found.name, found.keys, store, found.kinds, found.work)
-    return now if found.expanded else now._replace(seconds_left=None)  # what else is to come is not known yet
+    now = study_status(recorded.name, recorded.keys, store, recorded.kinds, recorded.work)
+    return now if recorded.expanded else now._replace(seconds_left=None)  # what else is to come is not known yet
 
 
 def _show(now: StudyStatus) -> None:
-    from outshine.cli.output import console, table
+    from outshine.cli.terminal import console, table
     from outshine.w2s.status import summary_rows
 
     screen = console()

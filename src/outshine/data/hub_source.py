@@ -31,7 +31,7 @@ def identify_hub(hub: Hub) -> str:
     """`hub:<repo>@<commit>`: the commit that the dataset's export is at now.
 
     Where the hub does not answer or HF_HUB_OFFLINE is set: the commit whose files lie in the local cache.
-    Raises HubError where the repository cannot be had (missing, private, gated) or nothing is cached.
+    Raises HubError where the repository cannot be read (missing, private, gated) or nothing is cached.
     """
     try:
         commit = _resolve(hub)
@@ -45,7 +45,7 @@ def identify_hub(hub: Hub) -> str:
 def open_hub(hub: Hub, identity: str) -> Pools:
     """The rows of the dataset at the commit of `identity`, fetched where they are not cached.
 
-    Raises HubError where a file is neither cached nor to be had.
+    Raises HubError where a file is not cached and cannot be downloaded.
     """
     paths = paths_on_hub(hub, identity)
     if hub.pooled:
@@ -87,13 +87,13 @@ def splits_on_hub(repo: str, identity: str) -> dict[str, list[str]]:
     commit = _commit_in(identity, hub)
     if kept := _read_record(_layouts_file(hub)).get(commit):
         return kept
-    found: dict[str, list[str]] = {}
+    splits_of: dict[str, list[str]] = {}
     for name in _list_files(hub, commit):
         parts = name.split("/")
-        if name.endswith(".parquet") and len(parts) == 3 and parts[1] not in found.setdefault(parts[0], []):
-            found[parts[0]].append(parts[1])
-    _write_record(_layouts_file(hub), commit, found)
-    return found
+        if name.endswith(".parquet") and len(parts) == 3 and parts[1] not in splits_of.setdefault(parts[0], []):
+            splits_of[parts[0]].append(parts[1])
+    _write_record(_layouts_file(hub), commit, splits_of)
+    return splits_of
 
 
 def _commit_in(identity: str, hub: Hub) -> str:
@@ -131,10 +131,10 @@ def _fetch(hub: Hub, commit: str) -> dict[str, list[Path]]:
     try:
         shards = _list_shards(hub, commit)
     except NoAnswerError:
-        found = None if commit in _recorded(hub) else _cached_shards(hub, commit)
-        if found is None:
+        cached = None if commit in _recorded(hub) else _cached_shards(hub, commit)
+        if cached is None:
             raise
-        return found
+        return cached
     _record(hub, commit, shards)
 
     def download(name: str) -> Path:
@@ -217,17 +217,17 @@ def _record(hub: Hub, commit: str, shards: Shards) -> None:
 
 def _read_record(path: Path) -> dict[str, Shards]:
     try:
-        found = json.loads(path.read_text())
+        record = json.loads(path.read_text())
     except (OSError, ValueError):  # not there, or not ours: as good as nothing recorded
         return {}
-    return found if isinstance(found, dict) else {}
+    return record if isinstance(record, dict) else {}
 
 
-def _write_record(path: Path, commit: str, found: Shards) -> None:
-    """Put what was found at a commit at the end of a record."""
+def _write_record(path: Path, commit: str, files: Shards) -> None:
+    """Put a commit and its files at the end of a record."""
     recorded = _read_record(path)
     recorded.pop(commit, None)
-    recorded[commit] = found
+    recorded[commit] = files
     draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     with suppress(OSError):  # a cache that cannot be written, but holds the files, serves all the same
         path.parent.mkdir(parents=True, exist_ok=True)

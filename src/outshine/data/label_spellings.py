@@ -15,7 +15,7 @@ from pydantic import BeforeValidator
 from outshine.engine.errors import DataError
 
 Token = float | str
-"""A label without what does not matter: a number, or a text in small letters without blanks around it."""
+"""A label in its plainest form: a number, or a text in small letters without blanks around it."""
 
 
 def _as_texts(value: Any) -> Any:
@@ -29,10 +29,10 @@ Spellings = Annotated[str | tuple[str, ...] | None, BeforeValidator(_as_texts)]
 """Values as a user gives them: one, several separated by commas, or a list."""
 
 KNOWN_PAIRS = (("no", "yes"), ("n", "y"), ("negative", "positive"), ("neg", "pos"))
-"""Names of class 0 and class 1 that need no word, beside false and true, which are read as 0 and 1."""
+"""Names of class 0 and class 1 that are understood by themselves; so are false and true, which are read as 0 and 1."""
 
 MISSING = frozenset(("n/a", "na", "n.a.", "<na>", "#n/a", "nan", "nat", "null", "none", "-", "?"))
-"""What says, beside an empty cell, that a row has no label."""
+"""Texts that mean, like an empty cell, that a row has no label."""
 
 _TRUTHS = {"false": 0.0, "true": 1.0}
 _KNOWN = {name: float(truth) for pair in KNOWN_PAIRS for truth, name in enumerate(pair)} | _TRUTHS
@@ -46,14 +46,14 @@ _MOST_CHARACTERS = 40
 
 
 class Words(NamedTuple):
-    """What the user says about labels: which values are class 1, class 0, and no label."""
+    """Which values the user calls class 1, class 0, and no label."""
 
     positive: Spellings = None
     negative: Spellings = None
     missing: Spellings = None
 
     @property
-    def given(self) -> bool:
+    def name_a_class(self) -> bool:
         """Whether classes are named."""
         return self.positive is not None or self.negative is not None
 
@@ -85,15 +85,15 @@ def parse_weak_labels(values: Sequence[Any], where: Sequence[str], column: str, 
     tokens = _tokens_of(values)
     meaning = _meanings(tokens, where, column, words)
     p = _read(tokens, meaning)
-    given = p[~np.isnan(p)]
-    if not given.size:
+    present = p[~np.isnan(p)]
+    if not present.size:
         raise DataError(f"no row has a cheap label in the column '{column}'")
-    if np.all(given == given[0]):
+    if np.all(present == present[0]):
         raise DataError(
-            f"all {len(given)} cheap labels in the column '{column}' are {given[0]:g}: nothing can be learned from them"
-            f"{_hint_at_missing(tokens)}"
+            f"all {len(present)} cheap labels in the column '{column}' are {present[0]:g}: nothing can be learned from "
+            f"them{_hint_at_missing(tokens)}"
         )
-    hard = bool(np.all((given == 0) | (given == 1)))
+    hard = bool(np.all((present == 0) | (present == 1)))
     return WeakLabels(p, hard, _names(tokens, meaning) if hard else None, meaning, words)
 
 
@@ -111,33 +111,33 @@ def class_labels(
 
 def true_labels(values: Sequence[Any], where: Sequence[str], labels: WeakLabels) -> list[bool]:
     """True labels, written as the cheap ones are, or in another known spelling. Raises DataError for others."""
-    found = []
+    truth = []
     for value, place in zip(values, where, strict=True):
         token = token_of(value)
         p = math.nan if token is None else _as_in(token, labels, (0.0, 1.0))
         if p is None:
-            told = f", {labels.names[0]} or {labels.names[1]}" if labels.names else ""
-            raise DataError(f"the true label of {place} is {value!r}; expected 0/1, true/false{told}")
+            names = f", {labels.names[0]} or {labels.names[1]}" if labels.names else ""
+            raise DataError(f"the true label of {place} is {value!r}; expected 0/1, true/false{names}")
         if math.isnan(p):
             raise DataError(f"{place} has no true label; every trusted row needs one")
-        found.append(p == 1)
-    return found
+        truth.append(p == 1)
+    return truth
 
 
 def parse_further_labels(
     values: Sequence[Any], where: Sequence[str], column: str, labels: WeakLabels
 ) -> NDArray[np.float64]:
     """More labels, written as those that are known, as P(class 1) [n]; NaN where there is none. Raises DataError."""
-    found = []
+    further = []
     for value, place in zip(values, where, strict=True):
         token = token_of(value)
         p = math.nan if token is None else _as_in(token, labels, (0.0, 1.0) if labels.hard else ())
-        foreign = labels.words.given and token not in labels.meaning and p is not None and not math.isnan(p)
+        foreign = labels.words.name_a_class and token not in labels.meaning and p is not None and not math.isnan(p)
         if p is None or foreign:
             has = f"{labels.names[0]} and {labels.names[1]}" if labels.names else "probabilities"
             raise DataError(f"the cheap label of {place} is {text_form(token)!r}; the labelled file has {has}")
-        found.append(p)
-    return np.array(found, dtype=np.float64)
+        further.append(p)
+    return np.array(further, dtype=np.float64)
 
 
 def probability(value: Any) -> float | None:
@@ -148,20 +148,20 @@ def probability(value: Any) -> float | None:
 
 
 def is_missing(value: Any) -> bool:
-    """Whether a value says that there is no label."""
+    """Whether a value means that there is no label."""
     token = token_of(value)
     return token is None or token in MISSING
 
 
 def reads_as_label(value: Any) -> bool:
-    """Whether a value is a class, or no label, in a spelling that needs no word."""
+    """Whether a value is a class, or no label, in a spelling that is understood by itself."""
     token = token_of(value)
     p = math.nan if token is None else known_label(token)
     return p is not None and (math.isnan(p) or p in (0, 1))
 
 
 def known_label(token: Token) -> float | None:
-    """P(class 1) of a value that needs no word, NaN where it says that there is no label; None: it needs one."""
+    """P(class 1) of a value that is understood by itself, NaN where it means no label; None: it is not understood."""
     if isinstance(token, str):
         return math.nan if token in MISSING else _KNOWN.get(token.strip(_MARKS))
     return token if 0 <= token <= 1 else None
@@ -245,7 +245,7 @@ def _meanings(
     counts = Counter(token for token in tokens if token is not None)
     meaning = _named(counts, column, words)
     rest = [token for token in counts if token not in meaning]
-    if words.given:
+    if words.name_a_class:
         meaning |= _other_class(rest, meaning, counts, column, words)
     else:
         meaning |= {token: p for token in rest if (p := known_label(token)) is not None}
@@ -257,8 +257,8 @@ def _meanings(
     names = [token for token in meaning if isinstance(token, str) and not math.isnan(meaning[token])]
     if soft and names:
         places = [
-            next(place for place, token in zip(where, tokens, strict=True) if token == one)
-            for one in (soft[0], names[0])
+            next(place for place, token in zip(where, tokens, strict=True) if token == example)
+            for example in (soft[0], names[0])
         ]
         raise DataError(
             f"the column '{column}' mixes probabilities ({places[0]}) and names ({places[1]}); write all alike"
@@ -269,19 +269,19 @@ def _meanings(
 def _named(counts: Mapping[Token, int], column: str, words: Words) -> dict[Token, float]:
     """The values that the user gives a meaning. Raises DataError where a class is not there, or a value is in two."""
     meaning: dict[Token, float] = {}
-    for option, given, p in (
+    for option, values, p in (
         ("missing", words.missing, math.nan),
         ("positive", words.positive, 1.0),
         ("negative", words.negative, 0.0),
     ):
-        for token in _tokens(given, counts):
+        for token in _tokens(values, counts):
             if token in meaning:
                 raise DataError(f"--{option} names {quote(token)}, which another option has given a meaning already")
             if token in counts:
                 meaning[token] = p
             elif option != "missing":
                 raise DataError(
-                    f"with --{option} {_as_given(given)} the column '{column}' must hold {quote(token)}; it holds "
+                    f"with --{option} {_as_typed(values)} the column '{column}' must hold {quote(token)}; it holds "
                     f"{listed(counts)}"
                 )
     return meaning
@@ -295,7 +295,7 @@ def _other_class(
     Where one class is named alone, the only other value is the other class, whatever it is called. Of several, each
     must be known by itself, and nothing that is named may contradict what is known.
     """
-    given = words.positive if words.positive is not None else words.negative
+    typed = _as_typed(words.positive if words.positive is not None else words.negative)
     option = "positive" if words.positive is not None else "negative"
     both = words.positive is not None and words.negative is not None
     known = {token: known_label(token) for token in rest}
@@ -308,16 +308,16 @@ def _other_class(
     turned = any(not math.isnan(p) and known_label(token) == 1 - p for token, p in named.items())
     if (not both and not others) or (turned and others) or any(known[token] not in (0, 1) for token in others):
         unclear = [token for token in others if turned or known[token] not in (0, 1)]
-        told = f"with --{option} {_as_given(given)} the column '{column}' must hold one other value"
+        expected = f"with --{option} {typed} the column '{column}' must hold one other value"
         if both:
-            told = f"the column '{column}' must hold what --positive and --negative name"
+            expected = f"the column '{column}' must hold what --positive and --negative name"
         cure = f"; {_cure(unclear, words)}" if unclear else ""
-        raise DataError(f"{told}; it holds {listed(counts)}{cure}")
+        raise DataError(f"{expected}; it holds {listed(counts)}{cure}")
     return {token: p for token, p in known.items() if p is not None}
 
 
 def _cure(unclear: Sequence[Token], words: Words) -> str:
-    """The options that say what values mean."""
+    """The options that give values a meaning."""
     names = ",".join(quote(token) for token in unclear[:_MOST_SHOWN])
     free = [f"--{name}" for name in ("positive", "negative") if getattr(words, name) is None]
     return f"say what the others mean: {' or '.join([*free, '--missing'])} (no label), such as --missing {names}"
@@ -331,44 +331,44 @@ def _not_understood(
     column: str,
     hard: bool,
 ) -> str:
-    """What is wrong with values that mean nothing by themselves, and the options that would say it."""
+    """The message about values that mean nothing by themselves, with the options that would give them a meaning."""
     classes = {p for p in meaning.values() if p in (0, 1)}
     example = quote(sorted(unknown, key=text_form)[0])
-    told = f"{first} has {example} in the column '{column}'"
+    start = f"{first} has {example} in the column '{column}'"
     numbers = [token for token in counts if isinstance(token, float)]
     if all(token in numbers for token in unknown) and not (
         len(counts) <= _MOST_CLASSES and all(token.is_integer() for token in numbers)
     ):
         if hard:
-            return f"{told}, which is not binary; true labels are 0/1, yes/no … (`outshine label` takes probabilities)"
-        return f"{told}; expected 0/1, yes/no …, a probability from 0 to 1, or a percentage with its sign, such as 85%"
+            return f"{start}, which is not binary; true labels are 0/1, yes/no … (`outshine label` takes probabilities)"
+        return f"{start}; expected 0/1, yes/no …, a probability from 0 to 1, or a percentage with its sign, such as 85%"
     if len(counts) > _MOST_CLASSES:
         return (
-            f"{told}, and {len(counts)} different values in all; two classes are expected: is it the column of the "
+            f"{start}, and {len(counts)} different values in all; two classes are expected: is it the column of the "
             "labels? Say which is (--label)"
         )
     if len(classes) == 2:
         several = f"one of {len(unknown)} values that are" if len(unknown) > 1 else "which is"
         names = ",".join(quote(token) for token in sorted(unknown, key=text_form)[:_MOST_SHOWN])
         return (
-            f"{told}, {several} no class that is known; say what it means: --missing {names} (no label), --positive "
+            f"{start}, {several} no class that is known; say what it means: --missing {names} (no label), --positive "
             f"{names} or --negative {names}"
         )
     values = sorted((token for token in counts if not math.isnan(meaning.get(token, 0.0))), key=text_form)
     if len(values) == 1:
         name, hint = quote(values[0]), _hint_at_missing(counts)
-        return f"{told}, the only value; say what it means: --positive {name} or --negative {name}{hint}"
+        return f"{start}, the only value; say what it means: --positive {name} or --negative {name}{hint}"
     if len(values) == 2:
-        return f"{told}; it holds {listed(values)}: say which is class 1: --positive {quote(values[1])}"
+        return f"{start}; it holds {listed(values)}: say which is class 1: --positive {quote(values[1])}"
     return (
-        f"{told}; it holds {len(values)} different values ({listed(values)}) and two classes are expected: say which "
+        f"{start}; it holds {len(values)} different values ({listed(values)}) and two classes are expected: say which "
         "are class 1 and which are class 0, comma-separated (--positive … --negative …), and which are no label "
         "(--missing …)"
     )
 
 
 def _hint_at_missing(tokens: Iterable[Token | None]) -> str:
-    """Where one class is all there is: what was taken for no label may be the other."""
+    """A hint where all labels are of one class: values that were read as no label may be the other class."""
     names = sorted({token for token in tokens if token in MISSING and isinstance(token, str)})
     if not names:
         return ""
@@ -377,22 +377,17 @@ def _hint_at_missing(tokens: Iterable[Token | None]) -> str:
     )
 
 
-def _tokens(given: Spellings, present: Container[Token]) -> list[Token]:
+def _tokens(values: Spellings, present: Container[Token]) -> list[Token]:
     """The values that an option names: the whole text where the column holds it, else what its commas separate."""
-    if given is None:
-        return []
-    parts = [given] if isinstance(given, str) else list(given)
-    found: list[Token] = []
-    for part in parts:
-        whole = token_of(part)
-        one = not isinstance(given, str) or (isinstance(whole, str) and whole in present)
-        split = [part] if one else part.split(",")
-        found += [token for text in split if (token := token_of(text)) is not None]
-    return list(dict.fromkeys(found))
+    if isinstance(values, str):
+        whole = token_of(values)
+        values = (values,) if isinstance(whole, str) and whole in present else tuple(values.split(","))
+    tokens = [token for text in values or () if (token := token_of(text)) is not None]
+    return list(dict.fromkeys(tokens))
 
 
-def _as_given(given: Spellings) -> str:
-    return given if isinstance(given, str) else ",".join(given or ())
+def _as_typed(values: Spellings) -> str:
+    return values if isinstance(values, str) else ",".join(values or ())
 
 
 def quote(token: Token) -> str:

@@ -118,14 +118,14 @@ class ParquetRows:
                 raise IndexError(f"row {index} of {len(self)}")
             group = bisect_right(self._ends, index)
             wanted.setdefault(self._groups[group][0], {}).setdefault(group, []).append(index)
-        found: dict[int, Row] = {}
+        rows: dict[int, Row] = {}
         for path, groups in wanted.items():
             with pq.ParquetFile(path) as file:  # opened once: its footer grows with the number of row groups
                 for group, members in groups.items():
                     start = self._ends[group - 1] if group else 0
                     table = file.read_row_group(self._groups[group][1]).take([index - start for index in members])
-                    found.update(zip(members, table.to_pylist(), strict=True))
-        return [found[index] for index in indices]
+                    rows.update(zip(members, table.to_pylist(), strict=True))
+        return [rows[index] for index in indices]
 
 
 def _row_group_sizes(path: Path) -> list[int]:

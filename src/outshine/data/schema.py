@@ -65,7 +65,7 @@ class Example(NamedTuple):
     """A formatted row.
 
     Rows with an equal group, or with an equal text among their `shared`, directly or by way of other rows, never lie in
-    two splits (`outshine.data.grouping`). A row with neither stands alone.
+    two splits (`outshine.data.usable_rows`). A row with neither stands alone.
 
     Attributes:
         text: What models read.

@@ -11,10 +11,10 @@ from typing import Annotated, Any, NamedTuple
 import pandas as pd
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from outshine.data.candidate_rows import Pool, UsableRow, clean, read_pool
 from outshine.data.rows import Pools, RowReader
 from outshine.data.schema import Recipe
 from outshine.data.task import Task
+from outshine.data.usable_rows import Pool, UsableRow, clean, read_pool
 from outshine.engine.errors import DataError
 from outshine.engine.rng import stream_seed
 from outshine.engine.settings import NotInKeyAtDefault, Settings

@@ -1,4 +1,4 @@
-"""A user's table on disk (CSV dialects, JSON lines, Parquet), and the choice of the columns that are meant."""
+"""A user's table on disk (CSV dialects, JSON lines, Parquet): reading and writing it, and checks of its columns."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _LOOKED_AT = 200  # rows by which a column is guessed
 
 
 class CsvForm(NamedTuple):
-    """How a CSV is written, so that it can be written so again. `sep_line`: its first line says the separator."""
+    """How a CSV is written, so that it can be written so again. `sep_line`: its first line names the separator."""
 
     separator: str = ","
     encoding: str = "utf-8"
@@ -117,10 +117,10 @@ def check_columns(what: str, rows: Sequence[Row], needed: Mapping[str, str], col
     missing = {name: option for name, option in needed.items() if name not in has}
     if not missing:
         return
-    told = f"{what} has no column {' or '.join(map(repr, missing))}; it has: {', '.join(map(_cut, has))}"
+    message = f"{what} has no column {' or '.join(map(repr, missing))}; it has: {', '.join(map(_cut, has))}"
     options = {name: option for name, option in missing.items() if option}
     if not options:
-        raise DataError(told)
+        raise DataError(message)
     free = [name for name in has if name and name not in needed]
     guesses: dict[str, str] = {}
     for name, option in options.items():
@@ -130,12 +130,12 @@ def check_columns(what: str, rows: Sequence[Row], needed: Mapping[str, str], col
         if guess is not None:
             guesses[name] = guess
             free.remove(guess)
-    asked = " ".join(
+    typed = " ".join(
         f"{option} {quoted(guesses[name]) if name in guesses else 'COLUMN'}" for name, option in options.items()
     )
     if len(guesses) == len(options):
-        raise DataError(f"{told}; did you mean {asked}?")
-    raise DataError(f"{told}; say which column it is: {asked}")
+        raise DataError(f"{message}; did you mean {typed}?")
+    raise DataError(f"{message}; say which column it is: {typed}")
 
 
 def refuse_without_labels(path: str | Path, text: str | None) -> NoReturn:
@@ -143,8 +143,8 @@ def refuse_without_labels(path: str | Path, text: str | None) -> NoReturn:
     table = read_table(path)
     has = [name for name in dict.fromkeys(table.columns) if name != (text or "text")]
     guess = _by_content(table.rows[:_LOOKED_AT], [name for name in has if name], "--label")
-    told = f"say which column of '{path}' holds the labels: --label COLUMN; it has: {', '.join(map(_cut, has))}"
-    raise DataError(f"{told}; did you mean --label {quoted(guess)}?" if guess is not None else told)
+    message = f"say which column of '{path}' holds the labels: --label COLUMN; it has: {', '.join(map(_cut, has))}"
+    raise DataError(f"{message}; did you mean --label {quoted(guess)}?" if guess is not None else message)
 
 
 def refuse_repeated(path: str | Path, table: Table, names: Iterable[str]) -> None:
@@ -162,11 +162,11 @@ def read_csv_table(path: Path) -> CsvTable:
     """The cells of a CSV as texts. Raises DataError where it is none, OSError where it cannot be read."""
     text, encoding, notes = _text(path)
     ending, zipped = _ending(path)
-    said = re.match(r"sep=(.)\r?\n", text, re.IGNORECASE)
-    body = text[said.end() :] if said else text
-    separator = said[1] if said else _separator(body, ("\t", *SEPARATORS) if ending == ".tsv" else SEPARATORS)
+    sep_line = re.match(r"sep=(.)\r?\n", text, re.IGNORECASE)
+    body = text[sep_line.end() :] if sep_line else text
+    separator = sep_line[1] if sep_line else _separator(body, ("\t", *SEPARATORS) if ending == ".tsv" else SEPARATORS)
     line_end = "\r\n" if re.match(r"[^\n]*\r\n", text) else "\n"
-    form = CsvForm(separator, encoding, line_end, said is not None, zipped)
+    form = CsvForm(separator, encoding, line_end, sep_line is not None, zipped)
     cells = _cells(path, body, separator)
     header = ["" if pd.isna(name) else str(name) for name in cells.iloc[0]] if len(cells) else []
     return CsvTable(header, cells.iloc[1:].reset_index(drop=True), form, notes)
@@ -220,28 +220,28 @@ def _known_format(path: Path) -> str:
 
 
 def _text(path: Path) -> tuple[str, str, list[str]]:
-    """The text of a file, the encoding that writes it so again, and what is to be said about it."""
+    """The text of a file, the encoding that writes it so again, and notes."""
     data = path.read_bytes()
     if _ending(path)[1]:
         try:
             data = gzip.decompress(data)
         except (OSError, EOFError, zlib.error) as error:
             raise DataError(f"'{path}' is no readable gzip file: {error}") from error
-    encoding = _marked(data)
+    encoding = _encoding_by_mark(data)
     try:
         return data.decode(encoding), encoding, []
     except UnicodeDecodeError as error:
         western = _western(data) if encoding == "utf-8" else None
         if western is not None:
-            told = "it is not UTF-8 and was read as Windows-1252 (Western European): see whether its accents are right"
-            return western, "cp1252", [told]
+            note = "it is not UTF-8 and was read as Windows-1252 (Western European): see whether its accents are right"
+            return western, "cp1252", [note]
         name = "UTF-8" if encoding.startswith("utf-8") else encoding.upper()
-        told = f"'{path}' is not {name} text ({error.reason} at byte {error.start}); save it as UTF-8"
-        raise DataError(told) from error
+        message = f"'{path}' is not {name} text ({error.reason} at byte {error.start}); save it as UTF-8"
+        raise DataError(message) from error
 
 
-def _marked(data: bytes) -> str:
-    """The encoding that the first bytes tell; UTF-8 where they tell nothing."""
+def _encoding_by_mark(data: bytes) -> str:
+    """The encoding that the byte order mark names; UTF-8 where there is none."""
     for mark, encoding in (
         (b"\xef\xbb\xbf", "utf-8-sig"),
         (b"\xff\xfe\0\0", "utf-32"),
@@ -281,7 +281,7 @@ def _separator(text: str, candidates: Sequence[str]) -> str:
         if whole and len(whole[0]) > 1 and all(len(row) == len(whole[0]) for row in whole):
             return separator
     first = sample.partition("\n")[0]
-    return max(candidates, key=first.count)  # no table at all: what is wrong with it is told as of this one
+    return max(candidates, key=first.count)  # no table at all: errors are those of reading it with this one
 
 
 def _cells(path: Path, text: str, separator: str) -> pd.DataFrame:
@@ -295,14 +295,14 @@ def _cells(path: Path, text: str, separator: str) -> pd.DataFrame:
         return pd.DataFrame()
     except (pd.errors.ParserError, pd.errors.ParserWarning, ValueError) as error:
         counts = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", str(error))
-        told = str(error).strip()
+        reason = str(error).strip()
         if counts:
             name = {",": "commas", ";": "semicolons", "\t": "tabs"}.get(separator, f"'{separator}'")
-            told = (
+            reason = (
                 f"read as separated by {name}, row {counts[2]} has {counts[3]} fields and the rows before "
                 f"{counts[1]}; a text that holds the separator must stand in quotes"
             )
-        raise DataError(f"'{path}' is no well-formed CSV: {told}") from error
+        raise DataError(f"'{path}' is no well-formed CSV: {reason}") from error
 
 
 def _read_csv(path: Path) -> Table:
@@ -310,7 +310,7 @@ def _read_csv(path: Path) -> Table:
     first = {name: place for place, name in reversed([*enumerate(table.header)])}
     rows = table.frame[list(first.values())].set_axis(list(first), axis=1).to_dict("records") if first else []
     repeated = _repeated(table.header)
-    return Table(rows, table.header, repeated, [*table.notes, *_said_of(repeated)])  # pyright: ignore[reportArgumentType] -- column names are text here
+    return Table(rows, table.header, repeated, [*table.notes, *_notes_on(repeated)])  # pyright: ignore[reportArgumentType] -- column names are text here
 
 
 # --- JSON and Parquet ---------------------------------------------------------------------------------------------
@@ -346,7 +346,7 @@ def _read_jsonl(path: Path) -> Table:
             raise DataError(f"{where} of '{path}' is no JSON object with columns: {json.dumps(item)[:60]}")
     rows = [item for _, item in items]
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    return Table(rows, columns, frozenset(repeated), [*notes, *_said_of(repeated)])
+    return Table(rows, columns, frozenset(repeated), [*notes, *_notes_on(repeated)])
 
 
 def _is_list(path: Path, text: str) -> bool:
@@ -363,14 +363,10 @@ def _read_parquet(path: Path) -> Table:
         rows = table.to_pylist()
     except UnicodeDecodeError as error:
         raise DataError(f"'{path}' is not UTF-8 text ({error.reason} at byte {error.start}); convert it") from error
-    except (
-        pa.ArrowException,
-        ValueError,
-        OverflowError,
-    ) as error:  # the latter two: dates that Python has no value for
+    except (pa.ArrowException, ValueError, OverflowError) as error:  # the latter two: dates beyond Python's
         raise DataError(f"'{path}' is no readable Parquet file: {error}") from error
     repeated = _repeated(table.column_names)
-    return Table(rows, table.column_names, repeated, _said_of(repeated))
+    return Table(rows, table.column_names, repeated, _notes_on(repeated))
 
 
 # --- columns ------------------------------------------------------------------------------------------------------
@@ -380,7 +376,7 @@ def _repeated(names: Iterable[str]) -> frozenset[str]:
     return frozenset(name for name, count in Counter(names).items() if count > 1)
 
 
-def _said_of(repeated: Iterable[str]) -> list[str]:
+def _notes_on(repeated: Iterable[str]) -> list[str]:
     names = ", ".join(f"'{name}'" for name in sorted(repeated))
     return [f"two columns have the same name and are not used: {names}"] if names else []
 
@@ -405,9 +401,9 @@ def _by_content(rows: Sequence[Row], columns: Sequence[str], option: str) -> str
     values = {name: [row[name] for row in rows if row.get(name) not in (None, "")] for name in columns}
     if option == "--text":
         lengths = {
-            name: sum(map(len, found)) / len(found)
-            for name, found in values.items()
-            if found and all(isinstance(value, str) for value in found)
+            name: sum(map(len, cells)) / len(cells)
+            for name, cells in values.items()
+            if cells and all(isinstance(value, str) for value in cells)
         }
         best = max(lengths, key=lambda name: lengths[name], default=None)
         return best if best is not None and lengths[best] > 8 and not _all_labels(values[best]) else None
@@ -420,4 +416,4 @@ def _by_content(rows: Sequence[Row], columns: Sequence[str], option: str) -> str
 
 
 def _all_labels(values: Sequence[Any]) -> bool:
-    return bool(values) and all(reads_as_label(value) for value in values) and len({str(one) for one in values}) < 21
+    return bool(values) and all(map(reads_as_label, values)) and len(set(map(str, values))) < 21

@@ -111,13 +111,19 @@ def one_line(text: str) -> str:
     return line if len(line) <= MOST_CHARACTERS else f"{line[:_ENDS]} … {line[-_ENDS:]}"
 
 
-def decimals(value: float) -> str:
+def decimals(value: float, *, minus: str = "-") -> str:
     """Three decimals without the leading zero: `.079`, `-.012`, `1.000`; unbounded: `∞`, unknown: a dash."""
     if math.isnan(value):
         return "–"
+    sign, digits = (minus if value < 0 else ""), f"{abs(value):.3f}"
     if math.isinf(value):
-        return "∞" if value > 0 else "-∞"
-    sign, digits = ("-" if value < 0 else ""), f"{abs(value):.3f}"
+        return f"{sign}∞"
     if float(digits) == 0:
         return ".000"
     return sign + (digits[1:] if digits.startswith("0.") else digits)
+
+
+def signed_decimals(value: float, *, minus: str = "-") -> str:
+    """The same with a plus sign before what is above 0: `+.031`, `-.012`, `.000`."""
+    text = decimals(value, minus=minus)
+    return f"+{text}" if value > 0 and text != ".000" else text

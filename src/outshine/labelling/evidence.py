@@ -20,9 +20,8 @@ from outshine.labelling.trusted_rows import (
     wilson,
 )
 from outshine.stats.auc_covariance import combine_seeds
-from outshine.stats.intervals import Interval, auroc_interval
-from outshine.stats.proportions import Worth, exact_share, share_of_file, worth_in_groups
-from outshine.stats.random_draw import Unlikely, chance_of_so_unlike, draw_tests
+from outshine.stats.intervals import EffectiveSize, Interval, auroc_interval, effective_size, exact_share, share_of_file
+from outshine.stats.random_sample_tests import SampleTest, hypergeometric_p, random_sample_tests
 
 UNLIKE = 0.01  # p, over all tests, below which trusted rows are taken to be picked, not drawn
 FEWEST_GROUPS = 10  # of equal size, below which an interval from groups is too uncertain for a verdict
@@ -406,9 +405,9 @@ def _with(one: Evidence, accuracies: _Three, aurocs: _Three) -> Evidence:
     )
 
 
-def _worth(values: np.ndarray, groups: np.ndarray) -> Worth | None:
+def _worth(values: np.ndarray, groups: np.ndarray) -> EffectiveSize | None:
     """What the rows are worth where some are of one group; None: each is its own."""
-    return None if len(set(groups)) == len(groups) else worth_in_groups(values, groups)
+    return None if len(set(groups)) == len(groups) else effective_size(values, groups)
 
 
 def _level(right: np.ndarray, groups: np.ndarray) -> Interval:
@@ -426,7 +425,7 @@ def _picked(file: pd.DataFrame, taken: np.ndarray, hard: bool) -> str:
     that goes to the one test of whether the disagreements are more, or less, suspicious than others: that is how rows
     of suspects.csv differ.
     """
-    found: list[tuple[Unlikely, str]] = []
+    found: list[tuple[SampleTest, str]] = []
     apart = file["apart"].to_numpy(dtype=bool)
     for kind, which in (("disagree", apart), ("agree", ~apart)):
         part = file[which]
@@ -442,7 +441,9 @@ def _picked(file: pd.DataFrame, taken: np.ndarray, hard: bool) -> str:
         if not hard:  # else the same order as by suspicion
             measures["certainty"] = np.abs(log_odds)
         classes = {"class": part["label"].to_numpy() > 0.5, "fold": part["fold"].to_numpy()}
-        found += [(test, kind) for test in draw_tests(taken[which], measures, classes, part["group"].to_numpy(str))]
+        found += [
+            (test, kind) for test in random_sample_tests(taken[which], measures, classes, part["group"].to_numpy(str))
+        ]
     if not found:
         return ""
     corrected = [
@@ -481,9 +482,9 @@ def _seems_drawn(
     population: tuple[int, int], one: Evidence, file: pd.DataFrame | None, taken: np.ndarray | None, notes: list[str]
 ) -> bool:
     """Whether the trusted rows could be a random draw, of rows or of groups, with regard to disagreement."""
-    p = chance_of_so_unlike(*population, one.num_rows, one.num_judged)
+    p = hypergeometric_p(*population, one.num_rows, one.num_judged)
     if file is not None and taken is not None:
-        tests = draw_tests(taken, {}, {"apart": file["apart"].to_numpy()}, file["group"].to_numpy(dtype=str))
+        tests = random_sample_tests(taken, {}, {"apart": file["apart"].to_numpy()}, file["group"].to_numpy(dtype=str))
         p = min((test.p for test in tests), default=1.0)
     if p >= UNLIKE:
         return True
@@ -506,7 +507,7 @@ def _aurocs(known: _Known, notes: list[str]) -> _Three:
 
 
 def needed_accuracy(
-    share: float, seen: float | None = None, num_all: int | None = None, worth: Worth | None = None
+    share: float, seen: float | None = None, num_all: int | None = None, worth: EffectiveSize | None = None
 ) -> tuple[Needed, ...]:
     """Rows that show that the student is right in more, or fewer, than half of the disagreements.
 
@@ -527,7 +528,7 @@ def needed_accuracy(
     return tuple(found)
 
 
-def _needed_auroc(known: _Known, gain: Interval | None, worth: Worth | None) -> tuple[Needed, ...]:
+def _needed_auroc(known: _Known, gain: Interval | None, worth: EffectiveSize | None) -> tuple[Needed, ...]:
     """For the gain that was seen, and for some that may be looked for; the error is by group where groups repeat."""
     if gain is None:
         return ()

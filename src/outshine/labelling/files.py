@@ -24,7 +24,7 @@ from outshine.engine.files import user_path, write_whole
 from outshine.labelling.rows import PLACE, Columns
 from outshine.labelling.text import sentences
 from outshine.report.write import OutputError, check_writable
-from outshine.results.csv_cells import inert, inert_header
+from outshine.results.saved_tables import escape_formulas, escape_formulas_in_header
 from outshine.w2s.study_file import raw_yaml
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def write_labelled(done: LabelRun, out: Path, prefix: str = PREFIX) -> list[Path
     settings = raw_yaml(labeller.model_dump(mode="json"))
     written = {
         table: lambda path: write_with(str(source), columns, path),
-        out / "suspects.csv": lambda path: inert(found.suspects).to_csv(path, index=False),
+        out / "suspects.csv": lambda path: escape_formulas(found.suspects).to_csv(path, index=False),
         out / "evidence.json": lambda path: path.write_text(_json(evidence_document(found)), encoding="utf-8"),
         out / "label.yaml": lambda path: path.write_text(settings, encoding="utf-8"),
     }
@@ -112,7 +112,7 @@ def judging_table(found: LabelResults, columns: Columns) -> pd.DataFrame:
         STRATUM: rows["stratum"],
         WEIGHT: rows["weight"].round(6),
     }
-    return inert_header(inert(pd.DataFrame(table)))
+    return escape_formulas_in_header(escape_formulas(pd.DataFrame(table)))
 
 
 def _own_columns(columns: Columns) -> tuple[str, str, str]:

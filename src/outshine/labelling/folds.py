@@ -274,7 +274,7 @@ def _groups(rows: pd.DataFrame, cluster: np.ndarray) -> list[str]:
 
 
 def _check_unchanged(path: str, digest: str) -> None:
-    from outshine.data.local_files import file_sha256
+    from outshine.data.user_datasets import file_sha256
 
     if file_sha256(path) != digest:
         raise DataError(f"'{path}' has changed while it was in use; run again")

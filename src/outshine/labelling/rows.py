@@ -21,9 +21,10 @@ from outshine.data.label_spellings import (
     parse_weak_labels,
     true_labels,
 )
-from outshine.data.local_files import id_spellings, normal_text, plain_id
 from outshine.data.rows import Row
+from outshine.data.user_datasets import plain_id
 from outshine.data.user_tables import check_columns, read_table, refuse_repeated
+from outshine.data.weak_label_file import id_spellings, normal_text
 from outshine.engine.errors import DataError
 from outshine.engine.messages import counted
 from outshine.engine.rng import numpy_rng

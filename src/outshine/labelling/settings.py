@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError, field_validator
 
-from outshine.data.local_files import file_sha256
+from outshine.data.user_datasets import file_sha256
 from outshine.data.user_tables import plain_name
 from outshine.engine.errors import SettingsError
 from outshine.engine.files import absolute_path

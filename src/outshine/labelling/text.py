@@ -7,6 +7,8 @@ import math
 from outshine.labelling.evidence import FEWEST_GROUPS, Evidence, Needed, needed_accuracy
 from outshine.labelling.results import LabelResults, Signs
 from outshine.labelling.rows_to_judge import AGREE, ALL, DISAGREE
+from outshine.report.text import decimal_text as digits
+from outshine.report.text import signed_text as signed
 from outshine.stats.intervals import Interval
 
 FEW = 20  # rows of the file below which hardly any way of picking them can be seen
@@ -197,20 +199,6 @@ def sign_sentences(signs: Signs) -> list[str]:
 def interval(value: Interval) -> str:
     """`.842 [.820, .863]`."""
     return f"{digits(value.value)} [{digits(value.low)}, {digits(value.high)}]"
-
-
-def digits(value: float) -> str:
-    """Three decimals without the leading zero; unknown: a dash."""
-    if math.isnan(value):
-        return "–"
-    text = f"{abs(value):.3f}"
-    sign = "−" if value < 0 and float(text) else ""
-    return sign + (text[1:] if text.startswith("0.") else text)
-
-
-def signed(value: float) -> str:
-    """The same with the sign of a gain."""
-    return digits(value) if math.isnan(value) or value < 0 or not float(f"{value:.3f}") else f"+{digits(value)}"
 
 
 def _levels(one: Evidence) -> list[str]:

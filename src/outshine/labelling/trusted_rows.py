@@ -12,8 +12,7 @@ from scipy.stats import hypergeom
 from outshine.engine.errors import DataError
 from outshine.stats.auc_covariance import combine_seeds
 from outshine.stats.auroc import Floats
-from outshine.stats.intervals import Interval, auroc_interval
-from outshine.stats.proportions import exact_share
+from outshine.stats.intervals import Interval, auroc_interval, exact_share
 from outshine.stats.role_values import Groups
 
 ALPHA, POWER = 0.05, 0.80

@@ -18,7 +18,7 @@ from outshine.results.compare_text import (
     too_few_datasets,
     verdict,
 )
-from outshine.stats.power import ALPHA
+from outshine.stats.power_analysis import ALPHA
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,12 +54,14 @@ def comparison_tables(compared: Compared) -> list[TextTable]:
     """Tests, then estimates with their intervals, and posterior probabilities where a rope was given."""
     rank = "primary" if compared.metric == "auroc" else "secondary"
     tests, estimates = [], []
-    for one in compared.methods:
-        record = f"{one.wins} of {one.num_datasets}" + (f", {one.ties} tied" if one.ties else "")
-        wilcoxon, t, sign = (_both_p(found, compared.one_sided) for found in (one.wilcoxon, one.t, one.sign))
-        tests.append([one.method, record, wilcoxon, p_cell(one.holm), p_cell(one.least_p), t, sign])
-        posterior = [] if one.posterior is None else [decimals(part) for part in one.posterior]
-        estimates.append([one.method, *map(_interval, (one.mean, one.hodges_lehmann, one.median)), *posterior])
+    for method in compared.methods:
+        record = f"{method.wins} of {method.num_datasets}" + (f", {method.ties} tied" if method.ties else "")
+        wilcoxon, t, sign = (_both_p(test, compared.one_sided) for test in (method.wilcoxon, method.t, method.sign))
+        tests.append([method.method, record, wilcoxon, p_cell(method.holm), p_cell(method.least_p), t, sign])
+        posterior = [] if method.posterior is None else [decimals(part) for part in method.posterior]
+        estimates.append(
+            [method.method, *map(_interval, (method.mean, method.hodges_lehmann, method.median)), *posterior]
+        )
     unit = UNITS[compared.metric]
     sides, other = ("one-sided", "two-sided") if compared.one_sided else ("two-sided", "one-sided for better")
     why = ", as the study declared" if compared.one_sided else ""
@@ -76,24 +78,26 @@ def comparison_tables(compared: Compared) -> list[TextTable]:
 def comparison_sentences(compared: Compared, on_pgr: Compared | None) -> list[str]:
     """That the datasets are too few, where they are; then one plain verdict a method."""
     few = too_few_datasets(compared)
-    return [*([few] if few else []), *(verdict(compared, one.method, on_pgr) for one in compared.methods)]
+    return [*([few] if few else []), *(verdict(compared, method.method, on_pgr) for method in compared.methods)]
 
 
 def conclusion(compared: Compared) -> str:
     """Over all methods in one sentence, by the primary test: which help, which hurt, or that none is shown to."""
-    verbs = {one.method: shown(one, one_sided=compared.one_sided) for one in compared.methods}
+    verbs = {method.method: shown(method, one_sided=compared.one_sided) for method in compared.methods}
     count = counted(len(verbs), "method")
     sides = "one-sided as the study declared" if compared.one_sided else "two-sided"
     after = "" if len(verbs) == 1 else " after Holm's correction"
     rule = f"Wilcoxon's test over datasets, {sides}, p < {decimals(ALPHA)[:3]}{after}"
-    told = [
+    verbs_told = [
         f"{', '.join(names)} {verb}"
         for verb in ("helps", "hurts")
         if (names := [name for name, own in verbs.items() if own == verb])
     ]
-    if told:
-        found = "; ".join(told)
-        return f"Of {count} compared with {compared.baseline}, by the evidence {found} on a typical dataset ({rule})."
+    if verbs_told:
+        evidence = "; ".join(verbs_told)
+        return (
+            f"Of {count} compared with {compared.baseline}, by the evidence {evidence} on a typical dataset ({rule})."
+        )
     does = "to help" if compared.one_sided else "to help or to hurt"
     none = f"Of {count} compared with {compared.baseline}, none is shown {does} on a typical dataset ({rule})."
     return f"{none} {too_few_datasets(compared)}".rstrip()
@@ -107,13 +111,13 @@ def comparison_notes(compared: Compared, on_pgr: Compared | None) -> list[str]:
 
 def noise_sentences(compared: Compared) -> list[str]:
     """The noise floor of each comparison."""
-    return [noise_sentence(compared, one) for one in compared.methods]
+    return [noise_sentence(compared, method) for method in compared.methods]
 
 
-def _both_p(found: PValues, one_sided: bool) -> str:
+def _both_p(values: PValues, one_sided: bool) -> str:
     """The p of the comparison and, in brackets, that of the other kind."""
-    return f"{p_cell(found.p(one_sided=one_sided))} ({p_cell(found.p(one_sided=not one_sided))})"
+    return f"{p_cell(values.p(one_sided=one_sided))} ({p_cell(values.p(one_sided=not one_sided))})"
 
 
-def _interval(found: Interval) -> str:
-    return f"{decimals(found.value)} [{decimals(found.low)}, {decimals(found.high)}]"
+def _interval(interval: Interval) -> str:
+    return f"{decimals(interval.value)} [{decimals(interval.low)}, {decimals(interval.high)}]"

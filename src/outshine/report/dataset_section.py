@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from outshine.data.audit.findings import worst_first
 from outshine.report import figures
 from outshine.report.tables import ROLES, splits_table
-from outshine.report.text import auroc_text, contender_name, excerpt, pgr_text, short
+from outshine.report.text import auroc_text, contender_name, decimal_text, excerpt, pgr_text
 from outshine.results.names import Contender
 from outshine.results.read.artefacts import Reader
 from outshine.results.read.dataset_details import read_dataset_details
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from outshine.data.task import Task
     from outshine.engine.store.store import Store
-    from outshine.report.headline_student import Reference
+    from outshine.report.study_section import HeadlineStudent
     from outshine.results.diagnostics import Disagreements
     from outshine.results.finished import Finished
     from outshine.results.read.dataset_details import DatasetDetails
@@ -28,13 +28,13 @@ MOST_CHARACTERS = 600  # of a text that is shown
 ROLE_WORDS = {"weak": "supervisor", "student": "student", "ceiling": "ceiling"}
 
 
-def dataset_pages(finished: Finished, reference: Reference, store: Store, prefix: str) -> list[dict[str, Any]]:
-    """What the template shows of each dataset, in the study's order; `reference`: the student it is about.
+def dataset_pages(finished: Finished, headline: HeadlineStudent, store: Store, prefix: str) -> list[dict[str, Any]]:
+    """What the template shows of each dataset, in the study's order; `headline`: the student it is about.
 
     Where that student is not finished it is about the first method that is; where none is, the dataset is left out.
     """
     reader = Reader(store)
-    shown = _shown(finished.results.summary, reference)
+    shown = _shown(finished.results.summary, headline)
     pages = []
     for number, prepare in enumerate(finished.resolution.prepares, 1):
         if prepare.name not in shown:
@@ -60,10 +60,10 @@ def dataset_pages(finished: Finished, reference: Reference, store: Store, prefix
     return pages
 
 
-def _shown(summary: pd.DataFrame, reference: Reference) -> dict[str, dict[str, Any]]:
+def _shown(summary: pd.DataFrame, headline: HeadlineStudent) -> dict[str, dict[str, Any]]:
     """The row of the summary that each dataset's part is about."""
     methods = summary[summary["purpose"] == "method"].drop_duplicates("dataset").to_dict("records")
-    rows: list[dict[Any, Any]] = [*methods, *reference.rows.to_dict("records")]
+    rows: list[dict[Any, Any]] = [*methods, *headline.rows.to_dict("records")]
     return {row["dataset"]: row for row in rows}
 
 
@@ -103,32 +103,32 @@ def _tests(trajectories: pd.DataFrame, dataset: str, student: Contender) -> pd.D
     return own if own.empty else own[[Contender.of(row) == student for row in own.to_dict("records")]]
 
 
-def _differ(found: Disagreements, task: Task) -> dict[str, Any]:
+def _differ(differing: Disagreements, task: Task) -> dict[str, Any]:
     return {
-        "sentence": differ_sentence(found),
+        "sentence": differ_sentence(differing),
         "rows": [
             {
-                "p_student": short(row["p_student"]),
-                "p_weak": short(row["p_weak"]),
+                "p_student": decimal_text(row["p_student"]),
+                "p_weak": decimal_text(row["p_weak"]),
                 "truth": task.class_names[int(row["y"])],
                 "right": bool(row["student_right"]),
                 "text": excerpt(row["text"], MOST_CHARACTERS),
             }
-            for row in found.rows.to_dict("records")
+            for row in differing.rows.to_dict("records")
         ],
     }
 
 
-def differ_sentence(found: Disagreements) -> str:
+def differ_sentence(differing: Disagreements) -> str:
     """On how many test rows the two differ, and how often the student is right there."""
-    if not found.num_apart:
-        return f"Student and supervisor give the same label to all {found.num_rows:,} test rows."
-    share = f"{found.num_apart / found.num_rows:.0%}"
-    told = (
-        f"Student and supervisor give different labels to {found.num_apart:,} of {found.num_rows:,} test rows "
-        f"({share}); the student is right on {found.num_student_right:,} of them, the supervisor on the other "
-        f"{found.num_apart - found.num_student_right:,}."
+    if not differing.num_apart:
+        return f"Student and supervisor give the same label to all {differing.num_rows:,} test rows."
+    share = f"{differing.num_apart / differing.num_rows:.0%}"
+    sentence = (
+        f"Student and supervisor give different labels to {differing.num_apart:,} of {differing.num_rows:,} test rows "
+        f"({share}); the student is right on {differing.num_student_right:,} of them, the supervisor on the other "
+        f"{differing.num_apart - differing.num_student_right:,}."
     )
-    if found.one_sided:
-        told += " The supervisor gives every row the same label at the threshold of .5, so this says little."
-    return told
+    if differing.one_sided:
+        sentence += " The supervisor gives every row the same label at the threshold of .5, so this says little."
+    return sentence

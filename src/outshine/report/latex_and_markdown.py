@@ -1,16 +1,14 @@
-"""The tables of studies for papers: Markdown, and LaTeX with booktabs. Names are escaped, so that they show as text."""
+"""Tables as Markdown, and as LaTeX with booktabs. Untrusted text is escaped: it shows as it is and acts on nothing."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from outshine.engine.messages import visible
 from outshine.report import tables
-from outshine.report.headline_student import reference_of
-from outshine.report.markdown import markdown as escape_markdown
-from outshine.report.study_section import comparison_of, controls_of
+from outshine.report.study_section import comparison_of, controls_of, headline_of
 from outshine.report.text import uncertainty, verdict
 from outshine.results.training_notes import doubt, doubtful
 
@@ -19,6 +17,13 @@ if TYPE_CHECKING:
     from outshine.results.finished import Finished
 
 LONG = 40  # rows from which a LaTeX table may break over pages
+
+_MARKDOWN_ACTS = re.compile(  # formatting, links, HTML and its entities, cells, addresses; `_` within a word is none
+    r"[\\`*\[\]<>|~&$@#]|(?<![^\W_])_|_(?![^\W_])|:(?=//)|(?<=www)\.|:(?!\d+:)(?=[\w+-]+:)", re.IGNORECASE
+)
+_MARKDOWN_LIST = re.compile(r"^(\d{0,9})([-+.)])(?=\s|$)")  # a list
+_MARKDOWN_RULE = re.compile(r"^(?=(?:=+|-+)$)")  # or the line that makes a heading of the one above
+_MARKDOWN_LATER = re.compile(r"\\([@$]|#(?=\w)|:(?!//))")  # hubs look for these when escapes are gone
 
 _LATEX = {
     **{letter: f"\\{letter}" for letter in "&%$#_{}"},
@@ -64,22 +69,40 @@ def tables_text(several: Sequence[Finished], form: Form) -> str:
 def markdown(parts: Sequence[Part]) -> str:
     """GitHub's tables; columns of numbers are aligned to the right."""
     blocks = []
-    for name, answer, found in parts:
+    for name, answer, text_tables in parts:
         blocks += [f"## {escape_markdown(name)}", escape_markdown(answer)]
-        for text_table in found:
-            ruled = ["---:" if column in text_table.right else "---" for column in text_table.columns]
-            lines = [[escape_markdown(cell) for cell in cells] for cells in (text_table.columns, *text_table.rows)]
-            table = [f"| {' | '.join(cells)} |" for cells in (lines[0], ruled, *lines[1:])]
-            blocks += [f"**{escape_markdown(text_table.title)}**", "\n".join(table)]
+        for text_table in text_tables:
+            blocks.append(f"**{escape_markdown(text_table.title)}**")
+            blocks.append(markdown_table(text_table.columns, text_table.rows, text_table.right, escape_markdown))
     return "\n\n".join(blocks) + "\n"
+
+
+def markdown_table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str], escape: Callable[[str], str]
+) -> str:
+    """A table whose cells are escaped by `escape`; `right`: columns that hold numbers."""
+    alignment = ["---:" if column in right else "---" for column in columns]
+    head, *body = ([escape(cell) for cell in cells] for cells in (columns, *rows))
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, alignment, *body))
+
+
+def escape_markdown(text: str) -> str:
+    """One line of text that Markdown shows as it is, in a cell too.
+
+    Mail addresses, mentions, formulas and emoji names are found by hubs after escapes are read: a `<span>` around their
+    sign keeps them apart.
+    """
+    escaped = _MARKDOWN_ACTS.sub(lambda match: f"\\{match[0]}", " ".join(visible(text).split()))
+    escaped = _MARKDOWN_RULE.sub(r"\\", _MARKDOWN_LIST.sub(r"\1\\\2", escaped))
+    return _MARKDOWN_LATER.sub(lambda match: f"<span>{match[0]}</span>", escaped)
 
 
 def latex(parts: Sequence[Part]) -> str:
     """Tables with booktabs' rules; those of more than LONG rows are longtables."""
     lines = ["% Needs \\usepackage{booktabs,longtable,textcomp}; XeLaTeX or LuaLaTeX where names are not ASCII.", ""]
-    for name, answer, found in parts:
+    for name, answer, text_tables in parts:
         lines += [f"\\section*{{{_tex(name)}}}", _tex(answer), ""]
-        for text_table in found:
+        for text_table in text_tables:
             lines += [*(_longtable(text_table) if len(text_table.rows) > LONG else _table(text_table)), ""]
     return "\n".join(lines)
 
@@ -125,12 +148,12 @@ def _tex(text: str) -> str:
 
 
 def _answer(finished: Finished) -> str:
-    student = reference_of(finished)
+    student = headline_of(finished)
     notes = finished.results.training_notes
     untrained = doubtful(notes, student.contender, ("student", "ceiling"))
     doubted = doubt(notes, student.contender, student.rows["dataset"].tolist())
-    told = [verdict(student.pooled, student.rows, untrained), doubted, *uncertainty(student.pooled, student.rows)]
-    return " ".join(one for one in told if one)
+    sentences = [verdict(student.pooled, student.rows, untrained), doubted, *uncertainty(student.pooled, student.rows)]
+    return " ".join(sentence for sentence in sentences if sentence)
 
 
 def _page_tables(finished: Finished) -> Iterator[TextTable]:
@@ -152,5 +175,5 @@ def _page_tables(finished: Finished) -> Iterator[TextTable]:
         yield from compared["tables"]
     controls = controls_of(results, loss)
     if controls:
-        yield from (one for one in (controls["table"], controls["selection"]) if one)
+        yield from (table for table in (controls["table"], controls["selection"]) if table)
     yield tables.diagnostics_table(results.diagnostics)

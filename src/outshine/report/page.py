@@ -34,13 +34,15 @@ def render(sections: Sequence[StudySection], store: Store) -> str:
         lstrip_blocks=True,
     )
     alone = len(sections) == 1
-    contents = [content(one, store, "" if alone else f"study-{number}-") for number, one in enumerate(sections, 1)]
-    names = [one["study"] for one in contents]
+    contents = [
+        content(section, store, "" if alone else f"study-{number}-") for number, section in enumerate(sections, 1)
+    ]
+    names = [study["study"] for study in contents]
     return environment.get_template("report.html.j2").render(
         title=names[0] if alone else f"{len(names)} studies",
         version=version_of("outshine"),
         studies=contents,
-        side_by_side=None if alone else studies_table([one["reference"] for one in contents]),
+        side_by_side=None if alone else studies_table([study["reference"] for study in contents]),
         style=Markup(_resource("report.css")),  # noqa: S704 (files of this package)
         script=Markup(script()),  # noqa: S704
         script_hash=script_hash(),

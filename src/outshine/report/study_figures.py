@@ -57,7 +57,7 @@ def _of_aurocs(summary: pd.DataFrame, loss: str) -> Iterator[StudyFigure]:
 
 
 def _of_pgrs(summary: pd.DataFrame, loss: str) -> Iterator[StudyFigure]:
-    found = {
+    figures_of = {
         "rounds": ("Strong-to-strong training", select.rounds(summary, loss), figures.pgr_by_round),
         "losses": ("Losses", select.losses(summary), figures.pgr_by_loss),
         "probes": ("Probes", select.probes(summary, loss), figures.pgr_of_probes),
@@ -68,7 +68,7 @@ def _of_pgrs(summary: pd.DataFrame, loss: str) -> Iterator[StudyFigure]:
         ),
         "other-methods": ("Other methods", select.other_methods(summary, loss), figures.pgr_by_method),
     }
-    for name, (title, chosen, draw) in found.items():
+    for name, (title, chosen, draw) in figures_of.items():
         if chosen is not None and chosen["label"].nunique() > 1:
             yield StudyFigure(name, title, _PGR, draw(chosen))
 
@@ -76,15 +76,15 @@ def _of_pgrs(summary: pd.DataFrame, loss: str) -> Iterator[StudyFigure]:
 def _of_filters(filters: pd.DataFrame) -> Iterator[StudyFigure]:
     topo = filters[filters["removed_by_components"].notna() & (filters["split"] == "strong_train")]
     if len(topo):
-        one = topo[topo["key"].isin(topo.drop_duplicates(["dataset", "seed"])["key"])]
-        one = one.drop_duplicates(["dataset", "seed"]).rename(columns={"removed_by_components": "fraction"})
-        quota = float(one["quota"].iloc[0])
+        first = topo[topo["key"].isin(topo.drop_duplicates(["dataset", "seed"])["key"])]
+        first = first.drop_duplicates(["dataset", "seed"]).rename(columns={"removed_by_components": "fraction"})
+        quota = float(first["quota"].iloc[0])
         caption = (
             "What TopoFilter's first step (TopoCC: all but the largest connected component of each class) removes. "
             f"Where that is more than the quota of {quota:.0%}, nothing further is dropped."
         )
         yield StudyFigure(
-            "topocc", "What TopoFilter's components remove", caption, figures.removed_by_components(one, quota)
+            "topocc", "What TopoFilter's components remove", caption, figures.removed_by_components(first, quota)
         )
 
 

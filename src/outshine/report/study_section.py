@@ -6,25 +6,50 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from outshine.engine.errors import OutshineError
+from outshine.engine.stage import in_order
 from outshine.report import compare_section, tables, text
 from outshine.report.dataset_section import dataset_pages
-from outshine.report.figures import svg
-from outshine.report.headline_student import Reference, reference_of
-from outshine.report.reproduction import reproduction
+from outshine.report.figures import select, svg
 from outshine.results.controls import against
 from outshine.results.controls_text import sentences as control_sentences
+from outshine.results.names import Contender
 from outshine.results.training_notes import doubt, doubtful
+from outshine.w2s.study_file import study_yaml
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from outshine.engine.store.store import Store
     from outshine.report.study_figures import StudyFigure
     from outshine.results.finished import Finished
-    from outshine.results.results import Results
+    from outshine.results.results import MethodPGR, Results
 
 BASELINE = "xent"
 """What the page compares with, unless the study says so, where a student was trained with it; else its first method."""
 
 _BAR = (-0.25, 1.25)  # PGRs that the drawn line reaches
+_KEY_DIGITS = 12  # shown of a key; `outshine show` takes as many
+
+
+class HeadlineStudent(NamedTuple):
+    """The student that the headline is about: vanilla with the study's loss, else the first method.
+
+    `rows`: its rows of the summary, a dataset a row. `pooled`: its PGR over datasets.
+    """
+
+    contender: Contender
+    rows: pd.DataFrame
+    pooled: MethodPGR
+
+
+def headline_of(finished: Finished) -> HeadlineStudent:
+    """The headline student of a finished study."""
+    results = finished.results
+    methods = results.summary[results.summary["purpose"] == "method"]
+    student = select.reference_contender(methods, finished.resolution.study.loss.kind)
+    (pooled,) = [method for method in results.pooled if Contender.of(method._asdict()) == student]
+    own = methods[[Contender.of(row) == student for row in methods.to_dict("records")]]
+    return HeadlineStudent(student, own.drop_duplicates("dataset"), pooled)
 
 
 class StudySection(NamedTuple):
@@ -40,7 +65,7 @@ def content(section: StudySection, store: Store, prefix: str) -> dict[str, Any]:
     results, study = finished.results, finished.resolution.study
     methods = results.summary[results.summary["purpose"] == "method"]
     undefined = methods[~methods["defined"]]
-    student = reference_of(finished)
+    student = headline_of(finished)
     notes = results.training_notes
     untrained = doubtful(notes, student.contender, ("student", "ceiling"))
     first = student.rows.iloc[0]
@@ -72,11 +97,11 @@ def content(section: StudySection, store: Store, prefix: str) -> dict[str, Any]:
         "diagnostics_table": tables.diagnostics_table(results.diagnostics),
         "datasets": dataset_pages(finished, student, store, prefix),
         "notes": finished.resolution.notes,
-        **reproduction(finished, store),
+        **_reproduction(finished, store),
     }
 
 
-def _bar(student: Reference) -> dict[str, Any] | None:
+def _bar(student: HeadlineStudent) -> dict[str, Any] | None:
     """Places in percent on a line that holds supervisor (PGR 0) and ceiling (1); None where PGR is no result."""
     these = student.pooled.pooled.these_datasets
     if not these.defined or text.rests_on_few(student.pooled, text.Gaps.of(student.rows)):
@@ -104,7 +129,7 @@ def comparison_of(results: Results, declared: str | None) -> dict[str, Any] | No
     """
     if len(results.pooled) < 2:
         return None
-    trained = [one.loss for one in results.pooled if one.method == "vanilla"]
+    trained = [method.loss for method in results.pooled if method.method == "vanilla"]
     baseline = BASELINE if BASELINE in trained else text.contender_name(results.pooled[0]._asdict())
     if declared is not None:
         baseline = declared
@@ -134,3 +159,44 @@ def controls_of(results: Results, loss: str) -> dict[str, Any] | None:
         "sentences": control_sentences(overall),
         "selection": None if results.trajectories.empty else tables.selection_table(results.trajectories),
     }
+
+
+def _reproduction(finished: Finished, store: Store) -> dict[str, Any]:
+    """How to reproduce a study: its file, models and data by revision, versions, and the key of every stage."""
+    stages = in_order([stage for experiment in finished.experiments for stage in experiment.stages()])
+    records = [store.done(stage.key)["made"] for stage in stages]
+    rows = []
+    for stage, made in zip(stages, records, strict=True):
+        summary = getattr(stage, "summary", None)
+        notes = summary(store)["notes"] if summary else []
+        rows.append([stage.key[:_KEY_DIGITS], stage.label, f"{made['seconds']:.1f}", "; ".join(notes)])
+    return {
+        "yaml": study_yaml(finished.resolution.study),
+        "sources": _sources(finished),
+        "versions": _versions(records),
+        "stages": tables.TextTable("", ["key", "stage", "seconds", "notes"], rows, right=["seconds"]),
+        "seconds": sum(made["seconds"] for made in records),
+    }
+
+
+def _sources(finished: Finished) -> tables.TextTable:
+    resolution = finished.resolution
+    models = [
+        ("weak supervisor", resolution.weak),
+        ("strong student and ceiling", resolution.strong),
+        *(("model of a method", model) for model in resolution.of_methods.values()),
+    ]
+    rows = [[role, model.spec.name, model.spec.model.identity] for role, model in models if model is not None]
+    rows += [["dataset", prepare.name, prepare.source] for prepare in resolution.prepares]
+    return tables.TextTable("", ["what", "name", "revision"], rows)
+
+
+def _versions(records: Sequence[dict[str, Any]]) -> str:
+    """`outshine 0.1.0, Python 3.11.7, torch 2.13.0+cpu, …`; several versions of one where stages differ in it."""
+    numbers: dict[str, set[str]] = {}
+    for made in records:
+        for name, number in {"Python": made.get("python"), **made.get("packages", {})}.items():
+            numbers.setdefault(name, set()).add(str(number or "unknown"))
+    first = ["outshine", "Python"]
+    names = [*first, *sorted(numbers.keys() - set(first))]
+    return ", ".join(f"{name} {' and '.join(sorted(numbers[name]))}" for name in names)

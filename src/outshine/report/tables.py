@@ -17,7 +17,6 @@ from outshine.report.text import (
     pgr_text,
     rests_on_few,
     rows_of,
-    short,
     signed_text,
 )
 from outshine.results.diagnostics import mean_over_seeds
@@ -83,9 +82,11 @@ def gains(summary: pd.DataFrame, loss: str) -> Gains:
     for dataset, own in named.groupby("dataset", sort=False):
         first, by_label = own.iloc[0], own.set_index("label").to_dict("index")
         cells = [by_label.get(label) for label in labels]
-        ends = [decimal_text(first["weak_auroc"]), short(first["ceiling_auroc"])]
-        rows.append([str(dataset), *ends, *(signed_text(one["student_minus_weak"]) if one else "–" for one in cells)])
-        tones.append(["", "", "", *(_tone(one) if one else "" for one in cells)])
+        ends = [decimal_text(first["weak_auroc"]), decimal_text(first["ceiling_auroc"])]
+        rows.append(
+            [str(dataset), *ends, *(signed_text(cell["student_minus_weak"]) if cell else "–" for cell in cells)]
+        )
+        tones.append(["", "", "", *(_tone(cell) if cell else "" for cell in cells)])
     columns = ["dataset", "weak", "ceiling", *labels]
     title = "Gain over the supervisor in test AUROC, student − weak, by dataset and method"
     return Gains(TextTable(title, columns, rows, right=columns[1:]), tones)
@@ -113,15 +114,15 @@ def pooled_table(pooled: Sequence[MethodPGR], summary: pd.DataFrame) -> TextTabl
 
     `summary`: of the same results; it tells on how many of the datasets there is a gap at all.
     """
-    exploratory = any(one.pooled.exploratory for one in pooled)
+    exploratory = any(method.pooled.exploratory for method in pooled)
     population = "such datasets, exploratory" if exploratory else "such datasets"
     rows = []
-    for one in pooled:
-        gaps = Gaps.of(rows_of(summary, one))
+    for method in pooled:
+        gaps = Gaps.of(rows_of(summary, method))
         lacking = gaps.num - gaps.num_clear
-        some = f", {lacking} without a gap" if lacking and one.pooled.these_datasets.defined else ""
-        name, datasets = contender_name(one._asdict()), f"{one.pooled.num_datasets}{some}"
-        rows.append([name, datasets, _these_datasets(one, gaps), _pgr_or_undefined(one.pooled.any_datasets)])
+        some = f", {lacking} without a gap" if lacking and method.pooled.these_datasets.defined else ""
+        name, datasets = contender_name(method._asdict()), f"{method.pooled.num_datasets}{some}"
+        rows.append([name, datasets, _these_datasets(method, gaps), _pgr_or_undefined(method.pooled.any_datasets)])
     columns = ["method", "datasets", "these datasets [95 %]", f"{population} [95 %]"]
     return TextTable("Pooled PGR, Σ (student − weak) / Σ (ceiling − weak)", columns, rows, right=columns[1:])
 
@@ -132,8 +133,8 @@ def _these_datasets(pooled: MethodPGR, gaps: Gaps) -> str:
     return _pgr_or_undefined(pooled.pooled.these_datasets)
 
 
-def _pgr_or_undefined(found: PGR) -> str:
-    return interval_text(found) if found.defined else "undefined"
+def _pgr_or_undefined(pgr: PGR) -> str:
+    return interval_text(pgr) if pgr.defined else "undefined"
 
 
 def studies_table(references: Sequence[tuple[Any, pd.DataFrame, MethodPGR]]) -> TextTable:
@@ -185,8 +186,8 @@ def failed_table(failed: pd.DataFrame) -> TextTable:
     """What is in no other table because a stage failed: dataset, method, seeds, that stage and the reason."""
     named = failed.assign(name=[contender_name(row) for row in failed.to_dict("records")])
     rows = [
-        [*map(str, which[:2]), ", ".join(map(str, runs["seed"])), *map(str, which[2:])]
-        for which, runs in named.groupby(["dataset", "name", "stage", "reason"], sort=False)
+        [*map(str, identity[:2]), ", ".join(map(str, runs["seed"])), *map(str, identity[2:])]
+        for identity, runs in named.groupby(["dataset", "name", "stage", "reason"], sort=False)
     ]
     return TextTable(
         "Not finished, and in no other table", ["dataset", "method", "seed", "stage that failed", "reason"], rows
@@ -197,9 +198,12 @@ def rounds_table(scores: pd.DataFrame) -> TextTable | None:
     """Rounds of strong-to-strong training: did the labels of strong_train improve? None where there is one round."""
     gain = strong_train_gain(scores[scores["purpose"].isin(["method", ""])])
     whose = [Contender.of(row) for row in gain.to_dict("records")]
-    later = [one for one in whose if one.round]
-    trained = [one.setting("loss") for one in later]
-    shown = [one.round > 0 or (one.method == "vanilla" and one.setting("loss") in trained) for one in whose]
+    later = [contender for contender in whose if contender.round]
+    trained = [contender.setting("loss") for contender in later]
+    shown = [
+        contender.round > 0 or (contender.method == "vanilla" and contender.setting("loss") in trained)
+        for contender in whose
+    ]
     rows = []
     for _, runs in gain[shown].groupby(["method_id", "round"], sort=False):
         better, mean = int((runs["sign"] > 0).sum()), decimal_text(runs["student_minus_weak"].mean())

@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from outshine.engine.messages import counted
+from outshine.engine.messages import counted, decimals, signed_decimals
 from outshine.results.names import Contender
 from outshine.w2s.methods.identity import method_word
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def auroc_text(value: float, low: float, high: float) -> str:
     """`.842 [.820, .863]`; unknown: a dash."""
-    return "–" if math.isnan(value) else f"{short(value)} [{short(low)}, {short(high)}]"
+    return "–" if math.isnan(value) else f"{decimal_text(value)} [{decimal_text(low)}, {decimal_text(high)}]"
 
 
 def pgr_text(row: Mapping[Any, Any] | pd.Series) -> str:
@@ -30,25 +30,14 @@ def pgr_text(row: Mapping[Any, Any] | pd.Series) -> str:
     return f"{row['pgr']:z.2f} [{row['pgr_low']:z.2f}, {row['pgr_high']:z.2f}]{mark}"
 
 
-def short(value: float) -> str:
-    """An AUROC to three places without the leading zero."""
-    text = f"{value:.3f}"
-    return text[1:] if text.startswith("0.") else text
-
-
 def decimal_text(value: float) -> str:
-    """Three places without the leading zero; unknown: a dash."""
-    if math.isnan(value):
-        return "–"
-    text = f"{abs(value):.3f}"
-    sign = "−" if value < 0 and float(text) else ""
-    return sign + (text[1:] if text.startswith("0.") else text)
+    """`.079`, `−.012`: three decimals as `decimals` writes them, with a typeset minus sign."""
+    return decimals(value, minus="−")
 
 
 def signed_text(value: float) -> str:
     """`+.031`, `−.012`, `.000`; unknown: a dash."""
-    text = decimal_text(value)
-    return f"+{text}" if value > 0 and float(f"{value:.3f}") else text
+    return signed_decimals(value, minus="−")
 
 
 def excerpt(text: str, most: int) -> str:
@@ -73,9 +62,9 @@ def contender_name(row: Mapping[Any, Any] | pd.Series) -> str:
     return " ".join(str(part) for part in (method, row["loss"], row["variant"], number) if part)
 
 
-def interval_text(found: PGR) -> str:
+def interval_text(pgr: PGR) -> str:
     """`0.41 [0.30, 0.55]` of a defined PGR."""
-    return f"{found.value:z.2f} [{found.low:z.2f}, {found.high:z.2f}]"
+    return f"{pgr.value:z.2f} [{pgr.low:z.2f}, {pgr.high:z.2f}]"
 
 
 def rows_of(summary: pd.DataFrame, pooled: MethodPGR) -> pd.DataFrame:
@@ -135,8 +124,8 @@ def pooled_sentence(pooled: MethodPGR, rows: pd.DataFrame) -> str:
     if record.num_datasets > 1:
         hint = ", exploratory" if record.exploratory else ""
         population = record.any_datasets
-        told = interval_text(population) if population.defined else "undefined"
-        sentence += f"; {told} for a population of datasets{hint}"
+        interval = interval_text(population) if population.defined else "undefined"
+        sentence += f"; {interval} for a population of datasets{hint}"
     return f"{sentence}{f'; {_without_gap(gaps)}' if gaps.num_clear < gaps.num else ''}."
 
 
@@ -179,10 +168,10 @@ def _where(rows: pd.DataFrame, gaps: Gaps) -> str:
     return f"{where}, with these trained models," if rows["num_seeds"].max() == 1 else where
 
 
-def _outcome(found: PGR) -> str:
-    if found.low > 0:
+def _outcome(pgr: PGR) -> str:
+    if pgr.low > 0:
         return "it outshines its supervisor"
-    if found.high < 0:
+    if pgr.high < 0:
         return "it falls behind its supervisor"
     return "whether it outshines its supervisor is not settled"
 
@@ -215,7 +204,7 @@ def _means(rows: pd.DataFrame) -> list[str]:
     known, num_saturated = compared(rows), int(rows["saturated"].sum())
     if known.empty:
         return []
-    weak, student, ceiling = (short(known[f"{role}_auroc"].mean()) for role in ("weak", "student", "ceiling"))
+    weak, student, ceiling = (decimal_text(known[f"{role}_auroc"].mean()) for role in ("weak", "student", "ceiling"))
     ahead, num = int((known["student_minus_weak"] > 0).sum()), len(known)
     where = f"Mean test AUROC over {num} datasets" if num > 1 else "Test AUROC"
     won = f" It is higher for the student than for its supervisor on {ahead} of them." if num > 1 else ""

@@ -15,7 +15,7 @@ from outshine.report.latex_and_markdown import Form, tables_text
 from outshine.report.page import render
 from outshine.report.study_figures import StudyFigure, study_figures
 from outshine.report.study_section import StudySection
-from outshine.results.csv_cells import inert
+from outshine.results.saved_tables import write_table
 from outshine.w2s.study_file import study_yaml
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def write_outputs(finished: Finished, store: Store, out: Path) -> Path:
     try:
         for name, table in results.tables().items():
             if len(table) or name in always:
-                _write_frame(out / name, table)
+                write_table(out / name, table)
         for name in ("failed", "metrics"):  # what an earlier run into this folder lacked, or was asked for
             if results.tables()[name].empty:
                 for ending in (".csv", ".parquet"):
@@ -71,7 +71,7 @@ def write_outputs(finished: Finished, store: Store, out: Path) -> Path:
         write_whole(out / "study.yaml", lambda path: path.write_text(study, encoding="utf-8"))
         controls = against(results.scores).by_dataset
         if len(controls):
-            _write_frame(out / "controls", controls)
+            write_table(out / "controls", controls)
         _write_page([finished], store, out / "report.html")
     except OSError as error:
         raise _cannot_write(out, error) from error
@@ -110,8 +110,8 @@ def write_choosing(regrets: pd.DataFrame, pooled: pd.DataFrame, drawn: Sequence[
     folder = out / "figures"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _write_frame(out / "regret", regrets)
-        _write_frame(out / "regret_pooled", pooled)
+        write_table(out / "regret", regrets)
+        write_table(out / "regret_pooled", pooled)
         _write_figures(drawn, folder)
     except OSError as error:
         raise _cannot_write(out, error) from error
@@ -131,7 +131,10 @@ def _write_figures(drawn: Sequence[StudyFigure], folder: Path, prefix: str = "")
 
 
 def _write_page(several: Sequence[Finished], store: Store, page: Path) -> list[StudySection]:
-    sections = [StudySection(one, study_figures(one.results, one.resolution.study.loss.kind)) for one in several]
+    sections = [
+        StudySection(finished, study_figures(finished.results, finished.resolution.study.loss.kind))
+        for finished in several
+    ]
     text = render(sections, store)
     write_whole(page, lambda path: path.write_text(text, encoding="utf-8"))
     return sections
@@ -139,8 +142,3 @@ def _write_page(several: Sequence[Finished], store: Store, page: Path) -> list[S
 
 def _cannot_write(folder: Path, error: OSError) -> OutputError:
     return OutputError(f"cannot write to the folder {folder} ({error.strerror}); choose another one with --out")
-
-
-def _write_frame(stem: Path, frame: pd.DataFrame) -> None:
-    write_whole(stem.with_suffix(".csv"), lambda path: inert(frame).to_csv(path, index=False))
-    write_whole(stem.with_suffix(".parquet"), lambda path: frame.to_parquet(path, index=False))

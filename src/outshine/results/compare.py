@@ -13,15 +13,19 @@ from outshine.engine.errors import DataError, SettingsError, UnknownNameError
 from outshine.engine.rng import stream_seed
 from outshine.results.pairing import Paired, pair
 from outshine.stats.intervals import Interval
-from outshine.stats.paired import PairedTest, holm, sign_test, signed_rank_test, t_test
-from outshine.stats.paired_estimates import (
+from outshine.stats.paired_differences import (
+    PairedTest,
     Posterior,
     bayesian_signed_rank,
     hodges_lehmann,
+    holm,
     mean_interval,
     median_interval,
+    sign_test,
+    signed_rank_test,
+    t_test,
 )
-from outshine.stats.power import (
+from outshine.stats.power_analysis import (
     Components,
     detectable,
     least_p,
@@ -145,12 +149,12 @@ class Compared(NamedTuple):
 
     def method(self, name: str) -> MethodComparison | None:
         """One method's comparison; None where it could not be made."""
-        return next((one for one in self.methods if one.method == name), None)
+        return next((method for method in self.methods if method.method == name), None)
 
     def frame(self) -> pd.DataFrame:
         """One row a method, every number in a column of its own (`wilcoxon_better`, `mean_low`, …)."""
         shared = {"baseline": self.baseline, "metric": self.metric, "sides": "one" if self.one_sided else "two"}
-        return pd.DataFrame([{**shared, **_flat(one)} for one in self.methods])
+        return pd.DataFrame([{**shared, **_flat(method)} for method in self.methods])
 
 
 def compare(
@@ -179,8 +183,10 @@ def compare(
         raise DataError(_nothing_to_compare(paired))
     tail = tail_level(len(enough), two_sided=not one_sided)
     single = [_compare_one(name, paired, rope, level, tail, one_sided) for name in enough]
-    corrected = zip(*(_holm([getattr(one, name) for one in single]) for name in _CORRECTED), strict=True)
-    methods = [one._replace(**dict(zip(_CORRECTED, p, strict=True))) for one, p in zip(single, corrected, strict=True)]
+    corrected = zip(*(_holm([getattr(method, name) for method in single]) for name in _CORRECTED), strict=True)
+    methods = [
+        method._replace(**dict(zip(_CORRECTED, p, strict=True))) for method, p in zip(single, corrected, strict=True)
+    ]
     too_few = tuple(name for name in paired.methods if name not in enough)
     return Compared(paired, tuple(methods), too_few, rope, tuple(declared), one_sided)
 
@@ -219,7 +225,7 @@ def _compare_one(
     name: str, paired: Paired, rope: float | None, level: float, tail: float, one_sided: bool
 ) -> MethodComparison:
     """All of one method, its p-values not corrected yet. `tail` as in `NoiseFloor`."""
-    d = np.array([one.difference for one in paired.of(name)])
+    d = np.array([difference.difference for difference in paired.of(name)])
     wilcoxon, t, sign = (_p_values(test(d)) for test in (signed_rank_test, t_test, sign_test))
     mean = mean_interval(d, level)
     if np.ptp(d) == 0:  # a spread of 0 would claim certainty
@@ -229,7 +235,7 @@ def _compare_one(
     return MethodComparison(
         method=name,
         num_datasets=len(d),
-        num_left_out=sum(one.method == name for one in paired.left_out),
+        num_left_out=sum(omitted.method == name for omitted in paired.left_out),
         wins=int(np.count_nonzero(d > 0)),
         losses=int(np.count_nonzero(d < 0)),
         ties=int(np.count_nonzero(d == 0)),
@@ -250,39 +256,41 @@ def _compare_one(
     )
 
 
-def _p_values(found: PairedTest) -> PValues:
-    numbers = (found.statistic, found.p_greater, found.p_less, found.p_two_sided)
-    return PValues(*(float(number) for number in numbers), null=found.null)
+def _p_values(test: PairedTest) -> PValues:
+    numbers = (test.statistic, test.p_greater, test.p_less, test.p_two_sided)
+    return PValues(*(float(number) for number in numbers), null=test.null)
 
 
 def _noise_floor(name: str, paired: Paired, tail: float) -> NoiseFloor:
     differences = paired.of(name)
-    found = variance_components([list(one.per_run.values()) for one in differences])
-    gap = 1.0 if paired.metric == "pgr" else float(np.mean([paired.gaps[one.dataset] for one in differences]))
-    sd = standard_error(found, 1, found.num_seeds)
-    observed = abs(float(np.mean([one.difference for one in differences])))
+    components = variance_components([list(difference.per_run.values()) for difference in differences])
+    gap = 1.0
+    if paired.metric != "pgr":
+        gap = float(np.mean([paired.gaps[difference.dataset] for difference in differences]))
+    sd = standard_error(components, 1, components.num_seeds)
+    observed = abs(float(np.mean([difference.difference for difference in differences])))
     return NoiseFloor(
-        components=found,
+        components=components,
         tail=tail,
         mean_gap=gap,
-        detectable=detectable(sd, found.num_datasets, tail) if sd > _NIL else math.nan,
-        observed=_sizes(found, observed, tail),
-        target=_sizes(found, TARGET_PGR * gap if gap > 0 else math.nan, tail),
+        detectable=detectable(sd, components.num_datasets, tail) if sd > _NIL else math.nan,
+        observed=_sizes(components, observed, tail),
+        target=_sizes(components, TARGET_PGR * gap if gap > 0 else math.nan, tail),
     )
 
 
-def _sizes(found: Components, effect: float, tail: float) -> Sizes:
-    if math.isnan(effect) or standard_error(found, 1, found.num_seeds) <= _NIL:
+def _sizes(components: Components, effect: float, tail: float) -> Sizes:
+    if math.isnan(effect) or standard_error(components, 1, components.num_seeds) <= _NIL:
         return Sizes(effect, math.nan, math.nan)
-    datasets, seeds = num_datasets_needed(found, effect, tail), num_seeds_needed(found, effect, tail)
-    no_seeds = math.nan if found.seeds is None else math.inf
+    datasets, seeds = num_datasets_needed(components, effect, tail), num_seeds_needed(components, effect, tail)
+    no_seeds = math.nan if components.seeds is None else math.inf
     return Sizes(effect, math.inf if datasets is None else datasets, no_seeds if seeds is None else seeds)
 
 
-def _flat(one: MethodComparison) -> dict[str, Any]:
+def _flat(method: MethodComparison) -> dict[str, Any]:
     """A record's fields, those of records within it joined by an underscore; a missing one has no columns."""
     columns: dict[str, Any] = {}
-    for name, value in one._asdict().items():
+    for name, value in method._asdict().items():
         if isinstance(value, Interval):
             columns |= {name: value.value, f"{name}_low": value.low, f"{name}_high": value.high}
         elif isinstance(value, NoiseFloor):
@@ -316,8 +324,8 @@ def _flat_noise(noise: NoiseFloor) -> dict[str, float]:
 
 def _nothing_to_compare(paired: Paired) -> str:
     """Why no test can be made, with what there is."""
-    have = dict.fromkeys(one.dataset for one in paired.differences)
-    reasons = {one.dataset: one.reason for one in paired.left_out if one.dataset not in have}
+    have = dict.fromkeys(difference.dataset for difference in paired.differences)
+    reasons = {omitted.dataset: omitted.reason for omitted in paired.left_out if omitted.dataset not in have}
     shared = f"{len(have)} ({', '.join(have)})" if have else "none"
     also = f"; left out: {'; '.join(f'{name}: {reason}' for name, reason in reasons.items())}" if reasons else ""
     return (

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from outshine.engine.messages import counted, decimals
 from outshine.results.compare import Compared, MethodComparison, NoiseFloor
-from outshine.stats.power import ALPHA
+from outshine.stats.power_analysis import ALPHA
 from outshine.w2s.comparable import cannot_show, sides_text
-
-if TYPE_CHECKING:
-    pass
 
 SKEWED_FROM = 1.0
 UNITS = {"auroc": "AUROC", "pgr": "PGR"}
@@ -36,83 +32,87 @@ def verdict(compared: Compared, method: str, pgr: Compared | None = None) -> str
     The first follows the primary test (Wilcoxon's, Holm over the methods); the second names the secondary tests that
     would say something else, the same test on PGR among them where that is given.
     """
-    one = compared.method(method)
-    if one is None:
+    result = compared.method(method)
+    if result is None:
         return f"{method} and {compared.baseline} share fewer than two datasets: no test can be made."
-    tied = f" ({one.ties} tied)" if one.ties else ""
-    record = f"{method} beats {compared.baseline} on {one.wins} of {one.num_datasets} datasets{tied}"
+    tied = f" ({result.ties} tied)" if result.ties else ""
+    record = f"{method} beats {compared.baseline} on {result.wins} of {result.num_datasets} datasets{tied}"
     measured = "" if compared.metric == "auroc" else f" in {UNITS[compared.metric]} (a secondary measure)"
     on_pgr = pgr.method(method) if pgr is not None else None
-    return f"{record}{measured}; {_evidence(one, compared)}.{_disagreement(one, compared, on_pgr)}"
+    return f"{record}{measured}; {_evidence(result, compared)}.{_disagreement(result, compared, on_pgr)}"
 
 
-def shown(one: MethodComparison, *, one_sided: bool) -> str:
+def shown(result: MethodComparison, *, one_sided: bool) -> str:
     """What the primary test shows of a method at .05: `helps`, `hurts`, or nothing. One-sided it never `hurts`."""
-    return _side(one.wilcoxon.better, one.wilcoxon.worse, one.holm, one_sided)
+    return _side(result.wilcoxon.better, result.wilcoxon.worse, result.holm, one_sided)
 
 
 def too_few_datasets(compared: Compared) -> str:
     """`cannot_show` of a comparison as a sentence, empty where its largest number of datasets can show something."""
-    most = max(one.num_datasets for one in compared.methods)
-    told = cannot_show(most, len(compared.methods), one_sided=compared.one_sided)
-    return f"{told[0].upper()}{told[1:]}." if told else ""
+    most = max(result.num_datasets for result in compared.methods)
+    sentence = cannot_show(most, len(compared.methods), one_sided=compared.one_sided)
+    return f"{sentence[0].upper()}{sentence[1:]}." if sentence else ""
 
 
 def caveats(compared: Compared) -> list[str]:
     """What else a reader must know: skew, seeds left out, approximate p-values, methods that were not tested."""
     unit = UNITS[compared.metric]
-    told = [
-        f"{one.method}: its differences are skewed ({one.skewness:+.1f}): the t interval and t-test lean on normality, "
-        "Wilcoxon's test and interval on symmetry, the median's interval and the sign test on neither"
-        for one in compared.methods
-        if abs(one.skewness) > SKEWED_FROM
+    notes = [
+        f"{result.method}: its differences are skewed ({result.skewness:+.1f}): the t interval and t-test lean on "
+        "normality, Wilcoxon's test and interval on symmetry, the median's interval and the sign test on neither"
+        for result in compared.methods
+        if abs(result.skewness) > SKEWED_FROM
     ]
-    told += [
-        f"{one.method}: its differences are the same on all {one.num_datasets} datasets, so that neither a t-test nor "
-        "an interval of their mean can be had"
-        for one in compared.methods
-        if math.isnan(one.t.two_sided)
+    notes += [
+        f"{result.method}: its differences are the same on all {result.num_datasets} datasets, so that neither a "
+        "t-test nor an interval of their mean can be had"
+        for result in compared.methods
+        if math.isnan(result.t.two_sided)
     ]
-    told += _undeclared(compared)
-    told += [
-        f"{one.dataset}, {one.method}: {one.num_left_out} of {one.num_left_out + len(one.per_run)} seeds left out "
+    notes += _undeclared(compared)
+    notes += [
+        f"{pair.dataset}, {pair.method}: {pair.num_left_out} of {pair.num_left_out + len(pair.per_run)} seeds left out "
         f"(not run for both, or {unit} undefined)"
-        for one in compared.paired.differences
-        if one.num_left_out
+        for pair in compared.paired.differences
+        if pair.num_left_out
     ]
-    approximate = [one for one in compared.methods if not one.wilcoxon.null.startswith("exact")]
+    approximate = [result for result in compared.methods if not result.wilcoxon.null.startswith("exact")]
     if approximate:
-        told.append(f"Wilcoxon's p of {', '.join(one.method for one in approximate)}: {approximate[0].wilcoxon.null}")
-    return [*told, *(f"{method}: fewer than two datasets, no test" for method in compared.too_few)]
+        notes.append(
+            f"Wilcoxon's p of {', '.join(result.method for result in approximate)}: {approximate[0].wilcoxon.null}"
+        )
+    return [*notes, *(f"{method}: fewer than two datasets, no test" for method in compared.too_few)]
 
 
 def left_out_text(compared: Compared) -> list[str]:
     """One line a reason: how many datasets were left out, which, and for which methods where not for all."""
     by_reason: dict[str, dict[str, list[str]]] = {}
-    for one in compared.paired.left_out:
-        reason = "PGR undefined" if one.reason.startswith("PGR undefined: ") else one.reason
-        by_reason.setdefault(reason, {}).setdefault(one.dataset, []).append(one.method)
-    details = {one.dataset: one.reason.removeprefix("PGR undefined: ") for one in compared.paired.left_out}
+    for omitted in compared.paired.left_out:
+        reason = "PGR undefined" if omitted.reason.startswith("PGR undefined: ") else omitted.reason
+        by_reason.setdefault(reason, {}).setdefault(omitted.dataset, []).append(omitted.method)
+    details = {omitted.dataset: omitted.reason.removeprefix("PGR undefined: ") for omitted in compared.paired.left_out}
     lines = []
-    for reason, found in by_reason.items():
-        methods = list(dict.fromkeys(name for names in found.values() for name in names))
+    for reason, datasets in by_reason.items():
+        methods = list(dict.fromkeys(name for names in datasets.values() for name in names))
         whom = "" if len(methods) == len(compared.paired.methods) else f" for {', '.join(methods)}"
-        plural = "" if len(found) == 1 else "s"
-        named = [f"{name} ({details[name]})" if reason == "PGR undefined" else name for name in found]
-        lines.append(f"{len(found)} dataset{plural} left out{whom}, {reason}: {', '.join(named)}")
+        plural = "" if len(datasets) == 1 else "s"
+        named = [f"{name} ({details[name]})" if reason == "PGR undefined" else name for name in datasets]
+        lines.append(f"{len(datasets)} dataset{plural} left out{whom}, {reason}: {', '.join(named)}")
     return lines
 
 
-def noise_sentence(compared: Compared, one: MethodComparison) -> str:
+def noise_sentence(compared: Compared, result: MethodComparison) -> str:
     """The noise floor of one comparison: what could have been found, and what a PGR difference of .05 would need."""
-    seeds = one.noise.components.num_seeds
-    size = f"{one.num_datasets} datasets × {seeds:.3g} seed{'' if seeds == 1 else 's'}"
-    return f"Noise floor of {one.method} − {compared.baseline} ({size}): {_floor(compared, one)}. {_needed(one)}"
+    seeds = result.noise.components.num_seeds
+    size = f"{result.num_datasets} datasets × {seeds:.3g} seed{'' if seeds == 1 else 's'}"
+    return (
+        f"Noise floor of {result.method} − {compared.baseline} ({size}): {_floor(compared, result)}. {_needed(result)}"
+    )
 
 
-def _floor(compared: Compared, one: MethodComparison) -> str:
-    num, noise = len(compared.methods), one.noise
-    if one.least_p >= ALPHA:
+def _floor(compared: Compared, result: MethodComparison) -> str:
+    num, noise = len(compared.methods), result.noise
+    if result.least_p >= ALPHA:
         return "none, since no difference, however large, can be shown"
     if math.isnan(noise.detectable):
         return "unknown, since the differences do not vary over the datasets"
@@ -127,8 +127,8 @@ def _floor(compared: Compared, one: MethodComparison) -> str:
     )
 
 
-def _needed(one: MethodComparison) -> str:
-    target = one.noise.target
+def _needed(result: MethodComparison) -> str:
+    target = result.noise.target
     if math.isnan(target.effect):
         return "In PGR it is not known: the mean gap between supervisor and ceiling is not, or not above 0."
     if math.isnan(target.datasets):
@@ -137,7 +137,7 @@ def _needed(one: MethodComparison) -> str:
     if math.isinf(target.seeds):
         seeds = "and no number of seeds on these datasets is enough"
     return (
-        f"By the standard deviation of these {one.num_datasets} datasets a PGR difference of .05 needs "
+        f"By the standard deviation of these {result.num_datasets} datasets a PGR difference of .05 needs "
         f"{_number(target.datasets, 'dataset')} at these seeds, {seeds}."
     )
 
@@ -163,28 +163,28 @@ def _undeclared(compared: Compared) -> list[str]:
     if compared.one_sided or names in ([], [None]):
         return []
     if len(names) > 1:
-        told = ", ".join(f"better than {name}" if name else "none" for name in names)
-        return [f"the studies declared different directions ({told}): every test is two-sided"]
+        directions = ", ".join(f"better than {name}" if name else "none" for name in names)
+        return [f"the studies declared different directions ({directions}): every test is two-sided"]
     return [f"the study declared its methods better than {names[0]}, not than {compared.baseline}: tests are two-sided"]
 
 
-def _evidence(one: MethodComparison, compared: Compared) -> str:
+def _evidence(result: MethodComparison, compared: Compared) -> str:
     """What the primary test says, with its p and what it was corrected for."""
     num = len(compared.methods)
     sides = "one-sided as the study declared" if compared.one_sided else "two-sided"
-    told = f"Wilcoxon {p_text(one.p)}, {sides}"
+    tests = f"Wilcoxon {p_text(result.p)}, {sides}"
     if num > 1:
-        told += f"; {p_text(one.holm)} after Holm's correction over {num} methods"
+        tests += f"; {p_text(result.holm)} after Holm's correction over {num} methods"
     does = "helps" if compared.one_sided else "helps or hurts"
-    if one.least_p >= ALPHA:
+    if result.least_p >= ALPHA:
         among = f" for {num} methods" if num > 1 else ""
-        few = f"{one.num_datasets} datasets are too few{among} to show whether it {does} on a typical dataset"
-        return f"{few} ({told}; the least that is possible is {decimals(one.least_p)})"
-    verb = shown(one, one_sided=compared.one_sided)
+        few = f"{result.num_datasets} datasets are too few{among} to show whether it {does} on a typical dataset"
+        return f"{few} ({tests}; the least that is possible is {decimals(result.least_p)})"
+    verb = shown(result, one_sided=compared.one_sided)
     if not verb:
-        return f"there is no good evidence that it {does} on a typical dataset ({told})"
-    strength = "strong" if one.holm < _STRONG else "moderate"
-    return f"the evidence that it {verb} on a typical dataset is {strength} ({told})"
+        return f"there is no good evidence that it {does} on a typical dataset ({tests})"
+    strength = "strong" if result.holm < _STRONG else "moderate"
+    return f"the evidence that it {verb} on a typical dataset is {strength} ({tests})"
 
 
 def _side(better: float, worse: float, p: float, one_sided: bool) -> str:
@@ -194,23 +194,23 @@ def _side(better: float, worse: float, p: float, one_sided: bool) -> str:
     return "helps" if one_sided or better < worse else "hurts"
 
 
-def _disagreement(one: MethodComparison, compared: Compared, on_pgr: MethodComparison | None) -> str:
+def _disagreement(result: MethodComparison, compared: Compared, on_pgr: MethodComparison | None) -> str:
     """Which secondary tests would say something else, each with the sides and the correction of the primary one.
 
     Nothing where the datasets are too few for the primary test: what is left is a t-test that leans on normality.
     """
-    if one.least_p >= ALPHA:
+    if result.least_p >= ALPHA:
         return ""
-    tests = {"the sign test": (one.sign, one.sign_holm), "the t-test": (one.t, one.t_holm)}
+    tests = {"the sign test": (result.sign, result.sign_holm), "the t-test": (result.t, result.t_holm)}
     if on_pgr is not None and on_pgr.least_p < ALPHA:
         tests["Wilcoxon's test on PGR"] = (on_pgr.wilcoxon, on_pgr.holm)
-    own, told = shown(one, one_sided=compared.one_sided), []
+    own, others = shown(result, one_sided=compared.one_sided), []
     for name, (values, p) in tests.items():
         verb = _side(values.better, values.worse, p, compared.one_sided)
         if verb != own and not math.isnan(p):
-            told.append(f"{name} ({p_text(p)}) {f'would say that it {verb}' if verb else 'does not show it'}")
+            others.append(f"{name} ({p_text(p)}) {f'would say that it {verb}' if verb else 'does not show it'}")
     alike = ", with the same correction" if len(compared.methods) > 1 else ""
-    return f" The tests disagree: {_listed(told)}{alike}." if told else ""
+    return f" The tests disagree: {_listed(others)}{alike}." if others else ""
 
 
 def _listed(parts: Sequence[str]) -> str:

@@ -16,7 +16,7 @@ from outshine.engine.errors import DataError
 from outshine.results.names import Contender, require_columns
 from outshine.results.pairing import Rows, Run, check_one_pair_of_models, check_one_result_a_run
 from outshine.stats.intervals import Interval
-from outshine.stats.paired_estimates import mean_interval
+from outshine.stats.paired_differences import mean_interval
 from outshine.stats.pgr import is_saturated
 
 CONTROL_COLUMNS = (

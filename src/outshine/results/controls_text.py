@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from outshine.engine.messages import counted, decimals
+from outshine.engine.messages import counted, decimals, signed_decimals
 
 CHANCE = 0.5
 ENOUGH_DATASETS = 5  # from which an interval over datasets is taken at its word
@@ -58,7 +58,7 @@ class _Amount(NamedTuple):
 
     def text(self, *, signed: bool = True) -> str:
         """`+.031 [+.012, +.050]`; without an interval `+.031 (no interval)`."""
-        write = _signed if signed else decimals
+        write = signed_decimals if signed else decimals
         if not self.bounded:
             return f"{write(self.value)} (no interval)"
         return f"{write(self.value)} [{write(self.low)}, {write(self.high)}]"
@@ -78,10 +78,10 @@ def sentence(row: Mapping[Any, Any]) -> str:
         return f"{head}: {_only_saturated(row)}."
     auroc = _Amount.of(row, "auroc")
     where = f"over {row['num_datasets']} datasets" if row["num_datasets"] > 1 else "on one dataset"
-    told = f"{head}: test AUROC {auroc.text(signed=False)} {where}"
-    told = "; ".join([told, *_beside(row)])
+    measured = f"{head}: test AUROC {auroc.text(signed=False)} {where}"
+    measured = "; ".join([measured, *_beside(row)])
     reading = _READINGS[control](row) if control in _READINGS else ""
-    return f"{told}.{_left_out(row)}{' ' if reading else ''}{reading}"
+    return f"{measured}.{_left_out(row)}{' ' if reading else ''}{reading}"
 
 
 def _without_signal(row: Mapping[Any, Any]) -> str:
@@ -117,7 +117,7 @@ def _cost_of_structured_errors(row: Mapping[Any, Any]) -> str:
     cost = _Amount.of(row, "minus_vanilla")
     if not cost.known:
         return ""
-    told = f"Cost of structured errors, student(noise_matched) − student(p_weak): {cost.text()}."
+    measured = f"Cost of structured errors, student(noise_matched) − student(p_weak): {cost.text()}."
     readings = {
         "above": "Labels as good by every count, but with errors that no text predicts, go with a better student: "
         "compatible with a student that imitates errors it can predict.",
@@ -125,7 +125,7 @@ def _cost_of_structured_errors(row: Mapping[Any, Any]) -> str:
         "texts, which permuting destroys along with the structure of the errors.",
         "": "It cannot be told from 0 here: there is no good evidence that the structure of the errors matters.",
     }
-    return f"{told} {readings[cost.side_of(0)] if cost.bounded else _DESCRIBES}"
+    return f"{measured} {readings[cost.side_of(0)] if cost.bounded else _DESCRIBES}"
 
 
 def _smoothing(row: Mapping[Any, Any]) -> str:
@@ -140,17 +140,19 @@ def _smoothing(row: Mapping[Any, Any]) -> str:
     }
     if gain.known and not gain.bounded:
         return _DESCRIBES
-    told = readings[gain.side_of(0)] if gain.known else ""
+    reading = readings[gain.side_of(0)] if gain.known else ""
     if less.known and less.side_of(0) == "above":
-        told += f" It is ahead of the strong student by {decimals(less.value)}: no stronger model is needed for that."
+        reading += (
+            f" It is ahead of the strong student by {decimals(less.value)}: no stronger model is needed for that."
+        )
     if less.known and less.side_of(0) == "below":
-        told += (
+        reading += (
             f" The strong student is ahead of it by {decimals(-less.value)}: compatible with knowledge or capacity "
             "that only the strong model has."
         )
     if less.known and not less.side_of(0):
-        told += " The strong student cannot be told from it: its gain, if any, may be mere smoothing."
-    return told.strip()
+        reading += " The strong student cannot be told from it: its gain, if any, may be mere smoothing."
+    return reading.strip()
 
 
 def _salience(row: Mapping[Any, Any]) -> str:
@@ -182,12 +184,14 @@ _READINGS = {
 def _beside(row: Mapping[Any, Any]) -> list[str]:
     """The two differences, each with what it is a difference from."""
     vanilla, weak = _Amount.of(row, "minus_vanilla"), _Amount.of(row, "minus_weak")
-    told = []
+    differences = []
     if vanilla.known:
-        told.append(f"{vanilla.text()} against the vanilla {row['vanilla']} student ({decimals(row['vanilla_auroc'])})")
+        differences.append(
+            f"{vanilla.text()} against the vanilla {row['vanilla']} student ({decimals(row['vanilla_auroc'])})"
+        )
     if weak.known:
-        told.append(f"{weak.text()} against the weak supervisor ({decimals(row['weak_auroc'])})")
-    return told
+        differences.append(f"{weak.text()} against the weak supervisor ({decimals(row['weak_auroc'])})")
+    return differences
 
 
 def _left_out(row: Mapping[Any, Any]) -> str:
@@ -203,9 +207,3 @@ def _left_out(row: Mapping[Any, Any]) -> str:
 
 def _only_saturated(row: Mapping[Any, Any]) -> str:
     return f"all of its datasets ({row['num_saturated']}) are saturated, nothing to compare"
-
-
-def _signed(value: float) -> str:
-    """`+.031`, `-.012`, `.000`."""
-    text = decimals(value)
-    return f"+{text}" if value > 0 and text != ".000" else text

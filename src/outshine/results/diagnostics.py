@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike
 
 from outshine.engine.errors import DataError
 from outshine.results.names import IDENTITY_COLUMNS, METHOD_COLUMNS, require_columns
-from outshine.stats.agreement import Imitation, capa, error_imitation, misfit, misfit_gain
 from outshine.stats.calibration import brier, ece
+from outshine.stats.supervisor_agreement import Imitation, capa, error_imitation, misfit, misfit_gain
 
 _NAN = math.nan
 _NO_IMITATION = Imitation(_NAN, _NAN, 0, 0, _NAN, _NAN)
@@ -25,7 +25,7 @@ class Diagnostics(NamedTuple):
     `num_weak_right`: of how many (both 0 without weak test labels). `weak_positive`, `student_positive`: share of rows
     called positive; at 0 or 1 a model hardens to one class, and imitation tells little. `capa_*`: chance-adjusted
     agreement. `misfit`, `misfit_gain`: squared probability; a gain at or above the misfit is what theory promises for
-    squared loss only. Formulas: `stats/calibration.py`, `stats/agreement.py`.
+    squared loss only. Formulas: `stats/calibration.py`, `stats/supervisor_agreement.py`.
     """
 
     weak_brier: float

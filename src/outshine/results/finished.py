@@ -11,7 +11,7 @@ from outshine.engine.progress import Progress
 from outshine.engine.run.failures import StagesFailedError
 from outshine.engine.stage import in_order
 from outshine.engine.store.store import Store
-from outshine.results.read.unfinished import part
+from outshine.results.read.unfinished import separate_failed
 from outshine.results.results import Results, read_results
 from outshine.w2s.compute_study import Computed, compute_study, find_study
 from outshine.w2s.expand import Experiment, Resolution
@@ -87,8 +87,8 @@ def _of_the_rest(computed: Computed, store: Store, error: StagesFailedError) -> 
     needed = in_order([stage for experiment in experiments for stage in experiment.stages()])
     lacking = set(store.lacking([stage.key for stage in needed]))
     reasons = {failure.key: failure.message for failure in error.failures}
-    parted = part(computed.resolution.study.name, experiments, lacking, reasons)
-    if not any(experiment.purpose == "method" for experiment in parted.finished):
+    separated = separate_failed(computed.resolution.study.name, experiments, lacking, reasons)
+    if not any(experiment.purpose == "method" for experiment in separated.finished):
         return None
-    found = _read(computed._replace(experiments=parted.finished), store)
-    return found._replace(results=found.results._replace(failed=parted.failed))
+    finished = _read(computed._replace(experiments=separated.finished), store)
+    return finished._replace(results=finished.results._replace(failed=separated.failed))

@@ -17,11 +17,9 @@ from outshine.engine.store.store import Store
 from outshine.results.names import METHOD_COLUMNS, Contender
 from outshine.results.read.artefacts import Reader, frame, method_facts, run_facts
 from outshine.results.read.diagnostics import read_diagnostics
-from outshine.results.read.filters import read_filters
 from outshine.results.read.scores import SCORE_COLUMNS, read_scores
 from outshine.results.read.sweeps import read_sweeps
-from outshine.results.read.training import read_training
-from outshine.results.read.trajectories import read_trajectories
+from outshine.results.read.training import read_filters, read_training, read_trajectories
 from outshine.results.read.unfinished import NOTHING_FAILED
 from outshine.results.training_notes import TrainingNote, training_notes
 from outshine.stats.estimates import Estimate

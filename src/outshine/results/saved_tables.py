@@ -1,23 +1,57 @@
-"""Tables that runs wrote into their folders, read again and concatenated."""
+"""Tables of results as files: written so that no spreadsheet computes what is in them, read again and concatenated."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 import yaml
 
 from outshine.engine.errors import DataError, OutshineError
-from outshine.engine.files import user_path
-from outshine.results.csv_cells import as_named
+from outshine.engine.files import user_path, write_whole
 from outshine.results.read.scores import SCORE_COLUMNS
 from outshine.results.results import PGR_COLUMNS
 from outshine.w2s.plain_yaml import read_yaml
 
 _TEXT = ("study", "purpose", "method", "variant", "loss", "method_id", "settings", "weak", "reason", "key")
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
+_ESCAPED = re.compile(r"'+[=+\-@\t\r]")
 _ADVICE = "name the --out folder of a run, or its scores.parquet"
+
+
+def write_table(stem: Path, frame: pd.DataFrame) -> None:
+    """Write a table as `<stem>.csv` and `<stem>.parquet`, each whole. Raises OSError."""
+    write_whole(stem.with_suffix(".csv"), lambda path: escape_formulas(frame).to_csv(path, index=False))
+    write_whole(stem.with_suffix(".parquet"), lambda path: frame.to_parquet(path, index=False))
+
+
+def escape_formulas(frame: pd.DataFrame) -> pd.DataFrame:
+    """The table with an apostrophe before each text that a spreadsheet would compute: `=1+1` becomes `'=1+1`.
+
+    The names of a user's files and folders stand in tables, and those may come from anyone.
+    """
+    return _with_texts(frame, lambda text: f"'{text}" if _FORMULA.match(text) else text)
+
+
+def escape_formulas_in_header(frame: pd.DataFrame) -> pd.DataFrame:
+    """The table with an apostrophe before each column name that a spreadsheet would compute."""
+    return frame.rename(columns=lambda name: f"'{name}" if _FORMULA.match(str(name)) else name)
+
+
+def unescape_formulas(frame: pd.DataFrame) -> pd.DataFrame:
+    """The table as it was before `escape_formulas`."""
+    return _with_texts(frame, lambda text: text[1:] if _ESCAPED.match(text) else text)
+
+
+def _with_texts(frame: pd.DataFrame, change: Callable[[str], str]) -> pd.DataFrame:
+    def changed(value: Any) -> Any:
+        return change(value) if isinstance(value, str) else value
+
+    columns = [name for name in frame.columns if frame[name].dtype.kind not in "biufcmM"]
+    return frame.assign(**{name: frame[name].map(changed) for name in columns})
 
 
 class Tables(NamedTuple):
@@ -75,7 +109,7 @@ def _files(place: Path) -> list[Path]:
 
 def _read(path: Path) -> pd.DataFrame:
     try:
-        frame = as_named(pd.read_csv(path)) if path.suffix == ".csv" else pd.read_parquet(path)
+        frame = unescape_formulas(pd.read_csv(path)) if path.suffix == ".csv" else pd.read_parquet(path)
     except (OSError, ValueError) as error:  # pyarrow's and pandas' parsing errors are ValueErrors
         raise DataError(f"cannot read {path} ({str(error)[:120]}); {_ADVICE}") from error
     text = [name for name in _TEXT if name in frame.columns]

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from outshine.engine.messages import decimals
 from outshine.results.names import METHOD_COLUMNS, Contender
 from outshine.w2s.methods.identity import method_word
 from outshine.w2s.stages.texts import MOST_UNKNOWN
@@ -75,8 +76,8 @@ def training_notes(training: pd.DataFrame) -> list[TrainingNote]:
         for what, subject, named, text in _of_model(own.to_dict("records")):
             merged.setdefault((what, text), []).append((subject, named))
     return [
-        TrainingNote(what, tuple(subject for subject, _ in found), f"{_joined(found)}: {text}.")
-        for (what, text), found in merged.items()
+        TrainingNote(what, tuple(subject for subject, _ in models), f"{_joined(models)}: {text}.")
+        for (what, text), models in merged.items()
     ]
 
 
@@ -84,22 +85,22 @@ def _of_model(rows: list[Row]) -> Iterator[tuple[str, Subject, str, str]]:
     """What is said of one model over its seeds: what it is about, its subject, that in words, and the statement."""
     first = rows[0]
     subject = Subject(str(first["dataset"]), str(first["role"]), _contender(first))
-    for what, broadcast in _CHECKS:
-        found: dict[str, list[tuple[Any, tuple[str, ...]]]] = {}
+    for what, check in _CHECKS:
+        by_template: dict[str, list[tuple[Any, tuple[str, ...]]]] = {}
         for row in rows:
-            if statement := broadcast(row):
-                found.setdefault(statement[0], []).append((row["seed"], statement[1]))
-        for template, several in found.items():
+            if statement := check(row):
+                by_template.setdefault(statement[0], []).append((row["seed"], statement[1]))
+        for template, several in by_template.items():
             values = [", ".join(dict.fromkeys(column)) for column in zip(*(v for _, v in several), strict=True)]
             seeds = [str(seed) for seed, _ in several]
             named = _who(first) + (f", seed {', '.join(seeds)}" if len(seeds) < len(rows) else "")
             yield what, subject, named, template.format(*values)
 
 
-def _joined(found: Sequence[tuple[Subject, str]]) -> str:
+def _joined(subjects: Sequence[tuple[Subject, str]]) -> str:
     """`the student (vanilla logconf), seed 0, on tiny-home and tiny-pet`; models one after the other."""
     datasets: dict[str, list[str]] = {}
-    for subject, named in found:
+    for subject, named in subjects:
         datasets.setdefault(named, []).append(subject.dataset)
     whose: dict[tuple[str, ...], list[str]] = {}
     for named, several in datasets.items():
@@ -123,8 +124,8 @@ def doubt(notes: Sequence[TrainingNote], student: Contender, datasets: Sequence[
 
     `notes`: of `training_notes`. Supervisor, ceiling and this student count, other students do not.
     """
-    found = doubtful(notes, student, ("weak", "student", "ceiling"))
-    named = [name for name in datasets if name in found]
+    doubted = doubtful(notes, student, ("weak", "student", "ceiling"))
+    named = [name for name in datasets if name in doubted]
     if not named:
         return ""
     where = f"on {len(named)} of {len(datasets)} datasets ({', '.join(named)})" if len(datasets) > 1 else "here"
@@ -188,10 +189,10 @@ _NOT_LEARNED = {"student": _student_learned, "weak": _weak_learned, "ceiling": _
 
 def _where(row: Row) -> Statement:
     """The AUROCs on val and, where they are known, on test."""
-    val = (_short(row["val_auroc"]), f"{int(row['val_rows']):,}")
+    val = (decimals(row["val_auroc"]), f"{int(row['val_rows']):,}")
     if pd.isna(row["test_auroc"]):
         return "{} on {} rows of val", val
-    return "{} on {} rows of val, {} on {} of test", (*val, _short(row["test_auroc"]), f"{int(row['test_rows']):,}")
+    return "{} on {} rows of val, {} on {} of test", (*val, decimals(row["test_auroc"]), f"{int(row['test_rows']):,}")
 
 
 def _choice(row: Row) -> Statement | None:
@@ -200,7 +201,7 @@ def _choice(row: Row) -> Statement | None:
         return None
     return (
         "the weights kept were chosen by an AUROC that is not above .5 ({} on {} rows of val): by chance",
-        (_short(row["val_auroc"]), f"{int(row['val_rows']):,}"),
+        (decimals(row["val_auroc"]), f"{int(row['val_rows']):,}"),
     )
 
 
@@ -210,7 +211,7 @@ def _labels(row: Row) -> Statement | None:
     return (
         "the labels that it was trained on hardly vary (standard deviation {}): predicting their mean on every row has "
         "nearly the same loss",
-        (_short(row["label_sd"]),),
+        (decimals(row["label_sd"]),),
     )
 
 
@@ -235,7 +236,7 @@ def _spread(row: Row) -> Statement | None:
     return (
         "its probabilities hardly vary over the test rows (standard deviation {}), as those of a model that was not "
         "trained",
-        (_short(row["test_sd"]),),
+        (decimals(row["test_sd"]),),
     )
 
 
@@ -269,8 +270,3 @@ def _who(row: Row) -> str:
     method = method_word(str(row["method"]), str(row["variant"]))
     name = " ".join(str(part) for part in (method, row["loss"], row["variant"], number) if part)
     return f"the student {name}" if row["role"] == "student" else f"a supervisor of {name}"
-
-
-def _short(value: float) -> str:
-    text = f"{value:.3f}"
-    return text[1:] if text.startswith("0.") else text

@@ -41,8 +41,8 @@ def selection_sensitivity(frame: pd.DataFrame) -> pd.DataFrame:
         if run["chosen"].sum() != 1:
             raise DataError(f"{_name(run)}: {run['chosen'].sum()} checkpoints are marked as chosen, expected one")
         rows = {"chosen": int(run["chosen"].to_numpy().argmax()), "last": len(run) - 1, "oracle": _peak(run)}
-        aurocs = {f"{which}_auroc": run["test_auroc"].iloc[row] for which, row in rows.items()}
-        return aurocs | {f"{which}_step": run["step"].iloc[row] for which, row in rows.items()}
+        aurocs = {f"{name}_auroc": run["test_auroc"].iloc[row] for name, row in rows.items()}
+        return aurocs | {f"{name}_step": run["step"].iloc[row] for name, row in rows.items()}
 
     return _per_run(frame, measure, SELECTION_COLUMNS)
 

@@ -13,7 +13,7 @@ from outshine.selection.candidates import Kind
 from outshine.selection.regret import MEASURES, TRUSTED, mean_regrets, rounded
 from outshine.selection.rules import RANDOM
 from outshine.stats.intervals import Interval
-from outshine.stats.paired_estimates import mean_interval
+from outshine.stats.paired_differences import mean_interval
 
 _NAMES = ("study", "kind", "dataset", "rule", "n", "num_datasets", "num_seeds", "num_choices", "over")
 _NESTED = ("nested_regret", "nested_regret_low", "nested_regret_high")

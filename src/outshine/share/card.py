@@ -12,7 +12,7 @@ from outshine.engine.store.recorded_studies import study_digest
 from outshine.learn.spec import LoRA, in_four_bits
 from outshine.learn.tiny_models import TINY_MODELS
 from outshine.report import tables
-from outshine.report.markdown import markdown
+from outshine.report.latex_and_markdown import escape_markdown, markdown_table
 from outshine.report.text import auroc_text, contender_name, decimal_text, pooled_sentence, rows_of
 from outshine.results.controls import against
 from outshine.share.redact import Places
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from outshine.engine.store.store import Store
     from outshine.learn.spec import ClassifierSpec
     from outshine.report.tables import TextTable
-    from outshine.share.selection import Model, Selection
+    from outshine.share.publication import Publication, PublishedModel
     from outshine.w2s.stages.prepare import Prepare
 
 
 _TAGS = ["outshine", "weak-to-strong-generalization"]
 
 
-def card(subject: Selection, store: Store, repo: str, license_id: str | None) -> str:
+def card(subject: Publication, store: Store, repo: str, license_id: str | None) -> str:
     """The text of README.md. `license_id`: what its owner says the licence is; None: nothing is claimed."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -54,7 +54,7 @@ def card(subject: Selection, store: Store, repo: str, license_id: str | None) ->
     return f"---\n{_metadata(subject, license_id)}\n---\n\n{text}"
 
 
-def _content(subject: Selection, store: Store, repo: str, license_id: str | None) -> dict[str, Any]:
+def _content(subject: Publication, store: Store, repo: str, license_id: str | None) -> dict[str, Any]:
     results, study = subject.results, subject.study
     methods = results.summary
     if subject.whole:  # its controls have a table of their own
@@ -80,7 +80,7 @@ def _content(subject: Selection, store: Store, repo: str, license_id: str | None
         "own_scores": None if several else _own_scores(subject),
         "results": report_table(tables.results_table(methods)) if len(methods) else None,
         "num_seeds": int(methods["num_seeds"].max()) if len(methods) else 0,
-        "pooled": [pooled_sentence(one, rows_of(results.summary, one)) for one in results.pooled],
+        "pooled": [pooled_sentence(method, rows_of(results.summary, method)) for method in results.pooled],
         "controls": None if controls is None else report_table(tables.controls_table(controls)),
         "datasets": [_dataset(prepare, store) for prepare in used.values()],
         "loading": None if example is None else _loading(example, subject),
@@ -90,7 +90,7 @@ def _content(subject: Selection, store: Store, repo: str, license_id: str | None
     }
 
 
-def _model(model: Model, subject: Selection, store: Store) -> dict[str, Any]:
+def _model(model: PublishedModel, subject: Publication, store: Store) -> dict[str, Any]:
     """The one model of a card: what it is, and every setting that its result depends on."""
     stage, facts, places = model.stage, model.facts, Places.of(subject.resolution)
     settings: list[tuple[str, str]] = [("key", stage.key), ("label", stage.label)]
@@ -126,12 +126,12 @@ def _model(model: Model, subject: Selection, store: Store) -> dict[str, Any]:
     }
 
 
-def _role(model: Model) -> str:
+def _role(model: PublishedModel) -> str:
     """weak, ceiling, student or control."""
     return "control" if model.run.purpose == "control" and model.facts["role"] == "student" else model.facts["role"]
 
 
-def _own_scores(subject: Selection) -> Verbatim:
+def _own_scores(subject: Publication) -> Verbatim:
     """The one model's own AUC and accuracy by split."""
     scores = subject.results.scores
     own = scores[scores["key"] == subject.models[0].stage.key].drop_duplicates("split")
@@ -148,11 +148,11 @@ def _own_scores(subject: Selection) -> Verbatim:
     return table(columns, rows, right=columns[1:])
 
 
-def _bases(subject: Selection) -> list[dict[str, str]]:
+def _bases(subject: Publication) -> list[dict[str, str]]:
     """The pretrained models of a study, exactly."""
     resolution = subject.resolution
-    found = [("supervisors", resolution.weak), ("students and ceilings", resolution.strong)]
-    found += [("models of methods", one) for one in resolution.of_methods.values()]
+    bases = [("supervisors", resolution.weak), ("students and ceilings", resolution.strong)]
+    bases += [("models of methods", model) for model in resolution.of_methods.values()]
     return [
         {
             "role": role,
@@ -160,20 +160,20 @@ def _bases(subject: Selection) -> list[dict[str, str]]:
             "identity": resolved.spec.model.identity,
             "learning_rate": f"{resolved.learning_rate:g}",
         }
-        for role, resolved in found
+        for role, resolved in bases
         if resolved
     ]
 
 
-def _models_table(subject: Selection) -> Verbatim:
+def _models_table(subject: Publication) -> Verbatim:
     """Every model of a study's repository, with its test AUC."""
     scores = subject.results.scores
     test = {row["key"]: row for row in scores[scores["split"] == "test"].to_dict("records")}
     rows = []
     for model in subject.models:
-        facts, found = model.facts, test.get(model.stage.key)
+        facts, scored = model.facts, test.get(model.stage.key)
         method = contender_name(facts) if facts["method"] else ""
-        auroc = auroc_text(found["auroc"], found["auroc_low"], found["auroc_high"]) if found else "–"
+        auroc = auroc_text(scored["auroc"], scored["auroc_low"], scored["auroc_high"]) if scored else "–"
         where = code(folder_of(model, subject).removeprefix("models/"))
         rows.append((where, facts["dataset"], _role(model), method, str(facts["seed"]), auroc))
     columns = ["folder in `models`", "dataset", "role", "method", "seed", "test ROC AUC [95 %]"]
@@ -194,11 +194,13 @@ def _dataset(prepare: Prepare, store: Store) -> dict[str, Any]:
         "note": recipe.note,
         "positive_means": recipe.positive_means,
         "splits": ", ".join(f"{name} {facts['rows']:,}" for name, facts in report["splits"].items()),
-        "findings": [f"{found.severity}, {found.check}" for found in findings if found.severity in ("leak", "warning")],
+        "findings": [
+            f"{finding.severity}, {finding.check}" for finding in findings if finding.severity in ("leak", "warning")
+        ],
     }
 
 
-def _loading(model: Model, subject: Selection) -> dict[str, Any]:
+def _loading(model: PublishedModel, subject: Publication) -> dict[str, Any]:
     """What the code that loads a model needs to know of it."""
     assert isinstance(model.stage, Finetune)
     spec: ClassifierSpec = model.stage.classifier
@@ -224,15 +226,15 @@ def _quoted(places: Places) -> Any:
     return lambda text: Verbatim(json.dumps(places.hidden(text), ensure_ascii=False))
 
 
-def _metadata(subject: Selection, license_id: str | None) -> str:
+def _metadata(subject: Publication, license_id: str | None) -> str:
     """What the hub reads: base models, datasets, task. Of models and datasets of the hub only."""
     from huggingface_hub import ModelCardData
 
     stages = [model.stage for model in subject.models if isinstance(model.stage, Finetune)]
-    bases = {one.classifier.model.name for one in stages if one.classifier.model.identity.startswith("hub:")}
+    bases = {stage.classifier.model.name for stage in stages if stage.classifier.model.identity.startswith("hub:")}
     recipes = [model.run.prepare.recipe for model in subject.models]
     datasets = {recipe.hub.repo for recipe in recipes if recipe.hub}
-    adapted = any(isinstance(one.classifier.tuning, LoRA) for one in stages)
+    adapted = any(isinstance(stage.classifier.tuning, LoRA) for stage in stages)
     data = ModelCardData(
         base_model=sorted(bases) or None,
         datasets=sorted(datasets) or None,
@@ -252,7 +254,7 @@ class Verbatim(str):
 
 def inert(text: str) -> str:
     """The text in one line, with what would format, link, mention or be taken for HTML or a formula escaped."""
-    return markdown(one_line(text))
+    return escape_markdown(one_line(text))
 
 
 def code(text: str) -> Verbatim:
@@ -262,17 +264,12 @@ def code(text: str) -> Verbatim:
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> Verbatim:
     """A table; `right`: columns that hold numbers."""
-    lines = [
-        [_cell(name) for name in columns],
-        ["---:" if name in right else "---" for name in columns],
-        *([_cell(cell) for cell in row] for row in rows),
-    ]
-    return Verbatim("\n".join(f"| {' | '.join(line)} |" for line in lines))
+    return Verbatim(markdown_table(columns, rows, right, _cell))
 
 
-def report_table(one: TextTable) -> Verbatim:
+def report_table(text_table: TextTable) -> Verbatim:
     """A table of the report as Markdown."""
-    return table(one.columns, one.rows, one.right)
+    return table(text_table.columns, text_table.rows, text_table.right)
 
 
 def _cell(text: str) -> str:

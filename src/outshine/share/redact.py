@@ -23,12 +23,12 @@ class Places:
     """The paths that a study names. What is published has the last part of each, and `…` for the folder above it."""
 
     def __init__(self, paths: Iterable[str]) -> None:
-        found = [Path(path) for path in paths]
-        self._shown = {str(path.parent): "…" for path in found if len(path.parent.parts) > 1}
+        named = [Path(path) for path in paths]
+        self._shown = {str(path.parent): "…" for path in named if len(path.parent.parts) > 1}
         self._shown |= {_HOME: "~"} if _HOME else {}
-        self._shown |= {str(path): path.name for path in found if path.name}
+        self._shown |= {str(path): path.name for path in named if path.name}
         longest_first = sorted(self._shown, key=len, reverse=True)
-        self._found = re.compile(rf"(?<![\w.])(?:{'|'.join(map(re.escape, longest_first))})(?![\w-])")
+        self._pattern = re.compile(rf"(?<![\w.])(?:{'|'.join(map(re.escape, longest_first))})(?![\w-])")
 
     @classmethod
     def of(cls, resolution: Resolution) -> Places:
@@ -47,9 +47,9 @@ class Places:
         if isinstance(value, str):
             return self._hidden_text(value)
         if isinstance(value, dict):
-            return {self._hidden_text(str(name)): self.hidden(one) for name, one in value.items()}
+            return {self._hidden_text(str(name)): self.hidden(item) for name, item in value.items()}
         if isinstance(value, list | tuple):
-            return [self.hidden(one) for one in value]
+            return [self.hidden(item) for item in value]
         return value
 
     def hidden_frame(self, frame: pd.DataFrame) -> pd.DataFrame:
@@ -58,7 +58,7 @@ class Places:
         return frame.assign(**{name: frame[name].map(self.hidden) for name in texts})
 
     def _hidden_text(self, text: str) -> str:
-        named = self._found.sub(lambda found: self._shown[found[0]], text) if self._shown else text
+        named = self._pattern.sub(lambda match: self._shown[match[0]], text) if self._shown else text
         return visible(without_secrets(named))
 
 

@@ -11,13 +11,13 @@ from outshine.engine.runtime import version_of
 from outshine.engine.store.recorded_studies import study_digest
 from outshine.learn.saved_models import ADAPTER
 from outshine.report.text import contender_name
-from outshine.results.csv_cells import inert
+from outshine.results.saved_tables import escape_formulas
 from outshine.share.redact import Places, public_record, public_study
 from outshine.w2s.study_file import raw_yaml
 
 if TYPE_CHECKING:
     from outshine.engine.store.store import Store
-    from outshine.share.selection import Model, Selection
+    from outshine.share.publication import Publication, PublishedModel
 
 Files = dict[str, Path | bytes]
 """Paths in the repository, with `/`, and the file or the bytes that go there."""
@@ -31,7 +31,7 @@ _KEPT = re.compile(  # of an artefact. What a stage of another package writes be
 _TABLES = ("scores", "pgr", "summary", "diagnostics")
 
 
-def folder_of(model: Model, subject: Selection) -> str:
+def folder_of(model: PublishedModel, subject: Publication) -> str:
     """Where a model lies in the repository: at its root where it is the only one, else in a folder of its own."""
     if not subject.whole:
         return ""
@@ -41,7 +41,7 @@ def folder_of(model: Model, subject: Selection) -> str:
     return f"models/{re.sub(r'[^A-Za-z0-9.=]+', '-', name).strip('-.')[-200:]}"
 
 
-def files_of(subject: Selection, store: Store) -> Files:
+def files_of(subject: Publication, store: Store) -> Files:
     """All files but the card."""
     places = Places.of(subject.resolution)
     files: Files = {}
@@ -73,14 +73,14 @@ def _public_file(store: Store, key: str, name: str, places: Places) -> Path | by
     path = store.file(key, name)
     if path.suffix != ".json":
         return path
-    found = store.document(key, name)
-    hidden = places.hidden(found)
-    return path if hidden == found else _json(hidden)
+    document = store.document(key, name)
+    hidden = places.hidden(document)
+    return path if hidden == document else _json(hidden)
 
 
-def _csv(subject: Selection, name: str, places: Places) -> bytes:
+def _csv(subject: Publication, name: str, places: Places) -> bytes:
     table = places.hidden_frame(subject.results.tables()[name])
-    return inert(table).to_csv(index=False).encode()
+    return escape_formulas(table).to_csv(index=False).encode()
 
 
 def _json(document: Any) -> bytes:

@@ -60,12 +60,12 @@ def fine_tunings(experiments: Iterable[Experiment]) -> dict[str, Part]:
     """Every fine-tuning of the experiments once, by key."""
     from outshine.results.read.scores import roles
 
-    found: dict[str, Part] = {}
+    parts: dict[str, Part] = {}
     for run in experiments:
         for facts, stage in roles(run):
             if isinstance(stage, Finetune):
-                found.setdefault(stage.key, Part(stage, run, facts))
-    return found
+                parts.setdefault(stage.key, Part(stage, run, facts))
+    return parts
 
 
 def tracked_fine_tuning(study: str, part: Part, reader: Reader) -> TrackedRun:
@@ -100,10 +100,10 @@ def tracked_study(digest: str, resolution: Resolution, results: Results) -> Trac
     final: dict[str, float] = {}
     for _, row in results.summary.iterrows():
         final |= {f"{row['dataset']}/{contender_name(row)}/{name}": row[name] for name in _SUMMARY}
-    for one in results.pooled:
-        found = one.pooled.these_datasets
-        where = f"pooled/{contender_name(one._asdict())}"
-        final |= {f"{where}/pgr": found.value, f"{where}/pgr_low": found.low, f"{where}/pgr_high": found.high}
+    for method in results.pooled:
+        pgr = method.pooled.these_datasets
+        where = f"pooled/{contender_name(method._asdict())}"
+        final |= {f"{where}/pgr": pgr.value, f"{where}/pgr_low": pgr.low, f"{where}/pgr_high": pgr.high}
     config: dict[str, Any] = {
         "study": study.name,
         "digest": digest,

@@ -45,17 +45,17 @@ def push(files: Files, repo: str, message: str, *, private: bool) -> Pushed:
     if get_token() is None:
         raise HubError("no token to write to the hub with: set HF_TOKEN to one that may write, or `hf auth login`")
     api = HfApi()
-    _told(repo, lambda: api.create_repo(repo, private=private or None, exist_ok=True))
-    there = _told(repo, lambda: _check_ours(api, repo, private))
-    return _told(repo, lambda: _commit(api, files, repo, message, obsolete=there - files.keys()))
+    _ask_to_write(repo, lambda: api.create_repo(repo, private=private or None, exist_ok=True))
+    there = _ask_to_write(repo, lambda: _check_ours(api, repo, private))
+    return _ask_to_write(repo, lambda: _commit(api, files, repo, message, obsolete=there - files.keys()))
 
 
 def _check_ours(api: HfApi, repo: str, private: bool) -> set[str]:
     """The files that are there. Raises HubError where they must not be touched, or could be seen by others."""
-    found = api.model_info(repo)
-    if private and not found.private:
+    info = api.model_info(repo)
+    if private and not info.private:
         raise HubError(f"'{repo}' exists and is public; make it private on its page, or name a new repository")
-    there = {sibling.rfilename for sibling in found.siblings or ()} - _OF_THE_HUB
+    there = {sibling.rfilename for sibling in info.siblings or ()} - _OF_THE_HUB
     if there and MANIFEST not in there:
         raise HubError(f"'{repo}' holds files that outshine did not write ({sorted(there)[0]}); name a new repository")
     return there
@@ -75,7 +75,7 @@ def _commit(api: HfApi, files: Files, repo: str, message: str, obsolete: set[str
     return Pushed(done.commit_url.rpartition("/commit/")[0], done.oid)
 
 
-def _told(repo: str, call: Callable[[], T]) -> T:
+def _ask_to_write(repo: str, call: Callable[[], T]) -> T:
     """Call the hub's client as `hub.ask` does; what keeps one from writing is told in one line."""
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 

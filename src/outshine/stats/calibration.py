@@ -27,7 +27,7 @@ def brier(y: ArrayLike, p: ArrayLike) -> float:
 def ece(y: ArrayLike, p: ArrayLike, num_bins: int = 10) -> float:
     """Expected calibration error of P(y=1), bins of equal mass: Σ_b n_b/n |mean of y in b − mean of p in b|.
 
-    Equal p are never torn apart: a value goes, with all its rows, into the bin in which the middle of its ranks lies,
+    Equal p stay in one bin: a value goes, with all its rows, into the bin in which the middle of its ranks lies,
     b = ⌊B (number below + number not above) / (2n)⌋. Hence row order cannot matter. Without ties the bins differ by one
     row at most; a value with many rows makes its bin larger and may leave others empty, which then count nothing.
 
@@ -40,24 +40,24 @@ def ece(y: ArrayLike, p: ArrayLike, num_bins: int = 10) -> float:
     if num_bins < 1:
         raise DataError(f"the expected calibration error needs at least one bin, given {num_bins}")
     truth = as_truth(y, both_classes=False)
-    chance = as_probabilities(p, len(truth))
-    bins = _equal_mass_bins(chance, num_bins)
+    probabilities = as_probabilities(p, len(truth))
+    bins = _equal_mass_bins(probabilities, num_bins)
     # A bin's weight n_b/n times the distance of its means is the distance of its sums over n.
-    return float(np.abs(np.bincount(bins, weights=truth - chance)).sum() / len(truth))
+    return float(np.abs(np.bincount(bins, weights=truth - probabilities)).sum() / len(truth))
 
 
 def as_probabilities(p: ArrayLike, num_rows: int) -> Floats:
     """Probabilities as a float64 vector; DataError for a wrong length, or for one that is NaN or outside [0, 1]."""
-    given = np.asarray(p, dtype=np.float64)
-    if given.shape != (num_rows,):
-        raise DataError(f"there must be one probability for each of {num_rows} rows, given shape {given.shape}")
-    bad = np.flatnonzero(~((given >= 0) & (given <= 1)))
+    probabilities = np.asarray(p, dtype=np.float64)
+    if probabilities.shape != (num_rows,):
+        raise DataError(f"there must be one probability for each of {num_rows} rows, given shape {probabilities.shape}")
+    bad = np.flatnonzero(~((probabilities >= 0) & (probabilities <= 1)))
     if bad.size:
         raise DataError(
-            f"probabilities must lie in [0, 1], given {given[bad[0]]} in row {bad[0]} ({bad.size} such rows); "
+            f"probabilities must lie in [0, 1], given {probabilities[bad[0]]} in row {bad[0]} ({bad.size} such rows); "
             "pass P(y=1), not log-odds"
         )
-    return given
+    return probabilities
 
 
 def _equal_mass_bins(p: Floats, num_bins: int) -> NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""Label quality: labels that a model which never saw them doubts, ranked, and counted by confident learning."""
+"""Labels that are probably wrong: ranked by how much a held-out model doubts them, or counted by confident learning."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from outshine.stats.calibration import as_probabilities
 
 
 class ConfidentJoint(NamedTuple):
-    """`counts` [2, 2]: rows by given class and by the class that the model is sure of; `suspect` [n]: off the diagonal.
+    """`counts` [2, 2]: rows by labelled class and by the class the model is sure of; `suspect` [n]: off the diagonal.
 
     Rows of whose class the model is not sure are in no cell. `thresholds` [2]: how sure it must be of each class.
     """
@@ -40,18 +40,18 @@ def suspicion(p_label: ArrayLike, p_model: ArrayLike) -> Floats:
     return label * (1 - model) + (1 - label) * model
 
 
-def confident_joint(given: ArrayLike, p_model: ArrayLike) -> ConfidentJoint:
-    """Count rows by given class and by the class that the model is sure of.
+def confident_joint(labels: ArrayLike, p_model: ArrayLike) -> ConfidentJoint:
+    """Count rows by labelled class and by the class that the model is sure of.
 
-    Sure of class j: p(j) ≥ tⱼ, the mean of p(j) over the rows given class j; sure of both: the likelier one, the given
+    Sure of class j: p(j) ≥ tⱼ, the mean of p(j) over the rows labelled j; sure of both: the likelier one, the labelled
     one where they are level. The thresholds carry a model's general lack of confidence, which noisy labels bring.
     A count off the diagonal is a number of doubted rows, and an estimate of wrong labels only under the source's
     conditions: noise that depends on the class alone, and a model that is near its thresholds' ideal.
 
-    `given` [n] 0 or 1, both present; `p_model` [n] = p(1) by a model that was not trained on the row. Raises DataError
+    `labels` [n] 0 or 1, both present; `p_model` [n] = p(1) by a model that was not trained on the row. Raises DataError
     as `suspicion` does, and where all rows are of one class. Source: Northcutt et al. 2021, arXiv:1911.00068, eq. 1.
     """
-    label = as_truth(given, both_classes=False)
+    label = as_truth(labels, both_classes=False)
     if label.all() or not label.any():
         raise DataError(
             f"doubted labels are counted where both classes are given; all {label.size} are {int(label[0])}"

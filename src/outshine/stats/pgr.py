@@ -95,7 +95,7 @@ def fieller(ratio: Estimate, level: float = 0.95) -> PGR:
     (outermost solutions) where df(ρ) makes it more than one piece.
 
     Undefined, as a result and not an error: the variances cannot be estimated, b ≤ 0, or the set is unbounded.
-    A variance of exactly 0 is taken at its word: with se(a − ρ b) = 0 for every ρ, the set is {a / b}.
+    A variance of exactly 0 counts as certainty: with se(a − ρ b) = 0 for every ρ, the set is {a / b}.
     """
     student_gap, gap = float(ratio.value[0]), float(ratio.value[1])
     if reason := _why_undefined(ratio, level):
@@ -261,4 +261,4 @@ def compare_roles(
         intervals = tuple(chosen.interval(values, role, level) for role in range(len(ROLES)))
         return Comparison(values, intervals, pgr(values.estimate, level))
 
-    return SeedComparisons(compare(by_seed), tuple(compare(one[None]) for one in by_seed))
+    return SeedComparisons(compare(by_seed), tuple(compare(scores_of_seed[None]) for scores_of_seed in by_seed))

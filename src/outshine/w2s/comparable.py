@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from outshine.data.schema import families
 from outshine.engine.messages import counted, decimals
-from outshine.stats.power import ALPHA, least_num_datasets, least_p, tail_level
+from outshine.stats.power_analysis import ALPHA, least_num_datasets, least_p, tail_level
 from outshine.w2s.expand import Experiment
 from outshine.w2s.study import Study
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from outshine.data.local_files import file_sha256
 from outshine.data.schema import Recipe, families
 from outshine.data.splits import SplitSettings
+from outshine.data.user_datasets import file_sha256
 from outshine.engine.files import absolute_path, user_path
 from outshine.engine.settings import Plugin
 from outshine.engine.stage import Stage, held_stages

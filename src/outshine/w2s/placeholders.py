@@ -7,10 +7,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from outshine.data.expected_sizes import expected_splits
-from outshine.data.local_files import HUB_KIND
 from outshine.data.schema import Recipe
+from outshine.data.split_size_estimates import expected_splits
 from outshine.data.splits import SplitSettings
+from outshine.data.user_datasets import HUB_KIND
 from outshine.engine.errors import HubError, SettingsError
 from outshine.engine.hub import NoAnswerError, NoHubError, offline
 from outshine.engine.key import canonical_fields

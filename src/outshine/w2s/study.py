@@ -20,9 +20,9 @@ from pydantic import (
     model_validator,
 )
 
-from outshine.data.local_files import HUB_KIND, own_source
 from outshine.data.schema import Recipe, recipes
 from outshine.data.splits import SplitSettings
+from outshine.data.user_datasets import HUB_KIND, own_source
 from outshine.engine.errors import SettingsError, UnknownNameError
 from outshine.engine.run.workers import LocalWorkers, Workers
 from outshine.engine.runtime import Runtime

@@ -10,8 +10,8 @@ from typing import Any
 import yaml
 from pydantic import BaseModel
 
-from outshine.data.local_files import HUB_KIND, OWN_KINDS, own_source
 from outshine.data.schema import recipes
+from outshine.data.user_datasets import HUB_KIND, OWN_KINDS, own_source
 from outshine.data.user_tables import file_format
 from outshine.engine.errors import SettingsError, UnknownNameError
 from outshine.engine.files import user_path

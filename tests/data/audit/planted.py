@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import pandas as pd
 import pytest
 
-from outshine.data.audit.corpus import Corpus, corpus_of
+from outshine.data.audit.tokenized_corpus import Corpus, corpus_of
 from outshine.data.recipes.ethics_justice import EthicsJustice
 from outshine.data.recipes.openbookqa import OpenBookQA
 from outshine.data.recipes.sciq import SciQ

@@ -9,16 +9,16 @@ import pytest
 from marks import MARKS
 from planted import WORDS, small_corpus
 
-from outshine.data.audit.corpus import Corpus
 from outshine.data.audit.findings import Finding
 from outshine.data.audit.label_tokens import check_label_tokens
-from outshine.data.audit.surface_features import (
+from outshine.data.audit.shallow_classifiers import (
     characters,
     format_tree,
     last_tokens,
     normalisation,
     pairs_of_marks,
 )
+from outshine.data.audit.tokenized_corpus import Corpus
 
 CHECKS = (format_tree, last_tokens, characters, normalisation, pairs_of_marks, check_label_tokens)
 NUM_TRAIN, NUM_VAL, NUM_TEST = 1200, 180, 540

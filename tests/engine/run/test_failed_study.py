@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 import outshine
-from outshine.cli.run_tables import print_results, results_document
+from outshine.cli.run import print_results, results_document
 from outshine.engine.progress import Silent
 from outshine.engine.run.failures import Failure, StagesFailedError
 from outshine.engine.store.store import Store

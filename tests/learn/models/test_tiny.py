@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
 
-from outshine.data.tiny_world import language
-from outshine.data.tiny_world.facts import World, WorldSettings, make_world
+from outshine.data import tiny_world
+from outshine.data.tiny_world import World, WorldSettings, make_world
 from outshine.engine.errors import SettingsError
 from outshine.engine.progress import Silent
 from outshine.learn.tiny_models import RECORD, SIZES, TINY_MODELS, WEIGHTS
@@ -89,10 +89,10 @@ def test_an_unread_model_of_the_same_shape_knows_nothing(world: World) -> None:
 @pytest.mark.parametrize("name", TINY_MODELS)
 def test_the_tokenizer_reads_the_language_word_by_word(name: str, world: World) -> None:
     tokenizer = AutoTokenizer.from_pretrained(TINY_MODELS[name])
-    tokens = language.vocabulary(world)
+    tokens = tiny_world.vocabulary(world)
     assert len(tokenizer) == len(tokens)
     assert tokenizer.convert_ids_to_tokens(list(range(len(tokens)))) == tokens
-    text = language.question("home", world.people[7])
+    text = tiny_world.question("home", world.people[7])
     assert tokenizer(text)["input_ids"] == [tokens.index(word) for word in ["<s>", *text.split()]]
     assert (tokenizer.pad_token_id, tokenizer.bos_token_id, tokenizer.unk_token_id) == (0, 1, 2)
     assert tokenizer("where does Zaphod live ? in")["input_ids"][3] == tokenizer.unk_token_id
@@ -112,11 +112,11 @@ def test_the_loss_asks_for_words_only() -> None:
     """Against a loop over the positions of the sentences: names and padding are no targets, names no candidates."""
     world = make_world(SMALL)
     model, _ = pretrain_one(world, "any", tiny(steps=1), seed=0, progress=Silent())
-    tokens = language.vocabulary(world)
+    tokens = tiny_world.vocabulary(world)
     num_words = len(tokens) - len(world.people)
     sentences = [
-        language.question("job", world.people[0]),
-        language.category_of(world.attributes[0], world.attributes[0].values[0])[0],
+        tiny_world.question("job", world.people[0]),
+        tiny_world.category_of(world.attributes[0], world.attributes[0].values[0])[0],
     ]
     rows = [[tokens.index(word) for word in ["<s>", *sentence.split()]] for sentence in sentences]
     ids = torch.tensor([row + [0] * (max(map(len, rows)) - len(row)) for row in rows])
@@ -190,4 +190,4 @@ def test_a_tokenizer_of_another_world_has_its_names(tmp_path: Path) -> None:
     world = make_world(SMALL)
     save_tokenizer(world, tmp_path)
     tokenizer = AutoTokenizer.from_pretrained(tmp_path)
-    assert tokenizer.convert_tokens_to_ids(world.people[-1]) == len(language.vocabulary(world)) - 1
+    assert tokenizer.convert_tokens_to_ids(world.people[-1]) == len(tiny_world.vocabulary(world)) - 1

@@ -12,8 +12,8 @@ import yaml
 from outshine.data.audit.findings import Finding
 from outshine.report.text import auroc_text
 from outshine.share.card import Verbatim, _loading, _metadata, card, code, inert, table
+from outshine.share.publication import of_key, of_study
 from outshine.share.redact import Places
-from outshine.share.selection import of_key, of_study
 from outshine.w2s.stages.audit import Audit
 from outshine.w2s.study_file import parse_study, read_study
 

@@ -168,10 +168,10 @@ def test_a_ledger_that_cannot_be_written_is_a_note(ran, keeping, tmp_path):
 
 
 def test_a_defect_in_following_is_a_note(ran, keeping, tmp_path, monkeypatch):
-    from outshine.share import follow
+    from outshine.share import tracking
 
     keeping("memory")
-    monkeypatch.setattr(follow, "tracked_fine_tuning", lambda *arguments: 1 / 0)
+    monkeypatch.setattr(tracking, "tracked_fine_tuning", lambda *arguments: 1 / 0)
     heard = Silent()
     track(ran, tmp_path, "memory", progress=heard)
     assert [note for note in heard.notes if "ZeroDivisionError" in note]

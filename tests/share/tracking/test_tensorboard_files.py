@@ -21,7 +21,7 @@ def read_back(folder):
 
 
 def test_points_and_final_values_come_back(tmp_path, a_run):
-    from outshine.share.to_tensorboard import TensorBoard
+    from outshine.share.trackers import TensorBoard
 
     TensorBoard(tmp_path).write(a_run)
     place = tmp_path / "tensorboard" / "small" / "sciq-vanilla-xent-seed-0-abababab"
@@ -37,7 +37,7 @@ def test_points_and_final_values_come_back(tmp_path, a_run):
 
 
 def test_a_run_that_was_not_noted_takes_the_place_of_its_remains(tmp_path, a_run):
-    from outshine.share.to_tensorboard import TensorBoard
+    from outshine.share.trackers import TensorBoard
 
     writer = TensorBoard(tmp_path)
     writer.write(a_run)
@@ -47,7 +47,7 @@ def test_a_run_that_was_not_noted_takes_the_place_of_its_remains(tmp_path, a_run
 
 
 def test_hostile_names_stay_in_their_folder(tmp_path, a_run):
-    from outshine.share.to_tensorboard import TensorBoard
+    from outshine.share.trackers import TensorBoard
 
     TensorBoard(tmp_path / "out").write(a_run._replace(name="../../../evil", group=".."))
     TensorBoard(tmp_path / "out").write(a_run._replace(name="/", group="x" * 400))

@@ -38,7 +38,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
 
 def test_a_run_is_a_trackio_run_and_standard_output_stays_clean(fake, a_run, capsys):
-    from outshine.share.to_trackio import Trackio
+    from outshine.share.trackers import Trackio
 
     Trackio().write(a_run)
     assert capsys.readouterr().out == ""
@@ -53,7 +53,7 @@ def test_a_run_is_a_trackio_run_and_standard_output_stays_clean(fake, a_run, cap
 
 
 def test_a_run_that_breaks_is_finished_and_told(fake, a_run):
-    from outshine.share.to_trackio import Trackio
+    from outshine.share.trackers import Trackio
 
     fake.breaks = True
     with pytest.raises(ConnectionError):
@@ -64,7 +64,7 @@ def test_a_run_that_breaks_is_finished_and_told(fake, a_run):
 REAL = """
 import json
 from outshine.share.tracked_runs import TrackedRun
-from outshine.share.to_trackio import Trackio
+from outshine.share.trackers import Trackio
 points = [(1, {"train/loss": 0.75}), (2, {"train/loss": 0.5})]
 Trackio().write(TrackedRun("ab" * 32, "a name", "small", {"dataset": "sciq"}, points, {"test/auroc": 0.875}))
 from trackio.sqlite_storage import SQLiteStorage

@@ -59,7 +59,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
 
 def test_a_run_is_a_wandb_run_with_steps_and_a_summary(fake, tmp_path, a_run):
-    from outshine.share.to_wandb import Wandb
+    from outshine.share.trackers import Wandb
 
     Wandb(tmp_path / "out").write(a_run)
     (run,) = fake.runs
@@ -75,7 +75,7 @@ def test_a_run_is_a_wandb_run_with_steps_and_a_summary(fake, tmp_path, a_run):
 
 
 def test_nothing_is_captured_beside_what_is_logged(fake, tmp_path, a_run):
-    from outshine.share.to_wandb import Wandb
+    from outshine.share.trackers import Wandb
 
     Wandb(tmp_path).write(a_run)
     settings = fake.runs[0].started["settings"]
@@ -86,7 +86,7 @@ def test_nothing_is_captured_beside_what_is_logged(fake, tmp_path, a_run):
 
 
 def test_its_own_environment_is_heeded(fake, tmp_path, a_run, monkeypatch):
-    from outshine.share.to_wandb import Wandb
+    from outshine.share.trackers import Wandb
 
     monkeypatch.setenv("WANDB_PROJECT", "mine")
     monkeypatch.setenv("WANDB_DIR", str(tmp_path / "elsewhere"))
@@ -98,7 +98,7 @@ def test_its_own_environment_is_heeded(fake, tmp_path, a_run, monkeypatch):
 
 
 def test_without_a_login_it_is_refused_before_anything_is_computed(fake, tmp_path):
-    from outshine.share.to_wandb import Wandb
+    from outshine.share.trackers import Wandb
 
     fake.refuses = True
     with pytest.raises(SettingsError, match=r"not logged in .No API key configured.*WANDB_MODE=offline"):
@@ -109,7 +109,7 @@ def test_without_a_login_it_is_refused_before_anything_is_computed(fake, tmp_pat
 REAL = """
 from pathlib import Path
 from outshine.share.tracked_runs import TrackedRun
-from outshine.share.to_wandb import Wandb
+from outshine.share.trackers import Wandb
 points = [(1, {"train/loss": 0.75}), (2, {"train/loss": 0.5})]
 Wandb(Path("out")).write(TrackedRun("ab" * 32, "a name", "small", {"dataset": "sciq"}, points, {"test/auroc": 0.875}))
 """

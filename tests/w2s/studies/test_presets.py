@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from outshine.cli.options import build_study
+from outshine.cli.options import StudyOptions
+from outshine.cli.studies import build_study
 from outshine.data.schema import recipes
 from outshine.engine.progress import Silent
 from outshine.engine.run.local import LocalExecutor
@@ -209,18 +210,17 @@ def test_which_students_are_run_twice(store, asked, followed):
 
 
 def test_options_add_controls_and_trajectories(tmp_path):
-    plain = build_study(None, dataset="tiny-home")
+    plain = build_study(StudyOptions(dataset="tiny-home"))
     assert (plain.controls, plain.trajectories) == ((), False)
-    both = build_study(None, dataset="tiny-home", controls=True, trajectories=True)
+    both = build_study(StudyOptions(dataset="tiny-home", controls=True, trajectories=True))
     assert (both.controls, both.trajectories) == (all_controls(), True)
-    assert build_study("post", controls=True).controls == all_controls()
+    assert build_study(StudyOptions("post", controls=True)).controls == all_controls()
     path = tmp_path / "mine.yaml"
     path.write_text(yaml.safe_dump({**TINY, "controls": ["weak_to_weak"], "trajectories": True}))
-    own = build_study(str(path))
+    own = build_study(StudyOptions(str(path)))
     assert ([one.kind for one in own.controls], own.trajectories) == (["weak_to_weak"], True)
-    assert build_study(str(path), controls=True).controls == all_controls()
-    assert build_study(str(path), settings=["trajectories=false", "controls=false"]) == build_study(
-        str(path), settings=["trajectories=false", "controls=[]"]
-    )
-    chosen = build_study(str(path), settings=["sweeps=[{kind: probe, grid: {layer: [1, 2]}}]"])
+    assert build_study(StudyOptions(str(path), controls=True)).controls == all_controls()
+    off, emptied = (["trajectories=false", f"controls={none}"] for none in ("false", "[]"))
+    assert build_study(StudyOptions(str(path), settings=off)) == build_study(StudyOptions(str(path), settings=emptied))
+    chosen = build_study(StudyOptions(str(path), settings=["sweeps=[{kind: probe, grid: {layer: [1, 2]}}]"]))
     assert [one.layer for one in chosen.sweeps] == [1, 2]

@@ -1,14 +1,22 @@
-"""The whole audit of one prepared dataset."""
+"""The whole audit of one prepared dataset: the list of all checks, and the two plainest ones."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from outshine.data.audit.corpus import Corpus, corpus_of
-from outshine.data.audit.cues import answer_only, bag_of_words, length
 from outshine.data.audit.findings import Finding, Severity
 from outshine.data.audit.label_tokens import check_label_tokens
-from outshine.data.audit.overlap import (
+from outshine.data.audit.shallow_classifiers import (
+    answer_only,
+    bag_of_words,
+    characters,
+    format_tree,
+    last_tokens,
+    length,
+    normalisation,
+    pairs_of_marks,
+)
+from outshine.data.audit.split_overlap import (
     contained_texts,
     exact_duplicates,
     near_duplicates,
@@ -16,26 +24,19 @@ from outshine.data.audit.overlap import (
     shared_passages,
     shared_sentences,
 )
-from outshine.data.audit.surface_features import (
-    characters,
-    format_tree,
-    last_tokens,
-    normalisation,
-    pairs_of_marks,
-)
-from outshine.data.audit.template_check import check_templates
-from outshine.data.local_files import OWN_KINDS
+from outshine.data.audit.template_leaks import check_templates
+from outshine.data.audit.tokenized_corpus import Corpus, corpus_of
 from outshine.data.schema import Recipe
 from outshine.data.splits import Prepared
+from outshine.data.user_datasets import OWN_KINDS
 
 
 def audit(prepared: Prepared, recipe: Recipe) -> list[Finding]:
     """Every check of a prepared dataset, passed ones included, in a fixed order.
 
-    Leak rules: (a) form, (b) telling tokens, (c) skeletons, (d) pairs of marks; (c) is for recipes that draw the label
-    and reads the source's rows again. In data of the user's choice (a), (b) and (d) are warnings: a regularity may be
-    what is meant there.
-    Raises HubError where the source's rows cannot be had.
+    Leak rules: (a) form, (b) label tokens, (c) templates, (d) pairs of features; (c) is for recipes that draw the label
+    and reads the source's rows again. In data of the user's choice (a), (b) and (d) are warnings: there a regularity
+    may be what the labels mean. Raises HubError where the source's rows cannot be downloaded.
     """
     corpus = corpus_of(prepared.texts, prepared.truth)
     severity: Severity = "warning" if recipe.kind in OWN_KINDS else "leak"
@@ -49,10 +50,10 @@ def audit(prepared: Prepared, recipe: Recipe) -> list[Finding]:
         *([check_templates(recipe, recipe.open(prepared.report["identity"]))] if recipe.draws_label else []),
         shared_groups(corpus),
     ]
-    return [*findings, *_notes(corpus)]
+    return [*findings, *_checks_without_leaks(corpus)]
 
 
-def _notes(corpus: Corpus) -> list[Finding]:
+def _checks_without_leaks(corpus: Corpus) -> list[Finding]:
     """The checks that never refuse a dataset."""
     passages = shared_passages(corpus)
     return [
@@ -69,7 +70,7 @@ def _notes(corpus: Corpus) -> list[Finding]:
     ]
 
 
-BALANCED = 0.01  # distance of the positive share from one half that is not worth a word
+BALANCED = 0.01  # distance of the positive share from one half that is not reported
 CHARS_PER_TOKEN = 4.0  # usual for English and tokenizers of large vocabularies
 TOKEN_LIMITS = (512, 1_024)  # tokens: encoders', and what outshine gives a model by default at most
 OFTEN_LONG = 0.05  # share of the rows
@@ -85,10 +86,10 @@ def class_balance(corpus: Corpus) -> Finding:
 
 
 def long_texts(corpus: Corpus) -> Finding:
-    """The estimated share of texts longer than TOKEN_LIMITS tokens, at CHARS_PER_TOKEN; models with less cut them."""
+    """The estimated share of texts longer than TOKEN_LIMITS tokens, which models with that limit would cut."""
     tokens = np.array([len(text) for text in corpus.texts]) / CHARS_PER_TOKEN
     shares = [float((tokens > limit).mean()) for limit in TOKEN_LIMITS]
-    told = ", ".join(f"{share:.1%} over {limit:,}" for share, limit in zip(shares, TOKEN_LIMITS, strict=True))
+    over = ", ".join(f"{share:.1%} over {limit:,}" for share, limit in zip(shares, TOKEN_LIMITS, strict=True))
     median = f"{np.median(tokens):,.0f}"
-    message = f"about {median} tokens in the median, {told} (estimated at {CHARS_PER_TOKEN:g} characters a token)"
+    message = f"about {median} tokens in the median, {over} (estimated at {CHARS_PER_TOKEN:g} characters a token)"
     return Finding("long texts", "cue" if shares[-1] > OFTEN_LONG else "passed", message, value=shares[-1])

@@ -17,7 +17,7 @@ EXAMPLE_CHARS = 200  # of a text that is shown as an example
 
 
 class Finding(NamedTuple):
-    """One check of a dataset and what came out.
+    """The result of one check of a dataset.
 
     `severity`: a *leak* gives the label away by form alone, a run is refused; a *warning* needs a look; a *cue* is a
     regularity that an honest dataset may have, to be read beside the supervisor's AUC; *passed* is for the record.
@@ -39,14 +39,14 @@ class Finding(NamedTuple):
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> Finding:
-        """The inverse of `to_json`. Raises ValueError, TypeError or LookupError for what it never writes."""
-        found = cls(**{**record, "examples": tuple(record["examples"])})
-        texts = (found.check, found.message, *found.examples)
-        numbers = [one for one in (found.value, found.low, found.high) if one is not None]
-        known = found.severity in SEVERITIES and all(isinstance(one, str) for one in texts)
-        if not known or not all(isinstance(one, int | float) for one in numbers):
+        """Read what `to_json` wrote. Raises ValueError, TypeError or LookupError for anything else."""
+        finding = cls(**{**record, "examples": tuple(record["examples"])})
+        texts = (finding.check, finding.message, *finding.examples)
+        numbers = [number for number in (finding.value, finding.low, finding.high) if number is not None]
+        known = finding.severity in SEVERITIES and all(isinstance(text, str) for text in texts)
+        if not known or not all(isinstance(number, int | float) for number in numbers):
             raise ValueError("a finding is of another form")
-        return found
+        return finding
 
 
 def measured(check: str, severity: Severity, message: str, interval: Interval) -> Finding:
@@ -55,7 +55,7 @@ def measured(check: str, severity: Severity, message: str, interval: Interval) -
 
 
 def by_auc(interval: Interval, severity: Severity) -> Severity:
-    """What an AUC of form alone is worth: `severity` where it is surely above LEAK_AUC.
+    """The severity of an AUC that is reached by form alone: `severity` where it is surely above LEAK_AUC.
 
     A warning above WARNING_AUC, and where nearly all pairs are ordered rightly but the rows are too few to be sure
     (PERFECT_AUC); a cue above CUE_AUC.

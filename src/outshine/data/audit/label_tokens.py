@@ -1,4 +1,4 @@
-"""Leak rule (b): tokens or characters, anywhere or at one place, that all but decide the label of many rows.
+"""Leak rule (b): tokens or characters, anywhere or at one place, with which many rows have nearly always one label.
 
 Words are counted by themselves and in sets: one class may be opened in eight ways, of which each is rare.
 """
@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import betaincinv
 
-from outshine.data.audit.characters import NgramNames, character_name, code_points, shape, which_ngrams
-from outshine.data.audit.corpus import FIT_SPLITS, Bools, Corpus, Ints, distinct
 from outshine.data.audit.findings import SEVERITIES, Finding, Severity, example
+from outshine.data.audit.text_features import NgramNames, character_name, code_points, shape, which_ngrams
+from outshine.data.audit.tokenized_corpus import FIT_SPLITS, Bools, Corpus, Ints, distinct
+from outshine.stats.intervals import clopper_pearson
 
 MIN_COVERAGE = 0.10  # of a class; clean datasets stay below .02, planted leaks reach .29 and 1.0
 WORTH_A_WARNING = 0.05  # coverage of a class
@@ -27,20 +27,13 @@ _COMMON = 0.01  # share of the training rows that hold a token for its pairs wit
 _MAX_COMMON = 1_000  # tokens whose pairs are counted
 _PROMISING = 0.90  # precision in the training rows from which a mark is measured on the held-out ones
 _PURE = 0.03  # rate of a set's members in the other class, relative to their own, at most
-_SET_COUNTS = (
-    2,
-    4,
-    8,
-    12,
-    18,
-    30,
-)  # rows of one half of the training rows that a member of a set must be in at least; one is chosen
+_SET_COUNTS = (2, 4, 8, 12, 18, 30)  # rows of one half of the training rows that a member must be in; one is chosen
 _SET_BOUND = 0.80  # of a set's precision in the training rows, from which it is measured on the held-out ones
 _SHAPE_LENGTHS = (2, 3)
 
 
 class LabelToken(NamedTuple):
-    """A mark that tells the label: its name, its class, and what the held-out rows say about it.
+    """A mark that tells the label: its name, its class, and its counts in the held-out rows.
 
     `coverage`: share of the class's rows that have it. `precision` and its lower 95 % bound `low`: share of the
     class among the rows that have it, had both classes the same number of rows. `rows`: those that have it.
@@ -63,12 +56,12 @@ class LabelToken(NamedTuple):
 
     @property
     def likely(self) -> bool:
-        """Whether it has hardly an error, on rows too few to be sure, and covers enough to be worth a word."""
+        """Whether it has hardly an error, on rows too few to be sure, and covers enough rows to be reported."""
         nearly = self.precision >= UNSURE_PRECISION and self.low >= UNSURE_BOUND
         return not self.sure and nearly and self.coverage >= WORTH_A_WARNING
 
     def level(self, severity: Severity) -> Severity:
-        """What it is worth, by its coverage."""
+        """The severity of the mark, by its coverage."""
         if self.coverage < WORTH_A_CUE:
             return "passed"
         if self.vocabulary or not self.sure or self.coverage < WORTH_A_WARNING:
@@ -77,7 +70,7 @@ class LabelToken(NamedTuple):
 
 
 class _Marks(NamedTuple):
-    """Marks of one sort: row `rows[i]` has the mark `codes[i]`, each pair once; `names(code)` says it in words."""
+    """Marks of one sort: row `rows[i]` has the mark `codes[i]`, each pair once; `names(code)` is its name in words."""
 
     rows: Ints
     codes: Ints
@@ -86,7 +79,7 @@ class _Marks(NamedTuple):
 
 
 class _Names(NamedTuple):
-    """What the codes of one sort of marks stand for: tokens at a place, or pairs of `common` tokens."""
+    """Names a mark by its code: a token at a place, or a pair of `common` tokens."""
 
     vocabulary: list[str]
     where: str
@@ -123,12 +116,13 @@ def check_label_tokens(corpus: Corpus, severity: Severity) -> Finding:
     marks of one of these sorts. A finding of `severity` where it covers MIN_COVERAGE of a class, a warning from
     WORTH_A_WARNING, a cue from WORTH_A_CUE. A set of words anywhere is a cue at most, and so is what too few rows have.
     """
-    found = sorted(find_label_tokens(corpus), key=lambda one: (SEVERITIES.index(one.level(severity)), -one.coverage))
+    tokens = find_label_tokens(corpus)
+    tokens.sort(key=lambda token: (SEVERITIES.index(token.level(severity)), -token.coverage))
     check = "telling tokens"
-    if not found:
+    if not tokens:
         message = "no token or character that is common enough was found to go with one label nearly always"
         return Finding(check, "passed", message, value=0.0)
-    best = found[0]
+    best = tokens[0]
     message = (
         f"{best.name} is in {best.coverage:.1%} of the {'positive' if best.label else 'negative'} rows and goes with "
         f"this label in {best.precision:.1%} (at least {best.low:.1%}) of {len(best.rows)} held-out rows"
@@ -138,7 +132,7 @@ def check_label_tokens(corpus: Corpus, severity: Severity) -> Finding:
     if level == "passed":
         return Finding(check, level, message, value=best.coverage)
     shown = tuple(example(corpus.texts[row], bool(corpus.truth[row])) for row in best.rows[:3])
-    others = [one.name for one in found[1:] if one.coverage >= WORTH_A_WARNING]
+    others = [token.name for token in tokens[1:] if token.coverage >= WORTH_A_WARNING]
     more = (
         f"; {len(others)} more cover {WORTH_A_WARNING:.0%} or more, such as {', '.join(others[:3])}" if others else ""
     )
@@ -146,23 +140,23 @@ def check_label_tokens(corpus: Corpus, severity: Severity) -> Finding:
 
 
 def find_label_tokens(corpus: Corpus) -> list[LabelToken]:
-    """Marks whose precision among the held-out rows is surely at least MIN_PRECISION, or likely (`Telling.likely`).
+    """Marks whose precision among the held-out rows is surely at least MIN_PRECISION, or likely (`LabelToken.likely`).
 
-    Candidates are chosen on the training rows and tried on the held-out ones in the order of what the training rows
-    say, up to the first that fails though it had rows enough: so the level holds for all of them together (a fixed
-    sequence of tests).
+    Candidates are chosen on the training rows and tried on the held-out ones in the order of their precision in the
+    training rows, up to the first that fails though it had rows enough: so the level holds for all of them together
+    (a fixed sequence of tests).
     """
-    candidates = [one for marks in _all_marks(corpus) for one in _candidates(corpus, marks)]
-    found = []
-    for candidate in sorted(candidates, key=lambda one: -one.sure)[:MAX_TRIED]:
-        one = _measure(corpus, candidate)
-        if one is None:
+    candidates = [candidate for marks in _all_marks(corpus) for candidate in _candidates(corpus, marks)]
+    tokens = []
+    for candidate in sorted(candidates, key=lambda candidate: -candidate.sure)[:MAX_TRIED]:
+        token = _measure(corpus, candidate)
+        if token is None:
             continue
-        if one.sure or one.likely:
-            found.append(one)
-        elif one.best_bound >= MIN_PRECISION:
+        if token.sure or token.likely:
+            tokens.append(token)
+        elif token.best_bound >= MIN_PRECISION:
             break
-    return found
+    return tokens
 
 
 def precision_bound(num_right: float, num_rows: float, prior_odds: float, tail: float = 0.025) -> float:
@@ -171,13 +165,13 @@ def precision_bound(num_right: float, num_rows: float, prior_odds: float, tail: 
     `num_right` of `num_rows` rows are of the class; they may be effective numbers. `prior_odds`: rows of the class
     over rows of the other: a class that makes up 95 % of the rows has a precision of .95 for every token.
     """
-    low = float(betaincinv(num_right, num_rows - num_right + 1, tail)) if num_right > 0 else 0.0
+    low, _ = clopper_pearson(num_right, num_rows - num_right, tail)
     odds = low / (1 - low) / prior_odds
     return odds / (1 + odds)
 
 
 def _measure(corpus: Corpus, candidate: _Candidate) -> LabelToken | None:
-    """The mark, or the set, in the held-out rows; None where too few have it.
+    """Measure a mark, or a set, on the held-out rows; None where too few have it.
 
     Rows of one group are not independent: they count as Kish's effective number, (Σ m)² / Σ m², m rows a group.
     """
@@ -204,7 +198,7 @@ def _measure(corpus: Corpus, candidate: _Candidate) -> LabelToken | None:
 
 
 def _candidates(corpus: Corpus, marks: _Marks) -> Iterator[_Candidate]:
-    """The promising marks of one sort, and for each label a set of them (`_set`)."""
+    """The promising marks of one sort, and for each label a set of them (`_best_set`)."""
     size = int(marks.codes.max(initial=-1)) + 1
     halves = [_Half.of(corpus, marks, split, size) for split in FIT_SPLITS]
     for label in (True, False):
@@ -217,7 +211,7 @@ def _candidates(corpus: Corpus, marks: _Marks) -> Iterator[_Candidate]:
         for low, code in zip(sure, promising, strict=True):
             yield _Candidate(low, marks, np.array([code]), label)
         if all(min(half.totals) for half in halves):
-            yield from _set(marks, halves, label)
+            yield from _best_set(marks, halves, label)
 
 
 class _Half(NamedTuple):
@@ -250,16 +244,16 @@ class _Half(NamedTuple):
         return int(right.sum()), int((~right).sum())
 
 
-def _set(marks: _Marks, halves: list[_Half], label: bool) -> Iterator[_Candidate]:
-    """The set of marks that, found in either half of the training rows, tells most surely in the other half."""
-    one, other = halves
-    num_own, num_other = (one.totals[side] + other.totals[side] for side in (label, not label))
-    own, others = (one.counts[side] + other.counts[side] for side in (label, not label))
+def _best_set(marks: _Marks, halves: list[_Half], label: bool) -> Iterator[_Candidate]:
+    """The set of marks that, chosen in either half of the training rows, is the most precise in the other half."""
+    first, second = halves
+    num_own, num_other = (first.totals[side] + second.totals[side] for side in (label, not label))
+    own, others = (first.counts[side] + second.counts[side] for side in (label, not label))
     pure = others / num_other <= _PURE * own / num_own
     best = _Candidate(0.0, marks, np.empty(0, dtype=np.int64), label)
     for least in _SET_COUNTS:
         chosen = [half.members(label, least) for half in halves]
-        hits = np.add(other.hits(chosen[0], label), one.hits(chosen[1], label))
+        hits = np.add(second.hits(chosen[0], label), first.hits(chosen[1], label))
         sure = _bounds(hits[:1], hits[1:], num_own, num_other)[0]
         codes = np.flatnonzero((chosen[0] | chosen[1]) & pure)
         if sure > best.sure and len(codes) > 1:
@@ -281,7 +275,7 @@ def _all_marks(corpus: Corpus) -> Iterator[_Marks]:
     rows, codes = corpus.tokens.present(corpus.tokens.whole)
     yield _Marks(rows, codes, _Names(vocabulary, ""), anywhere=True)
     yield _pairs(corpus, np.bincount(codes[corpus.fit[rows]], minlength=len(vocabulary)))
-    yield _characters(corpus)
+    yield _Marks(*code_points(corpus.texts), character_name)
     shapes = [shape(text) for text in corpus.texts]
     yield _Marks(*which_ngrams(shapes, _SHAPE_LENGTHS), NgramNames(shapes, _SHAPE_LENGTHS))
     (start, end), answer = corpus.content, corpus.answer.start
@@ -294,12 +288,6 @@ def _all_marks(corpus: Corpus) -> Iterator[_Marks]:
             token = corpus.tokens.at(place, (place >= start) & (place < end))
             inside = np.flatnonzero(token >= 0)
             yield _Marks(inside, token[inside], _Names(vocabulary, where))
-
-
-def _characters(corpus: Corpus) -> _Marks:
-    """Every code point that is in a text."""
-    rows, codes = code_points(corpus.texts)
-    return _Marks(rows, codes, character_name)
 
 
 def _pairs(corpus: Corpus, num_with: Ints) -> _Marks:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from outshine.data.recipe_wording import PromptedRecipe, binary, filled
+from outshine.data.prompted_recipe import PromptedRecipe, binary, filled
 from outshine.data.rows import Hub, Row
 from outshine.data.schema import Draw, Example, Size, recipes
 

@@ -7,11 +7,19 @@ from typing import Annotated
 
 from pydantic import Field
 
-from outshine.data.column_options import OWN_LABELS, OwnColumns, carrying, example, is_given, read_labels
 from outshine.data.label_spellings import Spellings, Words
-from outshine.data.local_files import FILE_KIND, file_sha256, plain_id
 from outshine.data.rows import ListRows, Pools, Row
 from outshine.data.schema import Draw, Example, Recipe, recipes
+from outshine.data.user_datasets import (
+    FILE_KIND,
+    OWN_LABELS,
+    OwnColumns,
+    example_from_columns,
+    file_sha256,
+    has_value,
+    plain_id,
+    with_labels,
+)
 from outshine.data.user_tables import endings, file_format, plain_name, read_table, refuse_repeated
 from outshine.engine.errors import DataError
 from outshine.engine.files import absolute_path
@@ -48,8 +56,8 @@ class FileDataset(Recipe):
 
     def located(self) -> FileDataset:
         paths = {name: getattr(self, name) for name in ("path", "test_path")}
-        found = {name: str(absolute_path(path)) for name, path in paths.items() if path}
-        return self.model_copy(update=found)
+        absolute = {name: str(absolute_path(path)) for name, path in paths.items() if path}
+        return self.model_copy(update=absolute)
 
     def identify(self) -> str:
         """`sha256:<digest>` of the file's bytes, and that of the test file after a `+`."""
@@ -64,18 +72,14 @@ class FileDataset(Recipe):
         rows = [row for file, _ in read for row in file]
         self._check_ids(rows)
         values, where = [row.get(self.label_column) for row in rows], [row[_WHERE] for row in rows]
-        labels, notes = read_labels(values, where, self.label_column, self._words, f"'{self.path}'")
-        sides, start = [], 0
-        for file, _ in read:
-            own = labels[start : start + len(file)]
-            sides.append([carrying(row, label) for row, label in zip(file, own, strict=True) if label is not None])
-            start += len(file)
-        notes = [*(f"'{self.name}': {note}." for _, told in read for note in told), *notes]
-        return Pools(ListRows(sides[0]), ListRows(sides[1]) if len(sides) > 1 else None, notes=tuple(notes))
+        readers = [ListRows(file) for file, _ in read]
+        sides, notes = with_labels(readers, values, where, self.label_column, self._words, f"'{self.path}'")
+        notes = [*(f"'{self.name}': {note}." for _, notes_of_file in read for note in notes_of_file), *notes]
+        return Pools(sides[0], sides[1] if len(sides) > 1 else None, notes=tuple(notes))
 
     def format(self, row: Row, draw: Draw) -> Example | None:
         columns = OwnColumns(self.text_column, self.label_column, self.id_column, self.group_column)
-        return example(row, columns, self._words, row.get(_WHERE, "a row"))
+        return example_from_columns(row, columns, self._words, row.get(_WHERE, "a row"))
 
     @property
     def _words(self) -> Words:
@@ -84,8 +88,8 @@ class FileDataset(Recipe):
     def _read(self, path: str) -> tuple[list[Row], list[str]]:
         needed = {self.text_column: "--text", self.label_column: "--label"}
         if path == self.path:  # columns that the user named; a test file may do without
-            asked = {self.id_column: "--id", self.group_column: "--group"}
-            needed |= {name: option for name, option in asked.items() if name not in ("id", "group")}
+            optional = {self.id_column: "--id", self.group_column: "--group"}
+            needed |= {name: option for name, option in optional.items() if name not in ("id", "group")}
         table = read_table(path, needed)
         refuse_repeated(path, table, (self.id_column, self.group_column))
         rows: list[Row] = []
@@ -96,7 +100,7 @@ class FileDataset(Recipe):
     def _check_ids(self, rows: list[Row]) -> None:
         """Ids are given for all rows or for none, and never twice."""
         seen: dict[str, str] = {}
-        if not any(is_given(row.get(self.id_column)) for row in rows):
+        if not any(has_value(row.get(self.id_column)) for row in rows):
             return
         for row in rows:
             name = plain_id(row.get(self.id_column), row[_WHERE])

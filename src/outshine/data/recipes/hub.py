@@ -6,12 +6,11 @@ from typing import Annotated
 
 from pydantic import Field
 
-from outshine.data.column_options import OWN_LABELS, LabelledRows, OwnColumns, example, read_labels
 from outshine.data.hub_source import identify_repo, paths_on_hub, splits_on_hub
 from outshine.data.label_spellings import Spellings, Words, listed
-from outshine.data.local_files import HUB_KIND
 from outshine.data.rows import Hub, ParquetRows, Pools, Row
 from outshine.data.schema import Draw, Example, Recipe, recipes
+from outshine.data.user_datasets import HUB_KIND, OWN_LABELS, OwnColumns, example_from_columns, with_labels
 from outshine.data.user_tables import check_columns
 from outshine.engine.errors import DataError, HubError, SettingsError
 from outshine.engine.settings import NotInKeyAtDefault
@@ -54,7 +53,7 @@ class HubDataset(Recipe):
         return f"{own}-{self.config}" if self.config else own
 
     def identify(self) -> str:
-        """`hub:<repo>@<commit>`. Raises HubError where the repository cannot be had."""
+        """`hub:<repo>@<commit>`. Raises HubError where the repository cannot be read."""
         return identify_repo(self.repo)
 
     def open(self, identity: str) -> Pools:
@@ -68,18 +67,16 @@ class HubDataset(Recipe):
             check_columns(what, rows.head(), self._needed)
             values += rows.column(self.label_column)
             where += [f"row {number} of {what}" for number in range(1, len(rows) + 1)]
-        labels, notes = read_labels(values, where, self.label_column, self._words, f"'{self.repo}'")
-        sides, start = [], 0
-        for split, rows in readers.items():
-            sides.append(LabelledRows(rows, labels[start : start + len(rows)]))
-            start += len(rows)
-            if not len(sides[-1]):
+        rows_of = list(readers.values())
+        sides, notes = with_labels(rows_of, values, where, self.label_column, self._words, f"'{self.repo}'")
+        for split, side in zip(readers, sides, strict=True):
+            if not len(side):
                 raise DataError(f"no row of {split} of '{self.repo}' has a label; name another split: {_SPLITS}")
         return Pools(sides[0], sides[1] if len(sides) > 1 else None, notes=tuple(notes))
 
     def format(self, row: Row, draw: Draw) -> Example | None:
         columns = OwnColumns(self.text_column, self.label_column, self.id_column, self.group_column)
-        return example(row, columns, self._words, f"a row of '{self.repo}'")
+        return example_from_columns(row, columns, self._words, f"a row of '{self.repo}'")
 
     @property
     def _needed(self) -> dict[str, str]:
@@ -94,16 +91,17 @@ class HubDataset(Recipe):
 
     def _layout(self, identity: str) -> Hub:
         """Which configuration and splits are meant, of those that there are at the commit of `identity`."""
-        there = splits_on_hub(self.repo, identity)
-        if not there:
+        splits_of = splits_on_hub(self.repo, identity)
+        if not splits_of:
             raise HubError(f"dataset '{self.repo}' has no Parquet export on the hub; download it and name the file")
-        config = self.config or (next(iter(there)) if len(there) == 1 else "default")
-        if config not in there:
-            names = listed(there)
+        config = self.config or (next(iter(splits_of)) if len(splits_of) == 1 else "default")
+        if config not in splits_of:
+            names = listed(splits_of)
             raise SettingsError(f"'{self.repo}' has the configurations {names}; name one: --dataset {self.repo}:NAME")
-        splits = there[config]
-        train = self.train or next((one for one in TRAIN if one in splits), splits[0] if len(splits) == 1 else "train")
-        test = self.test or next((one for one in TEST if one in splits and one != train), None)
+        splits = splits_of[config]
+        only = splits[0] if len(splits) == 1 else "train"
+        train = self.train or next((split for split in TRAIN if split in splits), only)
+        test = self.test or next((split for split in TEST if split in splits and split != train), None)
         for split in filter(None, (train, test)):
             if split not in splits:
                 raise SettingsError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from outshine.data.recipe_wording import PromptedRecipe, filled, propose
+from outshine.data.prompted_recipe import PromptedRecipe, filled, propose
 from outshine.data.recipes.sciq import question_and_support
 from outshine.data.rows import Hub, Row
 from outshine.data.schema import Draw, Example, Size, recipes

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import ClassVar
 
 from outshine.data.rows import ListRows, Pools, Row
 from outshine.data.schema import Draw, Example, Recipe, recipes
-from outshine.data.tiny_world.facts import World, WorldSettings, make_world
-from outshine.data.tiny_world.tasks import queries
+from outshine.data.tiny_world import World, WorldSettings, make_world, question
 from outshine.engine.errors import DataError
 
 
@@ -43,7 +41,19 @@ class TinyTask(Recipe):
         return Example(text=row["text"], label=row["positive"], group=row["person"])
 
     def _rows(self, world: World, people: Sequence[int]) -> ListRows:
-        return ListRows([asdict(query) for query in queries(world, self.attribute, people)])
+        """One row a person. `text` holds neither the person's value nor its category."""
+        attribute, values = world.attribute(self.attribute), world.facts[self.attribute]
+        return ListRows(
+            [
+                {
+                    "text": question(self.attribute, world.people[number]),
+                    "person": world.people[number],
+                    "value": values[number],
+                    "positive": attribute.is_positive(values[number]),
+                }
+                for number in people
+            ]
+        )
 
 
 @recipes.register("tiny-home")

@@ -6,8 +6,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from outshine.data.tiny_world import language
-from outshine.data.tiny_world.facts import Attribute, World
+from outshine.data.tiny_world import BOS, Attribute, World, question, vocabulary
 
 
 class Cloze(NamedTuple):
@@ -23,13 +22,13 @@ def cloze(model: Any, world: World) -> dict[str, Cloze]:
 
     Chance is about 1 / (number of values) for the value and one half for the category.
     """
-    ids = {token: i for i, token in enumerate(language.vocabulary(world))}
+    ids = {token: i for i, token in enumerate(vocabulary(world))}
     model.eval()
     return {attribute.name: _ask(model, world, attribute, ids) for attribute in world.attributes}
 
 
 def _ask(model: Any, world: World, attribute: Attribute, ids: dict[str, int]) -> Cloze:
-    questions = [f"{language.BOS} {language.question(attribute.name, name)}".split() for name in world.people]
+    questions = [f"{BOS} {question(attribute.name, name)}".split() for name in world.people]
     hidden = model.model(torch.tensor([[ids[word] for word in question] for question in questions])).last_hidden_state
     num_words = len(ids) - len(world.people)
     logits = hidden[:, -1] @ model.lm_head.weight[:num_words].T  # (people, words)

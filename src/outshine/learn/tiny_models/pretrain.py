@@ -14,9 +14,7 @@ from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 from torch.nn import functional
 
-from outshine.data.tiny_world.corpus import Corpus, CorpusSettings
-from outshine.data.tiny_world.facts import World, WorldSettings, make_world
-from outshine.data.tiny_world.language import PAD_ID, vocabulary
+from outshine.data.tiny_world import PAD_ID, Corpus, CorpusSettings, World, WorldSettings, make_world, vocabulary
 from outshine.engine.errors import SettingsError
 from outshine.engine.progress import Progress, Silent
 from outshine.engine.rng import stream_seed

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from outshine.data.tiny_world.facts import World
-from outshine.data.tiny_world.language import BOS, PAD, UNK, vocabulary
+from outshine.data.tiny_world import BOS, PAD, UNK, World, vocabulary
 
 MAX_LENGTH = 64  # tokens
 

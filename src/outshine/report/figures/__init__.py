@@ -4,7 +4,6 @@
 """
 
 from outshine.report.figures.auroc import auroc_by_dataset
-from outshine.report.figures.dataset_training import curves_of_dataset
 from outshine.report.figures.filtering import removed_by_components
 from outshine.report.figures.pgr import (
     pgr_by_loss,
@@ -14,9 +13,9 @@ from outshine.report.figures.pgr import (
     pgr_of_probes,
 )
 from outshine.report.figures.regret import regret_by_labels
-from outshine.report.figures.render import png, svg
+from outshine.report.figures.svg_png import png, svg
 from outshine.report.figures.sweeps import knn_sweep, logistic_sweep
-from outshine.report.figures.training import training_curves
+from outshine.report.figures.training import curves_of_dataset, training_curves
 
 __all__ = [
     "auroc_by_dataset",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from outshine.report.figures.rows import label_x, offsets, row_chart
+from outshine.report.figures.layout import label_x, offsets, row_chart
 from outshine.report.figures.style import (
     BLUE,
     GREEN,

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from outshine.engine.errors import SettingsError
-from outshine.report.figures.rows import MARK, Rows, label_x, offsets, row_chart
+from outshine.report.figures.layout import MARK, Rows, label_x, offsets, row_chart
 from outshine.report.figures.style import (
     SMALL,
     SOFT,

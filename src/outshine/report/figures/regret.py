@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from outshine.report.figures.grid import label_panels, panel_grid
+from outshine.report.figures.layout import label_panels, panel_grid
 from outshine.report.figures.style import (
     INK,
     SOFT,

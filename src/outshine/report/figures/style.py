@@ -118,8 +118,8 @@ def once_each(frame: pd.DataFrame, keys: Sequence[str]) -> None:
         raise DataError("a figure needs rows; the frame has none")
     twice = frame[frame.duplicated(list(keys))]
     if len(twice):
-        which = ", ".join(f"{key} {twice.iloc[0][key]}" for key in keys)
-        raise DataError(f"a figure needs one row for each {' and '.join(keys)}; there are two for {which}")
+        repeated = ", ".join(f"{key} {twice.iloc[0][key]}" for key in keys)
+        raise DataError(f"a figure needs one row for each {' and '.join(keys)}; there are two for {repeated}")
 
 
 def handle(name: str, look: Series, **options: Any) -> Line2D:
@@ -134,7 +134,7 @@ def add_legend(
     figure: Figure, handles: Sequence[Line2D], title: str = "", place: Literal["upper", "lower"] = "upper"
 ) -> None:
     """A legend above the axes (`lower`: below), in as many columns as fit."""
-    names = [str(one.get_label()) for one in handles]
+    names = [str(entry.get_label()) for entry in handles]
     longest = max(map(len, names)) + 7  # the mark and the space between columns, in letters
     columns = max(1, min(len(names), int(figure.get_figwidth() * 15 // longest)))
     location = "outside upper center" if place == "upper" else "outside lower center"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING
 
-from outshine.report.figures.grid import label_panels, panel_grid
+from outshine.report.figures.layout import label_panels, panel_grid
 from outshine.report.figures.style import (
     INK,
     SMALL,

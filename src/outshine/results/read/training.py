@@ -1,4 +1,4 @@
-"""How the models behind a study's results were trained, one row a model and seed."""
+"""How the models behind a study's results were trained, checkpoint by checkpoint, and which rows filters dropped."""
 
 from __future__ import annotations
 
@@ -12,14 +12,22 @@ import pandas as pd
 from outshine.data.task import Task
 from outshine.engine.stage import held_stages
 from outshine.learn.settings import warmup_updates
-from outshine.results.read.artefacts import Reader, frame
+from outshine.results.names import METHOD_COLUMNS
+from outshine.results.read.artefacts import Reader, frame, students
 from outshine.results.read.scores import roles
 from outshine.results.training_notes import TRAINING_COLUMNS
+from outshine.results.trajectories import TRAJECTORY_COLUMNS
 from outshine.stats.auc_covariance import combine_seeds
+from outshine.stats.auroc import auroc
 from outshine.stats.intervals import Interval, auroc_interval
 from outshine.w2s.expand import Experiment
-from outshine.w2s.stages.finetune import Finetune
+from outshine.w2s.stages.finetune import Finetune, Student
 from outshine.w2s.stages.labels import GroundTruth
+
+FILTER_COLUMNS = (
+    *METHOD_COLUMNS,
+    *("seed", "split", "rows", "dropped", "dropped_fraction", "removed_by_components", "quota", "key"),
+)
 
 LEVEL = 0.95
 _UNKNOWN = Interval(math.nan, math.nan, math.nan)
@@ -102,3 +110,35 @@ def _auroc(task: Task, rows: pd.DataFrame, predicted: pd.DataFrame, level: float
         return _UNKNOWN
     scores = predicted["log_odds"].loc[rows.index].to_numpy()
     return auroc_interval(combine_seeds(y, scores[None, None], rows["group"].tolist()), 0, level)
+
+
+def read_trajectories(study: str, experiments: Iterable[Experiment], reader: Reader) -> pd.DataFrame:
+    """Columns TRAJECTORY_COLUMNS, for the students that a study runs twice."""
+    rows = []
+    runs = list(experiments)
+    watched = {trajectory.run_again.key: trajectory for run in runs for trajectory in run.trajectories}
+    for run, _, student, facts in students(run for run in runs if run.purpose == "method"):
+        trajectory = watched.get(student.key)
+        if trajectory is None:
+            continue
+        scored, curve = reader.rows(run), trajectory.read_curve(reader.store).set_index("step")
+        for step, predicted in trajectory.read(reader.store).groupby("step"):
+            y = run.texts.task.classes(scored["y"].loc[predicted["id"]].to_numpy())
+            measured = auroc(y, predicted["log_odds"].to_numpy())
+            of_curve = {"val_auroc": curve["val_auroc"][step], "chosen": bool(curve["chosen"][step])}
+            rows.append({**facts, "step": step, "test_auroc": measured, **of_curve})
+    return frame(rows, study, TRAJECTORY_COLUMNS)
+
+
+def read_filters(study: str, experiments: Iterable[Experiment], reader: Reader) -> pd.DataFrame:
+    """Rows and dropped rows of each filtered split; `removed_by_components`: the fraction that TopoFilter's first step
+    (TopoCC) removed, NaN for other filters; `quota`: the fraction that was asked for."""
+    rows = []
+    for _, _, student, facts in students(experiments):
+        if not isinstance(student, Student) or student.keep is None:
+            continue
+        for split, counts in student.keep.summary(reader.store).items():
+            if isinstance(counts, dict):
+                share = {"dropped_fraction": counts["dropped"] / counts["rows"], "quota": student.keep.drop}
+                rows.append({**facts, "split": split, **counts, **share, "key": student.keep.key})
+    return frame(rows, study, FILTER_COLUMNS)

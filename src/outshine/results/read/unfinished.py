@@ -17,35 +17,37 @@ NOTHING_FAILED = pd.DataFrame(columns=list(FAILED_COLUMNS))
 _OTHER_SEED = "another seed of it failed"
 
 
-class Parted(NamedTuple):
+class FinishedAndFailed(NamedTuple):
     """The experiments of a study that can be read, and a row for each that cannot, or not wholly (`FAILED_COLUMNS`)."""
 
     finished: list[Experiment]
     failed: pd.DataFrame
 
 
-def part(study: str, experiments: Sequence[Experiment], lacking: Collection[str], reasons: Mapping[str, str]) -> Parted:
-    """Part what is finished from what is not.
+def separate_failed(
+    study: str, experiments: Sequence[Experiment], lacking: Collection[str], reasons: Mapping[str, str]
+) -> FinishedAndFailed:
+    """Separate the methods that are finished from those that are not.
 
     A method on a dataset is finished when all its seeds are: a mean over fewer would pass for the mean over all. What
     lacks its trajectory alone is finished without. `lacking`: keys that the store lacks; `reasons`: why stages failed,
     by key.
     """
     broken = {i: gap for i, run in enumerate(experiments) if (gap := _gap(_results(run), lacking, reasons))}
-    unusable = {_which(experiments[i]) for i in broken}
+    unusable = {_method_and_dataset(experiments[i]) for i in broken}
     finished, rows = [], []
     for i, run in enumerate(experiments):
         alone = _gap(run.trajectories, lacking, reasons)
-        if _which(run) in unusable:
+        if _method_and_dataset(run) in unusable:
             rows.append(_row(run, *broken.get(i, (None, _OTHER_SEED))))
             continue
         finished.append(run._replace(trajectories=()) if alone else run)
         if alone:
             rows.append(_row(run, *alone))
-    return Parted(finished, frame(rows, study, FAILED_COLUMNS))
+    return FinishedAndFailed(finished, frame(rows, study, FAILED_COLUMNS))
 
 
-def _which(run: Experiment) -> tuple[str, str, str]:
+def _method_and_dataset(run: Experiment) -> tuple[str, str, str]:
     """A method on a dataset, over its seeds."""
     return run.prepare.key, run.purpose, run.method.model_dump_json()
 

@@ -57,7 +57,8 @@ class FileLabels(WeakLabelSource):
     texts: Texts
 
     def read_labels(self, store: Store) -> pd.Series:
-        from outshine.data.local_files import file_sha256, join_weak_labels, read_weak_labels
+        from outshine.data.user_datasets import file_sha256
+        from outshine.data.weak_label_file import join_weak_labels, read_weak_labels
 
         if file_sha256(self.path) != self.digest:
             raise DataError(f"{self.path} changed while the study was running; run again")

@@ -1,0 +1,167 @@
+"""Datasets of the user's choice, a file or one of the hub: what a name means, which columns are used, which labels."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from outshine.data.label_spellings import Words, class_labels
+from outshine.data.rows import Row, RowReader
+from outshine.data.schema import Example
+from outshine.data.user_tables import endings, file_format
+from outshine.engine.errors import DataError
+from outshine.engine.files import user_path
+from outshine.engine.messages import counted
+
+FILE_KIND = "file"  # the recipe's registered name, with which the ids of all local rows are made
+HUB_KIND = "hub"  # that of hub datasets under columns that the user names
+OWN_KINDS = (FILE_KIND, HUB_KIND)  # recipes of data of the user's choice: no dataset stands behind their names
+
+_HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+_HUB_ADDRESS = re.compile(r"(?:https?://[^/]+/|hf://)?datasets/([\w-][\w.-]*/[\w-][\w.-]*)")
+_FOREIGN = {  # endings that are no name on the hub either, and what to do
+    **dict.fromkeys((".xlsx", ".xls", ".ods", ".numbers"), "save the sheet as CSV; expected"),
+    **dict.fromkeys(
+        (".arrow", ".feather", ".orc", ".avro", ".pkl", ".pickle", ".dta", ".sav"), "save it as Parquet; one of"
+    ),
+    **dict.fromkeys((".zip", ".tar", ".tgz", ".bz2", ".xz", ".7z", ".zst", ".gz"), "unpack it; expected"),
+    **dict.fromkeys((".xml", ".yaml", ".yml", ".db", ".sqlite", ".html", ".md", ".doc", ".docx", ".pdf"), "expected"),
+}
+
+OWN_LABELS = {
+    "positive": "the values of the label column that are class 1, comma-separated or as a list; 1, true, yes, y, "
+    "positive, pos need no word",
+    "negative": "the values that are class 0; 0, false, no, n, negative, neg need no word, nor the only other value",
+    "missing": "values that are no label, beside an empty cell, n/a, null and none: such rows are left out",
+}
+"""Descriptions of the settings that say which values are labels, for all recipes that have them."""
+
+_LABEL = "\0label"  # the key under which a row carries its label as read, which no column can be called
+
+
+def own_source(name: str) -> dict[str, str] | None:
+    """The settings of the file or hub dataset (`owner/name`, `owner/name:config`) with this name; None: it is neither.
+
+    Raises DataError for folders and for files of formats that are not read.
+    """
+    if file_format(name) is not None:
+        return {"kind": FILE_KIND, "path": name}
+    path = user_path(name)
+    ending = path.suffix.lower()
+    if path.is_dir():
+        if any((path / inside).is_file() for inside in ("state.json", "dataset_info.json", "dataset_dict.json")):
+            raise DataError(
+                f"'{name}' is a folder that save_to_disk of the datasets library wrote; write each split as a file: "
+                "datasets.load_from_disk(…)['train'].to_parquet('train.parquet'), without ['train'] where there is one"
+            )
+        raise DataError(f"'{name}' is a folder; name a file in it: {endings()}")
+    if ending in _FOREIGN:
+        raise DataError(f"data file '{name}' is of an unknown format; {_FOREIGN[ending]}: {endings()}")
+    if address := _HUB_ADDRESS.match(name):
+        raise DataError(f"'{name}' is an address; a hub dataset is named by itself: --dataset {address[1]}")
+    repo, colon, config = name.partition(":")
+    if _HUB_NAME.fullmatch(repo) and not path.exists() and bool(colon) == bool(config):
+        return {"kind": HUB_KIND, "repo": repo, **({"config": config} if config else {})}
+    if ending or "/" in name or path.is_file():
+        raise DataError(f"data file '{name}' is of an unknown format; expected: {endings()}")
+    return None
+
+
+def file_sha256(path: str | Path) -> str:
+    """The sha256 (hex) of a file's bytes. Raises DataError where it cannot be read."""
+    try:
+        with user_path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"cannot read '{path}': {error.strerror or error}") from error
+
+
+# --- columns and labels ---------------------------------------------------------------------------------------------
+
+
+class OwnColumns(NamedTuple):
+    """The names of a source's columns. Where `id` or `group` is None, or not among the columns, rows have none."""
+
+    text: str
+    label: str
+    id: str | None
+    group: str | None
+
+
+class RowsWithLabels:
+    """Rows of a reader with their labels. `labels`: one for each row of the reader; rows without one are left out."""
+
+    def __init__(self, reader: RowReader, labels: Sequence[bool | None]) -> None:
+        self._reader, self._labels = reader, labels
+        self._kept = [number for number, label in enumerate(labels) if label is not None]
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def take(self, indices: Sequence[int]) -> list[Row]:
+        """The rows of these numbers, in this order."""
+        numbers = [self._kept[index] for index in indices]
+        rows = self._reader.take(numbers)
+        return [{**row, _LABEL: self._labels[number]} for row, number in zip(rows, numbers, strict=True)]
+
+
+def with_labels(
+    readers: Sequence[RowReader], values: Sequence[Any], where: Sequence[str], column: str, words: Words, what: str
+) -> tuple[list[RowsWithLabels], list[str]]:
+    """The rows of each reader that have a label, and notes about rows without one.
+
+    `values`: the cells of the label column in all readers, one after the other; `where`: what each row is called in
+    errors; `what`: the source's name. Raises DataError where a value is no label, or no row has one.
+    """
+    p = class_labels(values, where, column, words)
+    num_lacking = int(np.isnan(p).sum())
+    if num_lacking == len(p):
+        raise DataError(f"no row of {what} has a label in the column '{column}'")
+    labels = iter([None if math.isnan(label) else bool(label) for label in p.tolist()])
+    rows = [RowsWithLabels(reader, list(islice(labels, len(reader)))) for reader in readers]
+    if not num_lacking:
+        return rows, []
+    return rows, [f"{counted(num_lacking, 'row')} without a label in the column '{column}' left out."]
+
+
+def example_from_columns(row: Mapping[str, Any], columns: OwnColumns, words: Words, where: str) -> Example | None:
+    """The row as an example, its text unchanged; None where it has no label. DataError for a text that is none."""
+    text = row.get(columns.text)
+    if not (text is None or isinstance(text, str)):
+        raise DataError(f"'{columns.text}' of {where} is {text!r}, not text")
+    label = row[_LABEL] if _LABEL in row else _one_label(row, columns.label, words, where)
+    if label is None:
+        return None
+    group, identity = (row.get(name) if name else None for name in (columns.group, columns.id))
+    return Example(
+        text=text or "",
+        label=label,
+        group=str(group) if has_value(group) else None,
+        id=plain_id(identity, where) if has_value(identity) else None,
+    )
+
+
+def has_value(value: Any) -> bool:
+    """Whether a cell is neither empty nor missing."""
+    return value is not None and value != "" and value == value
+
+
+def _one_label(row: Mapping[str, Any], column: str, words: Words, where: str) -> bool | None:
+    p = class_labels([row.get(column)], [where], column, words)[0]
+    return None if math.isnan(p) else bool(p)
+
+
+def plain_id(value: Any, where: str, what: str = "id") -> str:
+    """An id as text: the numbers 7 and 7.0 and the text "7" are one. Raises DataError for a missing one."""
+    if not has_value(value):
+        raise DataError(f"{where} has no {what}")
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value)

@@ -120,8 +120,8 @@ def run_usual(
     from scipy.special import expit
 
     from benchmarks.usual_way import Plan, Rows, Start, activations, finetune
+    from outshine.data.task import BINARY
     from outshine.learn.settings import TrainingSettings, num_updates
-    from outshine.learn.validation import harden
 
     root, wanted = Path(folder), Size(**size)
     table = pd.read_parquet(root / "rows.parquet")
@@ -154,7 +154,7 @@ def run_usual(
     # a part's supervisor labels only a part of the rows: the cost of training does not depend on the labels
     weak = {one: expit(z) for one, z in zip(SPLITS, supervisor.log_odds, strict=True)}
     labels = np.resize(weak["strong_train"], len(parts["strong_train"]))
-    classes = harden(weak["val"]).y
+    classes = BINARY.harden(weak["val"]).y
     hard = np.zeros(1) if classes is None else classes  # of one class: validation chooses nothing
     student, _ = trained("strong", rows("strong_train", labels), rows("val", np.resize(hard, len(parts["val"]))))
     return _usual_result(

@@ -10,6 +10,7 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
+from outshine.data.task import BINARY
 from outshine.engine.runtime import Runtime
 from outshine.learn.activations import LayerReader
 from outshine.learn.batches import LabelledRows, collate, predict
@@ -22,7 +23,6 @@ from outshine.learn.saved_models import save_classifier
 from outshine.learn.settings import TrainingSettings
 from outshine.learn.spec import ModelSettings
 from outshine.learn.tokenize import Text, encode
-from outshine.learn.validation import selection
 
 # PEFT asks transformers for a property by its old name
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
@@ -69,7 +69,7 @@ def sides(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Sides:
     done = finetune(
         classifier,
         LabelledRows(train.ids, encoded[:30], train.y),
-        Validation(encoded[30:60], selection(val.y, True, "hard").score),
+        Validation(encoded[30:60], BINARY.selection(val.y, True, "hard").score),
         TrainConfig(losses.parse("xent"), SETTINGS, RATE, SEED),
         RunEnv(Runtime(token_budget=60), tokens.pad_id, start / "checkpoint"),
     )

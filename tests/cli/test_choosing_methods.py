@@ -47,6 +47,7 @@ def test_mistakes_are_told_in_one_line(outshine, chosen, message, code):
         ("probes", ["knn", "logistic"]),
         ("filters", ["topofilter", "probe_disagreement"]),
         ("losses", ["entropy", "window"]),
+        ("metrics", ["accuracy", "auroc"]),
     ],
 )
 def test_listings(outshine, command, names):

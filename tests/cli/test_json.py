@@ -100,13 +100,14 @@ EXAMPLES: dict[str, Callable[[World], tuple[str, ...]]] = {
     "methods": lambda world: ("methods",),
     "probes": lambda world: ("probes",),
     "filters": lambda world: ("filters",),
+    "metrics": lambda world: ("metrics",),
     "models": lambda world: ("models",),
     "audit": lambda world: ("audit", "tiny-home", "--n-train=64", "--n-val=24", "--n-test=24", *at(world.store)),
     "tiny pretrain": lambda world: ("tiny", "pretrain"),
 }
 """A call of each command, without `--json`."""
 
-LISTS = {"ls", "studies", "datasets", "losses", "methods", "probes", "filters", "models"}
+LISTS = {"ls", "studies", "datasets", "losses", "methods", "probes", "filters", "metrics", "models"}
 
 
 def commands() -> Iterator[tuple[str, Any]]:

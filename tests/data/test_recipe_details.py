@@ -318,7 +318,7 @@ ALONE = {"cola", "sst2", "twitter-sentiment"}  # one sentence a row
 SINGLE = {*SHARED, *ALONE, "anthropic_hh", "ethics-justice", "ethics-virtue", "ethics-utilitarianism"}
 
 
-@pytest.mark.parametrize("name", SINGLE)
+@pytest.mark.parametrize("name", sorted(SINGLE))
 def test_says_what_rows_can_share(name: str) -> None:
     recipe = recipes.get(name)()
     for row, example in zip(sample_rows(recipe), sample_examples(recipe), strict=True):

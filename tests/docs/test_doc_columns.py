@@ -11,7 +11,7 @@ from outshine.results.read.scores import SCORE_COLUMNS
 from outshine.results.read.sweeps import SWEEP_COLUMNS
 from outshine.results.read.training import FILTER_COLUMNS
 from outshine.results.read.unfinished import FAILED_COLUMNS
-from outshine.results.results import PGR_COLUMNS, SUMMARY_COLUMNS, Results
+from outshine.results.results import METRIC_COLUMNS, PGR_COLUMNS, SUMMARY_COLUMNS, Results
 from outshine.results.training_notes import TRAINING_COLUMNS
 from outshine.results.trajectories import TRAJECTORY_COLUMNS
 from outshine.selection.regret import POOLED_COLUMNS, REGRET_COLUMNS
@@ -20,6 +20,7 @@ TABLES = {
     "scores": SCORE_COLUMNS,
     "pgr": PGR_COLUMNS,
     "summary": SUMMARY_COLUMNS,
+    "metrics": METRIC_COLUMNS,
     "diagnostics": DIAGNOSTIC_COLUMNS,
     "filters": FILTER_COLUMNS,
     "sweeps": SWEEP_COLUMNS,

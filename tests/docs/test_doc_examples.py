@@ -32,12 +32,12 @@ def places() -> list[tuple[str, str]]:
 def test_an_example_in_the_tree_is_found_by_its_decorator(tmp_path: Path) -> None:
     """Each file of docs/extend.md at the place, and with the decorator, that CONTRIBUTING says."""
     sources = {Path(block.file or "").name: block.text for block in files("python")}
-    assert len(places()) == 5
+    assert len(places()) == 6
     for path, decorator in places():
         registry = decorator[1:].partition(".")[0]
         package = ".".join(Path(path).parent.relative_to("src").parts)
         home = "outshine.data.schema" if registry == "recipes" else package
-        plugin = re.compile(r"^class \w+\((?:Loss|Probe|Filter|PromptedRecipe|Method)\):$", flags=re.MULTILINE)
+        plugin = re.compile(r"^class \w+\((?:Loss|Probe|Filter|PromptedRecipe|Method|Metric)\):$", flags=re.MULTILINE)
         text, changed = plugin.subn(
             lambda found, decorator=decorator: f"{decorator}\n{found[0]}", sources[Path(path).name]
         )
@@ -45,10 +45,10 @@ def test_an_example_in_the_tree_is_found_by_its_decorator(tmp_path: Path) -> Non
         made = tmp_path / path
         made.parent.mkdir(parents=True, exist_ok=True)
         made.write_text(f"from {home} import {registry}\n{text}", encoding="utf-8")
-    commands = [["losses"], ["probes"], ["filters"], ["methods"], ["datasets"]]
+    commands = [["losses"], ["probes"], ["filters"], ["methods"], ["metrics"], ["datasets"]]
     done = run_all(commands, tmp_path, environment(tmp_path), before=AS_IF_IN_THE_TREE)
     for (command,), one, name in zip(
-        commands, done, ("gce", "mass_mean", "confident", "committee", "commonsense_qa"), strict=True
+        commands, done, ("gce", "mass_mean", "confident", "committee", "brier", "commonsense_qa"), strict=True
     ):
         assert one.code == 0, one.err
         assert f"│ {name} " in one.out, command

@@ -20,7 +20,7 @@ from doc_pages import blocks
 from strangers import PAGE, environment, files, install, run_all
 
 MAX_LINES = 20  # without blank ones and the comment that names the file
-EXAMPLES = ("gce", "mass_mean", "confident", "commonsense_qa", "committee")
+EXAMPLES = ("gce", "mass_mean", "confident", "commonsense_qa", "costly", "committee", "brier")
 WORDS = ("sand", "bridge", "lamp", "river", "violin", "bakery", "drawer", "orchard", "station", "theatre")
 
 

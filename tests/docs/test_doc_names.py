@@ -29,7 +29,9 @@ FORMER = {
 }
 """Packages that there were: a page that still names a module of one is out of date."""
 
-ENTRY_POINTS = {f"outshine.{plural}" for plural in ("losses", "probes", "filters", "recipes", "methods")}
+ENTRY_POINTS = {
+    f"outshine.{plural}" for plural in ("losses", "probes", "filters", "recipes", "tasks", "methods", "metrics")
+}
 VALUES: dict[str, Any] = {"results": Results, "runtime": Runtime, "training": TrainingSettings}
 """Words that are a value on some pages (`results.pooled`, `training.epochs`), and what its attributes are those of."""
 
@@ -39,6 +41,7 @@ EXAMPLES = {  # files that a reader of CONTRIBUTING.md adds
     "src/outshine/learn/filters/confident.py",
     "src/outshine/data/recipes/commonsense_qa.py",
     "src/outshine/w2s/methods/committee.py",
+    "src/outshine/stats/metrics/brier.py",
 }
 NEVER = {"utils.py"}  # CONTRIBUTING.md says that there is none
 OTHERS_CODE = {"original.md"}  # the page on the post's code, which has modules and classes of its own

@@ -20,7 +20,15 @@ NAMING = [
     ".github/ISSUE_TEMPLATE/feature.yml",
     ".github/PULL_REQUEST_TEMPLATE.md",
 ]
-EXAMPLES = ("gce", "mass_mean", "confident", "commonsense_qa", "committee")  # of docs/extend.md: not in the tree
+EXAMPLES = (
+    "gce",
+    "mass_mean",
+    "confident",
+    "commonsense_qa",
+    "costly",
+    "committee",
+    "brier",
+)  # of docs/extend.md: not in the tree
 
 
 def read(path: str) -> Any:

@@ -147,7 +147,7 @@ FULL: dict[str, Any] = {
 }
 BARE: dict[str, Any] = {"datasets": ["tiny-home"], "seeds": [0], "methods": ["vanilla"], "loss": "xent"}
 STUDIES: dict[str, dict[str, Any]] = {
-    "full": FULL,
+    "full": {**FULL, "metrics": ["accuracy"]},
     "bare": BARE,
     "three": {
         "datasets": ["tiny-home", "tiny-food", "tiny-pet"],
@@ -201,7 +201,7 @@ def study(name: str, signal: str = "gap") -> tuple[Finished, Store]:
     if name == "file":
         raw |= {"weak": None, "labels": str(_label_file(Path(folder.name) / "labels.csv"))}
     resolution, experiments = resolved(store, raw, SIGNALS[signal], 60)
-    results = read_results(name, experiments, store)
+    results = read_results(name, experiments, store, resolution.study.metrics)
     severities = ("warning", "passed") if name == "full" else ("passed",)
     found = [Finding(f"check {one}", one, "what was found", examples=("a row",)) for one in severities]
     names = [prepare.name for prepare in resolution.prepares]

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from claim import Claim
 
-from outshine.learn.validation import selection
+from outshine.data.task import BINARY
 from outshine.results.pairing import pair
 from outshine.results.results import _NO_WEAK_TEST
 from outshine.stats.pgr import SATURATED_ABOVE
 from study_tables import against_xent, pgrs, scores, student
 
-MODULES: tuple[str, ...] = ("learn/validation.py", "results/pairing.py", "results/results.py")
+MODULES: tuple[str, ...] = ("data/task.py", "results/pairing.py", "results/results.py")
 
 Say = Callable[[], Iterable[str]]
 SOFT = np.linspace(0.05, 0.95, 100)
@@ -21,7 +21,7 @@ SOFT = np.linspace(0.05, 0.95, 100)
 
 def chosen(p: np.ndarray, *, ground_truth: bool = False, soft: bool = False) -> Say:
     """What validation by these labels has to be told."""
-    note = selection(p, ground_truth, "soft" if soft else "hard").note
+    note = BINARY.selection(p, ground_truth, "soft" if soft else "hard").note
     return lambda: [note] if note else []
 
 
@@ -51,8 +51,8 @@ WEIGHTS = (
     Claim("all labels are equal", lambda: [_hardened(np.full(50, 0.3))], lambda: [_hardened(SOFT)]),
     Claim("one class has {} of {} only", chosen(hard(100, 3)), chosen(hard(100, 30))),
     Claim(
-        "{} labels lie on one side of .5: classes are cut at {}, near the median, so that {} count as the class that "
-        "they are not at .5",
+        "{} labels lie on one side of {}: classes are cut at {}, near the median, so that {} count as the class that "
+        "they are not at {}",
         chosen(SOFT / 3),
         chosen(SOFT),
     ),
@@ -86,6 +86,4 @@ CLAIMS: tuple[Claim, ...] = WEIGHTS + PAIRS
 
 
 def _hardened(p: np.ndarray) -> str:
-    from outshine.learn.validation import harden
-
-    return harden(p).note or ""
+    return BINARY.harden(p).note or ""

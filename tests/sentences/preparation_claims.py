@@ -145,7 +145,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim("ask for {} or more", tiny_val, six_rows),
     Claim("Fewer rows than asked for: {}.", few, plain),
     Claim("The test rows are held out of the source's rows by group.", held_out, plain),
-    Claim("{} is not balanced: {} are positive.", skewed_test, plain),
+    Claim("{} is not balanced: {} are {}.", skewed_test, plain),
     Claim("One group has {} of the {} rows of {}{}.", one_author_of_half_the_test, plain),
     Claim(": intervals count them as one", one_author_of_half_the_test, short_passages),
     Claim(

@@ -46,6 +46,7 @@ from outshine.share.tracking import TrackingProgress
 from outshine.stats.auc_covariance import combine_seeds
 from outshine.stats.estimates import Estimate, Part
 from outshine.stats.intervals import auroc_interval, difference_interval
+from outshine.stats.metrics.accuracy import Accuracy
 from outshine.stats.pgr import pgr, pooled_pgr
 from outshine.w2s.cost import Estimator
 from outshine.w2s.expand import _family_notes, resolve_study
@@ -631,9 +632,10 @@ NUMBERS = (
         interval_note([0, 1, 0, 1], [0.1, 0.9, 0.8, 0.3], ["a", "a", "b", "a"]),
         usual,
     ),
+    Claim("no variation between test rows: limits for {} {}", interval_note([0, 1, 0, 1], [0.1, 0.9, 0.2, 0.8]), usual),
     Claim(
-        "no variation between test rows: limits for {} independent pairs",
-        interval_note([0, 1, 0, 1], [0.1, 0.9, 0.2, 0.8]),
+        "independent groups of rows",
+        lambda: [Accuracy().interval(Accuracy().combine_seeds([0, 1], [[[-1.0, 1.0]]]), 0).note],
         usual,
     ),
     Claim("no variance can be estimated", difference_note(float("nan")), difference_note(0.01)),

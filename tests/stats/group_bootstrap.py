@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from outshine.stats.auc_covariance import Groups, group_codes
+from outshine.stats.role_values import Groups, group_codes
 
 _CELLS_AT_ONCE = 2_000_000  # resamples × rows held in memory at a time: about 16 MB an array
 

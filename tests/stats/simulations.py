@@ -19,6 +19,7 @@ from scipy.stats import wishart
 from outshine.stats.auc_covariance import combine_seeds
 from outshine.stats.estimates import Estimate, Part, t_quantile
 from outshine.stats.intervals import auroc_interval, difference_interval
+from outshine.stats.metrics.accuracy import Accuracy
 from outshine.stats.paired_differences import (
     hodges_lehmann,
     mean_interval,
@@ -156,6 +157,47 @@ def _hits(y: np.ndarray, scores: np.ndarray, groups: np.ndarray, truth: np.ndarr
     return np.array([student.low <= truth[1] <= student.high, gain, covered, rows_only, ungrouped])
 
 
+class AccuracyCoverage(NamedTuple):
+    """Coverage of 95 % sets in accuracy, whole pipeline from scores to intervals."""
+
+    accuracy: float  # logit interval of the student's accuracy, seeds and rows
+    pgr: float  # Fieller set; an unbounded one counts as covering
+    ungrouped: float  # student's accuracy as if every row were a group of its own
+
+
+def accuracy_coverage(
+    *,
+    num_seeds: int,
+    num_groups: int,
+    group_size: int,
+    true_pgr: float = 0.4,
+    seed_sd: float = 0.15,
+    num_runs: int = 2_000,
+) -> AccuracyCoverage:
+    """Coverage in accuracy where how far a row lies on its right side is shared by group, row, role and seed.
+
+    The margin of role r, seed s and a row = d_r + δ_rs + noise of unit variance: .3 shared by the group, .3 by roles and
+    seeds, .2 by the group for the role, .2 its own. δ ~ N(0, seed_sd²): E accuracy_r = Φ(d_r / √(1 + seed_sd²)).
+    """
+    rng = np.random.default_rng([23, num_seeds, num_groups, group_size])
+    spread = np.sqrt(1 + (seed_sd**2 if num_seeds > 1 else 0))
+    truth = np.array([0.65, 0.65 + 0.2 * true_pgr, 0.85])
+    margin = spread * ndtri(truth)[:, None]
+    groups = np.repeat(np.arange(num_groups), group_size)
+    hits, metric = np.zeros(3), Accuracy()
+    for _ in range(num_runs):
+        sign = np.where(rng.random(len(groups)) < 0.5, 1, -1)
+        delta = seed_sd * rng.normal(size=(num_seeds, 3, 1)) if num_seeds > 1 else 0.0
+        shared = np.sqrt(0.3) * (rng.normal(size=num_groups)[groups] + rng.normal(size=len(groups)))
+        by_role = rng.normal(size=(1, 3, num_groups))[..., groups]
+        own = rng.normal(size=(num_seeds, 3, len(groups)))
+        scores = sign * (margin + delta + shared + np.sqrt(0.2) * by_role + np.sqrt(0.2) * own)
+        result, alone = metric.combine_seeds(sign > 0, scores, groups), metric.combine_seeds(sign > 0, scores)
+        held = [one.low <= truth[1] <= one.high for one in (metric.interval(result, 1), metric.interval(alone, 1))]
+        hits += [held[0], in_fieller_set(gaps(result.estimate), np.arctan(true_pgr)), held[1]]
+    return AccuracyCoverage(*(hits / num_runs))
+
+
 class IntervalCoverage(NamedTuple):
     """Coverage of two 95 % intervals for one AUC: on the logit scale, and plainly A ± t · se."""
 
@@ -193,7 +235,7 @@ def uneven_groups_coverage(num_groups: int, sd_log_size: float, num_runs: int = 
         y = rng.random(len(groups)) < 0.5
         noise = np.sqrt(0.3) * rng.normal(size=num_groups)[groups] + np.sqrt(0.7) * rng.normal(size=len(groups))
         result = combine_seeds(y, (noise + np.sqrt(2) * ndtri(auc) * y)[None, None], groups)
-        naive = Estimate(result.auc, (Part(result.estimate.cov, num_groups - 1),))
+        naive = Estimate(result.value, (Part(result.estimate.cov, num_groups - 1),))
         intervals = auroc_interval(result, 0), auroc_interval(replace(result, estimate=naive), 0)
         hits += [interval.low <= auc <= interval.high for interval in intervals]
     return UnevenCoverage(*(hits / num_runs))

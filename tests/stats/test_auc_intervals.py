@@ -19,7 +19,7 @@ def test_the_logit_interval_in_closed_form():
     y, scores = world()
     result = combine_seeds(y, scores)
     interval = auroc_interval(result, 1, level=0.9)
-    auc, se = result.auc[1], math.sqrt(grouped_auc_covariance(y, scores[0]).cov[1, 1])
+    auc, se = result.value[1], math.sqrt(grouped_auc_covariance(y, scores[0]).cov[1, 1])
     half_width = stats.t.ppf(0.95, 39) * se / (auc * (1 - auc))
     assert interval.value == auc
     assert interval.low == pytest.approx(expit(logit(auc) - half_width))

@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from outshine.engine.errors import DataError
-from outshine.stats.auc_covariance import combine_seeds, group_codes, grouped_auc_covariance
+from outshine.stats.auc_covariance import combine_seeds, grouped_auc_covariance
 from outshine.stats.auroc import auroc
+from outshine.stats.role_values import group_codes
 
 
 def brute_placements(y, score):
@@ -122,7 +123,7 @@ def test_seeds_are_averaged_in_placements_and_add_their_own_variance():
     result = combine_seeds(y, scores, groups)
     each = np.array([[auroc(y, score) for score in seed] for seed in scores])
     np.testing.assert_allclose(result.per_seed, each, rtol=0, atol=1e-15)
-    np.testing.assert_allclose(result.auc, each.mean(axis=0), rtol=1e-14)
+    np.testing.assert_allclose(result.value, each.mean(axis=0), rtol=1e-14)
     rows, seeds = result.estimate.parts
     np.testing.assert_allclose(seeds.cov, np.cov(each.T) / 4, rtol=1e-10)
     assert seeds.df == 3
@@ -146,7 +147,7 @@ def test_equal_seeds_add_no_variance():
     once, twice = combine_seeds(y, scores[None], groups), combine_seeds(y, np.stack([scores, scores]), groups)
     assert not twice.estimate.parts[1].cov.any()
     np.testing.assert_allclose(twice.estimate.cov, once.estimate.cov, rtol=1e-14)
-    np.testing.assert_array_equal(twice.auc, once.auc)
+    np.testing.assert_array_equal(twice.value, once.value)
     contrast = twice.estimate.contrast([-1, 1, 0])
     assert contrast.df == pytest.approx(once.estimate.parts[0].df)
 
@@ -169,8 +170,8 @@ def test_degrees_of_freedom_count_groups_by_class_and_size():
     sizes = np.array([5, 3, 2])
     uneven = combine_seeds(y, score, np.concatenate([np.repeat([0, 1, 2], sizes), np.arange(30)]))
     assert uneven.estimate.parts[0].df == pytest.approx(100 / np.sum(sizes**2) - 1)
-    assert combine_seeds(y, score).num_pairs == 10
-    assert even.num_pairs == 2  # five groups hold two disjoint pairs
+    assert combine_seeds(y, score).num_trials == 10
+    assert even.num_trials == 2  # five groups hold two disjoint pairs
 
 
 def test_constant_scores_have_exactly_no_variance():

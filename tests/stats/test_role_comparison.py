@@ -18,29 +18,31 @@ def test_one_call_holds_everything_over_seeds_and_by_seed():
     y, scores, groups = world(3)
     result = compare_roles(y, scores, groups)
     assert result.overall.pgr == pgr(combine_seeds(y, scores, groups).estimate)
-    assert not result.overall.aucs.conditional
+    assert not result.overall.values.conditional
     for s, one in enumerate(result.per_seed):
-        assert one.aucs.conditional
-        assert [interval.value for interval in one.auroc] == [auroc(y, score) for score in scores[s]]
+        assert one.values.conditional
+        assert [interval.value for interval in one.intervals] == [auroc(y, score) for score in scores[s]]
         assert one.pgr == pgr(combine_seeds(y, scores[s : s + 1], groups).estimate)
-    assert result.overall.auroc[2] == auroc_interval(result.overall.aucs, 2)
-    assert np.mean([one.auroc[0].value for one in result.per_seed]) == pytest.approx(result.overall.auroc[0].value)
-    pooled = pooled_pgr([result.overall.aucs.estimate] * 2)
+    assert result.overall.intervals[2] == auroc_interval(result.overall.values, 2)
+    assert np.mean([one.intervals[0].value for one in result.per_seed]) == pytest.approx(
+        result.overall.intervals[0].value
+    )
+    pooled = pooled_pgr([result.overall.values.estimate] * 2)
     assert pooled.these_datasets.value == pytest.approx(result.overall.pgr.value)
 
 
 def test_one_seed_overall_is_that_seed():
     y, scores, groups = world(1)
     result = compare_roles(y, scores, groups)
-    assert result.overall.auroc == result.per_seed[0].auroc
+    assert result.overall.intervals == result.per_seed[0].intervals
     assert result.overall.pgr == result.per_seed[0].pgr
-    assert result.overall.aucs.conditional
+    assert result.overall.values.conditional
 
 
 def test_perfect_roles_are_undefined_and_not_a_crash():
     y = np.arange(20) % 2
     result = compare_roles(y, np.broadcast_to(y, (2, 3, 20)))
-    assert [interval.value for interval in result.overall.auroc] == [1, 1, 1]
+    assert [interval.value for interval in result.overall.intervals] == [1, 1, 1]
     assert "does not exceed" in result.overall.pgr.reason
 
 

@@ -74,5 +74,6 @@ def executors(incomplete: str) -> list[str]:
 
 datasets = _of_list(lambda: _plugins("recipes", "data"))
 losses = _of_list(lambda: _plugins("losses", "learn"))
+metrics = _of_list(lambda: _plugins("metrics", "stats"))
 models = _of_list(_models)
 trackers = _of_list(lambda: ("tensorboard", "trackio", "wandb"))

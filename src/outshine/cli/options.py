@@ -134,6 +134,16 @@ ControlsOption = Annotated[
 TrajectoriesOption = Annotated[
     bool, typer.Option("--trajectories", help="Test AUC along training, by running each student a second time.")
 ]
+MetricOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--metric",
+        metavar="NAME",
+        help="Results by this metric too, such as accuracy; trains nothing. May be repeated.",
+        show_default=False,
+        autocompletion=completion.metrics,
+    ),
+]
 SetOption = Annotated[
     list[str] | None,
     typer.Option(

@@ -1,4 +1,4 @@
-"""The commands `datasets`, `losses`, `methods`, `probes`, `filters` and `models`: list what there is."""
+"""The commands `datasets`, `losses`, `methods`, `probes`, `filters`, `metrics` and `models`: list what there is."""
 
 from __future__ import annotations
 
@@ -38,6 +38,7 @@ def add_to(app: typer.Typer) -> None:
     app.command()(methods)
     app.command()(probes)
     app.command()(filters)
+    app.command()(metrics)
     app.command()(models)
 
 
@@ -95,7 +96,7 @@ def show_dataset(
     source = f"\nsource: {recipe.source}" if recipe.source else ""
     screen.print(f"positive means: {recipe.positive_means}{source}\n", markup=False)
     for row in preview(prepared, NUM_SHOWN).itertuples():
-        screen.rule(f"{'positive' if row.label else 'negative'}  {row.id}  {row.split}", align="left")
+        screen.rule(f"{prepare.task.class_names[int(str(row.label))]}  {row.id}  {row.split}", align="left")
         screen.print(str(row.text), markup=False)
     screen.rule()
     columns_shown = ["split", "rows", "positive", "groups"]
@@ -128,6 +129,13 @@ def probes(as_json: JsonOption = False) -> None:
 def filters(as_json: JsonOption = False) -> None:
     """List the filters and their settings."""
     from outshine.learn.filters import filters as registry
+
+    _print_plugins(registry, as_json)
+
+
+def metrics(as_json: JsonOption = False) -> None:
+    """List the metrics that results can be read by and their settings."""
+    from outshine.stats.metrics import metrics as registry
 
     _print_plugins(registry, as_json)
 

@@ -14,6 +14,7 @@ from outshine.cli.options import (
     ExecutorOptions,
     LogOption,
     LossOption,
+    MetricOption,
     OutOption,
     SetOption,
     StoreOption,
@@ -49,6 +50,7 @@ def add_to(app: typer.Typer) -> None:
 def run(
     options: StudyOptions,
     executor: ExecutorOptions,
+    metric: MetricOption = None,
     store: StoreOption = None,
     out: OutOption = Path(DEFAULT_OUT),
     allow_leaks: Annotated[
@@ -64,7 +66,7 @@ def run(
     from outshine.w2s.compute_study import together
 
     with together() as processes:
-        built = build_study(options, executor=executor.settings(), store=open_store(store))
+        built = build_study(options, metrics=metric, executor=executor.settings(), store=open_store(store))
         run_and_write(built, store, out, processes, allow_leaks, log=log, as_json=as_json)
 
 
@@ -165,6 +167,8 @@ def print_results(results: Results, loss: str, screen: Console) -> None:
     else:
         for _, row in undefined.iterrows():
             screen.print(f"{row['dataset']}: PGR undefined, {row['reason']}", markup=False)
+    if len(results.metrics):
+        screen.print(report_table(tables.metrics_table(results.metrics)))
     _print_training_notes(results, screen)
     if len(results.failed):
         screen.print(report_table(tables.failed_table(results.failed)))
@@ -187,6 +191,7 @@ def results_document(finished: Finished) -> dict[str, Any]:
     return {
         "study": study.name,
         "summary": results.summary,
+        **({"metrics": results.metrics} if len(results.metrics) else {}),
         "pooled": results.pooled,
         "controls": _controls(results, study.loss.kind) if controls else [],
         "training_notes": [note.text for note in results.training_notes],

@@ -17,13 +17,21 @@ DEFAULT_OUT = "outshine-out"
 """The folder that `run` writes to, and `report`, `compare` and `select` read, where none is named."""
 
 
-def build_study(options: StudyOptions, *, executor: dict[str, Any] | None = None, store: Store | None = None) -> Study:
+def build_study(
+    options: StudyOptions,
+    *,
+    metrics: list[str] | None = None,
+    executor: dict[str, Any] | None = None,
+    store: Store | None = None,
+) -> Study:
     """A study file, preset or recorded study with the options laid over it, then the `--set` settings."""
     from outshine.engine.errors import SettingsError
     from outshine.w2s.study_file import parse_study, with_columns, with_settings
 
     raw = raw_study(options.study, store) if options.study else {}
     raw |= _named_settings(options)
+    if metrics:
+        raw["metrics"] = [name for names in metrics for name in split_names(names) or ()]
     if executor:
         raw["executor"] = _executor(raw.get("executor"), executor)
     raw = with_columns(raw, options.columns.settings())

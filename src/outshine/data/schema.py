@@ -12,6 +12,7 @@ import pandas as pd
 
 from outshine.data.hub_source import identify_hub, open_hub
 from outshine.data.rows import Hub, Pools, Row
+from outshine.data.task import BINARY, Task
 from outshine.engine.errors import DataError
 from outshine.engine.registry import Registry
 from outshine.engine.rng import python_rng
@@ -68,7 +69,7 @@ class Example(NamedTuple):
 
     Attributes:
         text: What models read.
-        label: Whether it is a positive.
+        label: Whether it is a positive; the number of its class, 0 or 1.
         group: The name that the source itself gives to rows that belong together, such as a dialogue's number.
         shorten: The part of `text` that may be cut where the text is too long for a model; empty: its left end goes.
         id: The row's own identity where its source gives one; None: the text is its identity.
@@ -108,10 +109,11 @@ class _OwnKind:
 
 
 class Recipe(Plugin):
-    """How a dataset's rows become binary examples; positives and negatives are formatted by one rule.
+    """How a dataset's rows become examples; those of all classes are formatted by one rule.
 
     Attributes:
         VERSION: Raised whenever the formatted text of any row changes; it is part of the key.
+        task: What its labels are. Stages, results and reports ask it.
         family: Datasets with an equal family are made from the same source rows, so that their results are not
             independent. By default the registered name.
         hub: Where the rows lie on the hub; None: `identify` and `open` are overridden.
@@ -126,6 +128,7 @@ class Recipe(Plugin):
     """
 
     VERSION: ClassVar[int] = 1
+    task: ClassVar[Task] = BINARY
     family: ClassVar[Any] = _OwnKind()  # a str on every class and instance
     hub: ClassVar[Hub | None] = None
     size: ClassVar[Size | None] = None

@@ -13,6 +13,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 
 from outshine.data.rows import Pools, RowReader
 from outshine.data.schema import Recipe
+from outshine.data.task import Task
 from outshine.data.usable_rows import Pool, UsableRow, clean, read_pool
 from outshine.engine.errors import DataError
 from outshine.engine.rng import stream_seed
@@ -64,13 +65,13 @@ def prepare(recipe: Recipe, identity: str, settings: SplitSettings) -> Prepared:
     suffice. `identity`: what `recipe.identify()` returned. Raises DataError where a split would have fewer
     than MIN_ROWS rows or one class only; HubError where the rows cannot be had.
     """
-    pools = recipe.open(identity)
+    pools, num_classes = recipe.open(identity), len(recipe.task.class_names)
     factor = OVERSAMPLE
     while True:
         train, test = _read(recipe, pools, settings, factor)
-        splits = _cut(train, test, pools.test_size, settings)
+        splits = _cut(train, test, pools.test_size, settings, num_classes)
         exhausted = train.exhausted and (test is None or test.exhausted)
-        if exhausted or not _short(splits, settings, pools.test_size):
+        if exhausted or not _short(splits, settings, pools.test_size, num_classes):
             break
         factor *= OVERSAMPLE
     _check(recipe, splits, train, test, {"test": _test_size(settings, pools.test_size), **_asked(settings)})
@@ -105,7 +106,7 @@ def _asked(settings: SplitSettings) -> dict[str, int]:
     return {"val": settings.n_val, "weak_train": half, "strong_train": half}
 
 
-def _cut(train: Pool, test: Pool | None, test_size: int | None, settings: SplitSettings) -> Splits:
+def _cut(train: Pool, test: Pool | None, test_size: int | None, settings: SplitSettings, num_classes: int) -> Splits:
     """The four splits; test from its own pool, or else held out of the training pool by group."""
     seed, asked = settings.data_seed, _asked(settings)
     balanced = {
@@ -115,29 +116,33 @@ def _cut(train: Pool, test: Pool | None, test_size: int | None, settings: SplitS
         "strong_train": settings.balance_student,
     }
     if test is not None:
-        choose = pick_balanced if settings.balance_test else pick
-        return {"test": choose(test.rows, settings.n_test, seed), **cut_pool(train.rows, asked, balanced, seed)}
+        chosen = (
+            pick_balanced(test.rows, settings.n_test, seed, num_classes)
+            if settings.balance_test
+            else pick(test.rows, settings.n_test, seed)
+        )
+        return {"test": chosen, **cut_pool(train.rows, asked, balanced, seed, num_classes)}
     # test gets its rows, at most a third, before the rest is scaled to what is left
     num_test = min(_test_size(settings, test_size), len(train.rows) // 3)
-    held_out = cut_pool(train.rows, {"test": num_test}, balanced, seed)
+    held_out = cut_pool(train.rows, {"test": num_test}, balanced, seed, num_classes)
     groups = {row.group for row in held_out["test"]}
     rest = [row for row in train.rows if row.group not in groups]
-    return {**held_out, **cut_pool(rest, asked, balanced, seed)}
+    return {**held_out, **cut_pool(rest, asked, balanced, seed, num_classes)}
 
 
-def _short(splits: Splits, settings: SplitSettings, test_size: int | None) -> bool:
+def _short(splits: Splits, settings: SplitSettings, test_size: int | None, num_classes: int) -> bool:
     asked = {"test": _test_size(settings, test_size), **_asked(settings)}
-    return any(len(splits[split]) < 2 * (size // 2) for split, size in asked.items())
+    return any(len(splits[split]) < _evenly(size, num_classes) for split, size in asked.items())
 
 
 def _check(recipe: Recipe, splits: Splits, train: Pool, test: Pool | None, asked: Mapping[str, int]) -> None:
     """Refuse a dataset that cannot be learned or scored."""
-    what = f"dataset '{recipe.name}'"
+    what, num_classes = f"dataset '{recipe.name}'", len(recipe.task.class_names)
     for side, pool in (("training", train), ("test", test)):
         if pool is None:
             continue
         labels = {row.label for row in pool.rows}
-        if len(labels) == 2:
+        if len(labels) == num_classes:
             continue
         left_out = f" ({_reasons(pool.dropped)})" if pool.dropped else ""
         if pool.dropped["group in test"]:
@@ -149,33 +154,29 @@ def _check(recipe: Recipe, splits: Splits, train: Pool, test: Pool | None, asked
             "both labels are needed"
         )
     for split in SPLITS:
-        positives = sum(row.label for row in splits[split])
-        negatives = len(splits[split]) - positives
-        if positives + negatives < MIN_ROWS or not positives or not negatives:
+        counts = _count(splits[split], num_classes)
+        if sum(counts) < MIN_ROWS or not all(counts):
             if asked[split] < MIN_ROWS:
                 reason = f"ask for {MIN_ROWS} or more"
             elif test is not None and split == "test":
-                reason = _why_too_few("test", test.rows, 1)
+                reason = _why_too_few("test", test.rows, 1, recipe.task)
             else:
-                reason = _why_too_few("training", train.rows, 4 if test is None else 3)
+                reason = _why_too_few("training", train.rows, 4 if test is None else 3, recipe.task)
             raise DataError(
-                f"{split} of {what} would have {positives} positive and {negatives} negative rows, and at least "
+                f"{split} of {what} would have {recipe.task.counts_text(counts)} rows, and at least "
                 f"{MIN_ROWS} rows and both labels are needed: {reason}"
             )
 
 
-def _why_too_few(side: str, rows: Sequence[UsableRow], num_splits: int) -> str:
-    """Why `num_splits` splits cannot be cut from these rows, which have both labels: groups, a rare class, or sizes."""
-    by_class = [[row.group for row in rows if row.label is label] for label in (True, False)]
-    counts = " and ".join(
-        f"{len(groups)} {name}" for groups, name in zip(by_class, ("positive", "negative"), strict=True)
-    )
-    have = f"the {len(rows)} usable {side} rows are {counts}"
+def _why_too_few(side: str, rows: Sequence[UsableRow], num_splits: int, task: Task) -> str:
+    """Why `num_splits` splits cannot be cut from these rows, which have all labels: groups, a rare class, or sizes."""
+    by_class = [[row.group for row in rows if row.label == label] for label in range(len(task.class_names))]
+    have = f"the {len(rows)} usable {side} rows are {task.counts_text([*map(len, by_class)])}"
     sizes = Counter(row.group for row in rows)
     largest = max(sizes.values())
     fewest = min(len(set(groups)) for groups in by_class)
     if len(sizes) < len(rows) and fewest < num_splits:
-        num_groups = " and ".join(_counted(len(set(groups)), "group") for groups in by_class)
+        num_groups = " and ".join(_counted(len(set(groups)), "group") for groups in reversed(by_class))
         num_groups = "one and the same group" if len(sizes) == 1 else num_groups
         return (
             f"{have}, in {num_groups}; a group (rows with one `group`, or that share a text) is never divided, so "
@@ -183,8 +184,8 @@ def _why_too_few(side: str, rows: Sequence[UsableRow], num_splits: int) -> str:
         )
     if 2 * largest > len(rows):
         return f"{have}, and {largest} of them are one group, which is never divided; use smaller groups"
-    rarer, other = sorted(map(len, by_class))
-    if rarer < num_splits * MIN_ROWS // 2 <= other:
+    rarer, *_, commonest = sorted(map(len, by_class))
+    if rarer < num_splits * MIN_ROWS // len(by_class) <= commonest:
         return f"{have}, and a balanced split has as many rows of each class; give more rows of the rarer one"
     grouped = f", in {_counted(len(sizes), 'group')}" if len(sizes) < len(rows) else ""
     return f"{have}{grouped}; give more rows or ask for other sizes"
@@ -244,7 +245,7 @@ def _notes(recipe: Recipe, report: dict[str, Any], held_out: bool) -> list[str]:
     short = [
         f"{split} {report['splits'][split]['rows']:,} of {asked:,}"
         for split, asked in report["asked"].items()
-        if report["splits"][split]["rows"] < 2 * (asked // 2)
+        if report["splits"][split]["rows"] < _evenly(asked, len(recipe.task.class_names))
     ]
     if short:
         notes.append(f"Fewer rows than asked for: {', '.join(short)}.")
@@ -257,7 +258,7 @@ def _notes(recipe: Recipe, report: dict[str, Any], held_out: bool) -> list[str]:
         notes.append(f"Rows left out: {_reasons(dropped)}.")
     for split, summary in report["splits"].items():
         if abs(summary["positive_share"] - 0.5) > 0.01:
-            notes.append(f"{split} is not balanced: {summary['positive_share']:.1%} are positive.")
+            notes.append(f"{split} is not balanced: {summary['positive_share']:.1%} are {recipe.task.class_names[1]}.")
         if summary["largest_group"] > LARGE_GROUP * summary["rows"]:
             effect = ": intervals count them as one" if split == "test" else ""
             notes.append(
@@ -288,7 +289,11 @@ Splits = dict[str, list[UsableRow]]
 
 
 def cut_pool(
-    rows: Sequence[UsableRow], asked: Mapping[str, int], balanced: Mapping[str, bool], data_seed: int
+    rows: Sequence[UsableRow],
+    asked: Mapping[str, int],
+    balanced: Mapping[str, bool],
+    data_seed: int,
+    num_classes: int,
 ) -> Splits:
     """Cut `rows` by group into the splits of `asked` (name -> rows), each balanced or left as it is.
 
@@ -305,9 +310,10 @@ def cut_pool(
         members, left = _take(left, sizes[split])
         splits[split] = pick(members, sizes[split], data_seed)
     rest = {split: size for split, size in asked.items() if balanced[split]}
-    sizes = scale_sizes(rest, 2 * min(_count([row for group in left for row in group])))
-    for split, members in _share_out(left, sizes).items():
-        splits[split] = pick_balanced(members, sizes[split], data_seed)
+    rarest = min(_count([row for group in left for row in group], num_classes))
+    sizes = scale_sizes(rest, num_classes * rarest)
+    for split, members in _share_out(left, sizes, num_classes).items():
+        splits[split] = pick_balanced(members, sizes[split], data_seed, num_classes)
     return splits
 
 
@@ -334,16 +340,22 @@ def pick(rows: Sequence[UsableRow], size: int, data_seed: int) -> list[UsableRow
     return sorted(rows, key=lambda row: stream_seed("pick", data_seed, row.id))[:size]
 
 
-def pick_balanced(rows: Sequence[UsableRow], size: int, data_seed: int) -> list[UsableRow]:
-    """As many positives as negatives, up to `size` rows together, at random."""
-    half = min(size // 2, *_count(rows))
-    return [kept for label in (False, True) for kept in pick([r for r in rows if r.label is label], half, data_seed)]
+def pick_balanced(rows: Sequence[UsableRow], size: int, data_seed: int, num_classes: int) -> list[UsableRow]:
+    """As many of each class, up to `size` rows together, at random."""
+    share = min(size // num_classes, *_count(rows, num_classes))
+    by_class = ([row for row in rows if row.label == label] for label in range(num_classes))
+    return [kept for own in by_class for kept in pick(own, share, data_seed)]
 
 
-def _count(rows: Sequence[UsableRow]) -> tuple[int, int]:
-    """The number of negatives and of positives."""
-    positives = sum(row.label for row in rows)
-    return len(rows) - positives, positives
+def _evenly(size: int, num_classes: int) -> int:
+    """The largest size up to `size` that has as many rows of each class."""
+    return num_classes * (size // num_classes)
+
+
+def _count(rows: Sequence[UsableRow], num_classes: int) -> list[int]:
+    """The number of rows of each class: of a binary task of negatives and of positives."""
+    counts = Counter(int(row.label) for row in rows)
+    return [counts[label] for label in range(num_classes)]
 
 
 def _shuffled_groups(rows: Sequence[UsableRow], data_seed: int, stream: str) -> list[list[UsableRow]]:
@@ -360,27 +372,26 @@ def _take(groups: Sequence[list[UsableRow]], num_rows: int) -> tuple[list[Usable
     return [row for group in groups[:num_groups] for row in group], list(groups[num_groups:])
 
 
-def _share_out(groups: Sequence[Sequence[UsableRow]], sizes: Mapping[str, int]) -> Splits:
-    """Give each group to the split that lacks its kind of rows most, until all have their size, half of it each class.
+def _share_out(groups: Sequence[Sequence[UsableRow]], sizes: Mapping[str, int], num_classes: int) -> Splits:
+    """Give each group to the split that lacks its kind of rows most, until all have their size, evenly of each class.
 
     The lack is the share of a class's quota not yet filled, weighted by the classes of the group; so all
     splits fill up in step, and where a class runs out all are short of it alike.
     """
-    quota = {split: size // 2 for split, size in sizes.items()}
-    have = {split: [0, 0] for split in sizes}
+    quota = {split: size // num_classes for split, size in sizes.items()}
+    have = {split: [0] * num_classes for split in sizes}
     splits: Splits = {split: [] for split in sizes}
 
-    def lack(split: str, counts: tuple[int, int]) -> float:
-        full = [min(have[split][label], quota[split]) / quota[split] for label in (0, 1)]
+    def lack(split: str, counts: Sequence[int]) -> float:
+        full = [min(number, quota[split]) / quota[split] for number in have[split]]
         return sum(num * (1 - share) for num, share in zip(counts, full, strict=True))
 
     for group in groups:
-        counts = _count(group)
+        counts = _count(group, num_classes)
         open_splits = [split for split in sizes if quota[split] and lack(split, counts) > 0]
         if not open_splits:
             continue
         split = max(open_splits, key=lambda split: lack(split, counts))
         splits[split].extend(group)
-        have[split][0] += counts[0]
-        have[split][1] += counts[1]
+        have[split] = [number + more for number, more in zip(have[split], counts, strict=True)]
     return splits

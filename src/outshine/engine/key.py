@@ -38,10 +38,10 @@ def key_fields(model: type[Settings]) -> tuple[str, ...]:
 
 @cache
 def _later_fields(model: type[Settings]) -> dict[str, Any]:
-    """The fields that are part of the key only where they differ from their default, and that default."""
+    """The fields that are part of the key only where they differ from their default, and the default's form."""
     fields = model.model_fields.items()
     return {
-        name: field.get_default(call_default_factory=True)
+        name: canonical(field.get_default(call_default_factory=True))
         for name, field in fields
         if any(isinstance(mark, NotInKeyAtDefault) for mark in field.metadata)
     }
@@ -98,8 +98,8 @@ def canonical_fields(value: Settings) -> dict[str, Any]:
     without a name: two of them with equal fields would be taken for one.
     """
     later = _later_fields(type(value))
-    given = ((name, getattr(value, name)) for name in key_fields(type(value)))
-    fields = {name: canonical(one) for name, one in given if name not in later or one != later[name]}
+    forms = ((name, canonical(getattr(value, name))) for name in key_fields(type(value)))
+    fields = {name: form for name, form in forms if name not in later or form != later[name]}
     if not isinstance(value, Plugin):
         return fields
     if not value.kind:

@@ -20,15 +20,15 @@ C = TypeVar("C", bound=type[Plugin])
 class Registry(Generic[P]):
     """The plug-ins of one sort: losses, recipes, methods and so on, by the names that users type.
 
-    Built-in plug-ins are the modules of `package`. Those of other distributions are the entry points of the group
-    `outshine.<plural>`, each naming a class (or a module that registers some when imported). Both are imported at the
-    first look-up, never at import time.
+    Built-in plug-ins are the modules of `package`, or in the one module that it is. Those of other distributions are
+    the entry points of the group `outshine.<plural>`, each naming a class (or a module that registers some when
+    imported). Both are imported at the first look-up, never at import time.
 
     Args:
         noun: What one of them is called in messages.
         plural: What several are called; the name of the entry-point group.
         base: The class that they must derive from.
-        package: The package whose modules register the built-in ones.
+        package: The package whose modules register the built-in ones, or a module that does.
     """
 
     def __init__(self, noun: str, plural: str, base: type[P], package: str) -> None:
@@ -122,7 +122,7 @@ class Registry(Generic[P]):
             return
         self._loaded = True
         package = importlib.import_module(self._package)
-        for module in pkgutil.iter_modules(package.__path__):
+        for module in pkgutil.iter_modules(getattr(package, "__path__", [])):
             importlib.import_module(f"{self._package}.{module.name}")
         for entry in entry_points(group=f"outshine.{self.plural}"):
             try:

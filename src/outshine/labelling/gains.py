@@ -11,9 +11,10 @@ from scipy.special import ndtri
 from scipy.stats import hypergeom
 
 from outshine.engine.errors import DataError
-from outshine.stats.auc_covariance import Groups, combine_seeds
+from outshine.stats.auc_covariance import combine_seeds
 from outshine.stats.auroc import Floats
 from outshine.stats.intervals import EffectiveSize, Interval, auroc_interval, exact_share
+from outshine.stats.role_values import Groups
 
 ALPHA, POWER = 0.05, 0.80
 ASSUMED_RIGHT = (0.6, 2 / 3, 0.75)  # shares of disagreements on which the student may be right

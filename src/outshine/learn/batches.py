@@ -240,7 +240,7 @@ def predict_together(
     Batches are cut by the runtime's evaluation budget, which all members share.
     """
     num_members = len(model.members())
-    log_odds = np.zeros((num_members, len(tokens)), dtype=np.float64)
+    log_odds = np.zeros((num_members, len(tokens), *model.task.score_shape), dtype=np.float64)
     limits = evaluation_limits(runtime, model.device.type).shared(num_members)
     done, processes = 0, processes_of(model)
     at_once = num_parallel_batches(runtime, model.head) if processes.size == 1 else 1

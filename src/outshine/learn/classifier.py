@@ -1,4 +1,4 @@
-"""Language models with two-way heads, one alone or several on a frozen base: tokens in, log-odds of class 1 out."""
+"""Language models with heads, one alone or several on a frozen base: tokens in, scores of a task out."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from outshine.data.task import BINARY, Task
 from outshine.engine.errors import ModelError
 from outshine.engine.rng import stream_seed
 from outshine.learn.blocks import every_block, place
@@ -36,16 +37,17 @@ def pool(hidden: Float[Tensor, "b t d"], mask: Int[Tensor, "b t"], pooling: Pool
 
 
 class Classifier(nn.Module):
-    """Backbone, pooling and a float32 head with two outputs and no bias.
+    """Backbone, pooling and a float32 head with the outputs of a task (two of a binary one) and no bias.
 
     Dropout is off in training too: an update then depends on neither micro-batches nor a global seed.
     `head_seed` feeds the streams of the head's and the adapters' initial weights.
     """
 
-    def __init__(self, backbone: nn.Module, spec: ClassifierSpec, head_seed: int) -> None:
+    def __init__(self, backbone: nn.Module, spec: ClassifierSpec, head_seed: int, task: Task = BINARY) -> None:
         super().__init__()
         self.backbone = backbone
         self.spec = spec
+        self.task = task
         self.sharing: Sharing = "any"  # texts that may share a batch
         self.is_settled = False  # whether that was tried out
         self.packing: Packing | None = None  # how texts share a row; None: they are padded
@@ -57,7 +59,7 @@ class Classifier(nn.Module):
         size = hidden_size(backbone)
         generator = torch.Generator().manual_seed(stream_seed("head", head_seed))
         bound = HEAD_SCALE / math.sqrt(size)
-        start = torch.empty(2, size).uniform_(-bound, bound, generator=generator)
+        start = torch.empty(task.num_outputs, size).uniform_(-bound, bound, generator=generator)
         parameter = next(backbone.parameters())
         self.head = nn.Parameter(start.to(parameter.device, torch.promote_types(parameter.dtype, torch.float32)))
 
@@ -67,7 +69,7 @@ class Classifier(nn.Module):
         return self.head.device
 
     def forward(self, input_ids: Int[Tensor, "b t"], mask: Int[Tensor, "b t"]) -> Float[Tensor, "b"]:
-        """The log-odds of y = 1: the difference of the two logits.
+        """The task's scores: of a binary one the log-odds of y = 1, the difference of the two logits.
 
         Where padding would change what the backbone computes, texts of each length go through on their own. Tried out
         at the first padding, unless that was done before, or other processes would have to join in.
@@ -139,7 +141,7 @@ class Classifier(nn.Module):
         if pooled.shape[-1] != self.head.shape[1]:
             raise another_width(self.spec, self.backbone, pooled.shape[-1])
         logits = functional.linear(pooled.to(self.head.dtype), self.head)
-        return logits[:, 1] - logits[:, 0]
+        return self.task.scores(logits)
 
     def _pool(self, outputs: Any, mask: Int[Tensor, "b t"]) -> Float[Tensor, "b d"]:
         if self.spec.pooling == "own":
@@ -183,11 +185,14 @@ class Cohort:
     Raises ValueError for full fine-tuning: nothing is frozen, nothing can be shared.
     """
 
-    def __init__(self, backbone: nn.Module, spec: ClassifierSpec, head_seeds: Sequence[int]) -> None:
+    def __init__(
+        self, backbone: nn.Module, spec: ClassifierSpec, head_seeds: Sequence[int], task: Task = BINARY
+    ) -> None:
         if isinstance(spec.tuning, Full):
             raise ValueError("models whose every weight is trained share no base")
         self.backbone = backbone
         self.spec = spec
+        self.task = task
         self.sharing: Sharing = "any"  # texts that may share a batch
         self.is_settled = False  # whether that was tried out
         self.packing: Packing | None = None  # how texts share a row; None: they are padded
@@ -195,7 +200,7 @@ class Cohort:
         self._layers: list[dict[str, LoRALinear]] = []
         self._trainable: list[dict[str, nn.Parameter]] = []
         for seed in head_seeds:
-            member = Classifier(backbone, spec, seed)
+            member = Classifier(backbone, spec, seed, task)
             self._members.append(member)
             self._layers.append(dict(adapters(backbone)))
             self._trainable.append(member.trainable())
@@ -289,7 +294,7 @@ class Cohort:
         parts = pooled.to(self.head.dtype).reshape(self._stacked(), -1, pooled.shape[-1])
         heads = torch.stack([member.head for member in self._members])
         logits = torch.bmm(parts.expand(len(heads), -1, -1), heads.mT)
-        return logits[..., 1] - logits[..., 0]
+        return self.task.scores(logits)
 
     def _install(self, layers: dict[str, Any]) -> None:
         for path, layer in layers.items():

@@ -209,7 +209,7 @@ def accumulate_gradient(
     """
     num_members = len(losses)
     y = torch.as_tensor(np.stack(labels), dtype=model.head.dtype, device=model.device)
-    log_odds = torch.zeros(num_members, len(tokens), dtype=torch.float64)
+    log_odds = torch.zeros(num_members, len(tokens), *model.task.score_shape, dtype=torch.float64)
     means = torch.zeros(num_members, dtype=torch.float64)
     processes, limits = processes_of(model), training_limits(runtime, model.device.type).shared(num_members)
     parameters = [parameter for member in model.members() for parameter in member.values()]

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from outshine.data.task import BINARY, Task
 from outshine.engine.process_group import processes_in
 from outshine.learn.classifier import Classifier, Cohort
 from outshine.learn.load import load_backbone, load_shared
@@ -19,11 +20,11 @@ _SLOT = "backbone"
 
 @contextmanager
 def classifier(
-    spec: ClassifierSpec, head_seed: int, device: torch.device, memory: dict[str, Any]
+    spec: ClassifierSpec, head_seed: int, device: torch.device, memory: dict[str, Any], task: Task = BINARY
 ) -> Iterator[Classifier]:
     """Give a fresh classifier; its frozen base is taken from `memory` if it is the one, and left there afterwards."""
     wanted, backbone = _take(spec, device, memory)
-    fresh = Classifier(backbone, spec, head_seed)
+    fresh = Classifier(backbone, spec, head_seed, task)
     try:
         yield fresh
     finally:
@@ -34,11 +35,11 @@ def classifier(
 
 @contextmanager
 def cohort(
-    spec: ClassifierSpec, head_seeds: Sequence[int], device: torch.device, memory: dict[str, Any]
+    spec: ClassifierSpec, head_seeds: Sequence[int], device: torch.device, memory: dict[str, Any], task: Task = BINARY
 ) -> Iterator[Cohort]:
     """Give fresh classifiers on one base, which is taken from `memory` and left there likewise. Not for full tuning."""
     wanted, backbone = _take(spec, device, memory)
-    together = Cohort(backbone, spec, head_seeds)
+    together = Cohort(backbone, spec, head_seeds, task)
     try:
         yield together
     finally:

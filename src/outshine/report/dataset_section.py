@@ -16,6 +16,7 @@ from outshine.results.read.dataset_details import read_dataset_details
 if TYPE_CHECKING:
     import pandas as pd
 
+    from outshine.data.task import Task
     from outshine.engine.store.store import Store
     from outshine.report.study_section import HeadlineStudent
     from outshine.results.diagnostics import Disagreements
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 MOST_CHARACTERS = 600  # of a text that is shown
 ROLE_WORDS = {"weak": "supervisor", "student": "student", "ceiling": "ceiling"}
-WORDS = {True: "positive", False: "negative"}
 
 
 def dataset_pages(finished: Finished, headline: HeadlineStudent, store: Store, prefix: str) -> list[dict[str, Any]]:
@@ -51,10 +51,10 @@ def dataset_pages(finished: Finished, headline: HeadlineStudent, store: Store, p
                 "student": contender_name(row),
                 "aurocs": _aurocs(row),
                 "pgr": pgr_text(row),
-                "samples": _samples(details),
+                "samples": _samples(details, prepare.task),
                 "curves": figures.svg(drawn, prefix),
                 "with_tests": len(tests) > 0,
-                "differ": None if details.differ is None else _differ(details.differ),
+                "differ": None if details.differ is None else _differ(details.differ, prepare.task),
             }
         )
     return pages
@@ -90,9 +90,9 @@ def _aurocs(row: Mapping[str, Any]) -> str:
     return ", ".join(f"{ROLE_WORDS[role]} {text}" for role, text in texts.items())
 
 
-def _samples(details: DatasetDetails) -> list[dict[str, str]]:
+def _samples(details: DatasetDetails, task: Task) -> list[dict[str, str]]:
     return [
-        {"label": WORDS[bool(row["label"])], "split": row["split"], "text": excerpt(row["text"], MOST_CHARACTERS)}
+        {"label": task.class_names[row["label"]], "split": row["split"], "text": excerpt(row["text"], MOST_CHARACTERS)}
         for row in details.samples.to_dict("records")
     ]
 
@@ -103,14 +103,14 @@ def _tests(trajectories: pd.DataFrame, dataset: str, student: Contender) -> pd.D
     return own if own.empty else own[[Contender.of(row) == student for row in own.to_dict("records")]]
 
 
-def _differ(differing: Disagreements) -> dict[str, Any]:
+def _differ(differing: Disagreements, task: Task) -> dict[str, Any]:
     return {
         "sentence": differ_sentence(differing),
         "rows": [
             {
                 "p_student": decimal_text(row["p_student"]),
                 "p_weak": decimal_text(row["p_weak"]),
-                "truth": WORDS[bool(row["y"] > 0.5)],
+                "truth": task.class_names[int(row["y"])],
                 "right": bool(row["student_right"]),
                 "text": excerpt(row["text"], MOST_CHARACTERS),
             }

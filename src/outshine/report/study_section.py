@@ -87,6 +87,7 @@ def content(section: StudySection, store: Store, prefix: str) -> dict[str, Any]:
         "pooled_table": tables.pooled_table(results.pooled, methods) if len(results.pooled) > 1 else None,
         "gains": tables.gains(methods, study.loss.kind) if len(results.pooled) > 1 else None,
         "results_table": tables.results_table(methods),
+        "metrics_table": tables.metrics_table(results.metrics) if len(results.metrics) else None,
         "failed_table": tables.failed_table(results.failed) if len(results.failed) else None,
         "undefined": [(row["dataset"], text.contender_name(row), row["reason"]) for _, row in undefined.iterrows()],
         "figures": [(figure, svg(figure.figure, prefix)) for figure in figures],

@@ -54,6 +54,18 @@ def results_table(summary: pd.DataFrame) -> TextTable:
     return TextTable(_results_title(summary), columns, rows)
 
 
+def metrics_table(by_metric: pd.DataFrame) -> TextTable:
+    """Dataset × method × metric: weak, student and ceiling with intervals, PGR; of methods, not of controls."""
+    rows = []
+    for row in by_metric[by_metric["purpose"] == "method"].to_dict("records"):
+        values = [amount_text(*(row[f"{role}_{end}"] for end in ("value", "low", "high"))) for role in ROLES]
+        named = [str(row["dataset"]), contender_name(row), str(row["metric"])]
+        rows.append([*named, *values, pgr_text({**row, "saturated": False})])
+    return TextTable(
+        "By other metrics, on test [95 % interval]", ["dataset", "method", "metric", *ROLES, "PGR [95 %]"], rows
+    )
+
+
 class Gains(NamedTuple):
     """Student less supervisor, a row a dataset and a column a method; `tones`: how each cell looks, by its number."""
 

@@ -63,9 +63,10 @@ def write_outputs(finished: Finished, store: Store, out: Path) -> Path:
         for name, table in results.tables().items():
             if len(table) or name in always:
                 write_table(out / name, table)
-        if results.failed.empty:  # what an earlier run into this folder lacked
-            for ending in (".csv", ".parquet"):
-                (out / "failed").with_suffix(ending).unlink(missing_ok=True)
+        for name in ("failed", "metrics"):  # what an earlier run into this folder lacked, or was asked for
+            if results.tables()[name].empty:
+                for ending in (".csv", ".parquet"):
+                    (out / name).with_suffix(ending).unlink(missing_ok=True)
         study = study_yaml(finished.resolution.study)
         write_whole(out / "study.yaml", lambda path: path.write_text(study, encoding="utf-8"))
         controls = against(results.scores).by_dataset

@@ -77,7 +77,8 @@ def read_study(study: Study, store: Store) -> Finished:
 
 def _read(computed: Computed, store: Store) -> Finished:
     resolution, experiments, findings, _ = computed
-    return Finished(resolution, experiments, read_results(resolution.study.name, experiments, store), findings)
+    study = resolution.study
+    return Finished(resolution, experiments, read_results(study.name, experiments, store, study.metrics), findings)
 
 
 def _of_the_rest(computed: Computed, store: Store, error: StagesFailedError) -> Finished | None:

@@ -5,12 +5,14 @@ Ground truth and predictions meet here and in `outshine.results.read`, nowhere e
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from outshine.engine.errors import OutshineError
 from outshine.engine.store.store import Store
 from outshine.results.names import METHOD_COLUMNS, Contender
 from outshine.results.read.artefacts import Reader, frame, method_facts, run_facts
@@ -20,10 +22,11 @@ from outshine.results.read.sweeps import read_sweeps
 from outshine.results.read.training import read_filters, read_training, read_trajectories
 from outshine.results.read.unfinished import NOTHING_FAILED
 from outshine.results.training_notes import TrainingNote, training_notes
-from outshine.stats.auc_covariance import RoleAucs, combine_seeds
 from outshine.stats.estimates import Estimate
-from outshine.stats.intervals import Interval, auroc_interval
-from outshine.stats.pgr import PGR, PooledPGR, compare_roles, is_saturated, pooled_pgr
+from outshine.stats.intervals import Interval
+from outshine.stats.metrics import Metric, metrics
+from outshine.stats.pgr import PGR, ROLES, PooledPGR, compare_roles, is_saturated, pooled_pgr
+from outshine.stats.role_values import RoleValues
 from outshine.w2s.expand import Experiment
 
 _PGR_FIELDS = (
@@ -58,6 +61,12 @@ SUMMARY_COLUMNS = (
     ),
     *("ceiling_auroc", "ceiling_low", "ceiling_high"),
     *("pgr", "pgr_low", "pgr_high", "defined", "reason", "student_minus_weak", "ceiling_minus_weak", "saturated"),
+)
+METRIC_COLUMNS = (
+    *METHOD_COLUMNS,
+    *("metric", "num_seeds", "n", "num_groups"),
+    *(f"{role}{end}" for role in ROLES for end in ("_value", "_low", "_high")),
+    *("pgr", "pgr_low", "pgr_high", "defined", "reason"),
 )
 _NO_WEAK_TEST = "the weak labels do not cover the test rows, so the supervisor's AUC is unknown"
 
@@ -97,6 +106,8 @@ class Results(NamedTuple):
             interval is Fieller's and is conditional on the trained models.
         summary: AUROCs and PGR over all seeds, one row a dataset, method and round. The intervals include the variance
             between seeds where there are two or more.
+        metrics: The same by other metrics than AUROC that the study names, one row a dataset, method, round and metric.
+            Empty where it names none.
         pooled: The PGR over all unsaturated datasets, one record a method.
         diagnostics: Calibration, imitation of the supervisor's errors and agreement with it, one row a student and
             seed.
@@ -118,6 +129,7 @@ class Results(NamedTuple):
     trajectories: pd.DataFrame
     training: pd.DataFrame
     failed: pd.DataFrame = NOTHING_FAILED
+    metrics: pd.DataFrame = pd.DataFrame(columns=list(METRIC_COLUMNS))
 
     @property
     def training_notes(self) -> list[TrainingNote]:
@@ -133,9 +145,10 @@ class Results(NamedTuple):
         return {name: table for name, table in self._asdict().items() if isinstance(table, pd.DataFrame)}
 
 
-def read_results(study: str, experiments: Sequence[Experiment], store: Store) -> Results:
-    """Read and score the finished experiments of a study."""
+def read_results(study: str, experiments: Sequence[Experiment], store: Store, others: Sequence[Metric] = ()) -> Results:
+    """Read and score the finished experiments of a study. `others`: metrics for the table of that name."""
     reader = Reader(store)
+    by_metric: list[dict[str, Any]] = []
     pgrs: list[dict[str, Any]] = []
     summary: list[dict[str, Any]] = []
     poolable: dict[Contender, list[tuple[Estimate, str]]] = {}
@@ -147,8 +160,12 @@ def read_results(study: str, experiments: Sequence[Experiment], store: Store) ->
             if (runs[0].prepare.key, runs[0].purpose, who) in told:  # the vanilla student of several methods
                 continue
             told.add((runs[0].prepare.key, runs[0].purpose, who))
-            outcome = _compare(runs, number, reader)
-            summary.append({**facts, "num_seeds": len(runs), **outcome.summary})
+            test = _test_set(runs, number, reader)
+            outcome = _compare(test, metrics.parse(runs[0].texts.task.metric))
+            values = {**_interval_facts(outcome.intervals, "_auroc"), **_pgr_facts(outcome.pgr)}
+            sizes = {"num_seeds": len(runs), **outcome.sizes}
+            summary.append({**facts, **sizes, **values, "saturated": outcome.saturated})
+            by_metric += [{**facts, "num_seeds": len(runs), **row} for row in _metric_rows(test, others)]
             pgrs += [
                 {**facts, "seed": run.seed, "saturated": outcome.saturated, **_pgr_facts(found)}
                 for run, found in zip(runs, outcome.per_seed, strict=True)
@@ -168,6 +185,7 @@ def read_results(study: str, experiments: Sequence[Experiment], store: Store) ->
         sweeps=read_sweeps(study, experiments, scores),
         trajectories=read_trajectories(study, experiments, reader),
         training=read_training(study, experiments, reader),
+        metrics=frame(by_metric, study, METRIC_COLUMNS),
     )
 
 
@@ -176,13 +194,28 @@ def _pooled(found: Sequence[tuple[Estimate, str]]) -> PooledPGR:
     return pooled_pgr([estimate for estimate, _ in found], families=[family for _, family in found])
 
 
+class _TestSet(NamedTuple):
+    """The test rows of a dataset with the scores of a method's roles, over seeds."""
+
+    y: NDArray[Any]  # the true class of each row
+    groups: list[Any]
+    scores: NDArray[Any]  # [S, 3, n], roles as in `ROLES`; without weak scores [S, 2, n]
+    has_weak: bool  # whether the weak labels say anything about test
+
+
 class _Outcome(NamedTuple):
-    """A method on a dataset, over seeds. `estimate` None: no weak AUC, hence no PGR."""
+    """A method on a dataset by one metric. `estimate` None: no weak value, hence no PGR."""
 
     estimate: Estimate | None
+    sizes: dict[str, int]
+    intervals: tuple[Interval, ...]  # of weak supervisor, student and ceiling
+    pgr: PGR
     per_seed: list[PGR]
-    saturated: bool
-    summary: dict[str, Any]
+
+    @property
+    def saturated(self) -> bool:
+        """Whether there is no gap to recover; False where it is not known."""
+        return is_saturated(self.intervals[0].value, self.intervals[2].value)
 
 
 def _by_dataset_and_method(experiments: Iterable[Experiment]) -> list[list[Experiment]]:
@@ -193,54 +226,55 @@ def _by_dataset_and_method(experiments: Iterable[Experiment]) -> list[list[Exper
     return list(groups.values())
 
 
-def _compare(runs: list[Experiment], number: int, reader: Reader) -> _Outcome:
+def _test_set(runs: list[Experiment], number: int, reader: Reader) -> _TestSet:
     """Weak supervisor, student of round `number` and ceiling on test, over the seeds of `runs`."""
     rows = reader.rows(runs[0])
     test = rows[rows["split"] == "test"]
-    y, groups, ids = test["y"].to_numpy() > 0.5, test["group"].tolist(), test.index
-    students = [reader.predictions(run.students[number])["log_odds"].loc[ids] for run in runs]
-    ceilings = [reader.predictions(run.ceiling)["log_odds"].loc[ids] for run in runs]
+    ids = test.index
+    students = [reader.predictions(run.students[number])["log_odds"] for run in runs]
+    ceilings = [reader.predictions(run.ceiling)["log_odds"] for run in runs]
     weak = [reader.weak_scores(run) for run in runs]
-    if weak[0].reindex(ids).isna().any():
-        return _without_weak(y, groups, students, ceilings)
-    by_role = zip((series.loc[ids] for series in weak), students, ceilings, strict=True)
-    scores = np.array([[series.to_numpy() for series in roles] for roles in by_role])
-    compared = compare_roles(y, scores, groups)
-    overall = compared.overall
-    saturated = is_saturated(overall.auroc[0].value, overall.auroc[2].value)
-    summary = {
-        **_sizes(overall.aucs),
-        **_auroc_facts(("weak", "student", "ceiling"), overall.auroc),
-        **_pgr_facts(overall.pgr),
-        "saturated": saturated,
-    }
-    return _Outcome(overall.aucs.estimate, [one.pgr for one in compared.per_seed], saturated, summary)
+    has_weak = not weak[0].reindex(ids).isna().any()
+    by_role = zip(weak, students, ceilings, strict=True) if has_weak else zip(students, ceilings, strict=True)
+    scores = np.array([[series.loc[ids].to_numpy() for series in roles] for roles in by_role])
+    y = runs[0].texts.task.classes(test["y"].to_numpy())
+    return _TestSet(y, test["group"].tolist(), scores, has_weak)
 
 
-def _without_weak(y: np.ndarray, groups: list[Any], students: list[pd.Series], ceilings: list[pd.Series]) -> _Outcome:
-    """Student and ceiling alone: the weak labels say nothing about test."""
-    scores = np.array([[s.to_numpy(), c.to_numpy()] for s, c in zip(students, ceilings, strict=True)])
-    aucs = combine_seeds(y, scores, groups)
+def _compare(test: _TestSet, metric: Metric) -> _Outcome:
+    """The roles on a test set by a metric: with weak scores and a PGR, or student and ceiling alone."""
+    if test.has_weak:
+        compared = compare_roles(test.y, test.scores, test.groups, metric=metric)
+        values, intervals, pgr = compared.overall
+        return _Outcome(values.estimate, _sizes(values), intervals, pgr, [one.pgr for one in compared.per_seed])
+    values = metric.combine_seeds(test.y, test.scores, test.groups)
     nan = float("nan")
     unknown = PGR(nan, nan, nan, False, _NO_WEAK_TEST, nan, nan)
-    intervals = [Interval(nan, nan, nan), auroc_interval(aucs, 0), auroc_interval(aucs, 1)]
-    summary = {
-        **_sizes(aucs),
-        **_auroc_facts(("weak", "student", "ceiling"), intervals),
-        **_pgr_facts(unknown),
-        "saturated": False,
-    }
-    return _Outcome(None, [unknown] * len(students), False, summary)
+    intervals = (Interval(nan, nan, nan), metric.interval(values, 0), metric.interval(values, 1))
+    return _Outcome(None, _sizes(values), intervals, unknown, [unknown] * len(test.scores))
 
 
-def _sizes(aucs: RoleAucs) -> dict[str, int]:
-    return {"n": aucs.num_rows, "num_groups": aucs.num_groups}
+def _metric_rows(test: _TestSet, metrics: Sequence[Metric]) -> Iterator[dict[str, Any]]:
+    """What the table `metrics` says of a test set, a row a metric; of one that is not defined here the reason."""
+    for metric in metrics:
+        try:
+            outcome = _compare(test, metric)
+        except OutshineError as error:  # the other tables of a run do not depend on it
+            yield {"metric": metric.kind, "n": len(test.y), "defined": False, "reason": str(error)}
+            continue
+        pgr = {name: value for name, value in _pgr_facts(outcome.pgr).items() if name in METRIC_COLUMNS}
+        yield {"metric": metric.kind, **outcome.sizes, **_interval_facts(outcome.intervals, "_value"), **pgr}
 
 
-def _auroc_facts(roles: Sequence[str], intervals: Sequence[Interval]) -> dict[str, float]:
+def _sizes(values: RoleValues) -> dict[str, int]:
+    return {"n": values.num_rows, "num_groups": values.num_groups}
+
+
+def _interval_facts(intervals: Sequence[Interval], value: str) -> dict[str, float]:
+    """Columns such as `weak_auroc`, `weak_low`, `weak_high` for the value `_auroc`."""
     facts = {}
-    for role, found in zip(roles, intervals, strict=True):
-        facts |= {f"{role}_auroc": found.value, f"{role}_low": found.low, f"{role}_high": found.high}
+    for role, interval in zip(ROLES, intervals, strict=True):
+        facts |= {f"{role}{value}": interval.value, f"{role}_low": interval.low, f"{role}_high": interval.high}
     return facts
 
 

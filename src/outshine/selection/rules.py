@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from outshine.data.task import BINARY
 from outshine.engine.rng import numpy_rng
-from outshine.learn.validation import selection
 from outshine.selection.choices import Choice, Kind, shares
 from outshine.stats.auroc import Bools, Floats
 
@@ -28,11 +28,11 @@ class Rule(NamedTuple):
 
 
 def weak_auroc(choice: Choice) -> Floats | None:
-    """AUROC on val against the weak labels, hardened or soft as in training (`learn.validation.selection`).
+    """AUROC on val against the weak labels, hardened or soft as in training (`Binary.selection`).
 
     What early stopping goes by. None where the weak labels of val have one class only.
     """
-    score = selection(choice.p_weak, False, choice.val_metric).score
+    score = BINARY.selection(choice.p_weak, False, choice.val_metric).score
     return np.array([score(own) for own in choice.on_val]) if score else None
 
 

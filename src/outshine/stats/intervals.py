@@ -1,4 +1,4 @@
-"""Confidence intervals of AUCs and of their differences, and of shares: in few rows, a finite file, rows in groups."""
+"""Confidence intervals of metrics and of their differences, and of shares: in few rows, a finite file, groups."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from numpy.typing import ArrayLike
 from scipy.special import betaincinv, expit, logit, stdtrit
 
 from outshine.engine.errors import DataError
-from outshine.stats.auc_covariance import RoleAucs
 from outshine.stats.auroc import Floats
 from outshine.stats.estimates import Estimate, t_quantile
+from outshine.stats.role_values import RoleValues
 
 NO_VARIANCE = "one class lies in a single group (or row) of the test set: no variance can be estimated"
 
@@ -43,26 +43,33 @@ class EffectiveSize(NamedTuple):
         return self.num_rows / self.rows
 
 
-def auroc_interval(result: RoleAucs, role: int, level: float = 0.95) -> Interval:
-    """The AUC of one role with its confidence interval, always within [0, 1].
+def auroc_interval(result: RoleValues, role: int, level: float = 0.95) -> Interval:
+    """The AUC of one role with its confidence interval, always within [0, 1]: `share_interval` of pairs of rows."""
+    return share_interval(result, role, level, "independent pairs")
+
+
+def share_interval(
+    result: RoleValues, role: int, level: float = 0.95, trials: str = "independent groups of rows"
+) -> Interval:
+    """One role's value of a metric that is a share, such as an AUC, with its interval, always within [0, 1].
 
     Usually on the logit scale, logit A ± t · se / (A (1 − A)), t with Satterthwaite's degrees of freedom:
     it stays in [0, 1] and covers better near 1 than A ± t · se (Pepe 2003; Qin and Hotilovac 2008).
 
     Where the rows show no variation at all (perfect order, constant scores) a standard error of 0 would claim
     certainty. Instead Clopper and Pearson's limits (1934) for k trials with A·k successes, k =
-    `result.num_pairs`. At A = 1 they are safe by proof: k disjoint pairs are all ordered rightly with
-    probability at most Aᵏ, hence A ≥ (α/2)^(1/k). Where one class lies in one group: [0, 1].
+    `result.num_trials`, called `trials` in the note. At an AUC of 1 they are safe by proof: k disjoint pairs are all
+    ordered rightly with probability at most Aᵏ, hence A ≥ (α/2)^(1/k). Where one class lies in one group: [0, 1].
     """
-    weights = [float(role == r) for r in range(len(result.auc))]
-    auc, variance, df = (float(x) for x in result.estimate.contrast(weights))
+    weights = [float(role == r) for r in range(len(result.value))]
+    value, variance, df = (float(x) for x in result.estimate.contrast(weights))
     if math.isnan(variance):
-        return Interval(auc, 0.0, 1.0, NO_VARIANCE)
+        return Interval(value, 0.0, 1.0, NO_VARIANCE)
     if variance > 0:
-        half_width = float(t_quantile(level, df)) * math.sqrt(variance) / (auc * (1 - auc))
-        return Interval(auc, float(expit(logit(auc) - half_width)), float(expit(logit(auc) + half_width)))
-    low, high = clopper_pearson(auc * result.num_pairs, (1 - auc) * result.num_pairs, (1 - level) / 2)
-    return Interval(auc, low, high, f"no variation between test rows: limits for {result.num_pairs} independent pairs")
+        half_width = float(t_quantile(level, df)) * math.sqrt(variance) / (value * (1 - value))
+        return Interval(value, float(expit(logit(value) - half_width)), float(expit(logit(value) + half_width)))
+    low, high = clopper_pearson(value * result.num_trials, (1 - value) * result.num_trials, (1 - level) / 2)
+    return Interval(value, low, high, f"no variation between test rows: limits for {result.num_trials} {trials}")
 
 
 def difference_interval(estimate: Estimate, weights: list[float], level: float = 0.95) -> Interval:

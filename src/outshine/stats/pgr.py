@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from outshine.engine.errors import DataError
-from outshine.stats.auc_covariance import Groups, RoleAucs, combine_seeds
-from outshine.stats.auroc import Bools, Floats, as_scores, as_truth
+from outshine.stats.auroc import Bools, Floats
 from outshine.stats.estimates import Estimate, Part, t_quantile, total
-from outshine.stats.intervals import NO_VARIANCE, Interval, auroc_interval, difference_interval
+from outshine.stats.intervals import NO_VARIANCE, Interval, difference_interval
+from outshine.stats.metrics.auroc import Auroc
+from outshine.stats.metrics.base import Metric
+from outshine.stats.role_values import Groups, RoleValues
 
 ROLES = ("weak", "student", "ceiling")
 """The order of the roles in every array of scores and AUCs that a PGR is made from."""
@@ -34,7 +36,7 @@ class PGR(NamedTuple):
         high: Upper limit; NaN where not defined.
         defined: Whether there is a value: the gap between supervisor and ceiling can be told from zero.
         reason: In words why it is not defined, else empty.
-        student_minus_weak: Difference of AUROCs, there also where the PGR is not defined.
+        student_minus_weak: Difference of AUROCs (or of the metric's values), there also where the PGR is not defined.
         ceiling_minus_weak: Difference of AUROCs, there also where the PGR is not defined.
     """
 
@@ -224,13 +226,13 @@ def _sum_over_population(values: Floats) -> Estimate:
 
 
 class Comparison(NamedTuple):
-    """The three roles on one test set. `auroc` in the order of `ROLES`; `aucs` is what pooling over datasets takes.
+    """The three roles on one test set. `intervals` in the order of `ROLES`; `values` is what pooling takes.
 
-    `aucs.conditional` says that the intervals hold for these trained models and not for other seeds.
+    `values.conditional` says that the intervals hold for these trained models and not for other seeds.
     """
 
-    aucs: RoleAucs
-    auroc: tuple[Interval, ...]
+    values: RoleValues
+    intervals: tuple[Interval, ...]
     pgr: PGR
 
 
@@ -241,21 +243,22 @@ class SeedComparisons(NamedTuple):
     per_seed: tuple[Comparison, ...]
 
 
-def compare_roles(y: ArrayLike, scores: ArrayLike, groups: Groups = None, level: float = 0.95) -> SeedComparisons:
-    """AUCs with intervals and PGR of weak supervisor, student and ceiling, over seeds and for each seed.
+def compare_roles(
+    y: ArrayLike, scores: ArrayLike, groups: Groups = None, level: float = 0.95, metric: Metric | None = None
+) -> SeedComparisons:
+    """Values with intervals and PGR of weak supervisor, student and ceiling, over seeds and for each seed.
 
     `y` [n] ground truth of the test rows; `scores` [S, 3, n] log-odds by seed and role (`ROLES`), all for the same
-    rows in the same order; a role that does not vary with the seed is repeated; `groups` [n].
-    Raises DataError as `combine_seeds` does, and for a number of roles other than three.
+    rows in the same order; a role that does not vary with the seed is repeated; `groups` [n]; `metric`: None: AUROC.
+    Raises DataError as `combine_seeds` of the metric does, and for a number of roles other than three.
     """
-    truth = as_truth(y)
-    by_seed = as_scores(scores, len(truth), ndim=3)
-    if by_seed.shape[1] != len(ROLES):
+    chosen, by_seed = metric or Auroc(), np.asarray(scores, dtype=np.float64)
+    if by_seed.ndim < 3 or by_seed.shape[1] != len(ROLES):
         raise DataError(f"scores must be [seeds, {len(ROLES)} roles, rows]: {', '.join(ROLES)}; given {by_seed.shape}")
 
-    def compare(some_seeds: ArrayLike) -> Comparison:
-        aucs = combine_seeds(truth, some_seeds, groups)
-        intervals = tuple(auroc_interval(aucs, role, level) for role in range(len(ROLES)))
-        return Comparison(aucs, intervals, pgr(aucs.estimate, level))
+    def compare(some: ArrayLike) -> Comparison:
+        values = chosen.combine_seeds(y, some, groups)
+        intervals = tuple(chosen.interval(values, role, level) for role in range(len(ROLES)))
+        return Comparison(values, intervals, pgr(values.estimate, level))
 
     return SeedComparisons(compare(by_seed), tuple(compare(scores_of_seed[None]) for scores_of_seed in by_seed))

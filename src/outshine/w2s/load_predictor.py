@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from outshine.data.task import BINARY
 from outshine.engine.checked_reading import read_table
 from outshine.engine.errors import DataError, ModelError, StoreError
 from outshine.engine.files import user_path
@@ -16,7 +17,7 @@ from outshine.engine.runtime import Runtime
 from outshine.engine.settings import explain
 from outshine.engine.store.index import Query
 from outshine.engine.store.store import Store
-from outshine.w2s.stages.predictor import PREDICTED, PREDICTIONS
+from outshine.w2s.stages.predictor import PREDICTIONS, predicted_columns
 from outshine.w2s.stages.prepare import REPORT, TEXT_COLUMNS, TEXTS
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ class Loaded:
     def predictions(self) -> pd.DataFrame:
         """What it predicted when it was made: id, split (strong_train, val, test), log_odds, p = P(y = 1)."""
 
-        return read_table(self._store, self.key, PREDICTIONS, PREDICTED)
+        return read_table(self._store, self.key, PREDICTIONS, predicted_columns(BINARY))
 
     @cached_property
     def texts(self) -> pd.DataFrame:

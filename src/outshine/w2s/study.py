@@ -13,8 +13,10 @@ from pydantic import (
     Field,
     NonNegativeInt,
     SerializeAsAny,
+    SerializerFunctionWrapHandler,
     ValidationError,
     field_validator,
+    model_serializer,
     model_validator,
 )
 
@@ -24,16 +26,18 @@ from outshine.data.user_datasets import HUB_KIND, own_source
 from outshine.engine.errors import SettingsError, UnknownNameError
 from outshine.engine.run.executors import LocalWorkers, Workers
 from outshine.engine.runtime import Runtime
-from outshine.engine.settings import Settings, explain, setting_names
+from outshine.engine.settings import Plugin, Settings, explain, setting_names
 from outshine.learn.losses.logconf import LogConf
 from outshine.learn.settings import TrainingSettings
 from outshine.learn.spec import ComputeDtype, ModelSettings
+from outshine.stats.metrics import Metric, metrics
 from outshine.w2s.method_identity import identify
 from outshine.w2s.methods.base import LossChoice, Method, methods
 from outshine.w2s.methods.control import Control
 from outshine.w2s.methods.truth_probe import TruthProbe
 from outshine.w2s.methods.vanilla import Vanilla
 from outshine.w2s.methods.weak_to_weak import WeakToWeak
+from outshine.w2s.stages.audit import Audit
 
 
 class SupervisorLabels(Settings):
@@ -84,6 +88,7 @@ def _without_columns(given: str, repo: str) -> str:
 Labels = Annotated[SupervisorLabels | FileLabelSettings, Field(discriminator="kind"), BeforeValidator(_labels)]
 Dataset = Annotated[SerializeAsAny[Recipe], BeforeValidator(_recipe)]
 MethodChoice = Annotated[SerializeAsAny[Method], BeforeValidator(methods.parse)]
+MetricChoice = Annotated[SerializeAsAny[Metric], BeforeValidator(metrics.parse)]
 
 
 class Study(Settings):
@@ -123,6 +128,9 @@ class Study(Settings):
         description="declared before the results are seen: the baseline that the methods are expected to beat; "
         "makes its comparison one-sided",
     )
+    metrics: tuple[MetricChoice, ...] = Field(
+        default=(), description="metrics besides AUROC that results are read by, such as accuracy; trains nothing"
+    )
     seeds: tuple[NonNegativeInt, ...] = Field(default=(0,), min_length=1, description="heads, adapters, batch order")
     splits: SplitSettings = SplitSettings()
     training: TrainingSettings = TrainingSettings()
@@ -146,7 +154,7 @@ class Study(Settings):
     def _model_by_name(cls, value: Any) -> Any:
         return {"model": value} if isinstance(value, str) else value
 
-    @field_validator("datasets", "methods", "sweeps", "seeds", "notes", mode="before")
+    @field_validator("datasets", "methods", "sweeps", "metrics", "seeds", "notes", mode="before")
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
         return tuple(value) if isinstance(value, list | tuple) else (value,)
@@ -167,6 +175,8 @@ class Study(Settings):
     def _consistent(self) -> Study:
         _no_repeats("datasets", [dataset.name for dataset in self.datasets])
         _no_repeats("seeds", list(map(str, self.seeds)))
+        _no_repeats("metrics", [metric.kind for metric in self.metrics])
+        self._check_outcomes()
         for what in ("methods", "sweeps", "controls"):
             _no_repeats(what, [_identity(method) for method in getattr(self, what)])
         if isinstance(self.labels, SupervisorLabels) and self.weak is None:
@@ -180,6 +190,36 @@ class Study(Settings):
                 "labels for several datasets: write {dataset} in the path where the dataset's name goes"
             )
         return self
+
+    def _check_outcomes(self) -> None:
+        """Raises SettingsError where a plug-in cannot work with the labels of a dataset."""
+        own_loss = [] if all(method.loss for method in self.methods) else [self.loss]
+        used = _plugins_in([*own_loss, *self.methods, *self.sweeps, *self.controls, *self.metrics])
+        for dataset in self.datasets:
+            outcome = dataset.task.outcome
+            for plugin in used:
+                able = getattr(plugin, "outcomes", (outcome,))
+                if outcome not in able:
+                    raise SettingsError(
+                        f"'{plugin.kind}' works with {' and '.join(able)} labels only, and the labels of "
+                        f"'{dataset.name}' are {outcome}"
+                    )
+            if outcome not in Audit.outcomes:
+                raise SettingsError(f"the audit cannot read the labels of '{dataset.name}', which are {outcome}")
+
+    @model_serializer(mode="wrap")
+    def _without_no_metrics(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Mention metrics where there are some: a study without any is written as it was before there were metrics."""
+        return {name: value for name, value in handler(self).items() if name != "metrics" or value}
+
+
+def _plugins_in(value: Any) -> list[Plugin]:
+    """Plug-ins, and those that their fields hold."""
+    if isinstance(value, list | tuple):
+        return [plugin for item in value for plugin in _plugins_in(item)]
+    if not isinstance(value, Plugin):
+        return []
+    return [value, *_plugins_in([getattr(value, name) for name in type(value).model_fields])]
 
 
 def _identity(method: Method) -> str:

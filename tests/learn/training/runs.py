@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from outshine.data.task import BINARY
 from outshine.engine.runtime import Runtime
 from outshine.learn.batches import LabelledRows
 from outshine.learn.classifier import Classifier
 from outshine.learn.loop import RunEnv, TrainConfig, Trained, Validation, finetune
 from outshine.learn.losses import losses
 from outshine.learn.settings import TrainingSettings
-from outshine.learn.validation import selection
 
 NUM_ROWS = 30
 BATCH = 8  # four updates an epoch, the last of six rows
@@ -31,7 +31,7 @@ def rows(count: int = NUM_ROWS, seed: int = 0) -> LabelledRows:
 def validation(seed: int = 1, count: int = 60) -> Validation:
     """Other rows of the same kind, scored against their hardened labels."""
     val = rows(count, seed)
-    return Validation(val.tokens, selection(val.y, False, "hard").score)
+    return Validation(val.tokens, BINARY.selection(val.y, False, "hard").score)
 
 
 def run(loss: str = "xent", rate: float = 5e-3, seed: int = 0, **settings: Any) -> TrainConfig:

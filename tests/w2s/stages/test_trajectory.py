@@ -7,8 +7,8 @@ import pytest
 from sklearn.metrics import roc_auc_score
 from test_control import lab, truth  # noqa: F401  # fixtures
 
+from outshine.data.task import BINARY
 from outshine.engine.stage import Context
-from outshine.learn.validation import harden
 from outshine.w2s.stages.trajectory import FILES, Trajectory
 
 
@@ -47,7 +47,7 @@ def test_val_is_kept_as_validation_saw_it(executor, student):
     weak = student.labels.read_labels(executor.store)
     for step, part in tracked.groupby("step"):
         p = weak.loc[part["id"]].to_numpy()
-        found = roc_auc_score(harden(p).y, part["log_odds"])
+        found = roc_auc_score(BINARY.harden(p).y, part["log_odds"])
         assert found == pytest.approx(curve[step], abs=1e-12)
     assert sorted(tracked["step"].unique()) == curve.dropna().index.tolist()
 

@@ -89,7 +89,7 @@ def normalisation(corpus: Corpus, severity: Severity) -> Finding:
     elif gain.low > CUE_GAIN:
         level = "warning" if gain.low > WARNING_GAIN else "cue"
     message = (
-        f"AUC {raw.value:.3f} from groups of characters, {aucs.auc[1]:.3f} once case, accents, white space and "
+        f"AUC {raw.value:.3f} from groups of characters, {aucs.value[1]:.3f} once case, accents, white space and "
         f"look-alikes are made equal{_drawn(corpus, drawn)}"
     )
     shown = () if level == "passed" else _extremes(drawn, scores[0] - scores[1])

@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from outshine.stats.auc_covariance import RoleAucs, combine_seeds
+from outshine.stats.auc_covariance import combine_seeds
 from outshine.stats.intervals import Interval, auroc_interval
+from outshine.stats.role_values import RoleValues
 
 FIT_SPLITS = ("weak_train", "strong_train")  # statistics are fitted on these and measured on the others
 TEMPLATE_SHARE = 0.99  # of the rows must agree on a token for it to be the prompt's
@@ -125,7 +126,7 @@ class Corpus:
         """The AUC of scores of the held-out rows with its 95 % interval by groups."""
         return auroc_interval(self.held_aucs(score), 0)
 
-    def held_aucs(self, *scores: ArrayLike) -> RoleAucs:
+    def held_aucs(self, *scores: ArrayLike) -> RoleValues:
         """The AUCs of several scores of the held-out rows, with their covariance over groups."""
         table = np.array([np.asarray(score, dtype=np.float64) for score in scores])
         return combine_seeds(self.truth[self.held], table[None], self.groups[self.held])

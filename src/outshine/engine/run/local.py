@@ -255,7 +255,7 @@ def remove_leftovers(store: Store, finished: Set[str]) -> None:
         running = store.documents(RUNNING)
         for name, document in running.all().items():
             keys = document.get("keys")
-            if isinstance(keys, list) and keys and finished.issuperset(map(str, keys)):
+            if isinstance(keys, list) and keys and all(str(key) in finished for key in keys):
                 shutil.rmtree(store.work(digest(sorted(map(str, keys)))), ignore_errors=True)
                 running.remove(name)
         for folder in named(store.root / "work"):

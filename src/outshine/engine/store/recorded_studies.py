@@ -103,8 +103,9 @@ def keep_record(
 
 
 def study_digest(study: Mapping[str, Any]) -> str:
-    """What a resolved study is known by: all its settings but those of the machine and of the comparison."""
-    return digest({name: value for name, value in study.items() if name not in ("runtime", "executor", "better_than")})
+    """What a resolved study is known by: all its settings but those of the machine and of how results are read."""
+    left_out = ("runtime", "executor", "better_than", "metrics")
+    return digest({name: value for name, value in study.items() if name not in left_out})
 
 
 def recorded_studies(store: Store) -> list[Recorded]:

@@ -35,9 +35,11 @@ class Filter(Plugin):
 
     Attributes:
         title: What it is, in a few words, for listings.
+        outcomes: The kinds of labels that it can work with, as `outshine.data.task.Task.outcome` names them.
     """
 
     title: ClassVar[str] = ""
+    outcomes: ClassVar[tuple[str, ...]] = ("binary",)
 
     @abstractmethod
     def keep(self, rows: Labelled, drop: float, train: Labelled) -> Filtered:

@@ -64,10 +64,12 @@ class Loss(Plugin):
         title: What it is, in a few words, for listings.
         holds_targets: Whether it learns from targets made of its own log-odds and held constant (`z.detach()`), so that
             its gradient is not the derivative of its value.
+        outcomes: The kinds of labels that it can work with, as `outshine.data.task.Task.outcome` names them.
     """
 
     title: ClassVar[str] = ""
     holds_targets: ClassVar[bool] = False
+    outcomes: ClassVar[tuple[str, ...]] = ("binary",)
 
     @abstractmethod
     def start(self, y: Float[Tensor, "n"], num_updates: int) -> RunningLoss:

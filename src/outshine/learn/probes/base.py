@@ -165,9 +165,11 @@ class Probe(Plugin):
 
     Attributes:
         title: What it is, in a few words, for listings.
+        outcomes: The kinds of labels that it can work with, as `outshine.data.task.Task.outcome` names them.
     """
 
     title: ClassVar[str] = ""
+    outcomes: ClassVar[tuple[str, ...]] = ("binary",)
 
     @abstractmethod
     def fit(self, rows: Labelled) -> FittedProbe:

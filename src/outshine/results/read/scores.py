@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from outshine.data.task import BINARY, Task
 from outshine.engine.errors import OutshineError
 from outshine.engine.store.index import Query
 from outshine.engine.store.store import Store
@@ -51,7 +52,7 @@ def split_scores(run: Experiment, stage: Predictor | None, reader: Reader) -> di
         part = rows[rows["split"] == split]
         found = score.reindex(part.index).to_numpy()
         if not np.isnan(found).any():
-            measured[split] = measure(part, found)
+            measured[split] = measure(part, found, run.texts.task)
     return measured
 
 
@@ -91,9 +92,9 @@ def _supervisors(run: Experiment, variant: str) -> Iterator[tuple[str, Predictor
         yield ", ".join(part for part in (variant, f"supervisor={name}{number}") if part), supervisor
 
 
-def measure(part: pd.DataFrame, score: np.ndarray) -> dict[str, Any]:
+def measure(part: pd.DataFrame, score: np.ndarray, task: Task) -> dict[str, Any]:
     """AUROC with its interval by group, and accuracy, of one role on one split."""
-    y = part["y"].to_numpy() > 0.5
+    y = task.classes(part["y"].to_numpy())
     facts: dict[str, Any] = {"n": len(y), "num_groups": 0, "accuracy": accuracy(y, score)}
     if y.all() or not y.any():  # no AUC without both classes; test always has both
         return {**facts, "auroc": np.nan, "auroc_low": np.nan, "auroc_high": np.nan}
@@ -129,7 +130,7 @@ def _scores(key: str, store: Store) -> dict[str, dict[str, Any]]:
     )
     joined = rows[["split", "group"]].assign(y=truth["label"]).join(predicted["log_odds"], how="inner")
     parts = {split: joined[joined["split"] == split] for split in reversed(SPLITS)}
-    return {split: measure(part, part["log_odds"].to_numpy()) for split, part in parts.items() if len(part)}
+    return {split: measure(part, part["log_odds"].to_numpy(), BINARY) for split, part in parts.items() if len(part)}
 
 
 def _texts_digest(record: Mapping[str, Any], store: Store) -> str | None:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from outshine.data.task import Task
 from outshine.learn.settings import warmup_updates
-from outshine.learn.validation import harden
 from outshine.results.names import METHOD_COLUMNS
 from outshine.results.read.artefacts import Reader, frame, students
 from outshine.results.read.scores import roles
@@ -80,8 +80,9 @@ def _learned(run: Experiment, stage: Finetune, reader: Reader, validations: int)
     known = isinstance(source, GroundTruth)
     rows = rows.assign(label=rows["y"] if known else source.read_labels(reader.store).reindex(rows.index))
     parts = {str(split): part for split, part in rows.groupby("split")}
-    val = _auroc(parts["val"], predicted, 1 - (1 - LEVEL) / max(1, validations))
-    test = _auroc(parts["test"], predicted, LEVEL)
+    task = run.texts.task
+    val = _auroc(task, parts["val"], predicted, 1 - (1 - LEVEL) / max(1, validations))
+    test = _auroc(task, parts["test"], predicted, LEVEL)
     p = predicted["p"].loc[parts["test"].index]
     above = float((p > 0.5).mean())
     return {
@@ -96,12 +97,12 @@ def _learned(run: Experiment, stage: Finetune, reader: Reader, validations: int)
     }
 
 
-def _auroc(rows: pd.DataFrame, predicted: pd.DataFrame, level: float) -> Interval:
+def _auroc(task: Task, rows: pd.DataFrame, predicted: pd.DataFrame, level: float) -> Interval:
     """Against labels, hardened where they are soft; unknown where a label lacks or all are of one class."""
     labels = rows["label"].to_numpy()
     if np.isnan(labels).any():
         return _UNKNOWN
-    y = labels > 0.5 if np.isin(labels, (0, 1)).all() else harden(labels).y
+    y = task.classes(labels) if np.isin(labels, (0, 1)).all() else task.harden(labels).y
     if y is None or y.all() or not y.any():
         return _UNKNOWN
     scores = predicted["log_odds"].loc[rows.index].to_numpy()
@@ -119,7 +120,7 @@ def read_trajectories(study: str, experiments: Iterable[Experiment], reader: Rea
             continue
         scored, curve = reader.rows(run), trajectory.read_curve(reader.store).set_index("step")
         for step, predicted in trajectory.read(reader.store).groupby("step"):
-            y = scored["y"].loc[predicted["id"]].to_numpy() > 0.5
+            y = run.texts.task.classes(scored["y"].loc[predicted["id"]].to_numpy())
             measured = auroc(y, predicted["log_odds"].to_numpy())
             of_curve = {"val_auroc": curve["val_auroc"][step], "chosen": bool(curve["chosen"][step])}
             rows.append({**facts, "step": step, "test_auroc": measured, **of_curve})

@@ -31,10 +31,12 @@ class Method(Plugin):
 
     Attributes:
         title: What it is, in a few words, for listings.
+        outcomes: The kinds of labels that it can work with, as `outshine.data.task.Task.outcome` names them.
         loss: The students' loss. None: the study's.
     """
 
     title: ClassVar[str] = ""
+    outcomes: ClassVar[tuple[str, ...]] = ("binary",)
 
     loss: Annotated[SerializeAsAny[Loss] | None, BeforeValidator(_optional_loss)] = Field(
         default=None, description="the students' loss; None: the study's"

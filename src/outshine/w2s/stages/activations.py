@@ -246,12 +246,11 @@ def labelled(activations: Activations, labels: LabelSource, split: str, store: S
     import torch
 
     from outshine.learn.probes.base import Labelled
-    from outshine.learn.validation import harden
 
     ids, acts = activations.read(store, split)
     p_weak = labels_of(labels.read_labels(store), ids, split).to_numpy(copy=True)
     where = f"{activations.texts.origin.name} {split}"
-    hardened = harden(p_weak)
+    hardened = activations.texts.task.harden(p_weak)
     if hardened.y is None:
         raise DataError(f"{where}: all labels are {p_weak[0]:g}; probes and filters need labels that differ")
     try:

@@ -29,6 +29,7 @@ class Audit(Stage):
     VERSION: ClassVar[int] = 2
     stage: ClassVar[str] = "audit"
     quick: ClassVar[bool] = True
+    outcomes: ClassVar[tuple[str, ...]] = ("binary",)  # the kinds of labels that its checks can read
 
     prepare: Prepare
 

@@ -72,12 +72,15 @@ class Constant(ControlLabels):
 
 
 class FairCoins(ControlLabels):
-    """Labels 0 and 1 by fair coins."""
+    """A class by fair coins, each as likely as any other."""
 
     kind: ClassVar[str] = "random"
 
     def replace(self, p_weak: pd.Series, rng: np.random.Generator, store: Store) -> np.ndarray:
-        return rng.integers(0, 2, len(p_weak)).astype("float64")
+        import pandas as pd
+
+        task = self.texts.task
+        return task.soft(pd.Series(rng.integers(0, len(task.class_names), len(p_weak)))).to_numpy()
 
 
 class NoiseMatched(ControlLabels):
@@ -96,8 +99,10 @@ class NoiseMatched(ControlLabels):
 
     def replace(self, p_weak: pd.Series, rng: np.random.Generator, store: Store) -> np.ndarray:
         labels = p_weak.to_numpy(copy=True)
-        positive = labels_of(self.truth.read_labels(store), list(p_weak.index), "ground truth").to_numpy() > 0.5
-        for members in (positive, ~positive):
+        task, truth = self.texts.task, labels_of(self.truth.read_labels(store), list(p_weak.index), "ground truth")
+        classes = task.classes(truth.to_numpy())
+        for number in reversed(range(len(task.class_names))):
+            members = classes == number
             labels[members] = rng.permutation(labels[members])
         return labels
 

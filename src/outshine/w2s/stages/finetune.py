@@ -112,7 +112,9 @@ class Finetune(Predictor):
         first, context = stages[0], contexts[0]
         device = pick_device(context.runtime)
         with (
-            cohort(first.classifier, [stage.seed for stage in stages], device, context.memory) as members,
+            cohort(
+                first.classifier, [stage.seed for stage in stages], device, context.memory, first.texts.task
+            ) as members,
             suitable_threads(context.runtime, members.head),
         ):
             if processes_in(context.memory).broadcast(members.separates()):
@@ -161,7 +163,7 @@ class Finetune(Predictor):
         spec = self.classifier
         frame, pad_id = tokenized(self.texts, spec.model, spec.max_length, context.store, context.memory)
         with (
-            classifier(spec, self.seed, device, context.memory) as model,
+            classifier(spec, self.seed, device, context.memory, self.texts.task) as model,
             suitable_threads(context.runtime, model.head),
         ):
             found = tried_out(model, frame, context)
@@ -209,7 +211,6 @@ class Finetune(Predictor):
         import torch
 
         from outshine.learn.loop import LabelledRows, Validation
-        from outshine.learn.validation import selection
 
         source = self.label_source()
         labels = source.read_labels(store)
@@ -218,7 +219,7 @@ class Finetune(Predictor):
         train_ids = train["id"].tolist()
         y = labels_of(labels, train_ids, self.train_split).to_numpy(copy=True)
         p_val = labels_of(labels, val["id"].tolist(), "val").to_numpy(copy=True)
-        chosen = selection(p_val, isinstance(source, GroundTruth), self.training.val_metric)
+        chosen = self.texts.task.selection(p_val, isinstance(source, GroundTruth), self.training.val_metric)
         rows = LabelledRows(train_ids, train["tokens"].tolist(), y)
         notes = [*([chosen.note] if chosen.note else []), *self.train_loss().notes(torch.as_tensor(y))]
         return rows, Validation(val["tokens"].tolist(), chosen.score), notes
@@ -226,7 +227,6 @@ class Finetune(Predictor):
     def write(self, setup: TrainSetup, trained: Trained, log_odds: np.ndarray, context: Context) -> None:
         """Write the artefact's files. log_odds [n]: of the rows that are asked for, in their order."""
         import pandas as pd
-        from scipy.special import expit
 
         from outshine.learn.saved_models import save_classifier
 
@@ -253,7 +253,7 @@ class Finetune(Predictor):
             "train_tokens": sum(map(len, setup.train.tokens)),
             "notes": notes,
         }
-        predictions = asked(frame)[["id", "split"]].assign(log_odds=log_odds, p=expit(log_odds))
+        predictions = asked(frame)[["id", "split"]].assign(**self.texts.task.predicted(log_odds))
         predictions.to_parquet(context.folder / PREDICTIONS, index=False)
         pd.DataFrame(trained.curve).to_parquet(context.folder / CURVE, index=False)
         (context.folder / SUMMARY).write_text(json.dumps(summary, indent=1), encoding="utf-8")

@@ -102,7 +102,7 @@ class Keep(Stage):
         left = rows.hard[found.kept]
         if not len(left):
             raise DataError(f"{what} removed all {len(rows.ids)} rows; lower drop or choose another filter or layer")
-        if left.all() or not left.any():
+        if len(left.unique()) < 2:
             raise DataError(
                 f"{what} left {len(left)} of {len(rows.ids)} rows, all of one class; "
                 "lower drop or choose another filter or layer"

@@ -22,11 +22,11 @@ _LEAST_P = 1e-6
 
 
 class LabelSource(Plugin):
-    """Soft labels P(y = 1) by row id."""
+    """Soft labels by row id, such as P(y = 1) of a binary task."""
 
     @abstractmethod
     def read_labels(self, store: Store) -> pd.Series:
-        """p in [0, 1], float64, indexed by row id."""
+        """The `label_columns` of the task, indexed by row id: of a binary one p in [0, 1], float64."""
 
 
 class WeakLabelSource(LabelSource):
@@ -34,7 +34,7 @@ class WeakLabelSource(LabelSource):
 
 
 class GroundTruth(LabelSource):
-    """The true labels (0.0 or 1.0), by the digest of their table. For supervisor, ceiling and scoring only."""
+    """The true labels, by the digest of their table. For supervisor, ceiling and scoring only."""
 
     kind: ClassVar[str] = "ground_truth"
 
@@ -49,7 +49,7 @@ class GroundTruth(LabelSource):
     def read_labels(self, store: Store) -> pd.Series:
 
         truth = read_table(store, self.origin.key, TRUTH, {"id": "text", "label": "number"})
-        return truth.set_index("id")["label"].astype("float64")
+        return self.origin.task.soft(truth.set_index("id")["label"])
 
 
 class FileLabels(WeakLabelSource):

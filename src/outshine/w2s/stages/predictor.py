@@ -15,17 +15,26 @@ from outshine.w2s.stages.prepare import Texts
 if TYPE_CHECKING:
     import pandas as pd
 
+    from outshine.data.task import Task
     from outshine.engine.store.store import Store
 
 PREDICTIONS, SUMMARY = "predictions.parquet", "summary.json"
-PREDICTED: Columns = {"id": "text", "split": "text", "log_odds": "number", "p": "number"}
 PREDICTED_SPLITS = ("strong_train", "val", "test")
 
 
-class Predictor(Stage, WeakLabelSource):
-    """A stage that predicts P(y = 1) of rows, which can be scored, and be the labels of a student.
+def predicted_columns(task: Task) -> Columns:
+    """The columns of `predictions.parquet`."""
+    return {
+        **dict.fromkeys(("id", "split"), "text"),
+        **dict.fromkeys((*task.score_columns, *task.label_columns), "number"),
+    }
 
-    Writes `predictions.parquet` (id, split, log_odds, p; splits strong_train, val, test) and `summary.json`.
+
+class Predictor(Stage, WeakLabelSource):
+    """A stage that predicts rows, which can be scored, and be the labels of a student.
+
+    Writes `predictions.parquet` (id, split, the task's columns of scores and labels, of a binary one log_odds and p;
+    splits strong_train, val, test) and `summary.json`.
     """
 
     VERSION: ClassVar[int] = 1
@@ -57,12 +66,11 @@ class Predictor(Stage, WeakLabelSource):
         return frozenset(found)
 
     def read_labels(self, store: Store) -> pd.Series:
-        return self.predictions(store).set_index("id")["p"]
+        return self.texts.task.labels_in(self.predictions(store).set_index("id"))
 
     def predictions(self, store: Store) -> pd.DataFrame:
-        """Columns id, split, log_odds, p."""
-
-        return read_table(store, self.key, PREDICTIONS, PREDICTED)
+        """Columns id, split, and the task's columns of scores and labels: of a binary one log_odds, p."""
+        return read_table(store, self.key, PREDICTIONS, predicted_columns(self.texts.task))
 
     def summary(self, store: Store) -> dict[str, Any]:
         """Figures and notes about how the predictions came about."""

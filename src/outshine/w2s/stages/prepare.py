@@ -9,9 +9,10 @@ from pydantic import SerializeAsAny
 
 from outshine.data.schema import Recipe
 from outshine.data.splits import SplitSettings
+from outshine.data.task import BINARY, Task
 from outshine.engine.checked_reading import Columns, read_table, with_fields
 from outshine.engine.errors import StoreError
-from outshine.engine.settings import NotInKey, Settings
+from outshine.engine.settings import NotInKey, NotInKeyAtDefault, Settings
 from outshine.engine.stage import Context, Cost, Stage
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ TEXT_COLUMNS: Columns = {
     **dict.fromkeys(("id", "split", "text", "group"), "text"),
     **dict.fromkeys(("cut_start", "cut_end"), "number"),
 }
+TaskInKey = Annotated[SerializeAsAny[Task], NotInKeyAtDefault()]
+"""The task of a dataset, part of the keys of all that is made of it unless it is the usual one."""
+
 TEXTS, TRUTH, REPORT = "texts.parquet", "truth.parquet", "report.json"
 
 MOST_UNKNOWN = 0.5  # share of tokens that a tokenizer does not know, from which it is told
@@ -42,6 +46,7 @@ class TextSource(Stage):
     REPORTED: ClassVar[dict[str, type]] = {"texts_digest": str, "splits": dict}  # what is read of the report
 
     name: str
+    task: TaskInKey = BINARY
 
     def report(self, store: Store) -> dict[str, Any]:
         """Sizes, notes and digests of what the finished stage wrote."""
@@ -97,7 +102,10 @@ class Prepare(TextSource):
     def of(cls, recipe: Recipe, splits: SplitSettings, source: str | None = None) -> Prepare:
         """The stage for a recipe; its source is the one given or identified now (asks the hub, or its cache)."""
         source = source or recipe.identify()
-        return cls(name=recipe.name, recipe=recipe, recipe_version=recipe.VERSION, source=source, splits=splits)
+        version = recipe.VERSION
+        return cls(
+            name=recipe.name, task=recipe.task, recipe=recipe, recipe_version=version, source=source, splits=splits
+        )
 
     def run(self, context: Context) -> None:
         from outshine.data.schema import digest
@@ -123,15 +131,16 @@ class Prepare(TextSource):
 
 
 class Texts(Settings):
-    """The texts of a prepared dataset, by the digest of their table. `origin` only says where it lies."""
+    """A prepared dataset's texts, by the digest of their table, and its task; `origin` only says where they lie."""
 
     digest: str
+    task: TaskInKey = BINARY
     origin: Annotated[SerializeAsAny[TextSource], NotInKey()]
 
     @classmethod
     def of(cls, origin: TextSource, store: Store) -> Texts:
         """The texts that a finished preparation wrote."""
-        return cls(digest=origin.report(store)["texts_digest"], origin=origin)
+        return cls(digest=origin.report(store)["texts_digest"], task=origin.task, origin=origin)
 
     def read(self, store: Store) -> pd.DataFrame:
         """Columns id, split, text, group, cut_start, cut_end; sorted by id."""

@@ -189,9 +189,9 @@ def _exact_power(num_right: int, num: int, num_all: int, alpha: float) -> float:
     return float(hypergeom.sf(enough - 1, num_all, num_right, num))
 
 
-def _together(one: float, other: float, correlation: float) -> float:
+def _together(first: float, second: float, correlation: float) -> float:
     """Return the error of a difference from the errors of its two sides."""
-    return math.sqrt(max(one**2 - 2 * correlation * one * other + other**2, 0.0))
+    return math.sqrt(max(first**2 - 2 * correlation * first * second + second**2, 0.0))
 
 
 def _correlation(cov: Floats) -> float:

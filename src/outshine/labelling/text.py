@@ -24,133 +24,135 @@ _VERDICTS = {
 _SORTS = {"file": "the file", "new": "new rows like the trusted ones"}
 
 
-def sentences(found: LabelResults) -> list[str]:
-    """The whole result in sentences, in the order in which they should be read."""
-    told = [line for one in found.evidence for line in evidence_sentences(one)]
-    if not found.evidence:
-        told = unknown_sentences(found.signs, found.hard)
-    told += judging_sentences(found)
-    return [*told, *sign_sentences(found.signs)]
+def sentences(result: LabelResults) -> list[str]:
+    """Say the whole result in sentences, in the order in which they should be read."""
+    lines = [line for evidence in result.evidence for line in evidence_sentences(evidence)]
+    if not result.evidence:
+        lines = unknown_sentences(result.signs, result.hard)
+    lines += judging_sentences(result)
+    return [*lines, *sign_sentences(result.signs)]
 
 
-def evidence_sentences(one: Evidence) -> list[str]:
-    """Verdict with its interval, the other measure, the levels, what would settle it, and what to beware of."""
-    told = [_headline(one)]
-    if one.picked:
-        return [*told, *(f"Beware: {note}." for note in one.notes)]
-    if one.num_judged and one.accuracy_gain is not None:
-        told.append(
-            f"Student and cheap labels disagree on {one.share:.1%} of {'all' if one.of == 'file' else 'these'} rows; "
-            f"of the {one.num_judged} with a true label the student is right on {one.num_right}."
+def evidence_sentences(evidence: Evidence) -> list[str]:
+    """Give the verdict with its interval, the other measure, the levels, what would settle it, and the caveats."""
+    lines = [_headline(evidence)]
+    if evidence.picked:
+        return [*lines, *(f"Beware: {note}." for note in evidence.notes)]
+    if evidence.num_judged and evidence.accuracy_gain is not None:
+        lines.append(
+            f"Student and cheap labels disagree on {evidence.share:.1%} of "
+            f"{'all' if evidence.of == 'file' else 'these'} rows; of the {evidence.num_judged} with a "
+            f"true label the student is right on {evidence.num_right}."
         )
-    if one.few_groups:
-        told.append(
+    if evidence.few_groups:
+        lines.append(
             "The rows that decide come from so few groups, or so unequal ones, that they tell as much as "
-            f"{one.groups:.1f} groups of equal size: fewer than {FEWEST_GROUPS} give no verdict, since rows of one "
-            "group are alike."
+            f"{evidence.groups:.1f} groups of equal size: fewer than {FEWEST_GROUPS} give no verdict, since rows of "
+            "one group are alike."
         )
-    told += _supposed(one)
-    told += _levels(one)
-    told += [f"Beware: {note}." for note in one.notes]
-    if one.primary == "accuracy" and one.auroc_gain is not None and one.auroc_gain.value > 0:
-        told.append(
+    lines += _supposed(evidence)
+    lines += _levels(evidence)
+    lines += [f"Beware: {note}." for note in evidence.notes]
+    if evidence.primary == "accuracy" and evidence.auroc_gain is not None and evidence.auroc_gain.value > 0:
+        lines.append(
             "The AUC of 0/1 labels has one threshold only: part of the student's higher AUC may come from its having "
             "degrees, so that accuracy decides."
         )
-    if one.verdict == "open":
-        told += _settling(one)
-    return told
+    if evidence.verdict == "open":
+        lines += _settling(evidence)
+    return lines
 
 
-def _headline(one: Evidence) -> str:
-    """The verdict, or why there is none."""
-    unit, where, gain = _unit(one), _SORTS[one.of], one.gain
-    if one.picked:
+def _headline(evidence: Evidence) -> str:
+    """State the verdict, or why there is none."""
+    unit, where, gain = _unit(evidence), _SORTS[evidence.of], evidence.gain
+    if evidence.picked:
         return (
             f"No verdict on {where}: these trusted rows were not drawn at random, and an interval from them would be "
-            f"wrong. Why: {one.picked}."
+            f"wrong. Why: {evidence.picked}."
         )
     if gain is None:
         return f"On {where} the gain in {unit} cannot be estimated."
     if math.isnan(gain.value):
         return (
-            f"Not settled: on none of the {one.num_rows} trusted rows do student and cheap labels disagree, and only "
-            f"such rows tell whether the student is better, on {where}."
+            f"Not settled: on none of the {evidence.num_rows} trusted rows do student and cheap labels disagree, and "
+            f"only such rows tell whether the student is better, on {where}."
         )
-    if one.verdict == "equal":
+    if evidence.verdict == "equal":
         return f"{_VERDICTS['equal']}, on {where}: the gain in {unit} is 0 for these students."
     if gain.low == gain.high:
         return (
-            f"{_VERDICTS[one.verdict]}, on {where}: the gain in {unit} is {signed(gain.value)} for these students, "
-            f"since all {one.num_judged} disagreements were judged."
+            f"{_VERDICTS[evidence.verdict]}, on {where}: the gain in {unit} is {signed(gain.value)} for these "
+            f"students, since all {evidence.num_judged} disagreements were judged."
         )
     return (
-        f"{_VERDICTS[one.verdict]}, on {where}: gain in {unit} {signed(gain.value)} "
-        f"[{signed(gain.low)}, {signed(gain.high)}] (95 %), from {_basis(one)}."
+        f"{_VERDICTS[evidence.verdict]}, on {where}: gain in {unit} {signed(gain.value)} "
+        f"[{signed(gain.low)}, {signed(gain.high)}] (95 %), from {_basis(evidence)}."
     )
 
 
-def _unit(one: Evidence) -> str:
-    return "accuracy" if one.primary == "accuracy" else "AUC"
+def _unit(evidence: Evidence) -> str:
+    return "accuracy" if evidence.primary == "accuracy" else "AUC"
 
 
-def _basis(one: Evidence) -> str:
-    """From which rows the interval is."""
-    if one.by == "draw":
-        rows = f"{one.num_judged} disagreements" if one.primary == "accuracy" else f"{one.num_rows} rows"
+def _basis(evidence: Evidence) -> str:
+    """Say from which rows the interval is."""
+    if evidence.by == "draw":
+        rows = f"{evidence.num_judged} disagreements" if evidence.primary == "accuracy" else f"{evidence.num_rows} rows"
         return f"{rows} of to_judge.csv, drawn at random"
-    if one.primary == "accuracy" and one.of == "file":
-        rows = f"{one.num_judged} disagreements among {one.num_rows} trusted rows"
+    if evidence.primary == "accuracy" and evidence.of == "file":
+        rows = f"{evidence.num_judged} disagreements among {evidence.num_rows} trusted rows"
     else:
-        rows = f"{one.num_rows} trusted rows"
-    return f"{rows} of {one.num_groups} groups" if one.by == "groups" else rows
+        rows = f"{evidence.num_rows} trusted rows"
+    return f"{rows} of {evidence.num_groups} groups" if evidence.by == "groups" else rows
 
 
-def _supposed(one: Evidence) -> list[str]:
-    """What the interval takes for granted."""
-    if one.gain is None or one.verdict == "equal":
+def _supposed(evidence: Evidence) -> list[str]:
+    """Say what the interval takes for granted."""
+    if evidence.gain is None or evidence.verdict == "equal":
         return []
-    told = []
-    if one.by == "draw":
-        if one.num_empty:
-            told.append(
-                f"{one.num_empty} rows of the draw were left empty: the limits count each for and against the student."
+    lines = []
+    if evidence.by == "draw":
+        if evidence.num_empty:
+            lines.append(
+                f"{evidence.num_empty} rows of the draw were left empty: the limits count each for and against "
+                "the student."
             )
-        return told
-    unit = "groups" if one.by == "groups" else "rows"
-    if one.of == "file":
-        told.append(
+        return lines
+    unit = "groups" if evidence.by == "groups" else "rows"
+    if evidence.of == "file":
+        lines.append(
             f"The interval supposes that these {unit}, or the disagreements among them, were drawn at random. Nothing "
             "that outshine sees speaks against it; it does not see everything."
         )
-        if one.num_rows < FEW:
-            told.append(f"Of {one.num_rows} rows it can hardly be seen whether they were picked.")
+        if evidence.num_rows < FEW:
+            lines.append(f"Of {evidence.num_rows} rows it can hardly be seen whether they were picked.")
     else:
-        told.append(
+        lines.append(
             f"The interval supposes that the {unit} to come are like these, drawn at random from the same source."
         )
-    return told
+    return lines
 
 
 def unknown_sentences(signs: Signs, hard: bool) -> list[str]:
-    """Without trusted rows: what cannot be known, and what would have to be done to know it."""
-    told = [
+    """Say, without trusted rows, what cannot be known, and what would have to be done to know it."""
+    lines = [
         "Whether the student is better than the cheap labels cannot be known without true labels. Agreement with the "
         "cheap labels is not accuracy: it tells how alike the two are, and not which is right where they differ."
     ]
     if not signs.num_disagreements and hard:
-        return [*told, "The student agrees with every cheap label: as classes the two are the same."]
+        return [*lines, "The student agrees with every cheap label: as classes the two are the same."]
     if hard:
         needed = needed_accuracy(signs.disagreement, num_all=signs.num_disagreements)
-        options = "; ".join(_need(one, 0, 0) for one in needed)
-        told.append(f"Enough true labels to find out, with a chance of 80 %: {options}.")
-    return told
+        options = "; ".join(_need(need, 0, 0) for need in needed)
+        lines.append(f"Enough true labels to find out, with a chance of 80 %: {options}.")
+    return lines
 
 
-def judging_sentences(found: LabelResults) -> list[str]:
-    """Which file is for finding errors and which for the verdict, and how that is filled in."""
-    listed = found.to_judge
-    if not found.wants_judging:
+def judging_sentences(result: LabelResults) -> list[str]:
+    """Say which file is for finding errors and which for the verdict, and how that is filled in."""
+    listed = result.to_judge
+    if not result.wants_judging:
         return []
     names = {DISAGREE: "disagreements", AGREE: "agreements", ALL: "rows"}
     parts = [
@@ -163,38 +165,38 @@ def judging_sentences(found: LabelResults) -> list[str]:
     return [
         "Two files: suspects.csv is for finding errors, and gives no verdict when it is handed back, since its rows "
         f"were picked. to_judge.csv is for the verdict: {' and '.join(parts)}, drawn at random{filled}. Write "
-        f"{found.spelling[0]} or {found.spelling[1]} into its column '{found.truth_column}', from the top and leaving "
-        "none out, and give the file with --trusted."
+        f"{result.spelling[0]} or {result.spelling[1]} into its column '{result.truth_column}', from the top and "
+        "leaving none out, and give the file with --trusted."
     ]
 
 
 def sign_sentences(signs: Signs) -> list[str]:
-    """What can be seen without any true label."""
-    told = [
+    """Say what can be seen without any true label."""
+    lines = [
         f"Without true labels: of {signs.num_labelled:,} labelled rows the student agrees with "
         f"{1 - signs.disagreement:.1%} of labels that it did not see; AUC against these {digits(signs.label_auroc)} "
         f"(by fold {digits(signs.fold_aurocs[0])} to {digits(signs.fold_aurocs[1])})."
     ]
     if signs.label_auroc < LEARNED:
-        told.append(
+        lines.append(
             "That is next to chance: nothing shows that the student has found anything in the texts that goes with the "
             "labels, and nothing speaks for its opinion of them."
         )
     if signs.num_conflicts:
-        told.append(
+        lines.append(
             f"{signs.num_conflicts} labels contradict those of rows that are nearly the same: at least so many are "
             "wrong, unless what little differs decides, or the text does not."
         )
     if signs.one_sided:
-        told.append("All labels, or all predictions, lie on one side of one half: read ranks and AUCs, not classes.")
+        lines.append("All labels, or all predictions, lie on one side of one half: read ranks and AUCs, not classes.")
     if signs.label_positive in (0, 1):
-        told.append("No label is marked as doubted, since that goes by classes: see the ranks.")
+        lines.append("No label is marked as doubted, since that goes by classes: see the ranks.")
     if signs.num_suspects:
-        told.append(
+        lines.append(
             f"{signs.num_suspects:,} labels are doubted (confident learning). Doubted is not wrong: hard rows and the "
             "student's own mistakes may be among them."
         )
-    return told
+    return lines
 
 
 def interval(value: Interval) -> str:
@@ -202,69 +204,69 @@ def interval(value: Interval) -> str:
     return f"{digits(value.value)} [{digits(value.low)}, {digits(value.high)}]"
 
 
-def _levels(one: Evidence) -> list[str]:
-    """Both measures of both, where they can be estimated."""
-    told = []
+def _levels(evidence: Evidence) -> list[str]:
+    """Give both measures of student and cheap labels, where they can be estimated."""
+    lines = []
     for name, student, labels, gain in (
-        ("accuracy", one.student_accuracy, one.label_accuracy, one.accuracy_gain),
-        ("AUC", one.student_auroc, one.label_auroc, one.auroc_gain),
+        ("accuracy", evidence.student_accuracy, evidence.label_accuracy, evidence.accuracy_gain),
+        ("AUC", evidence.student_auroc, evidence.label_auroc, evidence.auroc_gain),
     ):
         if student is not None and labels is not None and gain is not None:
-            told.append(
+            lines.append(
                 f"{name}: student {interval(student)}, cheap labels {interval(labels)}, gain {signed(gain.value)} "
                 f"[{signed(gain.low)}, {signed(gain.high)}]."
             )
-    return told
+    return lines
 
 
-def _settling(one: Evidence) -> list[str]:
-    """How many trusted rows more, for the gain seen and for others that are not within reach of those there are."""
-    there = one.num_judged if one.primary == "accuracy" else one.num_rows
-    needed = [each for each in one.needed if (each.judged or each.rows) > there]
-    if not one.needed:
+def _settling(evidence: Evidence) -> list[str]:
+    """Say how many more trusted rows would settle it, for the gain seen and for others not yet within reach."""
+    there = evidence.num_judged if evidence.primary == "accuracy" else evidence.num_rows
+    needed = [need for need in evidence.needed if (need.judged or need.rows) > there]
+    if not evidence.needed:
         return [
             "Trusted rows of both classes, drawn at random from all rows, are needed; how many cannot be told from "
-            f"these {one.num_rows}."
+            f"these {evidence.num_rows}."
         ]
     if not needed:
-        least = min(abs(each.gain) for each in one.needed)
+        least = min(abs(need.gain) for need in evidence.needed)
         return [
             f"So many rows find a gain of {signed(least)}, or {signed(-least)}, with a chance of 80 %: that they did "
             "not speaks for a smaller one, or for none."
         ]
-    if one.primary == "accuracy":
-        options = "; ".join(_need(each, one.num_rows, one.num_judged, one.by) for each in needed)
+    if evidence.primary == "accuracy":
+        options = "; ".join(_need(need, evidence.num_rows, evidence.num_judged, evidence.by) for need in needed)
     else:
         options = "; ".join(
-            f"for a gain of {signed(each.gain)}{', as seen' if each.seen else ''}: "
-            f"{_more(each.rows, one.num_rows)} random rows{_of_groups(each)}"
-            for each in needed
+            f"for a gain of {signed(need.gain)}{', as seen' if need.seen else ''}: "
+            f"{_more(need.rows, evidence.num_rows)} random rows{_of_groups(need)}"
+            for need in needed
         )
-    told = [
+    lines = [
         f"What would settle it (with a chance of 80 %): {options}. Decide on a number first: a second look at more "
         "rows raises the chance of a wrong verdict from 5 % to about 8 %."
     ]
-    if one.by == "groups" and one.of == "file":
-        told.append(
+    if evidence.by == "groups" and evidence.of == "file":
+        lines.append(
             "Of the file's own rows fewer are enough when they are drawn one by one across all groups, as those of "
             "to_judge.csv are."
         )
-    return told
+    return lines
 
 
-def _need(one: Needed, num_rows: int, num_judged: int, by: str = "rows") -> str:
-    """`if it is right on 67 % of disagreements (gain +.061): 69 disagreements, or 380 random rows`."""
-    right = f"{one.right:.0%}" if one.right is not None else ""
-    seen = ", as seen" if one.seen else ""
-    told = (
-        f"if it is right on {right} of disagreements{seen} (gain {signed(one.gain)}): "
-        f"{_more(one.judged or 0, num_judged)} disagreements"
+def _need(need: Needed, num_rows: int, num_judged: int, by: str = "rows") -> str:
+    """Write `if it is right on 67 % of disagreements (gain +.061): 69 disagreements, or 380 random rows`."""
+    right = f"{need.right:.0%}" if need.right is not None else ""
+    seen = ", as seen" if need.seen else ""
+    text = (
+        f"if it is right on {right} of disagreements{seen} (gain {signed(need.gain)}): "
+        f"{_more(need.judged or 0, num_judged)} disagreements"
     )
-    return told if by == "draw" else f"{told}, or {_more(one.rows, num_rows)} random rows{_of_groups(one)}"
+    return text if by == "draw" else f"{text}, or {_more(need.rows, num_rows)} random rows{_of_groups(need)}"
 
 
-def _of_groups(one: Needed) -> str:
-    return "" if one.groups is None else f" (about {one.groups:,} groups in all)"
+def _of_groups(need: Needed) -> str:
+    return "" if need.groups is None else f" (about {need.groups:,} groups in all)"
 
 
 def _more(needed: int, there: int) -> str:

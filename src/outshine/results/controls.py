@@ -46,20 +46,22 @@ class Control(NamedTuple):
     loss: str
 
     @classmethod
-    def of(cls, one: Contender) -> Control:
-        """`shuffled`, `constant`, … of method `control` by the labels in its settings, of other methods their own name.
+    def of(cls, contender: Contender) -> Control:
+        """Name method `control` by the labels in its settings (`shuffled`, `constant`, …), other methods by themselves.
 
         Raises DataError where method `control` names no labels.
         """
-        if one.method != "control":
-            return cls(one.method, one.variant, one.loss)
-        labels = one.setting("labels")
+        if contender.method != "control":
+            return cls(contender.method, contender.variant, contender.loss)
+        labels = contender.setting("labels")
         if not isinstance(labels, str):
             raise DataError(
                 "a row of a control does not tell its labels in the column settings; make the tables again with "
                 "`outshine run` (what is finished is not computed again)"
             )
-        return cls(labels, ", ".join(f"{name}={text}" for name, text in one.told(("labels",)).items()), one.loss)
+        return cls(
+            labels, ", ".join(f"{name}={text}" for name, text in contender.told(("labels",)).items()), contender.loss
+        )
 
 
 class ControlTables(NamedTuple):
@@ -100,14 +102,14 @@ def against(scores: pd.DataFrame, level: float = 0.95, summary: pd.DataFrame | N
     plain = {Contender.of(row) for row in students if row["purpose"] == "method"}
     weak, saturated = _by_run(test, "weak"), _saturated(test)
     rows = []
-    for one, own in _aurocs(row for row in students if row["purpose"] == "control").items():
-        supervised = weak | _by_run(test, "weak", one)
-        for reference in _references(one, vanilla, plain):
+    for contender, own in _aurocs(row for row in students if row["purpose"] == "control").items():
+        supervised = weak | _by_run(test, "weak", contender)
+        for reference in _references(contender, vanilla, plain):
             beside = vanilla[reference] if reference else {}
             for dataset in dict.fromkeys(run.dataset for run in own):
                 here = {run: value for run, value in own.items() if run.dataset == dataset}
-                named = {**Control.of(one)._asdict(), "vanilla": _label(reference), "dataset": dataset}
-                named |= {"method_id": one.method_id, "vanilla_id": reference.method_id if reference else ""}
+                named = {**Control.of(contender)._asdict(), "vanilla": _label(reference), "dataset": dataset}
+                named |= {"method_id": contender.method_id, "vanilla_id": reference.method_id if reference else ""}
                 rows.append({**named, "saturated": dataset in saturated, **_on_dataset(here, beside, supervised)})
     by_dataset = pd.DataFrame(rows, columns=list(CONTROL_COLUMNS))
     return ControlTables(by_dataset, _overall(by_dataset, level, {} if summary is None else _within(summary)))
@@ -125,17 +127,17 @@ def _within(summary: pd.DataFrame) -> dict[tuple[Control, str], Interval]:
 
 
 def _references(control: Contender, vanilla: Iterable[Contender], plain: set[Contender]) -> list[Contender | None]:
-    """The vanilla students to compare a control with: of its loss and settings, or without a loss every plain one."""
+    """Return the vanilla students of a control's loss and settings, or without a loss every plain one."""
     if control.loss:
-        found = [one for one in vanilla if _loss(one) == _loss(control)]
+        references = [student for student in vanilla if _loss(student) == _loss(control)]
     else:
-        found = [one for one in vanilla if one in plain]
-    return [*found] or [None]
+        references = [student for student in vanilla if student in plain]
+    return [*references] or [None]
 
 
-def _loss(one: Contender) -> Any:
-    """The loss of a contender's students with all its settings; of tables without settings what they say of it."""
-    return one.setting("loss") or (one.loss, one.variant)
+def _loss(contender: Contender) -> Any:
+    """Return the loss of a contender's students with all its settings, or what tables without settings say of it."""
+    return contender.setting("loss") or (contender.loss, contender.variant)
 
 
 def _on_dataset(own: dict[Run, float], vanilla: dict[Run, float], weak: dict[Run, float]) -> dict[str, Any]:
@@ -161,8 +163,8 @@ def _overall(by_dataset: pd.DataFrame, level: float, within: dict[tuple[Control,
         facts |= {"num_unpaired": int(here["minus_vanilla"].isna().sum())}
         facts |= {name: _mean(here[name].dropna()) for name in ("vanilla_auroc", "weak_auroc")}
         for name in ("auroc", "minus_vanilla", "minus_weak"):
-            found = _interval(here[name].dropna().to_numpy(dtype=np.float64), level)
-            facts |= {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
+            estimate = _interval(here[name].dropna().to_numpy(dtype=np.float64), level)
+            facts |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
         if len(here) >= 2:  # Student's interval does not know where an AUROC ends
             facts |= {"auroc_low": max(0.0, facts["auroc_low"]), "auroc_high": min(1.0, facts["auroc_high"])}
         if len(here) == 1:
@@ -183,10 +185,10 @@ def _interval(values: np.ndarray, level: float) -> Interval:
 
 
 def _aurocs(rows: Iterable[Mapping[Any, Any]]) -> dict[Contender, dict[Run, float]]:
-    found: dict[Contender, dict[Run, float]] = {}
+    aurocs: dict[Contender, dict[Run, float]] = {}
     for row in rows:
-        found.setdefault(Contender.of(row), {})[Run.of(row)] = float(row["auroc"])
-    return found
+        aurocs.setdefault(Contender.of(row), {})[Run.of(row)] = float(row["auroc"])
+    return aurocs
 
 
 def _by_run(test: Rows, role: str, of: Contender | None = None) -> dict[Run, float]:

@@ -111,20 +111,20 @@ class Disagreements(NamedTuple):
 
 
 def disagreements(scored: pd.DataFrame, most: int) -> Disagreements:
-    """Rows whose hard labels (P(y = 1) > ½) differ, and the `most` of them that the student is surest of.
+    """Count rows whose hard labels (P(y = 1) > ½) differ, and give the `most` of them that the student is surest of.
 
     `scored`: index row id, columns `y` (truth, 0 or 1), `p_weak` and `p_student` (probabilities).
     Raises DataError for a missing column, no rows, or a probability that is unknown.
     """
     require_columns(scored, COLUMNS, "the rows")
-    found = scored[list(COLUMNS)]
-    if found.empty or found.isna().to_numpy().any():
+    probabilities = scored[list(COLUMNS)]
+    if probabilities.empty or probabilities.isna().to_numpy().any():
         raise DataError("disagreements need rows, each with its truth and both probabilities")
-    weak, student, truth = (found[name] > 0.5 for name in ("p_weak", "p_student", "y"))
-    apart = found.assign(student_right=student == truth)[weak != student]
+    weak, student, truth = (probabilities[name] > 0.5 for name in ("p_weak", "p_student", "y"))
+    apart = probabilities.assign(student_right=student == truth)[weak != student]
     surest = apart.sort_index().assign(doubt=-(apart["p_student"] - 0.5).abs()).sort_values("doubt", kind="stable")
     return Disagreements(
-        num_rows=len(found),
+        num_rows=len(probabilities),
         num_apart=len(apart),
         num_student_right=int(apart["student_right"].sum()),
         one_sided=bool(weak.nunique() == 1),

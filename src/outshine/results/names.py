@@ -63,9 +63,9 @@ class Contender:
 
     @classmethod
     def of(cls, row: Mapping[Any, Any]) -> Contender:
-        """The contender that a row of any table is about."""
+        """Return the contender that a row of any table is about."""
         named = (row.get(name) for name in ("method_id", "settings"))
-        method_id, settings = (one if isinstance(one, str) else "" for one in named)  # NaN: a table without them
+        method_id, settings = (value if isinstance(value, str) else "" for value in named)  # NaN: a table without them
         method, variant, loss = (str(row[name]) for name in ("method", "variant", "loss"))
         return cls(method, variant, int(row["round"]), loss, method_id, settings)
 
@@ -86,7 +86,7 @@ class Contender:
         return set(words) <= {*own, *(word.removeprefix("loss.") for word in own)}
 
     def told(self, leave_out: tuple[str, ...] = ()) -> dict[str, str]:
-        """The settings of the method and of its loss (`loss.alpha`) that are not the defaults, by name, in words.
+        """Return the settings of the method and of its loss (`loss.alpha`) that differ from their defaults, in words.
 
         A plugin's own settings are in brackets behind its name. Of a method that is not installed here all settings
         are told, of a table without settings its words.
@@ -97,8 +97,8 @@ class Contender:
         if known.method is None:
             silent = ("kind", "loss", *leave_out)
             return {name: json.dumps(value) for name, value in known.raw.items() if name not in silent}
-        told = changed(known.method, leave_out=("loss", *leave_out))
-        return told | {f"loss.{name}": text for name, text in (changed(known.loss) if known.loss else {}).items()}
+        settings = changed(known.method, leave_out=("loss", *leave_out))
+        return settings | {f"loss.{name}": text for name, text in (changed(known.loss) if known.loss else {}).items()}
 
     def setting(self, name: str) -> Any:
         """A setting by its name in `settings`, None where it is not told."""
@@ -106,7 +106,7 @@ class Contender:
 
 
 def contenders(students: Iterable[Mapping[Any, Any]]) -> dict[Contender, Contender]:
-    """The methods in rows of students' scores, in order; each with itself, or with the earlier one that it doubles.
+    """Return the methods in rows of students' scores, each with itself or with the earlier one that it doubles.
 
     Round 0 of strong-to-strong training, for instance, is the vanilla student: the same stages with the same keys.
     A contender is such a double where all its keys are among those of one that came before it.
@@ -114,52 +114,57 @@ def contenders(students: Iterable[Mapping[Any, Any]]) -> dict[Contender, Contend
     keys: dict[Contender, set[str]] = {}
     for row in students:
         keys.setdefault(Contender.of(row), set()).add(row["key"])
-    found: dict[Contender, Contender] = {}
-    for one, own in keys.items():
-        earlier = [first for name, first in found.items() if name == first]
-        found[one] = next((first for first in earlier if own <= keys[first]), one)
-    return found
+    firsts: dict[Contender, Contender] = {}
+    for contender, own in keys.items():
+        earlier = [first for name, first in firsts.items() if name == first]
+        firsts[contender] = next((first for first in earlier if own <= keys[first]), contender)
+    return firsts
 
 
 def labels(several: Sequence[Contender]) -> dict[Contender, str]:
-    """Short names that still tell them apart: what all have in common is left out (`xent`, `logconf loss.alpha=.3`).
+    """Give short names that still tell them apart, without what all have in common (`xent`, `logconf loss.alpha=.3`).
 
     Where two would have one name, as methods of two versions of a package may, the first digits of their ids follow.
     """
-    many_methods = len({one.method for one in several}) > 1
-    many_losses = len({one.loss for one in several}) > 1
+    many_methods = len({contender.method for contender in several}) > 1
+    many_losses = len({contender.loss for contender in several}) > 1
     named = {}
-    for one in several:
-        method = method_word(one.method, one.variant) if many_methods else ""
-        loss = one.loss if many_losses or not many_methods else ""
-        number = f"round {one.round}" if one.round else ""
-        named[one] = " ".join(part for part in (method, loss, one.variant, number) if part) or one.method
+    for contender in several:
+        method = method_word(contender.method, contender.variant) if many_methods else ""
+        loss = contender.loss if many_losses or not many_methods else ""
+        number = f"round {contender.round}" if contender.round else ""
+        named[contender] = (
+            " ".join(part for part in (method, loss, contender.variant, number) if part) or contender.method
+        )
     return distinct_names(named)
 
 
 def distinct_names(named: Mapping[Contender, str]) -> dict[Contender, str]:
-    """The same names; behind those that two contenders share, the first six digits of each one's id."""
+    """Append the first six digits of each one's id to names that two contenders share."""
     times = Counter(named.values())
-    return {one: name if times[name] == 1 else f"{name} #{one.method_id[:6]}" for one, name in named.items()}
+    return {
+        contender: name if times[name] == 1 else f"{name} #{contender.method_id[:6]}"
+        for contender, name in named.items()
+    }
 
 
 def find_baseline(wanted: str, known: dict[Contender, Contender], named: dict[Contender, str]) -> Contender:
-    """The contender that `wanted` names: a label, or words such as `xent` or `filtered xent round 1`.
+    """Find the contender that `wanted` names by its label, or by words such as `xent` or `filtered xent round 1`.
 
     Of several that have all these words, the one with the fewest others; of those, the vanilla method. `known` as
     `contenders` finds them, doubles included; `named`: the labels of those that are none.
     Raises UnknownNameError where none has these words, SettingsError where several are left.
     """
     words = set(wanted.replace(",", " ").split())
-    exact = [one for one, label in named.items() if label == wanted]
-    candidates = exact or [one for one in known if words and one.has(words)]
+    exact = [contender for contender, label in named.items() if label == wanted]
+    candidates = exact or [contender for contender in known if words and contender.has(words)]
     if not candidates:
         raise UnknownNameError("baseline", wanted, named.values())
-    fewest = min(len(one.words) for one in candidates)
-    plainest = [one for one in candidates if len(one.words) == fewest]
-    vanilla = [one for one in plainest if one.method == "vanilla"]
-    chosen = list(dict.fromkeys(known[one] for one in (vanilla if len(vanilla) == 1 else plainest)))
+    fewest = min(len(contender.words) for contender in candidates)
+    plainest = [contender for contender in candidates if len(contender.words) == fewest]
+    vanilla = [contender for contender in plainest if contender.method == "vanilla"]
+    chosen = list(dict.fromkeys(known[contender] for contender in (vanilla if len(vanilla) == 1 else plainest)))
     if len(chosen) > 1:
-        names = " or ".join(named[one] for one in chosen)
+        names = " or ".join(named[contender] for contender in chosen)
         raise SettingsError(f"baseline '{wanted}' could be {names}; name one of them")
     return chosen[0]

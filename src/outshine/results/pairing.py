@@ -75,8 +75,8 @@ class Paired(NamedTuple):
     gaps: dict[str, float]
 
     def of(self, method: str) -> list[Difference]:
-        """The differences of one method."""
-        return [one for one in self.differences if one.method == method]
+        """Return the differences of one method."""
+        return [difference for difference in self.differences if difference.method == method]
 
 
 class _Value(NamedTuple):
@@ -104,53 +104,57 @@ def pair(scores: pd.DataFrame, pgr: pd.DataFrame | None, baseline: str, metric: 
     check_one_result_a_run(test)
     students = [row for row in test if row["role"] == "student" and row["purpose"] == "method"]
     known = contenders(students)
-    named = labels([one for one, first in known.items() if one == first])
+    named = labels([contender for contender, first in known.items() if contender == first])
     base = find_baseline(baseline, known, named)
-    others = [one for one in named if one != base]
+    others = [contender for contender in named if contender != base]
     if not others:
         raise DataError(f"the baseline {named[base]} is the only method in the scores; run another one beside it")
     values = _aurocs(students) if pgr is None or metric == "auroc" else _pgrs(pgr.to_dict("records"))
     weak, ceiling = _means(test, "weak"), _means(test, "ceiling")
     datasets = list(dict.fromkeys(str(row["dataset"]) for row in test))
     outcomes = [
-        LeftOut(dataset, named[one], SATURATED)
+        LeftOut(dataset, named[contender], SATURATED)
         if is_saturated(weak.get(dataset, math.nan), ceiling.get(dataset, math.nan))
-        else _difference(dataset, (named[one], values.get(one, {})), (named[base], values.get(base, {})))
-        for one in others
+        else _difference(dataset, (named[contender], values.get(contender, {})), (named[base], values.get(base, {})))
+        for contender in others
         for dataset in datasets
     ]
     gaps = {name: ceiling.get(name, math.nan) - weak.get(name, math.nan) for name in datasets}
-    found = [outcome for outcome in outcomes if isinstance(outcome, Difference)]
-    joined = [joint for one in others for joint in _by_family([each for each in found if each.method == named[one]])]
+    differences = [outcome for outcome in outcomes if isinstance(outcome, Difference)]
+    joined = [
+        joint
+        for contender in others
+        for joint in _by_family([each for each in differences if each.method == named[contender]])
+    ]
     return Paired(
         baseline=named[base],
         metric=metric,
-        methods=tuple(named[one] for one in others),
+        methods=tuple(named[contender] for contender in others),
         differences=tuple(joined),
         left_out=tuple(outcome for outcome in outcomes if isinstance(outcome, LeftOut)),
         gaps=gaps
-        | {one.dataset: float(np.mean([gaps[name] for name in one.members])) for one in joined if one.members},
+        | {joint.dataset: float(np.mean([gaps[name] for name in joint.members])) for joint in joined if joint.members},
     )
 
 
 def _by_family(differences: Sequence[Difference]) -> list[Difference]:
-    """The differences of one method; datasets that are made of the same rows are no independent ones and become one."""
-    by_name = {one.dataset: one for one in differences}
+    """Join the differences of one method on datasets that are made of the same rows: these are not independent."""
+    by_name = {difference.dataset: difference for difference in differences}
     return [_joint([by_name[name] for name in names]) for names in families(by_name).values()]
 
 
 def _joint(members: Sequence[Difference]) -> Difference:
-    """The mean over the members of a family, by run and on the whole."""
+    """Take the mean over the members of a family, by run and on the whole."""
     if len(members) == 1:
         return members[0]
-    name = _AND.join(one.dataset for one in members)
+    name = _AND.join(member.dataset for member in members)
     by_run: dict[Run, list[float]] = {}
-    for one in members:
-        for run, value in one.per_run.items():
+    for member in members:
+        for run, value in member.per_run.items():
             by_run.setdefault(run._replace(dataset=name), []).append(value)
-    mean = round(float(np.mean([one.difference for one in members])), _DECIMALS)
+    mean = round(float(np.mean([member.difference for member in members])), _DECIMALS)
     per_run = {run: round(float(np.mean(values)), _DECIMALS) for run, values in by_run.items()}
-    num_left_out, names = sum(one.num_left_out for one in members), tuple(one.dataset for one in members)
+    num_left_out, names = sum(member.num_left_out for member in members), tuple(member.dataset for member in members)
     return Difference(name, members[0].method, mean, per_run, num_left_out, names)
 
 
@@ -177,24 +181,24 @@ def _difference(
 
 
 def check_one_pair_of_models(test: Rows) -> None:
-    """One pair of models; only files of weak labels may be named differently from dataset to dataset."""
+    """Refuse several pairs of models; only files of weak labels may be named differently from dataset to dataset."""
     pairs = dict.fromkeys((row["weak"], row["strong"]) for row in test)
     by_dataset = {(row["dataset"], row["weak"], row["strong"]) for row in test}
     if len({strong for _, strong in pairs}) > 1 or len(by_dataset) > len({row["dataset"] for row in test}):
-        told = "; ".join(f"{weak} supervises {strong}" for weak, strong in pairs)
-        raise DataError(f"the scores are of several pairs of models ({told}); compare one pair at a time")
+        supervisions = "; ".join(f"{weak} supervises {strong}" for weak, strong in pairs)
+        raise DataError(f"the scores are of several pairs of models ({supervisions}); compare one pair at a time")
 
 
 def check_one_result_a_run(test: Rows) -> None:
-    """The same run has one result, else differences would not be due to the method alone."""
+    """Refuse two results of the same run: differences would not be due to the method alone."""
     keys: dict[tuple[Run, Contender, str], str] = {}
     for row in test:
-        run, one, role = Run.of(row), Contender.of(row), str(row["role"])
+        run, contender, role = Run.of(row), Contender.of(row), str(row["role"])
         if role == "weak" and row["method"]:  # of a method's own supervisors: their students' keys tell them apart
             continue
-        first = keys.setdefault((run, one, role), row["key"])
+        first = keys.setdefault((run, contender, role), row["key"])
         if first != row["key"]:
-            name = " ".join(one.words) if role == "student" else role
+            name = " ".join(contender.words) if role == "student" else role
             raise DataError(
                 f"two different results for {run.dataset}, seed {run.seed}, {name} (keys {first[:12]} and "
                 f"{row['key'][:12]}): these runs differ in more than the method; compare runs of the same settings"
@@ -209,16 +213,16 @@ def _means(test: Rows, role: str) -> dict[str, float]:
 
 
 def _aurocs(students: Rows) -> dict[Contender, dict[Run, _Value]]:
-    found: dict[Contender, dict[Run, _Value]] = {}
+    aurocs: dict[Contender, dict[Run, _Value]] = {}
     for row in students:
         value = _Value(float(row["auroc"]), "the student's AUROC is unknown")
-        found.setdefault(Contender.of(row), {})[Run.of(row)] = value
-    return found
+        aurocs.setdefault(Contender.of(row), {})[Run.of(row)] = value
+    return aurocs
 
 
 def _pgrs(rows: Rows) -> dict[Contender, dict[Run, _Value]]:
-    found: dict[Contender, dict[Run, _Value]] = {}
+    pgrs: dict[Contender, dict[Run, _Value]] = {}
     for row in rows:
         value = float(row["pgr"]) if row["defined"] else math.nan
-        found.setdefault(Contender.of(row), {})[Run.of(row)] = _Value(value, f"PGR undefined: {row['reason']}")
-    return found
+        pgrs.setdefault(Contender.of(row), {})[Run.of(row)] = _Value(value, f"PGR undefined: {row['reason']}")
+    return pgrs

@@ -152,14 +152,14 @@ def read_results(study: str, experiments: Sequence[Experiment], store: Store, ot
     pgrs: list[dict[str, Any]] = []
     summary: list[dict[str, Any]] = []
     poolable: dict[Contender, list[tuple[Estimate, str]]] = {}
-    told: set[tuple[str, str, Contender]] = set()
+    summarised: set[tuple[str, str, Contender]] = set()
     for runs in _by_dataset_and_method(run for run in experiments if run.purpose != "sweep"):
         for number in range(len(runs[0].students)):
             facts = {**run_facts(runs[0]), **method_facts(runs[0], number)}
             who = Contender.of(facts)
-            if (runs[0].prepare.key, runs[0].purpose, who) in told:  # the vanilla student of several methods
+            if (runs[0].prepare.key, runs[0].purpose, who) in summarised:  # the vanilla student of several methods
                 continue
-            told.add((runs[0].prepare.key, runs[0].purpose, who))
+            summarised.add((runs[0].prepare.key, runs[0].purpose, who))
             test = _test_set(runs, number, reader)
             outcome = _compare(test, metrics.parse(runs[0].texts.task.metric))
             values = {**_interval_facts(outcome.intervals, "_auroc"), **_pgr_facts(outcome.pgr)}
@@ -167,8 +167,8 @@ def read_results(study: str, experiments: Sequence[Experiment], store: Store, ot
             summary.append({**facts, **sizes, **values, "saturated": outcome.saturated})
             by_metric += [{**facts, "num_seeds": len(runs), **row} for row in _metric_rows(test, others)]
             pgrs += [
-                {**facts, "seed": run.seed, "saturated": outcome.saturated, **_pgr_facts(found)}
-                for run, found in zip(runs, outcome.per_seed, strict=True)
+                {**facts, "seed": run.seed, "saturated": outcome.saturated, **_pgr_facts(pgr)}
+                for run, pgr in zip(runs, outcome.per_seed, strict=True)
             ]
             if runs[0].purpose == "method":
                 group = poolable.setdefault(who, [])
@@ -179,7 +179,7 @@ def read_results(study: str, experiments: Sequence[Experiment], store: Store, ot
         scores=scores,
         pgr=frame(pgrs, study, PGR_COLUMNS),
         summary=frame(summary, study, SUMMARY_COLUMNS),
-        pooled=[MethodPGR(pooled=_pooled(found), **who.facts()) for who, found in poolable.items()],
+        pooled=[MethodPGR(pooled=_pooled(estimates), **who.facts()) for who, estimates in poolable.items()],
         diagnostics=read_diagnostics(study, experiments, reader),
         filters=read_filters(study, experiments, reader),
         sweeps=read_sweeps(study, experiments, scores),
@@ -189,9 +189,9 @@ def read_results(study: str, experiments: Sequence[Experiment], store: Store, ot
     )
 
 
-def _pooled(found: Sequence[tuple[Estimate, str]]) -> PooledPGR:
-    """Over datasets, each with its family: those of one family are made of the same rows and count as one."""
-    return pooled_pgr([estimate for estimate, _ in found], families=[family for _, family in found])
+def _pooled(estimates: Sequence[tuple[Estimate, str]]) -> PooledPGR:
+    """Pool over datasets, each with its family: those of one family are made of the same rows and count as one."""
+    return pooled_pgr([estimate for estimate, _ in estimates], families=[family for _, family in estimates])
 
 
 class _TestSet(NamedTuple):
@@ -242,11 +242,13 @@ def _test_set(runs: list[Experiment], number: int, reader: Reader) -> _TestSet:
 
 
 def _compare(test: _TestSet, metric: Metric) -> _Outcome:
-    """The roles on a test set by a metric: with weak scores and a PGR, or student and ceiling alone."""
+    """Compare the roles on a test set by a metric: with weak scores and a PGR, or student and ceiling alone."""
     if test.has_weak:
         compared = compare_roles(test.y, test.scores, test.groups, metric=metric)
         values, intervals, pgr = compared.overall
-        return _Outcome(values.estimate, _sizes(values), intervals, pgr, [one.pgr for one in compared.per_seed])
+        return _Outcome(
+            values.estimate, _sizes(values), intervals, pgr, [comparison.pgr for comparison in compared.per_seed]
+        )
     values = metric.combine_seeds(test.y, test.scores, test.groups)
     nan = float("nan")
     unknown = PGR(nan, nan, nan, False, _NO_WEAK_TEST, nan, nan)
@@ -278,13 +280,13 @@ def _interval_facts(intervals: Sequence[Interval], value: str) -> dict[str, floa
     return facts
 
 
-def _pgr_facts(found: PGR) -> dict[str, Any]:
+def _pgr_facts(pgr: PGR) -> dict[str, Any]:
     return {
-        "pgr": found.value,
-        "pgr_low": found.low,
-        "pgr_high": found.high,
-        "defined": found.defined,
-        "reason": found.reason,
-        "student_minus_weak": found.student_minus_weak,
-        "ceiling_minus_weak": found.ceiling_minus_weak,
+        "pgr": pgr.value,
+        "pgr_low": pgr.low,
+        "pgr_high": pgr.high,
+        "defined": pgr.defined,
+        "reason": pgr.reason,
+        "student_minus_weak": pgr.student_minus_weak,
+        "ceiling_minus_weak": pgr.ceiling_minus_weak,
     }

@@ -112,7 +112,7 @@ _ROUND = ["method", "variant", "round", "loss", "method_id", "settings"]
 
 
 def strong_train_gain(scores: pd.DataFrame) -> pd.DataFrame:
-    """Per round, student − weak in AUROC on strong_train itself, and its sign.
+    """Return, per round, student − weak in AUROC on strong_train itself, and its sign.
 
     `scores` as in `Results`; columns study, dataset, weak, strong, data_seed, seed, method, variant, round, loss,
     method_id, settings, weak_auroc, student_auroc, student_minus_weak, sign (-1, 0 or 1). No PGR: the ceiling was
@@ -121,12 +121,13 @@ def strong_train_gain(scores: pd.DataFrame) -> pd.DataFrame:
     rows = scores[scores["split"] == "strong_train"]
     weak = rows[rows["role"] == "weak"].rename(columns={"auroc": "weak_auroc"})
     shared = weak.loc[weak["method"] == "", [*_EXPERIMENT, "weak_auroc"]]
-    which = [*_EXPERIMENT, "method_id", "variant"]  # a row about one of several supervisors has another variant
-    own = weak.loc[weak["method"] != "", [*which, "weak_auroc"]]  # a method's own labels
+    # a row about one of several supervisors has another variant
+    method_columns = [*_EXPERIMENT, "method_id", "variant"]
+    own = weak.loc[weak["method"] != "", [*method_columns, "weak_auroc"]]  # a method's own labels
     students = rows.loc[rows["role"] == "student", [*_EXPERIMENT, *_ROUND, "auroc"]]
     joined = students.rename(columns={"auroc": "student_auroc"})
     of_study = joined.merge(shared, how="left", on=_EXPERIMENT, validate="many_to_one")["weak_auroc"]
-    of_method = joined.merge(own, how="left", on=which, validate="many_to_one")["weak_auroc"]
+    of_method = joined.merge(own, how="left", on=method_columns, validate="many_to_one")["weak_auroc"]
     joined["weak_auroc"] = of_method.fillna(of_study).to_numpy()
     joined = joined[joined["weak_auroc"].notna()].reset_index(drop=True)
     gain = joined["student_auroc"] - joined["weak_auroc"]

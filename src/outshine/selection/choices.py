@@ -76,16 +76,18 @@ def read_choices(experiments: Sequence[Experiment], reader: Reader, saturated: M
     vanilla student). `saturated`: by dataset. One choice a dataset and seed, or a trajectory.
     """
     by_dataset: dict[str, list[_Student]] = {}
-    for one in _students(experiments):
-        by_dataset.setdefault(one.run.prepare.key, []).append(one)
+    for student in _students(experiments):
+        by_dataset.setdefault(student.run.prepare.key, []).append(student)
     for own in by_dataset.values():
-        for seed in dict.fromkeys(one.run.seed for one in own):
-            yield _among_methods([one for one in own if one.run.seed == seed], own, reader, saturated)
+        for seed in dict.fromkeys(student.run.seed for student in own):
+            yield _among_methods([student for student in own if student.run.seed == seed], own, reader, saturated)
     for own in by_dataset.values():
-        for one in own:
-            if one.trajectory is not None:
-                twins = [other.trajectory for other in own if other.who == one.who and other.run.seed != one.run.seed]
-                yield _among_checkpoints(one, [twin for twin in twins if twin], reader, saturated)
+        for student in own:
+            if student.trajectory is not None:
+                twins = [
+                    other.trajectory for other in own if other.who == student.who and other.run.seed != student.run.seed
+                ]
+                yield _among_checkpoints(student, [twin for twin in twins if twin], reader, saturated)
 
 
 def _students(experiments: Sequence[Experiment]) -> list[_Student]:
@@ -106,22 +108,22 @@ def _among_methods(
 ) -> Choice:
     """Return the students of one dataset and seed; `everywhere`: those of all seeds."""
     run = candidates[0].run
-    others = [seed for seed in dict.fromkeys(one.run.seed for one in everywhere) if seed != run.seed]
-    by_seed = {(one.who, one.run.seed): one.stage for one in everywhere}
+    others = [seed for seed in dict.fromkeys(student.run.seed for student in everywhere) if seed != run.seed]
+    by_seed = {(student.who, student.run.seed): student.stage for student in everywhere}
     val, test = (_rows(reader.rows(run), split) for split in ("val", "test"))
 
     def scores(stage: Predictor, rows: Rows) -> np.ndarray:
         return reader.predictions(stage)["log_odds"].loc[list(rows.ids)].to_numpy()
 
-    twins = [[scores(by_seed[one.who, seed], val) for one in candidates] for seed in others]
+    twins = [[scores(by_seed[student.who, seed], val) for student in candidates] for seed in others]
     return Choice(
         kind="method",
-        names=tuple(one.name for one in candidates),
+        names=tuple(student.name for student in candidates),
         **_shared(run, {**NO_METHOD, "seed": run.seed}, val, reader, saturated),
-        on_val=np.stack([scores(one.stage, val) for one in candidates]),
+        on_val=np.stack([scores(student.stage, val) for student in candidates]),
         twins=_stacked(twins, len(candidates), len(val.ids)),
         test=test,
-        on_test=np.stack([scores(one.stage, test) for one in candidates]),
+        on_test=np.stack([scores(student.stage, test) for student in candidates]),
     )
 
 

@@ -66,14 +66,14 @@ class Shown(NamedTuple):
 
 
 def students(experiments: Iterable[Experiment]) -> Iterator[Shown]:
-    """The students of experiments, each once: the vanilla student of several methods is one student."""
+    """Yield the students of experiments, each once: the vanilla student of several methods is one student."""
     seen = set()
     for run in experiments:
         for number, student in enumerate(run.students):
             facts = {**run_facts(run), **method_facts(run, number), "seed": run.seed}
-            which = (run.prepare.key, *(facts[name] for name in ("purpose", "method_id", "round", "seed")))
-            if which not in seen:
-                seen.add(which)
+            identity = (run.prepare.key, *(facts[name] for name in ("purpose", "method_id", "round", "seed")))
+            if identity not in seen:
+                seen.add(identity)
                 yield Shown(run, number, student, facts)
 
 
@@ -117,9 +117,11 @@ class Reader:
 
     def _complete(self, stage: Predictor, predictions: pd.DataFrame) -> pd.DataFrame:
         texts = self._once(f"texts {stage.texts.digest}", lambda: stage.texts.read(self.store))
-        asked = texts.loc[texts["split"].isin(PREDICTED_SPLITS), "id"]
-        if missing := int((~asked.isin(predictions.index)).sum()):
-            raise StoreError(f"artefact {stage.key[:16]} lacks the predictions of {missing} of {len(asked)} rows")
+        predicted_ids = texts.loc[texts["split"].isin(PREDICTED_SPLITS), "id"]
+        if missing := int((~predicted_ids.isin(predictions.index)).sum()):
+            raise StoreError(
+                f"artefact {stage.key[:16]} lacks the predictions of {missing} of {len(predicted_ids)} rows"
+            )
         return predictions
 
     def weak_scores(self, run: Experiment) -> pd.Series:

@@ -18,11 +18,11 @@ def read_diagnostics(study: str, experiments: Iterable[Experiment], reader: Read
         scored = reader.rows(run)
         test = scored[scored["split"] == "test"]
         weak = reader.weak_probabilities(run).reindex(test.index)
-        found = diagnose(
+        diagnosis = diagnose(
             test["y"].to_numpy(),
             None if weak.isna().any() else weak.to_numpy(),
             reader.predictions(student)["p"].loc[test.index].to_numpy(),
             reader.predictions(run.ceiling)["p"].loc[test.index].to_numpy(),
         )
-        rows.append({**facts, **found._asdict()})
+        rows.append({**facts, **diagnosis._asdict()})
     return frame(rows, study, DIAGNOSTIC_COLUMNS)

@@ -31,28 +31,28 @@ SCORE_COLUMNS = (
 
 
 def read_scores(experiments: Iterable[Experiment], reader: Reader) -> list[dict[str, Any]]:
-    """A row per role, split and seed; supervisor and ceiling once, though every method has them."""
+    """Read a row per role, split and seed; supervisor and ceiling once, though every method has them."""
     scored: dict[tuple[Any, ...], dict[str, Any]] = {}
     for run in experiments:
         for facts, stage in roles(run):
-            which = (run.prepare.key, *facts.values())
-            if (*which, SPLITS[-1]) in scored:
+            identity = (run.prepare.key, *facts.values())
+            if (*identity, SPLITS[-1]) in scored:
                 continue
             for split, measured in split_scores(run, stage, reader).items():
-                scored[(*which, split)] = {**facts, "split": split, **measured}
+                scored[(*identity, split)] = {**facts, "split": split, **measured}
     return list(scored.values())
 
 
 def split_scores(run: Experiment, stage: Predictor | None, reader: Reader) -> dict[str, dict[str, Any]]:
-    """What is measured of a stage on each split that it predicts; None: of the experiment's weak labels."""
+    """Measure a stage on each split that it predicts, or for None the experiment's weak labels."""
     rows = reader.rows(run)
     score = reader.weak_scores(run) if stage is None else reader.predictions(stage)["log_odds"]
     measured = {}
     for split in SPLITS:
         part = rows[rows["split"] == split]
-        found = score.reindex(part.index).to_numpy()
-        if not np.isnan(found).any():
-            measured[split] = measure(part, found, run.texts.task)
+        log_odds = score.reindex(part.index).to_numpy()
+        if not np.isnan(log_odds).any():
+            measured[split] = measure(part, log_odds, run.texts.task)
     return measured
 
 
@@ -93,15 +93,15 @@ def _supervisors(run: Experiment, variant: str) -> Iterator[tuple[str, Predictor
 
 
 def measure(part: pd.DataFrame, score: np.ndarray, task: Task) -> dict[str, Any]:
-    """AUROC with its interval by group, and accuracy, of one role on one split."""
+    """Measure the AUROC with its interval by group, and the accuracy, of one role on one split."""
     y = task.classes(part["y"].to_numpy())
     facts: dict[str, Any] = {"n": len(y), "num_groups": 0, "accuracy": accuracy(y, score)}
     if y.all() or not y.any():  # no AUC without both classes; test always has both
         return {**facts, "auroc": np.nan, "auroc_low": np.nan, "auroc_high": np.nan}
     aucs = combine_seeds(y, score[None, None], part["group"].tolist())
-    found = auroc_interval(aucs, 0)
+    estimate = auroc_interval(aucs, 0)
     facts["num_groups"] = aucs.num_groups
-    return {**facts, "auroc": found.value, "auroc_low": found.low, "auroc_high": found.high}
+    return {**facts, "auroc": estimate.value, "auroc_low": estimate.low, "auroc_high": estimate.high}
 
 
 PREDICTIONS, TEXTS, TRUTH, REPORT = "predictions.parquet", "texts.parquet", "truth.parquet", "report.json"
@@ -125,8 +125,8 @@ def _scores(key: str, store: Store) -> dict[str, dict[str, Any]]:
     if preparation is None:
         return {}
     rows, truth, predicted = (
-        pd.read_parquet(store.file(one, name)).set_index("id")
-        for one, name in ((preparation, TEXTS), (preparation, TRUTH), (key, PREDICTIONS))
+        pd.read_parquet(store.file(artefact, name)).set_index("id")
+        for artefact, name in ((preparation, TEXTS), (preparation, TRUTH), (key, PREDICTIONS))
     )
     joined = rows[["split", "group"]].assign(y=truth["label"]).join(predicted["log_odds"], how="inner")
     parts = {split: joined[joined["split"] == split] for split in reversed(SPLITS)}
@@ -134,12 +134,12 @@ def _scores(key: str, store: Store) -> dict[str, dict[str, Any]]:
 
 
 def _texts_digest(record: Mapping[str, Any], store: Store) -> str | None:
-    """Of the texts that a predictor read, or of what it was made of, as a probe of activations."""
+    """Return the digest of the texts that a predictor read, or that its inputs did, as of a probe of activations."""
     texts = record["fields"].get("texts")
     if isinstance(texts, dict):
         return str(texts.get("digest"))
-    found = (_texts_digest(store.done(key), store) for key in record["inputs"] if store.has(key))
-    return next((digest for digest in found if digest), None)
+    digests = (_texts_digest(store.done(key), store) for key in record["inputs"] if store.has(key))
+    return next((digest for digest in digests if digest), None)
 
 
 def _preparation(digest: str, store: Store) -> str | None:

@@ -23,7 +23,7 @@ Settings = dict[str, Any]
 
 
 def read_sweeps(study: str, experiments: Sequence[Experiment], scores: pd.DataFrame) -> pd.DataFrame:
-    """One row per swept method, dataset and seed, from the test rows of `scores`.
+    """Read one row per swept method, dataset and seed, from the test rows of `scores`.
 
     `difference`: test AUROC less that of the weak labels. `setting`: the one number that varies among the sweep's
     methods of that kind beside the layer (`setting_name`: its dotted name), NaN where none or several do.
@@ -42,11 +42,11 @@ def read_sweeps(study: str, experiments: Sequence[Experiment], scores: pd.DataFr
         numbers = _numbers(run.method)
         name = swept[_sort(run.method)]
         for number, student in enumerate(run.students):
-            which = (run.prepare.name, run.prepare.splits.data_seed, run.seed)
-            own = aurocs[(*which, "student", student.key, "")]
+            run_key = (run.prepare.name, run.prepare.splits.data_seed, run.seed)
+            own = aurocs[(*run_key, "student", student.key, "")]
             whose = method_facts(run, len(run.students) - 1)["method_id"] if run.has_own_labels else ""
             made_by = run.labels.key if isinstance(run.labels, Predictor) else ""
-            weak = aurocs.get((*which, "weak", made_by, whose), float("nan"))
+            weak = aurocs.get((*run_key, "weak", made_by, whose), float("nan"))
             rows.append(
                 {
                     **run_facts(run),
@@ -70,23 +70,23 @@ def _whose(row: dict[Any, Any]) -> str:
 
 
 def _where(run: Experiment, student: Any) -> Settings:
-    """Probe and layer of a probing; nothing of other methods."""
+    """Return probe and layer of a probing, and nothing of other methods."""
     if not isinstance(student, Probing):
         return {"probe": "", "layer": float("nan"), "layer_name": ""}
     blocks = student.activations.layer
-    given = getattr(run.method, "layer", blocks)
-    name = f"{given} (layer {blocks})" if isinstance(given, str) else f"layer {blocks}"
+    named = getattr(run.method, "layer", blocks)
+    name = f"{named} (layer {blocks})" if isinstance(named, str) else f"layer {blocks}"
     return {"probe": student.probe.kind, "layer": blocks, "layer_name": name}
 
 
 def _swept(sweeps: Sequence[Experiment]) -> dict[tuple[str, ...], str]:
-    """By sort of method: the dotted name of the one number that varies, or an empty name."""
+    """Return, by sort of method, the dotted name of the one number that varies, or an empty name."""
     values: dict[tuple[str, ...], dict[str, set[float]]] = {}
     for run in sweeps:
-        found = values.setdefault(_sort(run.method), {})
+        by_setting = values.setdefault(_sort(run.method), {})
         for name, number in _numbers(run.method).items():
-            found.setdefault(name, set()).add(number)
-    varying = {sort: [name for name, seen in found.items() if len(seen) > 1] for sort, found in values.items()}
+            by_setting.setdefault(name, set()).add(number)
+    varying = {sort: [name for name, seen in numbers.items() if len(seen) > 1] for sort, numbers in values.items()}
     return {sort: names[0] if len(names) == 1 else "" for sort, names in varying.items()}
 
 

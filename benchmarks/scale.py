@@ -37,7 +37,7 @@ METHODS: list[Any] = [  # with supervisor and ceiling 78 stages a seed on six da
 class Executor(Protocol):
     """What is measured: anything that computes stages and what they depend on."""
 
-    def run(self, asked: Sequence[Stage]) -> None:
+    def run(self, requested: Sequence[Stage]) -> None:
         """Compute what the store lacks."""
         ...
 

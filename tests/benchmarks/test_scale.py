@@ -34,8 +34,8 @@ def test_an_executor_that_leaves_stages_out_is_not_measured(monkeypatch):
         def __init__(self, store: Store) -> None:
             self._real = scale._local(store)
 
-        def run(self, asked) -> None:
-            self._real.run(asked[:3])
+        def run(self, requested) -> None:
+            self._real.run(requested[:3])
 
     monkeypatch.setitem(scale.EXECUTORS, "lazy", Lazy)
     with pytest.raises(RuntimeError, match="lazy left 3 of 5 stages"):

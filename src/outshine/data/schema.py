@@ -214,16 +214,16 @@ NO_PROMPT = "-no-prompt"  # ends the name of a dataset that is shown without the
 
 
 def families(names: Iterable[str]) -> dict[str, list[str]]:
-    """Family -> the datasets of it among `names`, each in the order given: those of one family share source rows.
+    """Return the datasets of each family among `names`, in the order given: those of one family share source rows.
 
     `names`: as `Recipe.name` gives them. A name that is no built-in or installed recipe's is a family of its own.
     """
     known = dict(recipes)
-    found: dict[str, list[str]] = {}
+    by_family: dict[str, list[str]] = {}
     for name in names:
         recipe = known.get(name.removesuffix(NO_PROMPT))
-        found.setdefault(recipe.family if recipe else name, []).append(name)
-    return found
+        by_family.setdefault(recipe.family if recipe else name, []).append(name)
+    return by_family
 
 
 def row_id(dataset: str, text: str) -> str:

@@ -107,8 +107,8 @@ def _asked(settings: SplitSettings) -> dict[str, int]:
 
 
 def _cut(train: Pool, test: Pool | None, test_size: int | None, settings: SplitSettings, num_classes: int) -> Splits:
-    """The four splits; test from its own pool, or else held out of the training pool by group."""
-    seed, asked = settings.data_seed, _asked(settings)
+    """Return the four splits; test comes from its own pool, or else is held out of the training pool by group."""
+    seed, requested = settings.data_seed, _asked(settings)
     balanced = {
         "test": settings.balance_test,
         "val": True,
@@ -121,21 +121,21 @@ def _cut(train: Pool, test: Pool | None, test_size: int | None, settings: SplitS
             if settings.balance_test
             else pick(test.rows, settings.n_test, seed)
         )
-        return {"test": chosen, **cut_pool(train.rows, asked, balanced, seed, num_classes)}
+        return {"test": chosen, **cut_pool(train.rows, requested, balanced, seed, num_classes)}
     # test gets its rows, at most a third, before the rest is scaled to what is left
     num_test = min(_test_size(settings, test_size), len(train.rows) // 3)
     held_out = cut_pool(train.rows, {"test": num_test}, balanced, seed, num_classes)
     groups = {row.group for row in held_out["test"]}
     rest = [row for row in train.rows if row.group not in groups]
-    return {**held_out, **cut_pool(rest, asked, balanced, seed, num_classes)}
+    return {**held_out, **cut_pool(rest, requested, balanced, seed, num_classes)}
 
 
 def _short(splits: Splits, settings: SplitSettings, test_size: int | None, num_classes: int) -> bool:
-    asked = {"test": _test_size(settings, test_size), **_asked(settings)}
-    return any(len(splits[split]) < _evenly(size, num_classes) for split, size in asked.items())
+    requested = {"test": _test_size(settings, test_size), **_asked(settings)}
+    return any(len(splits[split]) < _evenly(size, num_classes) for split, size in requested.items())
 
 
-def _check(recipe: Recipe, splits: Splits, train: Pool, test: Pool | None, asked: Mapping[str, int]) -> None:
+def _check(recipe: Recipe, splits: Splits, train: Pool, test: Pool | None, requested: Mapping[str, int]) -> None:
     """Refuse a dataset that cannot be learned or scored."""
     what, num_classes = f"dataset '{recipe.name}'", len(recipe.task.class_names)
     for side, pool in (("training", train), ("test", test)):
@@ -156,7 +156,7 @@ def _check(recipe: Recipe, splits: Splits, train: Pool, test: Pool | None, asked
     for split in SPLITS:
         counts = _count(splits[split], num_classes)
         if sum(counts) < MIN_ROWS or not all(counts):
-            if asked[split] < MIN_ROWS:
+            if requested[split] < MIN_ROWS:
                 reason = f"ask for {MIN_ROWS} or more"
             elif test is not None and split == "test":
                 reason = _why_too_few("test", test.rows, 1, recipe.task)
@@ -243,9 +243,9 @@ def _summary(rows: Sequence[UsableRow]) -> dict[str, Any]:
 def _notes(recipe: Recipe, report: dict[str, Any], held_out: bool) -> list[str]:
     notes = [recipe.note] if recipe.note else []
     short = [
-        f"{split} {report['splits'][split]['rows']:,} of {asked:,}"
-        for split, asked in report["asked"].items()
-        if report["splits"][split]["rows"] < _evenly(asked, len(recipe.task.class_names))
+        f"{split} {report['splits'][split]['rows']:,} of {requested:,}"
+        for split, requested in report["asked"].items()
+        if report["splits"][split]["rows"] < _evenly(requested, len(recipe.task.class_names))
     ]
     if short:
         notes.append(f"Fewer rows than asked for: {', '.join(short)}.")
@@ -270,13 +270,13 @@ def _notes(recipe: Recipe, report: dict[str, Any], held_out: bool) -> list[str]:
 
 
 def _limited(settings: SplitSettings, train: Pool, test: Pool | None) -> list[str]:
-    """What was left out because only so many rows were asked for."""
-    told = [
+    """Say what was left out because only so many rows were asked for."""
+    draws = [
         f"{pool.num_drawn:,} of {pool.num_source_rows:,} {side} rows"
         for side, pool in (("training", train), ("test", test))
         if pool is not None and settings.limit is not None and pool.num_drawn < pool.num_source_rows
     ]
-    return [f"A random draw (limit): {', '.join(told)}."] if told else []
+    return [f"A random draw (limit): {', '.join(draws)}."] if draws else []
 
 
 def _reasons(dropped: Counter[str]) -> str:
@@ -290,26 +290,26 @@ Splits = dict[str, list[UsableRow]]
 
 def cut_pool(
     rows: Sequence[UsableRow],
-    asked: Mapping[str, int],
+    requested: Mapping[str, int],
     balanced: Mapping[str, bool],
     data_seed: int,
     num_classes: int,
 ) -> Splits:
-    """Cut `rows` by group into the splits of `asked` (name -> rows), each balanced or left as it is.
+    """Cut `rows` by group into the splits of `requested` (name -> rows), each balanced or left as it is.
 
     Where the rows do not suffice all splits shrink in proportion (see `scale_sizes`). Unbalanced splits are
     taken first, a run of groups each, so that no label has a say in them; the others share the rest. Their order is
     one of its own: a balanced test that was held out before has taken the rarer class from the head of the usual one.
     """
     left = _shuffled_groups(
-        rows, data_seed, "groups" if all(balanced[split] for split in asked) else "groups unbalanced"
+        rows, data_seed, "groups" if all(balanced[split] for split in requested) else "groups unbalanced"
     )
     splits: Splits = {}
-    sizes = scale_sizes(asked, len(rows))
-    for split in (split for split in asked if not balanced[split]):
+    sizes = scale_sizes(requested, len(rows))
+    for split in (split for split in requested if not balanced[split]):
         members, left = _take(left, sizes[split])
         splits[split] = pick(members, sizes[split], data_seed)
-    rest = {split: size for split, size in asked.items() if balanced[split]}
+    rest = {split: size for split, size in requested.items() if balanced[split]}
     rarest = min(_count([row for group in left for row in group], num_classes))
     sizes = scale_sizes(rest, num_classes * rarest)
     for split, members in _share_out(left, sizes, num_classes).items():
@@ -317,20 +317,20 @@ def cut_pool(
     return splits
 
 
-def scale_sizes(asked: Mapping[str, int], num_available: int) -> dict[str, int]:
-    """The sizes asked for, or all of them scaled down to what there is.
+def scale_sizes(requested: Mapping[str, int], num_available: int) -> dict[str, int]:
+    """Return the sizes asked for, or all of them scaled down to what there is.
 
     Scaled down, `val` keeps min(VAL_FLOOR, a fifth of the rows), so that small data can still choose a
     checkpoint.
     """
-    total = sum(asked.values())
+    total = sum(requested.values())
     if num_available >= total:
-        return dict(asked)
-    sizes = {split: size * num_available // total for split, size in asked.items()}
-    floor = min(asked.get("val", 0), VAL_FLOOR, num_available // 5)
+        return dict(requested)
+    sizes = {split: size * num_available // total for split, size in requested.items()}
+    floor = min(requested.get("val", 0), VAL_FLOOR, num_available // 5)
     if sizes.get("val", 0) < floor:
-        others = total - asked["val"]
-        sizes = {split: size * (num_available - floor) // others for split, size in asked.items()}
+        others = total - requested["val"]
+        sizes = {split: size * (num_available - floor) // others for split, size in requested.items()}
         sizes["val"] = floor
     return sizes
 

@@ -68,21 +68,21 @@ def open_plain(path: Path) -> BufferedReader:
 
 
 def parse_json(text: str | bytes) -> Any:
-    """What a text of JSON says. Raises ValueError where it is none, or is nested deeper than what is written here."""
+    """Parse a text of JSON. Raises ValueError where it is none, or is nested deeper than what is written here."""
     try:
-        found = json.loads(text)
+        document = json.loads(text)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
-    level = [found]
+    level = [document]
     for _ in range(_DEEPEST):
         level = [
             inner
-            for one in level
-            if isinstance(one, dict | list)
-            for inner in (one.values() if isinstance(one, dict) else one)
+            for value in level
+            if isinstance(value, dict | list)
+            for inner in (value.values() if isinstance(value, dict) else value)
         ]
         if not level:
-            return found
+            return document
     raise ValueError("it is nested too deeply")
 
 
@@ -91,25 +91,25 @@ def read_json(path: Path, most: int = LARGEST) -> Any:
     return parse_json(read_bytes(path, most))
 
 
-def with_fields(found: Any, fields: Mapping[str, type]) -> dict[str, Any]:
-    """A document, if it is a mapping with these fields, of these types; `list`: of texts. Raises ValueError."""
-    if not isinstance(found, dict):
+def with_fields(document: Any, fields: Mapping[str, type]) -> dict[str, Any]:
+    """Return a document that is a mapping with these fields, of these types (`list`: of texts). Raises ValueError."""
+    if not isinstance(document, dict):
         raise ValueError("it is no mapping")
     for name, kind in fields.items():
-        value = found.get(name)
-        texts = kind is not list or (isinstance(value, list) and all(isinstance(one, str) for one in value))
+        value = document.get(name)
+        texts = kind is not list or (isinstance(value, list) and all(isinstance(text, str) for text in value))
         if not isinstance(value, kind) or isinstance(value, bool) or not texts:
             raise ValueError(f"its '{name}' is not what is written there")
-    return found
+    return document
 
 
 def as_date(text: object) -> datetime:
-    """A moment in UTC that can be compared and counted with. Raises ValueError for any other."""
+    """Parse a moment and turn it to UTC, so that it can be compared. Raises ValueError for any other."""
     with understood("a date"):
-        found = datetime.fromisoformat(text).astimezone(UTC)  # type: ignore[arg-type]
-        if not _EARLIEST <= found <= _LATEST:
-            raise ValueError(f"{found.year} is out of range")
-        return found
+        moment = datetime.fromisoformat(text).astimezone(UTC)  # type: ignore[arg-type]
+        if not _EARLIEST <= moment <= _LATEST:
+            raise ValueError(f"{moment.year} is out of range")
+        return moment
 
 
 def as_seconds(number: object) -> float:
@@ -124,26 +124,26 @@ Columns = Mapping[str, Literal["text", "number", "truth"]]
 
 
 def read_table(store: Store, key: str, name: str, columns: Columns) -> pd.DataFrame:
-    """A Parquet file of a finished artefact. Raises StoreError where it is missing, damaged or lacks such a column."""
+    """Read a Parquet file of an artefact. Raises StoreError where it is missing, damaged or lacks such a column."""
     import pandas as pd
 
     content = store.read(key, name)
     try:
-        found = pd.read_parquet(BytesIO(content))
-        _check(found, columns)
+        table = pd.read_parquet(BytesIO(content))
+        _check(table, columns)
     except (OSError, NotImplementedError, *ODD) as error:  # pyarrow's own are ValueErrors and OSErrors
         raise StoreError(f"artefact {key[:16]}: {name} is no table that can be read ({error})") from None
-    return found
+    return table
 
 
-def _check(found: pd.DataFrame, columns: Columns) -> None:
+def _check(table: pd.DataFrame, columns: Columns) -> None:
     from pandas.api import types
 
     tests = {"text": types.is_string_dtype, "number": types.is_numeric_dtype, "truth": types.is_bool_dtype}
     for column, kind in columns.items():
-        if column not in found.columns:
+        if column not in table.columns:
             raise ValueError(f"it has no column '{column}'")
-        if not tests[kind](found[column]):
+        if not tests[kind](table[column]):
             raise ValueError(f"its column '{column}' holds no {kind}s")
-    if "id" in found.columns and "step" not in found.columns and not found["id"].is_unique:
+    if "id" in table.columns and "step" not in table.columns and not table["id"].is_unique:
         raise ValueError("ids are there twice")

@@ -32,11 +32,11 @@ class OutshineError(Exception):
 class UnknownNameError(OutshineError):
     """A name that no registry entry, setting or file answers to."""
 
-    def __init__(self, what: str, given: str, known: Iterable[str]) -> None:
+    def __init__(self, what: str, name: str, known: Iterable[str]) -> None:
         known = sorted(known)
-        close = difflib.get_close_matches(given, known, n=1, cutoff=0.5)
+        close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
         hint = f"did you mean '{close[0]}'? " if close else ""
-        super().__init__(f"unknown {what} '{given}'; {hint}known: {', '.join(known) or 'none'}")
+        super().__init__(f"unknown {what} '{name}'; {hint}known: {', '.join(known) or 'none'}")
 
 
 class SettingsError(OutshineError):

@@ -22,38 +22,39 @@ from outshine.engine.messages import shows
 _UNFINISHED = re.compile(r"\..+-[0-9a-f]{8}|\.[0-9a-f]{8}-.+")
 
 
-def user_path(given: str | Path) -> Path:
-    """A path as a person wrote it, with `~` made out; it need not exist.
+def user_path(location: str | Path) -> Path:
+    """Return a path as a person wrote it, with `~` made out; it need not exist.
 
     Raises SettingsError for a name that no file can have, and for one with characters that do not show: it would reach
     terminals, tables and pages.
     """
-    if not shows(str(given)):
-        raise SettingsError(f"the path '{given}' holds a character that does not show; rename the file")
+    if not shows(str(location)):
+        raise SettingsError(f"the path '{location}' holds a character that does not show; rename the file")
     try:
-        path = Path(given).expanduser()
+        path = Path(location).expanduser()
     except RuntimeError as error:  # ~somebody who has no home here
-        raise SettingsError(f"the path '{given}' leads nowhere: {error}") from None
+        raise SettingsError(f"the path '{location}' leads nowhere: {error}") from None
     try:
         path.is_file()
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
-            raise SettingsError(f"the path '{given}' leads nowhere: its name is too long") from None
+            raise SettingsError(f"the path '{location}' leads nowhere: its name is too long") from None
     return path
 
 
-def absolute_path(given: str | Path) -> Path:
-    """A path of a person from the root on, for what is written down or handed to other processes.
+def absolute_path(location: str | Path) -> Path:
+    """Return a person's path from the root on, for what is written down or handed to other processes.
 
     Raises SettingsError as `user_path`, and where the working folder's name is not UTF-8: neither Parquet nor
     safetensors files can be opened there, and no study can name it.
     """
-    path = user_path(given).absolute()
+    path = user_path(location).absolute()
     try:
         str(path).encode()
     except UnicodeEncodeError:
         raise SettingsError(
-            f"'{given}' lies in {path.parent}, a folder whose name is not UTF-8; rename it, or name a place elsewhere"
+            f"'{location}' lies in {path.parent}, a folder whose name is not UTF-8; rename it, or name a "
+            "place elsewhere"
         ) from None
     return path
 
@@ -126,14 +127,14 @@ def named(folder: Path, start: str = "", end: str = "") -> list[Path]:
 
 
 def bytes_in(path: Path) -> int:
-    """The bytes of a file, or of all files in a folder; links are not followed. What goes meanwhile is not counted."""
+    """Count the bytes of a file, or of all files in a folder; no link is followed. What goes meanwhile is ignored."""
     total = 0
     paths = [path] if path.is_symlink() or not path.is_dir() else []
     for folder, _, names in os.walk(path) if not paths else ():
         paths += [Path(folder, name) for name in names]
-    for one in paths:
+    for file in paths:
         with suppress(FileNotFoundError):
-            total += one.lstat().st_size
+            total += file.lstat().st_size
     return total
 
 
@@ -192,11 +193,11 @@ def owner_lives(path: Path) -> bool:
 
 
 def is_stale(path: Path) -> bool:
-    """Whether a file, or a folder and all in it, was not changed for a day."""
+    """Tell whether a file, or a folder and all in it, was not changed for a day."""
     newest = 0.0
-    for one in (path, *path.rglob("*")):
+    for entry in (path, *path.rglob("*")):
         with suppress(OSError):
-            newest = max(newest, one.lstat().st_mtime)
+            newest = max(newest, entry.lstat().st_mtime)
     return newest < time.time() - STALE
 
 

@@ -79,11 +79,11 @@ def snapshot(repo: Repo, patterns: Sequence[str]) -> Snapshot:
     return Snapshot(folder.name, folder)
 
 
-def checked_commit(told: Any) -> str:
-    """The commit that a hub names. Raises ValueError where that is none: to be called inside of `ask`."""
-    if not isinstance(told, str) or not _COMMIT.fullmatch(told):
-        raise ValueError(f"it names {told!r} in place of a commit")
-    return told
+def checked_commit(answer: Any) -> str:
+    """Return the commit that a hub names. Raises ValueError where that is none: to be called inside of `ask`."""
+    if not isinstance(answer, str) or not _COMMIT.fullmatch(answer):
+        raise ValueError(f"it names {answer!r} in place of a commit")
+    return answer
 
 
 def answers() -> bool:

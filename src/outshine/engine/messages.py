@@ -40,8 +40,8 @@ def visible(text: str) -> str:
 
 
 def visible_json(text: str) -> str:
-    """JSON with the same characters as escapes of JSON."""
-    return _with_unseen(text, lambda one: json.dumps(one)[1:-1])
+    """Return JSON with the same characters as escapes of JSON."""
+    return _with_unseen(text, lambda character: json.dumps(character)[1:-1])
 
 
 def shows(text: str) -> bool:
@@ -50,13 +50,13 @@ def shows(text: str) -> bool:
 
 
 def _with_unseen(text: str, written: Callable[[str], str]) -> str:
-    """The text with every character that is not seen written in another way."""
+    """Return the text with every character that is not seen written in another way."""
     if not _PERHAPS_UNSEEN.search(text):
         return text
-    needed = {place for found in _JOINED.finditer(text) for place in range(*found.span())}
+    needed = {place for sequence in _JOINED.finditer(text) for place in range(*sequence.span())}
 
-    def shown(found: re.Match[str]) -> str:
-        return found[0] if _is_seen(found[0]) or found.start() in needed else written(found[0])
+    def shown(match: re.Match[str]) -> str:
+        return match[0] if _is_seen(match[0]) or match.start() in needed else written(match[0])
 
     return _PERHAPS_UNSEEN.sub(shown, text)
 
@@ -83,13 +83,13 @@ def without_secrets(text: str) -> str:
 
 
 def _secrets() -> set[str]:
-    found = {value for name, value in os.environ.items() if _SECRET.search(name)}
+    values = {value for name, value in os.environ.items() if _SECRET.search(name)}
     for value in os.environ.values():
         for pair in _USER_AND_PASSWORD.findall(value):
             plain = unquote(pair)
             basic = base64.b64encode(plain.encode(errors="surrogateescape")).decode()  # as it goes over the wire
-            found |= {basic, pair.partition(":")[2], plain.partition(":")[2]}
-    return {secret for secret in found if len(secret) >= _SHORTEST_SECRET}
+            values |= {basic, pair.partition(":")[2], plain.partition(":")[2]}
+    return {secret for secret in values if len(secret) >= _SHORTEST_SECRET}
 
 
 def counted(number: float, noun: str, plural: str | None = None) -> str:

@@ -107,7 +107,7 @@ class Registry(Generic[P]):
             return value
         name, settings = value, {}
         if isinstance(value, dict):
-            name, settings = value.get("kind"), {key: given for key, given in value.items() if key != "kind"}
+            name, settings = value.get("kind"), {key: setting for key, setting in value.items() if key != "kind"}
         if not isinstance(name, str):
             known = ", ".join(self.names())
             raise SettingsError(f"{value!r} is no {self.noun}; write its name or {{kind: name, ...}}; known: {known}")
@@ -126,13 +126,13 @@ class Registry(Generic[P]):
             importlib.import_module(f"{self._package}.{module.name}")
         for entry in entry_points(group=f"outshine.{self.plural}"):
             try:
-                found = entry.load()
+                plugin = entry.load()
             except Exception as error:  # a stranger's package must not take the command down without a name
                 raise OutshineError(
                     f"the {self.noun} '{entry.name}' of an installed package cannot be loaded: {error}"
                 ) from error
-            if isinstance(found, type) and self._classes.get(entry.name) is not found:
-                if not issubclass(found, self._base):
+            if isinstance(plugin, type) and self._classes.get(entry.name) is not plugin:
+                if not issubclass(plugin, self._base):
                     sort = self._base.__name__
                     raise OutshineError(f"the {self.noun} '{entry.name}' of an installed package is no {sort}")
-                self.register(entry.name)(found)
+                self.register(entry.name)(plugin)

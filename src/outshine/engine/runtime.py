@@ -69,10 +69,10 @@ class Runtime(Settings):
     )
 
     def budget(self, device_type: str) -> Budget:
-        """The budgets that were given, and the device's own (`cpu`, `cuda`, `mps`) for the rest."""
+        """Return the budgets that were given, and the device's own (`cpu`, `cuda`, `mps`) for the rest."""
         own = _BUDGETS.get(device_type, _OTHER_DEVICES)
-        given = (self.token_budget, self.eval_token_budget, self.batch_cost)
-        return Budget(*(default if one is None else one for one, default in zip(given, own, strict=True)))
+        chosen = (self.token_budget, self.eval_token_budget, self.batch_cost)
+        return Budget(*(default if budget is None else budget for budget, default in zip(chosen, own, strict=True)))
 
 
 UNKNOWN = "unknown (source tree)"

@@ -44,21 +44,21 @@ class NotInKeyAtDefault:
 
 
 def explain(error: ValidationError, where: str = "", known: Iterable[str] = ()) -> SettingsError:
-    """Pydantic's report as one line that names the field, what was given and what was expected.
+    """Turn pydantic's report into one line that names the field, what was given and what was expected.
 
     `known`: names of settings from which the nearest is offered for a misspelt one.
     """
     lines = []
     for item in error.errors():
         path = ".".join(str(part) for part in item["loc"])
-        given = item.get("input")
+        value = item.get("input")
         if item["type"] == "extra_forbidden":
             close = difflib.get_close_matches(str(item["loc"][-1]), list(known), n=1)
             lines.append(f"unknown setting '{path}'" + (f"; did you mean '{close[0]}'?" if close else ""))
         elif item["type"] == "missing":
             lines.append(f"'{path}' is missing")
         else:
-            lines.append(f"'{path}': {item['msg']} (given: {given!r})")
+            lines.append(f"'{path}': {item['msg']} (given: {value!r})")
     return SettingsError((f"{where}: " if where else "") + "; ".join(lines))
 
 

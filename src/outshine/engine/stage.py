@@ -105,7 +105,7 @@ class Stage(Settings):
     @cached_property
     def _held(self) -> tuple[Stage, ...]:
         """The stages in its fields. Kept like the key: a plan asks for them again and again."""
-        return tuple(one for name in key_fields(type(self)) for one in held_stages(getattr(self, name)))
+        return tuple(stage for name in key_fields(type(self)) for stage in held_stages(getattr(self, name)))
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """A copy, with other fields where `update` says so: its key and inputs are then its own."""
@@ -121,27 +121,27 @@ class Stage(Settings):
 
 
 def held_stages(value: Any) -> list[Stage]:
-    """The stages that a value is or holds in its fields, without what they depend on."""
-    found: list[Stage] = []
-    _find_stages(value, found)
-    return found
+    """Return the stages that a value is or holds in its fields, without what they depend on."""
+    stages: list[Stage] = []
+    _find_stages(value, stages)
+    return stages
 
 
-def _find_stages(value: Any, found: list[Stage]) -> None:
+def _find_stages(value: Any, stages: list[Stage]) -> None:
     """Add the stages that a field's value is or holds."""
     if value is None or isinstance(value, str | int | float):  # first, for nearly all are
         return
     if isinstance(value, Stage):
-        found.append(value)
+        stages.append(value)
     elif isinstance(value, Settings):
         for name in key_fields(type(value)):
-            _find_stages(getattr(value, name), found)
+            _find_stages(getattr(value, name), stages)
     elif isinstance(value, list | tuple):
         for item in value:
-            _find_stages(item, found)
+            _find_stages(item, stages)
     elif isinstance(value, dict):
         for item in value.values():
-            _find_stages(item, found)
+            _find_stages(item, stages)
 
 
 def _key_inputs(stage: Stage) -> None:
@@ -153,7 +153,7 @@ def _key_inputs(stage: Stage) -> None:
     keyed: set[int] = set()
     while waiting:
         last = waiting[-1]
-        below = [one for one in last._held if "key" not in vars(one) and id(one) not in keyed]
+        below = [source for source in last._held if "key" not in vars(source) and id(source) not in keyed]
         if below:
             waiting.extend(below)
         else:
@@ -163,12 +163,12 @@ def _key_inputs(stage: Stage) -> None:
 
 
 def in_order(stages: list[Stage]) -> list[Stage]:
-    """The given stages and all they depend on, each once, inputs before what reads them."""
+    """Return the given stages and all they depend on, each once, inputs before what reads them."""
     ordered: dict[str, Stage] = {}
     waiting = stages[::-1]
     while waiting:
         stage = waiting[-1]
-        below = [] if stage.key in ordered else [one for one in stage.inputs() if one.key not in ordered]
+        below = [] if stage.key in ordered else [source for source in stage.inputs() if source.key not in ordered]
         if below:
             waiting.extend(reversed(below))
         else:

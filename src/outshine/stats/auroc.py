@@ -76,13 +76,13 @@ def doubled_wins(truth: Bools, scores: Floats) -> tuple[Floats, Floats]:
 
 
 def as_truth(y: ArrayLike, *, both_classes: bool = True) -> Bools:
-    """Ground truth as a boolean vector; DataError where it is not one, or has one class where both are needed."""
-    given = np.asarray(y)
-    if given.ndim != 1 or given.size == 0:
-        raise DataError(f"ground truth must be a vector with at least one row, given shape {given.shape}")
-    if given.dtype != np.bool_ and not np.all((given == 0) | (given == 1)):
+    """Return ground truth as booleans. Raises DataError where it is no such vector, or lacks a class that is needed."""
+    labels = np.asarray(y)
+    if labels.ndim != 1 or labels.size == 0:
+        raise DataError(f"ground truth must be a vector with at least one row, given shape {labels.shape}")
+    if labels.dtype != np.bool_ and not np.all((labels == 0) | (labels == 1)):
         raise DataError("ground truth must be 0 or 1 in every row; harden soft labels first or use soft_auroc")
-    truth = given.astype(np.bool_)
+    truth = labels.astype(np.bool_)
     if both_classes and truth.all() != truth.any():
         return truth
     if both_classes:

@@ -110,8 +110,8 @@ def both_labels_are_written_by_one_template(recipe: Recipe) -> None:
     if not recipe.draws_label:
         return
     for number, row in enumerate(sample_rows(recipe, 40)):
-        found = compare(recipe, number, row)
-        require(found is None, f"Row {number}: {found.reason if found else ''}.")
+        problem = compare(recipe, number, row)
+        require(problem is None, f"Row {number}: {problem.reason if problem else ''}.")
     labels = [example.label for example in sample_examples(recipe) if example]
     share = sum(labels) / max(1, len(labels))
     require(0.35 < share < 0.65, f"{share:.0%} of the labels are positive; a coin gives about half.")

@@ -73,10 +73,10 @@ def test_a_run_is_recorded_with_every_stage_before_the_first_is_computed(tmp_pat
     seen: list[tuple[bool, int]] = []
 
     class Watched(LocalExecutor):
-        def run(self, asked):
+        def run(self, requested):
             (one,) = recorded_studies(store)
             seen.append((one.expanded, len(one.keys)))
-            super().run(asked)
+            super().run(requested)
 
     monkeypatch.setattr(compute_study, "LocalExecutor", Watched)
     monkeypatch.setattr(local, "LocalExecutor", Watched)

@@ -52,11 +52,11 @@ Workers = Annotated[LocalWorkers | RayWorkers, Field(discriminator="kind"), Befo
 class Executor(Protocol):
     """Computes stages. Whichever does, keys are the same, and bytes too on the same hardware and threads."""
 
-    def missing(self, asked: Sequence[Stage]) -> list[Stage]:
-        """Of the stages and all they depend on, those that the store lacks, in the order of computation."""
+    def missing(self, requested: Sequence[Stage]) -> list[Stage]:
+        """Return what the store lacks of the stages and all they depend on, in the order of computation."""
         ...
 
-    def run(self, asked: Sequence[Stage]) -> None:
+    def run(self, requested: Sequence[Stage]) -> None:
         """Compute what is missing of them; raises StagesFailedError when nothing else can be done."""
         ...
 

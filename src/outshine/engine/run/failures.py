@@ -50,13 +50,13 @@ class StagesFailedError(OutshineError):
     def __init__(self, failures: Sequence[Failure], num_left_out: int = 0) -> None:
         self.failures = list(failures)
         self.num_left_out = num_left_out
-        told = "; ".join(f"{failure.label}: {failure.message}" for failure in self.failures[:_SHOWN])
+        messages = "; ".join(f"{failure.label}: {failure.message}" for failure in self.failures[:_SHOWN])
         more = f"; and {len(self.failures) - _SHOWN} more" if len(self.failures) > _SHOWN else ""
         num = len(self.failures)
         left = f", {num_left_out} that need {'it' if num == 1 else 'them'} left out" if num_left_out else ""
         super().__init__(
             f"{num} {'stage' if num == 1 else 'stages'} failed{left}, the others are kept; "
-            f"run again to try once more: {told}{more}"
+            f"run again to try once more: {messages}{more}"
         )
 
     def __reduce__(self) -> tuple[type, tuple[list[Failure], int]]:
@@ -82,14 +82,14 @@ def forget_failures(store: Store, stages: Iterable[Stage]) -> None:
 
 def start_over(store: Store, keys: Iterable[str]) -> list[Failure]:
     """Forget the failures of these stages, and what they left to go on from; returns what they were."""
-    found, asked = [], set(keys)
+    failures, wanted = [], set(keys)
     for key, document in store.documents(KIND).all().items():
-        if key not in asked:
+        if key not in wanted:
             continue
-        found.append(Failure(key, str(document.get("label", "")), str(document.get("message", ""))))
+        failures.append(Failure(key, str(document.get("label", "")), str(document.get("message", ""))))
         listed = document.get("unit", [key])
-        unit = [one for one in listed if isinstance(one, str)] if isinstance(listed, list) else [key]
+        unit = [member for member in listed if isinstance(member, str)] if isinstance(listed, list) else [key]
         for work in {key, digest(sorted(unit))}:
             shutil.rmtree(store.work(work), ignore_errors=True)
         store.documents(KIND).remove(key)
-    return found
+    return failures

@@ -76,21 +76,21 @@ class LocalExecutor:
         self._base: str | None = None  # the base model that was used last
         self._noted: set[str] = set()
 
-    def missing(self, asked: Sequence[Stage]) -> list[Stage]:
-        """Of the stages and all they depend on, those that the store lacks, in the order of computation."""
-        stages = in_order(list(asked))
+    def missing(self, requested: Sequence[Stage]) -> list[Stage]:
+        """Return what the store lacks of the stages and all they depend on, in the order of computation."""
+        stages = in_order(list(requested))
         lacking = set(self.store.lacking([stage.key for stage in stages]))
         remove_leftovers(self.store, {stage.key for stage in stages} - lacking)
         return [stage for stage in stages if stage.key in lacking and not self._is_mended(stage)]
 
-    def run(self, asked: Sequence[Stage]) -> None:
+    def run(self, requested: Sequence[Stage]) -> None:
         """Compute what is missing of the stages and all they depend on.
 
         Raises the first failure; what is finished stays. With `keep_going` a stage that fails stops none that does
         not need it, and StagesFailedError is raised when the others are finished; at once only what concerns all: a
         StoreError, an interrupt.
         """
-        missing = self.missing(asked)
+        missing = self.missing(requested)
         if not missing:
             return
         self.set_threads()

@@ -39,16 +39,16 @@ class RayExecutor:
         self.settings = settings
         self.work = work or {}
 
-    def missing(self, asked: Sequence[Stage]) -> list[Stage]:
-        """Of the stages and all they depend on, those that the store lacks, in the order of computation."""
-        return LocalExecutor(self.store, self.runtime, self.progress).missing(asked)
+    def missing(self, requested: Sequence[Stage]) -> list[Stage]:
+        """Return what the store lacks of the stages and all they depend on, in the order of computation."""
+        return LocalExecutor(self.store, self.runtime, self.progress).missing(requested)
 
-    def run(self, asked: Sequence[Stage]) -> None:
+    def run(self, requested: Sequence[Stage]) -> None:
         """Compute what is missing of the stages and all they depend on.
 
         Raises StagesFailedError when all is finished that does not need what failed, and StoreError at once.
         """
-        missing = self.missing(asked)
+        missing = self.missing(requested)
         if not missing:
             return
         todo = units(missing, self.runtime.cohort)

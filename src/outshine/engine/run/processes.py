@@ -59,21 +59,21 @@ class ProcessExecutor:
         self.retries = retries
         self.work = work or {}
 
-    def missing(self, asked: Sequence[Stage]) -> list[Stage]:
-        """Of the stages and all they depend on, those that the store lacks, in the order of computation."""
-        return LocalExecutor(self.store, self.runtime, self.progress).missing(asked)
+    def missing(self, requested: Sequence[Stage]) -> list[Stage]:
+        """Return what the store lacks of the stages and all they depend on, in the order of computation."""
+        return LocalExecutor(self.store, self.runtime, self.progress).missing(requested)
 
-    def run(self, asked: Sequence[Stage]) -> None:
+    def run(self, requested: Sequence[Stage]) -> None:
         """Compute what is missing of the stages and all they depend on, which are those of the job.
 
         Raises StagesFailedError when all is finished that does not need what failed, and StoreError at once.
         """
-        missing = self.missing(asked)
+        missing = self.missing(requested)
         if missing:
-            _Run(self, self._document(asked, missing), missing).to_the_end()
+            _Run(self, self._document(requested, missing), missing).to_the_end()
 
-    def _document(self, asked: Sequence[Stage], missing: Sequence[Stage]) -> dict[str, Any]:
-        """What every worker is given."""
+    def _document(self, requested: Sequence[Stage], missing: Sequence[Stage]) -> dict[str, Any]:
+        """Return the document that every worker is given."""
         job = self.job.document()
         if "__main__" in job["modules"]:
             raise SettingsError(
@@ -83,7 +83,7 @@ class ProcessExecutor:
         return {
             **job,
             "store": self.store.address,
-            "every": digest([stage.key for stage in in_order(list(asked))]),
+            "every": digest([stage.key for stage in in_order(list(requested))]),
             "missing": [stage.key for stage in missing],
         }
 
@@ -122,7 +122,9 @@ class _Run:
         finally:
             _end(self._workers, at_once=not is_finished)
         if self._failures:
-            num_left_out = sum(one.key not in self._through and one.key not in self._failures for one in self._missing)
+            num_left_out = sum(
+                stage.key not in self._through and stage.key not in self._failures for stage in self._missing
+            )
             raise StagesFailedError([*self._failures.values()], num_left_out)
 
     @property
@@ -148,7 +150,7 @@ class _Run:
                 worker.asks = _Question(event["keys"], time.monotonic())
             case "end":
                 worker.unit = None
-                self._failures |= {one["key"]: Failure(**one) for one in event["failures"]}
+                self._failures |= {failure["key"]: Failure(**failure) for failure in event["failures"]}
             case "through":
                 self._finish(worker, event["keys"])
             case "done":
@@ -165,7 +167,7 @@ class _Run:
         assert worker.asks is not None
         keys, since = worker.asks
         unit = self._unit_of[keys[0]]
-        if any(one.unit == unit for one in self._workers) and time.monotonic() - since < _GRACE:
+        if any(other.unit == unit for other in self._workers) and time.monotonic() - since < _GRACE:
             return
         failed = [key for key in keys if key in self._failures]
         worker.asks = None
@@ -204,7 +206,7 @@ class _Run:
                 raise OutshineError(f"{self._deaths_idle} workers died before they computed anything, the last {how}")
         else:
             self._count(unit, how)
-        if not any(one.is_done for one in self._workers):  # else nothing is left to do
+        if not any(other.is_done for other in self._workers):  # else nothing is left to do
             self._start(worker)
         else:
             worker.is_done = True
@@ -271,10 +273,10 @@ class _Worker:
             self.process.stdin.flush()
 
     def read(self) -> tuple[list[dict[str, Any]], bool]:
-        """What it said since, and whether that is the last."""
-        found = os.read(self.output.fileno(), 1 << 16)
-        *lines, self._rest = (self._rest + found).split(b"\n")
-        return [json.loads(line) for line in lines], not found
+        """Return what it said since, and whether that is the last."""
+        data = os.read(self.output.fileno(), 1 << 16)
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        return [json.loads(line) for line in lines], not data
 
     def reap(self) -> str:
         """Wait for the dead process; return how it died."""
@@ -337,19 +339,19 @@ def _interrupts_blocked() -> Iterator[None]:
 
 
 def visible_gpus() -> list[str]:
-    """What CUDA_VISIBLE_DEVICES names, or all GPUs of this machine; asks torch only where the variable is not set."""
+    """List the GPUs that CUDA_VISIBLE_DEVICES names; where that is not set, torch names those of this machine."""
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is not None:
-        return [one for one in named.split(",") if one.strip()]
+        return [gpu for gpu in named.split(",") if gpu.strip()]
     import torch
 
     return [str(i) for i in range(torch.cuda.device_count())]
 
 
 def environment_of(place: int, runtime: Runtime) -> dict[str, str]:
-    """Environment variables of the worker at a place: its threads and its GPU. Modules are looked for as here."""
+    """Return the environment variables of the worker at a place: its threads, its GPU, and our module paths."""
     gpus = visible_gpus() if runtime.device in ("auto", "cuda") else []
     own = {"CUDA_VISIBLE_DEVICES": gpus[place % len(gpus)]} if gpus else {}
-    path = os.pathsep.join(one or str(Path.cwd()) for one in sys.path)
+    path = os.pathsep.join(folder or str(Path.cwd()) for folder in sys.path)
     waiting = {POLICY: os.environ.get(POLICY, ASLEEP), "PYTHONPATH": path}
     return {**dict.fromkeys(_THREADS, str(runtime.threads)), **waiting, **own}

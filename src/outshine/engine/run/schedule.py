@@ -12,7 +12,7 @@ Unit = tuple[Stage, ...]  # a stage alone, or several of one batch group
 
 
 def units(stages: Sequence[Stage], most: int) -> list[Unit]:
-    """The stages in an order of computation, those that can share passes together, at most `most` of them.
+    """Return the stages in an order of computation; those that can share passes come together, at most `most` of them.
 
     Depends on the stages and their order alone. Stages stand together where they are of one batch group and equally
     deep in such stages (a student's student comes after its teacher); a ceiling, which nothing waits for, joins
@@ -23,7 +23,7 @@ def units(stages: Sequence[Stage], most: int) -> list[Unit]:
     readers: list[set[int]] = [set() for _ in together]
     waits = [0] * len(together)
     for i, unit in enumerate(together):
-        for j in {place[one.key] for stage in unit for one in stage.inputs() if one.key in place}:
+        for j in {place[source.key] for stage in unit for source in stage.inputs() if source.key in place}:
             readers[j].add(i)
             waits[i] += 1
     ready = [i for i, count in enumerate(waits) if not count]
@@ -51,7 +51,7 @@ def _together(stages: Sequence[Stage], most: int) -> list[Unit]:
 
 
 def _waves(stages: Sequence[Stage], groups_of: Mapping[str, str | None]) -> dict[str, int]:
-    """How many grouped stages deep each stage lies; one that nothing reads, alone in its wave, goes to the next.
+    """Count how many grouped stages deep each stage lies; one that nothing reads, alone in its wave, goes to the next.
 
     `stages`: inputs before what reads them. No stage depends on another of its group and wave.
     """
@@ -59,7 +59,7 @@ def _waves(stages: Sequence[Stage], groups_of: Mapping[str, str | None]) -> dict
     read: set[str] = set()
     by_group: dict[str, dict[int, list[str]]] = {}
     for stage in stages:
-        inputs = [one.key for one in stage.inputs() if one.key in waves]
+        inputs = [source.key for source in stage.inputs() if source.key in waves]
         read.update(inputs)
         group_key = groups_of[stage.key]
         waves[stage.key] = max((waves[key] for key in inputs), default=0) + (group_key is not None)
@@ -87,7 +87,7 @@ class Schedule:
         self._followers: list[set[int]] = [set() for _ in self._units]
         for i, unit in enumerate(self._units):
             for stage in unit:
-                for key in (one.key for one in stage.inputs() if one.key in self._place):
+                for key in (source.key for source in stage.inputs() if source.key in self._place):
                     self._readers.setdefault(key, []).append(stage.key)
                     self._waits[i].add(self._place[key])
                     self._followers[self._place[key]].add(i)
@@ -138,12 +138,12 @@ class Schedule:
                     self._is_ready(j)
 
     def _leave_out(self, failed: Iterable[str]) -> None:
-        found = [reader for key in failed for reader in self._readers.get(key, ())]
-        while found:
-            key = found.pop()
+        readers = [reader for key in failed for reader in self._readers.get(key, ())]
+        while readers:
+            key = readers.pop()
             if key not in self._left_out:
                 self._left_out.add(key)
-                found += self._readers.get(key, ())
+                readers += self._readers.get(key, ())
 
     def _is_ready(self, i: int) -> None:
         heapq.heappush(self._ready.setdefault(base_of(self._units[i]), []), i)

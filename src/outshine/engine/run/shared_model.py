@@ -33,22 +33,22 @@ class SharedModelExecutor(LocalExecutor):
         self.processes = processes
         remember(processes, self.memory)
 
-    def missing(self, asked: Sequence[Stage]) -> list[Stage]:
-        stages = in_order(list(asked))
-        found = [stage.key for stage in super().missing(asked)] if self.processes.is_main else []
+    def missing(self, requested: Sequence[Stage]) -> list[Stage]:
+        stages = in_order(list(requested))
+        missing = [stage.key for stage in super().missing(requested)] if self.processes.is_main else []
         every = digest([stage.key for stage in stages])
-        told, keys = self.processes.broadcast((every, found))
-        if told != every:
+        leaders_digest, keys = self.processes.broadcast((every, missing))
+        if leaders_digest != every:
             raise OutshineError(
                 f"process {self.processes.rank} would compute other stages than process 0; all processes must have "
                 "the same version of outshine, the same study and the same files"
             )
         return [stage for stage in stages if stage.key in set(keys)]
 
-    def run(self, asked: Sequence[Stage]) -> None:
-        for stage in self.missing(asked):
+    def run(self, requested: Sequence[Stage]) -> None:
+        for stage in self.missing(requested):
             stage.check_shared()
-        super().run(asked)
+        super().run(requested)
 
     def attempt(self, unit: Unit, timeout: float) -> list[Failure] | None:
         if self.processes.is_main:
@@ -84,7 +84,7 @@ class SharedModelExecutor(LocalExecutor):
     def _follow(self, unit: Sequence[Stage]) -> None:
         """Compute along with the leader."""
         with ExitStack() as folders:
-            contexts = [self._context(one, Path(folders.enter_context(TemporaryDirectory()))) for one in unit]
+            contexts = [self._context(member, Path(folders.enter_context(TemporaryDirectory()))) for member in unit]
             if len(unit) > 1:
                 work = self.store.work(digest(sorted(stage.key for stage in unit)))
                 unit[0].run_together(unit, contexts, work)  # the leader raises what went wrong with a member

@@ -82,15 +82,15 @@ def _stages(document: dict[str, Any], store: Store) -> Sequence[Stage]:
 class Parent(Silent):
     """The process that started this one. It is told notes; how far a stage is stands in the store."""
 
-    def __init__(self, told: TextIO, heard: TextIO, through: Iterable[str], failed: Iterable[str]) -> None:
+    def __init__(self, events: TextIO, answers: TextIO, through: Iterable[str], failed: Iterable[str]) -> None:
         super().__init__()
         self.through = set(through)  # keys of stages that are finished or failed
         self.failed = set(failed)
         self.is_over = False  # whether the end of the parent is no longer of interest
-        self._told = told
+        self._events = events
         self._lock = threading.Lock()
         self._answers: queue.SimpleQueue[list[str]] = queue.SimpleQueue()
-        threading.Thread(target=self._listen, args=(heard,), daemon=True).start()
+        threading.Thread(target=self._listen, args=(answers,), daemon=True).start()
 
     def note(self, message: str) -> None:
         self.tell("note", text=message)
@@ -99,8 +99,8 @@ class Parent(Silent):
         """Send an event."""
         with self._lock:
             try:
-                self._told.write(json.dumps({"event": event, **facts}) + "\n")
-                self._told.flush()
+                self._events.write(json.dumps({"event": event, **facts}) + "\n")
+                self._events.flush()
             except OSError:  # the parent is gone: `_listen` ends this process
                 return
 
@@ -109,8 +109,8 @@ class Parent(Silent):
         self.tell("begin", keys=keys)
         return self._answers.get()
 
-    def _listen(self, heard: TextIO) -> None:
-        for line in heard:
+    def _listen(self, answers: TextIO) -> None:
+        for line in answers:
             message = json.loads(line)
             if "answer" in message:
                 self._answers.put(message["answer"])
@@ -134,8 +134,8 @@ class WorkerExecutor(LocalExecutor):
         self._every = every  # digest of the keys of all stages
         self._missing = set(missing)
 
-    def missing(self, asked: Sequence[Stage]) -> list[Stage]:
-        stages = in_order(list(asked))
+    def missing(self, requested: Sequence[Stage]) -> list[Stage]:
+        stages = in_order(list(requested))
         if digest([stage.key for stage in stages]) != self._every:
             raise OutshineError(
                 "a worker process would compute other stages than the process that started it; files that the study "
@@ -147,10 +147,10 @@ class WorkerExecutor(LocalExecutor):
         keys = [stage.key for stage in unit]
         if self._parent.through.issuperset(keys):
             return self._failed_before(unit, self._parent.failed)
-        found = super().attempt(unit, timeout)
-        if found is not None:
+        failures = super().attempt(unit, timeout)
+        if failures is not None:
             self._parent.tell("through", keys=keys)
-        return found
+        return failures
 
     def _tried(self, lacking: Unit) -> list[Failure]:
         if not lacking:
@@ -160,12 +160,12 @@ class WorkerExecutor(LocalExecutor):
         rest = tuple(stage for stage in lacking if stage.key not in refused)
         if not rest:
             return before
-        found: list[Failure] = []
+        failures: list[Failure] = []
         try:
-            found = super()._tried(rest)
+            failures = super()._tried(rest)
         finally:
-            self._parent.tell("end", failures=[failure._asdict() for failure in found])
-        return [*before, *found]
+            self._parent.tell("end", failures=[failure._asdict() for failure in failures])
+        return [*before, *failures]
 
     def _failed_before(self, unit: Unit, failed: Iterable[str]) -> list[Failure]:
         known = set(failed)
@@ -174,14 +174,14 @@ class WorkerExecutor(LocalExecutor):
 
 def main() -> None:
     """Compute the job that the open file of the given number holds, until nothing is left or the parent is gone."""
-    told = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    events = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what libraries print is no event
-    heard = os.fdopen(os.dup(0), encoding="utf-8")
+    answers = os.fdopen(os.dup(0), encoding="utf-8")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends its workers
     signal.signal(signal.SIGTERM, _stop)
     place = int(sys.argv[1])
     job = json.loads(os.pread(place, os.fstat(place).st_size, 0))
-    parent = Parent(told, heard, job["through"], job["failed"])
+    parent = Parent(events, answers, job["through"], job["failed"])
     try:
         store = open_store(job["store"])
         executor = WorkerExecutor(store, Runtime(**job["runtime"]), parent, job["every"], job["missing"])

@@ -49,11 +49,11 @@ class Manifest(Settings):
     files: tuple[File, ...]
 
     def by_key(self) -> dict[str, list[File]]:
-        """The files of each artefact."""
-        found: dict[str, list[File]] = {}
+        """Return the files of each artefact."""
+        by_key: dict[str, list[File]] = {}
         for file in self.files:
-            found.setdefault(split_member(file.name)[0], []).append(file)
-        return found
+            by_key.setdefault(split_member(file.name)[0], []).append(file)
+        return by_key
 
 
 def packing(name: str, num_bytes: int) -> int:
@@ -71,11 +71,11 @@ def member(key: str, name: str) -> str:
 
 
 def split_member(name: str) -> tuple[str, str]:
-    """The key and the file's name in its artefact. Raises ArchiveError for any other name."""
-    found = _MEMBER.fullmatch(name)
-    if not found:
+    """Split a member's name into the key and the file's name in its artefact. Raises ArchiveError for any other."""
+    match = _MEMBER.fullmatch(name)
+    if not match:
         raise ArchiveError(f"it has a member {name[:100]!r}; artefacts/KEY/FILE is expected")
-    return found[1], found[2]
+    return match[1], match[2]
 
 
 class Archive:
@@ -89,18 +89,18 @@ class Archive:
         _check_listed(self.manifest, infos)
 
     def chunks(self, file: File) -> Iterator[bytes]:
-        """A file's content. Raises ArchiveError where it is not as long, or not what the manifest says."""
-        seen, found = 0, hashlib.sha256()
+        """Yield a file's content. Raises ArchiveError where it is not as long, or not what the manifest says."""
+        seen, sha256 = 0, hashlib.sha256()
         with reading(), self._zipped.open(file.name) as source:
             while data := source.read(min(_CHUNK, file.bytes - seen + 1)):
                 seen += len(data)
                 if seen > file.bytes:
                     raise ArchiveError(f"'{file.name}' is longer than the {file.bytes} bytes that it says")
-                found.update(data)
+                sha256.update(data)
                 yield data
         if seen != file.bytes:
             raise ArchiveError(f"'{file.name}' has {seen} bytes where {file.bytes} are expected")
-        if found.hexdigest() != file.sha256:
+        if sha256.hexdigest() != file.sha256:
             raise ArchiveError(f"'{file.name}' is not what was exported (sha256 differs)")
 
 
@@ -156,7 +156,7 @@ def _check_members(infos: list[zipfile.ZipInfo], max_bytes: int) -> None:
 def _check_apart(infos: list[zipfile.ZipInfo]) -> None:
     """Members that share bytes are how small archives unpack to huge ones."""
     end = 0
-    for info in sorted(infos, key=lambda one: one.header_offset):
+    for info in sorted(infos, key=lambda entry: entry.header_offset):
         if info.header_offset < end:
             raise ArchiveError(f"'{info.filename}' overlaps another member")
         end = info.header_offset + _LOCAL_HEADER + len(info.filename) + info.compress_size

@@ -79,9 +79,9 @@ class BucketObjects(Objects):
             raise StoreError(f"the store {self.where} needs a package that is missing: {_EXTRAS[scheme]}") from None
         options: dict[str, Any] = {}
         if scheme in ("s3", "s3a"):
-            found = urlsplit(url)
-            if found.username and found.password:
-                options = {"key": unquote(found.username), "secret": unquote(found.password)}
+            parts = urlsplit(url)
+            if parts.username and parts.password:
+                options = {"key": unquote(parts.username), "secret": unquote(parts.password)}
             elif self.where != url.rstrip("/"):
                 raise StoreError(
                     f"the store {self.where}: credentials in a URL are expected as key:secret@, with '/' written %2F; "
@@ -110,11 +110,11 @@ class BucketObjects(Objects):
         if not paths:
             return {}
         with self._told():
-            found = self._fs.cat(list(paths), on_error="return")
-            for error in found.values():
+            contents = self._fs.cat(list(paths), on_error="return")
+            for error in contents.values():
                 if isinstance(error, Exception) and not isinstance(error, FileNotFoundError):
                     raise error
-        return {paths[path]: bytes(data) for path, data in found.items() if not isinstance(data, Exception)}
+        return {paths[path]: bytes(data) for path, data in contents.items() if not isinstance(data, Exception)}
 
     def write(self, name: str, data: bytes) -> None:
         with self._told():
@@ -138,11 +138,11 @@ class BucketObjects(Objects):
         with self._told():
             self._fs.invalidate_cache()
             try:
-                found = self._fs.find(self._path(prefix), detail=True)
+                infos = self._fs.find(self._path(prefix), detail=True)
             except FileNotFoundError as error:
                 self._check_bucket(error)
                 return {}
-        return {path[len(self._base) + 1 :]: int(info["size"]) for path, info in found.items()}
+        return {path[len(self._base) + 1 :]: int(info["size"]) for path, info in infos.items()}
 
     def remove(self, name: str) -> None:
         with self._told():
@@ -191,7 +191,7 @@ class BucketObjects(Objects):
 
 
 def _problem(error: Exception) -> str:
-    kind, code = " ".join(type(one).__name__ for one in _chain(error)), _code(error)
+    kind, code = " ".join(type(cause).__name__ for cause in _chain(error)), _code(error)
     if re.search(r"NoCredentials|PartialCredentials|DefaultCredentials|TokenRetrieval|NoAuthToken", kind):
         return (
             "no credentials are found; set them as its client expects them, such as AWS_ACCESS_KEY_ID and "
@@ -214,9 +214,9 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _code(error: BaseException) -> str | None:
-    """The server's own word for what is wrong."""
-    for one in _chain(error):
-        response = getattr(one, "response", None)
+    """Return the server's own word for what is wrong."""
+    for cause in _chain(error):
+        response = getattr(cause, "response", None)
         if isinstance(response, dict):
             return str(response.get("Error", {}).get("Code", "")) or None
     return None

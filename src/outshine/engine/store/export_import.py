@@ -102,12 +102,12 @@ def _opened(store: Store, key: str, name: str) -> Iterator[BinaryIO]:
 
 
 def _copy(source: BinaryIO, file: File, zipped: zipfile.ZipFile) -> None:
-    found = hashlib.sha256()
+    sha256 = hashlib.sha256()
     with zipped.open(_info(file.name, file.bytes), "w") as target:
         while data := source.read(_CHUNK):
-            found.update(data)
+            sha256.update(data)
             target.write(data)
-    if found.hexdigest() != file.sha256:
+    if sha256.hexdigest() != file.sha256:
         raise StoreError(
             f"{file.name} has changed while it was exported (sha256 differs); `outshine verify` checks the store"
         )

@@ -155,11 +155,11 @@ def _key_in(name: str) -> str:
 
 
 def _commits(store: Store) -> Iterator[Leftover]:
-    """Lists of commits with nothing left to do; and what dead writers sent that no other list speaks of."""
+    """Find lists of commits with nothing left to do, and what dead writers sent that no other list speaks of."""
     awaited: set[str] = set()
     sizes = store.backend.list("commits")
     for journal, members in store.backend.journals():
-        sent = {store.backend.name_of_pending(one) for one in members or () if not store.has(one.key)}
+        sent = {store.backend.name_of_pending(pending) for pending in members or () if not store.has(pending.key)}
         waiting = {name for name in sent if store.backend.is_there(name)}
         awaited |= waiting
         if not waiting:
@@ -232,12 +232,12 @@ class GcPlan(NamedTuple):
     @property
     def num_bytes(self) -> int:
         """The bytes that go."""
-        return sum(one.bytes for one in self.artefacts) + sum(one.bytes for one in self.leftovers)
+        return sum(artefact.bytes for artefact in self.artefacts) + sum(leftover.bytes for leftover in self.leftovers)
 
     @property
     def bytes_after(self) -> int:
         """The bytes of the artefacts that stay."""
-        return self.bytes_before - sum(one.bytes for one in self.artefacts)
+        return self.bytes_before - sum(artefact.bytes for artefact in self.artefacts)
 
 
 def plan_gc(wish: GcOptions, store: Store) -> GcPlan:

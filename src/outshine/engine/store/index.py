@@ -241,7 +241,7 @@ def _row(entry: os.DirEntry[str]) -> tuple[Any, ...] | None:
 
 
 def _row_of(key: str, text: bytes, inode: int = 0, changed: int = 0) -> tuple[Any, ...]:
-    """What the text of a DONE.json says."""
+    """Turn the text of a DONE.json into a row of the index."""
     try:
         record = parse_record(text)
         with understood(DONE):
@@ -250,8 +250,8 @@ def _row_of(key: str, text: bytes, inode: int = 0, changed: int = 0) -> tuple[An
             facts = (_storable(record["label"]), str(made["at"]), float(made["seconds"]), size, inputs, "")
             return key, inode, changed, _storable(record["stage"]), *facts
     except ValueError as error:
-        told = str(error)
-        return _faulty(key, told if told.startswith(DONE) else f"{DONE} cannot be read ({told})")
+        message = str(error)
+        return _faulty(key, message if message.startswith(DONE) else f"{DONE} cannot be read ({message})")
 
 
 def _storable(text: str) -> str:
@@ -280,8 +280,8 @@ def _ask(db: sqlite3.Connection, query: Query) -> Listing:
     num, size = db.execute(f"SELECT count(*), total(bytes) FROM artefacts WHERE {where}", values).fetchone()  # noqa: S608
     limit = -1 if query.limit is None else query.limit
     order = f"{_ORDER[query.sort]} DESC, key DESC"
-    asked = f"SELECT {_COLUMNS} FROM artefacts WHERE {where} ORDER BY {order} LIMIT ?"  # noqa: S608
-    return Listing(list(_entries(db.execute(asked, [*values, limit])))[::-1], num, int(size))
+    statement = f"SELECT {_COLUMNS} FROM artefacts WHERE {where} ORDER BY {order} LIMIT ?"  # noqa: S608
+    return Listing(list(_entries(db.execute(statement, [*values, limit])))[::-1], num, int(size))
 
 
 def _entries(rows: Iterator[Any]) -> Iterator[Entry]:
@@ -294,9 +294,13 @@ def _entries(rows: Iterator[Any]) -> Iterator[Entry]:
 
 
 def key_dirs(root: Path, beginning: str = "") -> list[os.DirEntry[str]]:
-    """The folders `artefacts/<k2>` that can hold keys with this beginning, sorted; none where there is no store."""
+    """List the folders `artefacts/<k2>` that can hold keys with this beginning, sorted; none where no store is."""
     with suppress(FileNotFoundError, NotADirectoryError), os.scandir(root / "artefacts") as entries:
-        fitting = [one for one in entries if one.name.startswith(beginning[:2]) and len(one.name) == 2 and one.is_dir()]
+        fitting = [
+            entry
+            for entry in entries
+            if entry.name.startswith(beginning[:2]) and len(entry.name) == 2 and entry.is_dir()
+        ]
         return sorted(fitting, key=_name)
     return []
 
@@ -310,8 +314,10 @@ def artefact_dirs(shelf: os.DirEntry[str], beginning: str = "") -> Iterator[os.D
 
 
 def sorted_artefact_dirs(root: Path, beginning: str = "") -> list[os.DirEntry[str]]:
-    """The folders of all artefacts whose keys begin so, in the order of the keys."""
-    return [one for shelf in key_dirs(root, beginning) for one in sorted(artefact_dirs(shelf, beginning), key=_name)]
+    """List the folders of all artefacts whose keys begin so, in the order of the keys."""
+    return [
+        entry for shelf in key_dirs(root, beginning) for entry in sorted(artefact_dirs(shelf, beginning), key=_name)
+    ]
 
 
 def _name(entry: os.DirEntry[str]) -> str:

@@ -33,9 +33,9 @@ class Objects(ABC):
         """An object; None where there is none."""
 
     def read_many(self, names: Iterable[str]) -> dict[str, bytes]:
-        """The objects of these names that there are."""
-        found = ((name, self.read(name)) for name in names)
-        return {name: data for name, data in found if data is not None}
+        """Read those of the named objects that are there."""
+        contents = ((name, self.read(name)) for name in names)
+        return {name: data for name, data in contents if data is not None}
 
     @abstractmethod
     def write(self, name: str, data: bytes) -> None:
@@ -95,19 +95,19 @@ class FolderObjects(Objects):
         return self.read(name) == data  # a network's file system may have lost the answer to a first try that made it
 
     def list(self, prefix: str) -> dict[str, int]:
-        found = {}
+        sizes = {}
         for folder, _, names in os.walk(self._root / prefix, onerror=self._unlisted):
             for name in names:
                 path = Path(folder, name)
                 try:
-                    found[path.relative_to(self._root).as_posix()] = path.stat().st_size
+                    sizes[path.relative_to(self._root).as_posix()] = path.stat().st_size
                 except OSError as error:
                     self._unlisted(error)
-        return found
+        return sizes
 
     def unfinished(self) -> dict[str, int]:
-        found = self.list(_TEMPORARY)
-        return {name: size for name, size in found.items() if is_stale(self._root / name)}
+        sizes = self.list(_TEMPORARY)
+        return {name: size for name, size in sizes.items() if is_stale(self._root / name)}
 
     def remove(self, name: str) -> None:
         path = self._root / name

@@ -62,7 +62,7 @@ def record_study(
         return
     try:
         with studies_held(store):
-            kinds = {one.key: one.stage for one in in_order(list(stages))}
+            kinds = {stage.key: stage.stage for stage in in_order(list(stages))}
             keep_record(study.model_dump(mode="json"), kinds, store, expanded, work or {})
     except StoreError as error:
         if not (isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EROFS):
@@ -109,11 +109,11 @@ def study_digest(study: Mapping[str, Any]) -> str:
 
 
 def recorded_studies(store: Store) -> list[Recorded]:
-    """All studies that ran in the store, latest last.
+    """Return all studies that ran in the store, latest last.
 
     Raises StoreError where a record cannot be read: nobody knows then what that study needs.
     """
-    found = []
+    studies = []
     documents = store.documents(KIND)
     read = documents.all()
     for name in documents.names():
@@ -125,22 +125,22 @@ def recorded_studies(store: Store) -> list[Recorded]:
                 "run that study again or delete the file, which forgets the study"
             )
         if recorded:
-            found.append(recorded)
-    return sorted(found, key=lambda one: (one.last_ran, one.digest))
+            studies.append(recorded)
+    return sorted(studies, key=lambda study: (study.last_ran, study.digest))
 
 
 def find_recorded(name: str, store: Store) -> Recorded:
-    """The recorded study of that name, or whose digest begins so. Raises OutshineError for none or several."""
+    """Find the recorded study of that name, or whose digest begins so. Raises OutshineError for none or several."""
     studies = recorded_studies(store)
-    found = [one for one in studies if one.name == name]
-    if not found and len(name) >= _LEAST:
-        found = [one for one in studies if one.digest.startswith(name.lower())]
-    if not found:
-        raise UnknownNameError(f"study recorded in {store.where}", name, {one.name for one in studies})
-    if len(found) > 1:
-        told = ", ".join(f"{one.short} (ran {one.last_ran:%Y-%m-%d %H:%M})" for one in found)
-        raise StoreError(f"{len(found)} recorded studies are called '{name}': {told}; name one by its digest")
-    return found[0]
+    matches = [study for study in studies if study.name == name]
+    if not matches and len(name) >= _LEAST:
+        matches = [study for study in studies if study.digest.startswith(name.lower())]
+    if not matches:
+        raise UnknownNameError(f"study recorded in {store.where}", name, {study.name for study in studies})
+    if len(matches) > 1:
+        options = ", ".join(f"{study.short} (ran {study.last_ran:%Y-%m-%d %H:%M})" for study in matches)
+        raise StoreError(f"{len(matches)} recorded studies are called '{name}': {options}; name one by its digest")
+    return matches[0]
 
 
 def studies_held(store: Store) -> AbstractContextManager[None]:
@@ -150,8 +150,8 @@ def studies_held(store: Store) -> AbstractContextManager[None]:
 
 def _mapping(document: Mapping[str, Any], name: str) -> dict[str, Any]:
     """What helps to watch and is needed for nothing else: whatever is wrong with it makes no record unreadable."""
-    found = document.get(name)
-    return found if isinstance(found, dict) else {}
+    value = document.get(name)
+    return value if isinstance(value, dict) else {}
 
 
 def _parsed(name: str, document: dict[str, Any] | None) -> Recorded | None:

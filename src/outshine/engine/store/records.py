@@ -61,8 +61,8 @@ def parse_record(text: str | bytes) -> dict[str, Any]:
     return record
 
 
-def _is_size(found: object) -> bool:
-    return isinstance(found, int) and not isinstance(found, bool) and 0 <= found <= _MOST_BYTES
+def _is_size(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_BYTES
 
 
 def _check_kinds(record: dict[str, Any]) -> None:
@@ -70,7 +70,7 @@ def _check_kinds(record: dict[str, Any]) -> None:
     for name, kind in _KINDS.items():
         if name in record and (not isinstance(record[name], kind) or isinstance(record[name], bool)):
             raise ValueError(f"its {name} is {type(record[name]).__name__}")
-    if not all(isinstance(one, str) and KEY.fullmatch(one) for one in record.get("inputs", ())):
+    if not all(isinstance(key, str) and KEY.fullmatch(key) for key in record.get("inputs", ())):
         raise ValueError("its inputs are no keys")
     made = record.get("made", {})
     if "at" in made:
@@ -106,15 +106,15 @@ def size_faults(key: str, folder: Path) -> list[Fault]:
 
 
 def size_fault(name: str, facts: Mapping[str, Any], path: Path) -> str:
-    """What is wrong with a file by its size; empty where nothing is. Raises OSError where a disk cannot tell."""
+    """Say what is wrong with a file by its size; empty where nothing is. Raises OSError where a disk cannot tell."""
     try:
-        found = path.stat()
+        status = path.stat()
     except (FileNotFoundError, NotADirectoryError):
         return f"{name} is missing"
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         return f"{name} is no plain file"
-    if found.st_size != facts["bytes"]:
-        return f"{name} has {found.st_size} bytes where {facts['bytes']} were written"
+    if status.st_size != facts["bytes"]:
+        return f"{name} has {status.st_size} bytes where {facts['bytes']} were written"
     return ""
 
 
@@ -133,23 +133,23 @@ def content_fault(name: str, facts: Mapping[str, Any], path: Path) -> str:
 
 def seal(key: str, folder: Path, record: dict[str, Any]) -> None:
     """Write DONE.json with the sizes and hashes of a finished folder's files, and flush all of it to the disk."""
-    found = sorted(folder.rglob("*"))
-    files = [path for path in found if path.is_file()]
+    paths = sorted(folder.rglob("*"))
+    files = [path for path in paths if path.is_file()]
     facts = {p.relative_to(folder).as_posix(): {"bytes": p.stat().st_size, "sha256": sha256_of(p)} for p in files}
     whole = json.loads(json.dumps({"format": FORMAT, "key": key, "files": facts, **record}))  # as it will be read
     whole[_OWN_DIGEST] = _digest_of(whole)
     write_synced(folder / DONE, json.dumps(whole, indent=1, sort_keys=True))
-    for path in [*files, *(path for path in found if path.is_dir()), folder]:
+    for path in [*files, *(path for path in paths if path.is_dir()), folder]:
         sync(path)
 
 
 def check_format(marker: Any, where: str) -> None:
-    """What STORE.json says. Raises StoreError for a store of a newer version, ValueError for what is no store."""
+    """Check what STORE.json says. Raises StoreError for a store of a newer version, ValueError for what is no store."""
     with understood("the format"):
-        found = marker["format"]
-        is_older = isinstance(found, int) and found <= FORMAT
+        version = marker["format"]
+        is_older = isinstance(version, int) and version <= FORMAT
     if not is_older:
         raise StoreError(
-            f"the store {where} was written by a newer outshine (format {found!s:.40}, this one knows {FORMAT}); "
+            f"the store {where} was written by a newer outshine (format {version!s:.40}, this one knows {FORMAT}); "
             "upgrade outshine or choose another place with --store"
         )

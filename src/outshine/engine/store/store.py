@@ -377,7 +377,7 @@ class Store:
         self, finished: Sequence[tuple[str, Path, Record]]
     ) -> tuple[dict[Pending, Path | None], LostLeaseError | None]:
         """Have these lie in the store for good, still unseen; and an error for those whose locks were lost."""
-        sent: dict[Pending, Path | None] = {self.backend.send(*one): one[1] for one in finished}
+        sent: dict[Pending, Path | None] = {self.backend.send(*artefact): artefact[1] for artefact in finished}
         lost = self.backend.lost_locks([pending.key for pending in sent])
         for pending in [pending for pending in sent if pending.key in lost]:
             self.backend.withdraw(pending)

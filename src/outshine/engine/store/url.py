@@ -332,7 +332,7 @@ class UrlBackend(Backend):
         published = self._published(key)
         if published is None:
             return
-        kept = {published.name} | {one.name for _, uploads in self.journals() for one in uploads or ()}
+        kept = {published.name} | {upload.name for _, uploads in self.journals() for upload in uploads or ()}
         for name in self.objects.list(f"files/{key}"):
             if name.split("/")[2] not in kept:
                 self.objects.remove(name)
@@ -355,12 +355,12 @@ class UrlBackend(Backend):
                 yield Leftover(name, size, self.why_abandoned, key)
 
     def _upload_of(self, key: str) -> str | None:
-        """Which upload is the artefact; None where the record cannot be read: nothing of it is of use then."""
+        """Tell which upload is the artefact; None where the record cannot be read: nothing of it is of use then."""
         try:
-            found = self.record(key)
+            published = self.record(key)
         except ValueError:
             return None
-        return found[0]["upload"] if found else None
+        return published[0]["upload"] if published else None
 
     def unfinished(self) -> dict[str, int]:
         return self.objects.unfinished()

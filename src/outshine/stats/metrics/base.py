@@ -92,8 +92,8 @@ class Metric(Plugin):
         if num_nan := np.count_nonzero(np.isnan(by_seed)):
             raise DataError(f"{num_nan} of {by_seed.size} scores are NaN; the model that made them has diverged")
         codes, num_groups = group_codes(groups, len(truth))
-        per_seed = np.array([[self.value(truth, one) for one in roles] for roles in by_seed])
-        influence = np.mean([[self.influence(truth, one) for one in roles] for roles in by_seed], axis=0)
+        per_seed = np.array([[self.value(truth, role) for role in roles] for roles in by_seed])
+        influence = np.mean([[self.influence(truth, role) for role in roles] for roles in by_seed], axis=0)
         if influence.shape != (by_seed.shape[1], len(truth)):
             raise DataError(
                 f"the metric '{self.kind}' has influences of shape {influence.shape[1:]} for {len(truth)} rows"

@@ -30,16 +30,16 @@ def cannot_show(num_datasets: int, num_methods: int, *, one_sided: bool = False)
 
 
 def planned(experiments: Sequence[Experiment], study: Study) -> list[str]:
-    """`cannot_show` of a study that is to run, as a note: none where it can, or where it has one method only.
+    """Note what a study that is to run cannot show; nothing where it can, or where it has one method only.
 
     Methods are counted as `compare` does, those with the same students once; one of them is the baseline.
     """
     methods = {student.key for run in _first(experiments) if run.purpose == "method" for student in run.students}
     if len(methods) < 2:
         return []
-    num = len(families(one.name for one in study.datasets))
-    told = cannot_show(num, len(methods) - 1, one_sided=study.better_than is not None)
-    return [f"compare: {told}"] if told else []
+    num = len(families(dataset.name for dataset in study.datasets))
+    message = cannot_show(num, len(methods) - 1, one_sided=study.better_than is not None)
+    return [f"compare: {message}"] if message else []
 
 
 def _first(experiments: Sequence[Experiment]) -> list[Experiment]:

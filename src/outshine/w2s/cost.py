@@ -104,9 +104,9 @@ class Estimator:
         return Cost(num_rows, tokens or None, flops)
 
     def rows(self, prepare: TextSource, splits: Sequence[str] | None = None) -> int | None:
-        """How many rows a dataset has in these splits, or in all; None: not known."""
-        found = self._of(prepare).rows
-        return sum(found[split] for split in splits or found) if found else None
+        """Count the rows that a dataset has in these splits, or in all; None: not known."""
+        sizes = self._of(prepare).rows
+        return sum(sizes[split] for split in splits or sizes) if sizes else None
 
     def _of(self, prepare: TextSource) -> Lengths:
         if prepare.key not in self._lengths:
@@ -122,17 +122,17 @@ class Estimator:
         return float(texts["text"].str.len().mean())
 
     def mean_tokens(self, model: ModelRef, texts: Texts, max_length: int) -> float:
-        """Tokens of a text: counted with the model's tokenizer where it and the rows are at hand; 0: not known."""
-        which = (model.identity, texts.digest, max_length)
-        if which not in self._tokens:
+        """Count a text's tokens, with the model's tokenizer where it and the rows are at hand; 0: not known."""
+        identity = (model.identity, texts.digest, max_length)
+        if identity not in self._tokens:
             characters = self._of(texts.origin).characters
             guess = min(characters / CHARACTERS_PER_TOKEN, max_length)
             made_up = not self._sample or any(name.startswith(UNRESOLVED) for name in (model.identity, texts.digest))
-            self._tokens[which] = guess if made_up else self._counted(model, texts, max_length, guess)
+            self._tokens[identity] = guess if made_up else self._counted(model, texts, max_length, guess)
             shape = self._shapes.get(model.identity)
             if shape is not None:
-                self.longest = max(self.longest, self._tokens[which] / (12 * shape.hidden_size))
-        return self._tokens[which]
+                self.longest = max(self.longest, self._tokens[identity] / (12 * shape.hidden_size))
+        return self._tokens[identity]
 
     def _counted(self, model: ModelRef, texts: Texts, max_length: int, guess: float) -> float:
         """The mean over the first rows (ids are hashes: a random sample)."""
@@ -180,15 +180,15 @@ def _pass(stage: Activations) -> tuple:
 
 
 def _passes(stages: Sequence[Stage], missing: Callable[[Stage], bool]) -> dict[tuple, tuple[str, int]]:
-    """For each pass the key of the layer that it is charged to, and its deepest layer; missing ones go first."""
+    """Return for each pass the key of the layer that it is charged to, and its deepest layer; missing ones go first."""
     groups: dict[tuple, list[Activations]] = {}
     for stage in stages:
         if isinstance(stage, Activations):
             groups.setdefault(_pass(stage), []).append(stage)
     passes = {}
-    for which, layers in groups.items():
+    for group, layers in groups.items():
         read = [stage for stage in layers if missing(stage)] or layers
-        passes[which] = (read[0].key, max(stage.layer for stage in read))
+        passes[group] = (read[0].key, max(stage.layer for stage in read))
     return passes
 
 
@@ -197,14 +197,14 @@ PER_TOKEN = 1e6
 
 
 def work_of(
-    asked: Sequence[Stage], models: Iterable[Resolved | None], store: Store, *, checkpointed: bool = False
+    requested: Sequence[Stage], models: Iterable[Resolved | None], store: Store, *, checkpointed: bool = False
 ) -> dict[str, float]:
-    """The work in the stages and all they depend on, by key, as far as they send rows through a model: about FLOPs.
+    """Estimate the work (about FLOPs) in the stages and all they depend on, by key, where rows go through a model.
 
     Tokens are told from characters, for only the proportions count, and each costs at least PER_TOKEN. Empty where a
     model's size cannot be had, or nothing is to be computed.
     """
-    stages = in_order(list(asked))
+    stages = in_order(list(requested))
     lacking = set(store.lacking([stage.key for stage in stages]))
     if not any(stage.key in lacking for stage in stages if stage.base_model):
         return {}
@@ -214,27 +214,27 @@ def work_of(
         costs = estimator.costs(stages)
     except OutshineError:  # a run says itself what is wrong, and where
         return {}
-    found = {
+    work = {
         stage.key: cost.flops + PER_TOKEN * cost.tokens
         for stage, cost in zip(stages, costs, strict=True)
         if cost.flops and cost.tokens
     }
-    if any(stage.key not in found for stage in stages if stage.base_model and not stage.shares_pass):
+    if any(stage.key not in work for stage in stages if stage.base_model and not stage.shares_pass):
         return {}
-    return {key: float(flops) for key, flops in found.items()}
+    return {key: float(flops) for key, flops in work.items()}
 
 
 def seconds_of(
     key: str, kind: str, work: Mapping[str, float], took: Mapping[str, Sequence[tuple[str, float]]], rate: float | None
 ) -> float | None:
-    """About how long a stage will take; None where nothing is known to judge by.
+    """Estimate how long a stage will take; None where nothing is known to judge by.
 
     By the finished stages of its kind (`took`: key and seconds of each), in proportion to their work where that is
     known; else by its work and the `rate` at which work was done so far. What sends no rows through a model is little.
     """
     alike = took.get(kind, ())
     if alike:
-        seconds = sum(one for _, one in alike)
+        seconds = sum(time_taken for _, time_taken in alike)
         done = [work.get(other, 0.0) for other, _ in alike]
         return seconds * work[key] / sum(done) if key in work and all(done) else seconds / len(alike)
     if key in work:

@@ -146,7 +146,7 @@ class Lab(_StageCache):
         source = self.weak_labels if labels is None else labels
         behind = _supervisors_behind(held_stages(source))
         if labels is None:
-            others = [one.label for one in _supervisors_behind([*rounds]) if one not in behind]
+            others = [supervisor.label for supervisor in _supervisors_behind([*rounds]) if supervisor not in behind]
             if others:
                 raise SettingsError(
                     f"a method's students learn from a supervisor that is not the study's ({others[0]}); name the "
@@ -340,8 +340,8 @@ class Lab(_StageCache):
             ),
         )
 
-    def _once(self, which: object, make: Callable[[], S]) -> S:
-        """What all methods share is one object: its key is computed once, and it is held once."""
-        if which not in self._made:
-            self._made[which] = make()
-        return self._made[which]
+    def _once(self, identity: object, make: Callable[[], S]) -> S:
+        """Keep one object of what all methods share: its key is computed once, and it is held once."""
+        if identity not in self._made:
+            self._made[identity] = make()
+        return self._made[identity]

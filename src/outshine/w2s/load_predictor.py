@@ -258,7 +258,7 @@ _PRETRAINED = (
 
 
 def _rows(texts: Sequence[str] | pd.Series | pd.DataFrame) -> list[Text]:
-    """Texts with the spans that may be shortened. Raises DataError."""
+    """Return texts with the spans that may be shortened. Raises DataError."""
     import pandas as pd
 
     from outshine.learn.tokenize import Text
@@ -273,7 +273,7 @@ def _rows(texts: Sequence[str] | pd.Series | pd.DataFrame) -> list[Text]:
     if isinstance(texts, str):
         raise DataError("one text was given; a list of texts is expected: predict_proba([text])")
     several = list(texts)
-    wrong = [one for one in several if not isinstance(one, str)]
+    wrong = [text for text in several if not isinstance(text, str)]
     if wrong:
         raise DataError(f"texts are expected, given {wrong[0]!r} ({type(wrong[0]).__name__})")
-    return [Text(one, *span) for one, span in zip(several, spans or [(0, 0)] * len(several), strict=True)]
+    return [Text(text, *span) for text, span in zip(several, spans or [(0, 0)] * len(several), strict=True)]

@@ -88,12 +88,12 @@ class Finder:
         return not self._lost
 
     def notes(self) -> list[str]:
-        """What could not be had: in one line what no answer came for, in one each what was refused."""
+        """Say what could not be had: in one line what no answer came for, in one each what was refused."""
         silent = [name for name, error in self._lost.items() if isinstance(error, NoAnswerError)]
         refused = [f"{error}; unresolved" for name, error in self._lost.items() if name not in silent]
         if silent:
-            told = f"neither in the cache nor to be had from the hub now, so unresolved: {', '.join(silent)}"
-            return [told, *refused]
+            message = f"neither in the cache nor to be had from the hub now, so unresolved: {', '.join(silent)}"
+            return [message, *refused]
         return refused
 
 
@@ -162,10 +162,10 @@ class Resolvedness:
         self._known: dict[str, bool] = {}
 
     def __call__(self, stage: Stage) -> bool:
-        """Whether nothing that the stage depends on is made up."""
+        """Tell whether nothing that the stage depends on is made up."""
         if self._found_all:
             return True
         if stage.key not in self._known:
             own = f'"{UNRESOLVED}' not in json.dumps(canonical_fields(stage))
-            self._known[stage.key] = own and all(self(one) for one in stage.inputs())
+            self._known[stage.key] = own and all(self(source) for source in stage.inputs())
         return self._known[stage.key]

@@ -44,7 +44,7 @@ class StudyStatus(NamedTuple):
     @property
     def num_running(self) -> int:
         """Stages that are being computed."""
-        return sum(len(one.keys) for one in self.running)
+        return sum(len(unit.keys) for unit in self.running)
 
     @property
     def waiting(self) -> int:
@@ -69,7 +69,7 @@ def study_status(
     kinds: Mapping[str, str] | None = None,
     work: Mapping[str, float] | None = None,
 ) -> StudyStatus:
-    """How far a study is that needs the stages of these keys. `kinds`: of each, where that is known; `work`: how
+    """Tell how far a study is that needs the stages of these keys. `kinds`: of each, where known; `work`: how
     much is in each.
 
     Time left: a stage that runs is judged by its own pace, one that waits by the finished ones of its kind, else by its
@@ -77,7 +77,7 @@ def study_status(
     """
     finished = set(store.keys()) & keys
     running = _running(store, keys - finished)
-    busy = {key for one in running for key in one.keys}
+    busy = {key for unit in running for key in unit.keys}
     failed = [
         failures.Failure(key, str(document.get("label", "")), str(document.get("message", "")))
         for key, document in store.documents(failures.KIND).all().items()
@@ -89,32 +89,32 @@ def study_status(
     return StudyStatus(name, len(keys), len(finished), running, failed, seconds)
 
 
-def _running(store: Store, asked: Set[str]) -> list[Running]:
-    found = []
+def _running(store: Store, wanted: Set[str]) -> list[Running]:
+    running = []
     for name, document in store.documents(RUNNING).all().items():
         listed = document.get("keys")
-        keys = [key for key in listed if isinstance(key, str) and key in asked] if isinstance(listed, list) else []
+        keys = [key for key in listed if isinstance(key, str) and key in wanted] if isinstance(listed, list) else []
         if keys and store.is_locked(name):  # a process that was killed left its document
-            found.append(_as_running(keys, document))
-    return found
+            running.append(_as_running(keys, document))
+    return running
 
 
 def _as_running(keys: list[str], document: Mapping[str, Any]) -> Running:
     label, host, since, unit = (str(document.get(name, "")) for name in ("label", "host", "since", "unit"))
     pid, done, total = (_count(document.get(name)) for name in ("pid", "done", "total"))
     share, left = (_seconds(document.get(name)) for name in ("share", "left"))
-    told = Running(keys, label, host, pid or 0, since, done, total, unit, share)
-    return told._replace(seconds=_between(since, document.get("at")), seconds_left=left)
+    running = Running(keys, label, host, pid or 0, since, done, total, unit, share)
+    return running._replace(seconds=_between(since, document.get("at")), seconds_left=left)
 
 
-def _count(found: object) -> int | None:
-    """A number of what is counted; None where none was written down, or what is none."""
-    return found if isinstance(found, int) and 0 <= found < 2**63 else None
+def _count(value: object) -> int | None:
+    """Return a count; None where none was written down, or what is none."""
+    return value if isinstance(value, int) and 0 <= value < 2**63 else None
 
 
-def _seconds(found: object) -> float | None:
-    """A share or a number of seconds; None where none was written down, or what is none."""
-    return found if isinstance(found, float) and 0 <= found < 2**63 else None
+def _seconds(value: object) -> float | None:
+    """Return a share or a number of seconds; None where none was written down, or what is none."""
+    return value if isinstance(value, float) and 0 <= value < 2**63 else None
 
 
 def _between(since: str, at: Any) -> float | None:
@@ -140,10 +140,10 @@ def _seconds_left(
     kinds: Mapping[str, str],
     work: Mapping[str, float],
 ) -> float | None:
-    """Seconds until all is done; None where there is nothing to judge by."""
+    """Estimate the seconds until all is done; None where there is nothing to judge by."""
     rate = _rate(took, running, work)
     to_come = [seconds_of(key, kinds.get(key, ""), work, took, rate) for key in waiting]
-    under_way = [_left_of(one, kinds, work, took, rate) for one in running]
+    under_way = [_left_of(unit, kinds, work, took, rate) for unit in running]
     every = [*to_come, *under_way]
     if any(seconds is None for seconds in every):
         return None
@@ -155,38 +155,38 @@ def _seconds_left(
 def _rate(
     took: Mapping[str, Sequence[tuple[str, float]]], running: Sequence[Running], work: Mapping[str, float]
 ) -> float | None:
-    """Work a second of one worker, in what is finished and what runs; None where neither tells."""
+    """Estimate one worker's work a second by what is finished and what runs; None where neither tells."""
     done = [(work[key], seconds) for every in took.values() for key, seconds in every if key in work]
     done += [
-        (one.share * sum(work.get(key, 0.0) for key in one.keys), one.seconds)
-        for one in running
-        if one.share and one.seconds
+        (unit.share * sum(work.get(key, 0.0) for key in unit.keys), unit.seconds)
+        for unit in running
+        if unit.share and unit.seconds
     ]
-    amount, seconds = sum(one for one, _ in done), sum(one for _, one in done)
+    amount, seconds = sum(work_done for work_done, _ in done), sum(time_taken for _, time_taken in done)
     return amount / seconds if amount > 0 and seconds > 0 else None
 
 
 def _left_of(
-    one: Running,
+    running: Running,
     kinds: Mapping[str, str],
     work: Mapping[str, float],
     took: Mapping[str, Sequence[tuple[str, float]]],
     rate: float | None,
 ) -> float | None:
-    """Of a unit that runs: what its pace says, and until that says something what its stages are thought to take."""
-    if one.seconds_left is not None:
-        return one.seconds_left
-    whole = [seconds_of(key, kinds.get(key, ""), work, took, rate) for key in one.keys]
+    """Estimate the rest of a unit by its pace, and until that says something by what its stages are thought to take."""
+    if running.seconds_left is not None:
+        return running.seconds_left
+    whole = [seconds_of(key, kinds.get(key, ""), work, took, rate) for key in running.keys]
     if any(seconds is None for seconds in whole):
         return None
-    return max(0.0, sum(seconds or 0.0 for seconds in whole) - (one.seconds or 0.0))
+    return max(0.0, sum(seconds or 0.0 for seconds in whole) - (running.seconds or 0.0))
 
 
 def summary_rows(now: StudyStatus) -> Sequence[tuple[str, str, str]]:
-    """State, stage and what is to be said of it, for each stage that runs or failed."""
+    """Return state, stage and what is to be said of it, for each stage that runs or failed."""
     rows = []
-    for one in now.running:
-        others = f" and {len(one.keys) - 1} more in one pass" if len(one.keys) > 1 else ""
-        far = f", {one.done} of {one.total} {one.unit}" if one.done is not None else ""
-        rows.append(("running", one.label + others, f"on {one.host} (process {one.pid}) since {one.since}{far}"))
-    return [*rows, *(("failed", one.label, one.message) for one in now.failed)]
+    for unit in now.running:
+        others = f" and {len(unit.keys) - 1} more in one pass" if len(unit.keys) > 1 else ""
+        far = f", {unit.done} of {unit.total} {unit.unit}" if unit.done is not None else ""
+        rows.append(("running", unit.label + others, f"on {unit.host} (process {unit.pid}) since {unit.since}{far}"))
+    return [*rows, *(("failed", failure.label, failure.message) for failure in now.failed)]

@@ -71,17 +71,18 @@ def _recipe(value: Any) -> Any:
         raise SettingsError(f"{error}; a hub dataset is named as owner/name, a file with its ending") from None
 
 
-def _without_columns(given: str, repo: str) -> str:
-    """What to do about a hub dataset of which nothing is known but its name."""
+def _without_columns(dataset: str, repo: str) -> str:
+    """Say what to do about a hub dataset of which nothing is known but its name."""
     known = [name for name, recipe in recipes if recipe.hub is not None and recipe.hub.repo.lower() == repo.lower()]
     if known:
         return (
-            f"'{given}' is read by the recipe '{known[0]}': --dataset {known[0]}; or name its columns: --text COLUMN "
+            f"'{dataset}' is read by the recipe '{known[0]}': --dataset {known[0]}; or name its columns: --text COLUMN "
             "--label COLUMN"
         )
     return (
-        f"no recipe for the hub dataset {given}; name the columns with the text and with the label: --dataset {given} "
-        "--text COLUMN --label COLUMN (in a study file text_column and label_column of a dataset of kind hub)"
+        f"no recipe for the hub dataset {dataset}; name the columns with the text and with the label: --dataset "
+        f"{dataset} --text COLUMN --label COLUMN (in a study file text_column and label_column of a dataset of "
+        "kind hub)"
     )
 
 
@@ -240,7 +241,7 @@ GRID = "grid"
 
 
 def expand_grids(methods: Any) -> Any:
-    """Raw methods with every `grid` multiplied out; what is no list of mappings is left to later checks.
+    """Multiply out every `grid` of raw methods; what is no list of mappings is left to later checks.
 
     `{kind: probe, probe: {kind: knn}, grid: {probe.k: [1, 5], layer: [1/4, last]}}` becomes four methods, the last
     setting varying fastest. Raises SettingsError for a grid that holds no values, or names a setting of what has none.
@@ -249,7 +250,7 @@ def expand_grids(methods: Any) -> Any:
         methods = [methods]
     if not isinstance(methods, Sequence) or isinstance(methods, str):
         return methods
-    return [one for method in methods for one in _expand(method)]
+    return [expanded for method in methods for expanded in _expand(method)]
 
 
 def _expand(method: Any) -> list[Any]:

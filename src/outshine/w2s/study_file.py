@@ -83,24 +83,27 @@ COLUMN_SETTINGS = {
 """What the options that describe a table are called among the settings of a dataset."""
 
 
-def with_columns(raw: Raw, given: dict[str, str]) -> Raw:
-    """The raw study with columns and labels' values laid over its files and hub datasets. `given`: by option.
+def with_columns(raw: Raw, columns: dict[str, str]) -> Raw:
+    """Lay columns and labels' values over the files and hub datasets of a raw study. `columns`: by option.
 
     Raises SettingsError where it has none: the columns of a recipe are known.
     """
-    if not given:
+    if not columns:
         return raw
     datasets = raw.get("datasets", ())
-    made = [_own(one) for one in (datasets if isinstance(datasets, list | tuple) else [datasets])]
-    settings = {COLUMN_SETTINGS[option]: value for option, value in given.items()}
-    if datasets and not any(isinstance(one, dict) and one.get("kind") in OWN_KINDS for one in made):
-        asked = " and ".join(f"--{option}" for option in given)
+    made = [_own(dataset) for dataset in (datasets if isinstance(datasets, list | tuple) else [datasets])]
+    settings = {COLUMN_SETTINGS[option]: value for option, value in columns.items()}
+    if datasets and not any(isinstance(dataset, dict) and dataset.get("kind") in OWN_KINDS for dataset in made):
+        options = " and ".join(f"--{option}" for option in columns)
         raise SettingsError(
-            f"{asked} describe a file of your own or a hub dataset without a recipe, named as owner/name; "
+            f"{options} describe a file of your own or a hub dataset without a recipe, named as owner/name; "
             f"{', '.join(map(str, datasets))} has its own"
         )
-    laid = [{**one, **settings} if isinstance(one, dict) and one.get("kind") in OWN_KINDS else one for one in made]
-    return {**raw, "datasets": [_named_in_full(one) for one in laid]}
+    laid = [
+        {**dataset, **settings} if isinstance(dataset, dict) and dataset.get("kind") in OWN_KINDS else dataset
+        for dataset in made
+    ]
+    return {**raw, "datasets": [_named_in_full(dataset) for dataset in laid]}
 
 
 def _own(dataset: Any) -> Any:
@@ -111,12 +114,12 @@ def _own(dataset: Any) -> Any:
 
 
 def _named_in_full(dataset: Any) -> Any:
-    """Raises SettingsError for a hub dataset of which a column is still unknown."""
+    """Raise SettingsError for a hub dataset of which a column is still unknown."""
     if isinstance(dataset, dict) and dataset.get("kind") == HUB_KIND:
         lacking = [option for option in ("text", "label") if COLUMN_SETTINGS[option] not in dataset]
         if lacking:
-            asked = " and ".join(f"--{option} COLUMN" for option in lacking)
-            raise SettingsError(f"of the hub dataset {dataset.get('repo')} say which column it is, too: {asked}")
+            options = " and ".join(f"--{option} COLUMN" for option in lacking)
+            raise SettingsError(f"of the hub dataset {dataset.get('repo')} say which column it is, too: {options}")
     return dataset
 
 

@@ -100,7 +100,7 @@ class Activations(Stage):
         return True
 
     def _read_layers(self, context: Context) -> None:
-        """One pass for this layer and those of `together` that the store lacks."""
+        """Make one pass for this layer and those of `together` that the store lacks."""
         from outshine.learn.device import pick_device
         from outshine.learn.model_cache import pretrained
 
@@ -109,10 +109,10 @@ class Activations(Stage):
         lacking = processes.broadcast([layer for layer, key in others.items() if not context.store.has(key)])
         others = {layer: others[layer] for layer in lacking}
         folders = {self.layer: context.folder} | {layer: context.work / str(layer) for layer in others}
-        found = tokenized(self.texts, self.model, self.max_length, context.store, context.memory)
-        frame = _asked(found.frame)
+        tokenized_texts = tokenized(self.texts, self.model, self.max_length, context.store, context.memory)
+        frame = _asked(tokenized_texts.frame)
         with pretrained(self._spec(), pick_device(context.runtime), context.memory) as backbone:
-            self._stream(backbone, frame, found.pad_id, folders, context)
+            self._stream(backbone, frame, tokenized_texts.pad_id, folders, context)
         if not processes.is_main:
             return
         summary = json.dumps({"rows": len(frame), "shortened": int(frame["shortened"].sum())}, indent=1)
@@ -124,7 +124,7 @@ class Activations(Stage):
     def _stream(
         self, backbone: torch.nn.Module, frame: pd.DataFrame, pad_id: int, folders: dict[int, Path], context: Context
     ) -> None:
-        """Batches of similar length through the model; each row goes to its place in each layer's file at once."""
+        """Send batches of similar length through the model; each row goes to its place in each layer's file at once."""
         from outshine.learn.activations import LayerReader
         from outshine.learn.batches import collate, evaluation_limits, micro_batches
         from outshine.learn.distributed import gather_states, shard_batches
@@ -144,8 +144,8 @@ class Activations(Stage):
         with ExitStack() as stack:
             files: dict[int, RowFile] = {}
             for batch in shard_batches(batches, processes):
-                found = reader(*collate(tokens, batch.rows, pad_id, device))
-                for rows, by_layer in gather_states(batch, found, processes):
+                batch_states = reader(*collate(tokens, batch.rows, pad_id, device))
+                for rows, by_layer in gather_states(batch, batch_states, processes):
                     self._check(by_layer)
                     for layer, states in by_layer.items() if processes.is_main else ():
                         if layer not in files:

@@ -57,7 +57,7 @@ class Audit(Stage):
 
 
 def read_by_model(texts: pd.DataFrame, settings: ModelSettings) -> list[Finding]:
-    """The shares of texts that are too long for a model and of tokens that it does not know, by its own tokenizer.
+    """Measure the shares of texts too long for a model and of tokens that it does not know, by its own tokenizer.
 
     `texts`: as of `Prepare`. Raises ModelError and HubError where the model or its tokenizer cannot be had.
     """
@@ -72,8 +72,8 @@ def read_by_model(texts: pd.DataFrame, settings: ModelSettings) -> list[Finding]
     longest = "" if share else f", the longest has {max(encoded.lengths):,}"
     message = f"{spec.name} shortens {share:.1%} of the texts to {spec.max_length:,} tokens{longest}"
     unknown = sum(encoded.unknown) / len(rows)
-    told = f"{spec.name}'s tokenizer does not know {unknown:.1%} of the tokens"
+    unknown_message = f"{spec.name}'s tokenizer does not know {unknown:.1%} of the tokens"
     return [
         Finding("shortened texts", "cue" if share else "passed", message, value=share),
-        Finding("unknown tokens", "warning" if unknown >= MOST_UNKNOWN else "passed", told, value=unknown),
+        Finding("unknown tokens", "warning" if unknown >= MOST_UNKNOWN else "passed", unknown_message, value=unknown),
     ]

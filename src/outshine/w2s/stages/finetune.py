@@ -166,10 +166,10 @@ class Finetune(Predictor):
             classifier(spec, self.seed, device, context.memory, self.texts.task) as model,
             suitable_threads(context.runtime, model.head),
         ):
-            found = tried_out(model, frame, context)
+            base_notes = tried_out(model, frame, context)
             pack_if_it_pays(model, frame, context)
             train, val, notes = self.rows(frame, context.store)
-            yield TrainSetup(model, frame, train, val, notes + found, pad_id)
+            yield TrainSetup(model, frame, train, val, notes + base_notes, pad_id)
 
     def train(
         self, setup: TrainSetup, context: Context, watch: Callable[[int], object] = lambda updates: None
@@ -261,12 +261,12 @@ class Finetune(Predictor):
 
 
 def tried_out(model: Classifier | Cohort, frame: pd.DataFrame, context: Context) -> list[str]:
-    """Notes on what was found out about the base; the model then knows which texts may share a batch."""
+    """Try the base out and note what was found; the model then knows which texts may share a batch."""
     from outshine.learn.model_checks import APART
     from outshine.learn.packing import settle_sharing
 
-    found: Sharing = settle_sharing(model, longest=int(frame["tokens"].map(len).max()))
-    model.sharing = processes_in(context.memory).broadcast(found)
+    sharing: Sharing = settle_sharing(model, longest=int(frame["tokens"].map(len).max()))
+    model.sharing = processes_in(context.memory).broadcast(sharing)
     return [note for note in (model.frozen_note(), APART.get(model.sharing, "")) if note]
 
 
@@ -380,11 +380,11 @@ def _in_one_pass(
     first, context = stages[0], contexts[0]._replace(work=work)
     model, max_length = first.classifier.model, first.classifier.max_length
     frame, pad_id = tokenized(first.texts, model, max_length, context.store, context.memory)
-    found = tried_out(members, frame, context)
+    base_notes = tried_out(members, frame, context)
     pack_if_it_pays(members, frame, contexts[0])
-    given = [stage.rows(frame, context.store) for stage in stages]
+    rows = [stage.rows(frame, context.store) for stage in stages]
     run_env = first.run_env(context, pad_id)
-    jobs = [TrainJob(train, val, stage.how()) for stage, (train, val, _) in zip(stages, given, strict=True)]
+    jobs = [TrainJob(train, val, stage.how()) for stage, (train, val, _) in zip(stages, rows, strict=True)]
     results = finetune_together(members, jobs, run_env)
     updates = max((len(result.curve) for result in results if not isinstance(result, TrainingError)), default=0)
     log_odds = predict_asked(members, frame, run_env, updates, context.progress)
@@ -395,8 +395,8 @@ def _in_one_pass(
                 raise result
             check_finite(log_odds[i])
             with members.alone(i) as member:
-                train, val, notes = given[i]
-                setup = TrainSetup(member, frame, train, val, notes + found, pad_id)
+                train, val, notes = rows[i]
+                setup = TrainSetup(member, frame, train, val, notes + base_notes, pad_id)
                 stage.write(setup, result, log_odds[i], contexts[i])
             errors.append(None)
         except TrainingError as error:

@@ -65,13 +65,13 @@ class Keep(Stage):
         return frozenset(frame.loc[~frame["kept"], "id"])
 
     def summary(self, store: Store) -> dict[str, Any]:
-        """By split: rows, dropped and the filter's figures; notes."""
+        """Return, by split, rows, dropped and the filter's figures; and notes."""
 
-        def checked(found: Any) -> dict[str, Any]:
-            for sizes in with_fields(found, {"notes": list}).values():
+        def checked(document: Any) -> dict[str, Any]:
+            for sizes in with_fields(document, {"notes": list}).values():
                 if isinstance(sizes, dict):
                     with_fields(sizes, {"rows": int, "dropped": int})
-            return found
+            return document
 
         return store.document(self.key, SUMMARY, checked)
 
@@ -86,20 +86,20 @@ class Keep(Stage):
             if split != "strong_train":
                 rows, more = labelled(self.activations, self.labels, split, context.store)
                 notes += more
-            found = self.filter.keep(rows, self.drop, train)
-            self._check(found, rows, split)
-            parts.append(pd.DataFrame({"id": rows.ids, "split": split, "kept": found.kept.cpu().numpy()}))
-            facts[split] = {"rows": len(rows.ids), "dropped": int((~found.kept).sum()), **found.facts}
-            notes += found.notes
+            filtered = self.filter.keep(rows, self.drop, train)
+            self._check(filtered, rows, split)
+            parts.append(pd.DataFrame({"id": rows.ids, "split": split, "kept": filtered.kept.cpu().numpy()}))
+            facts[split] = {"rows": len(rows.ids), "dropped": int((~filtered.kept).sum()), **filtered.facts}
+            notes += filtered.notes
         for note in notes:
             context.progress.note(f"{self.label}: {note}")
         pd.concat(parts, ignore_index=True).to_parquet(context.folder / KEEP, index=False)
         (context.folder / SUMMARY).write_text(json.dumps({**facts, "notes": notes}, indent=1), encoding="utf-8")
 
-    def _check(self, found: Filtered, rows: Labelled, split: str) -> None:
-        """Raises DataError where no rows are left, or rows of one class only."""
+    def _check(self, filtered: Filtered, rows: Labelled, split: str) -> None:
+        """Raise DataError where no rows are left, or rows of one class only."""
         what = f"{self.filter.kind} on {self.activations.texts.origin.name} {split}"
-        left = rows.hard[found.kept]
+        left = rows.hard[filtered.kept]
         if not len(left):
             raise DataError(f"{what} removed all {len(rows.ids)} rows; lower drop or choose another filter or layer")
         if len(left.unique()) < 2:

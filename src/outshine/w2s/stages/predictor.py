@@ -53,17 +53,17 @@ class Predictor(Stage, WeakLabelSource):
 
         Kept by each predictor, so that a long chain of students is not searched anew for every student of it.
         """
-        found: set[str] = set()
+        truths: set[str] = set()
         seen: set[str] = set()
         waiting = self.inputs()
         while waiting:
             stage = waiting.pop()
             if isinstance(stage, Predictor):
-                found |= stage.truths_behind | ({stage.truth_split} if stage.truth_split else set())
+                truths |= stage.truths_behind | ({stage.truth_split} if stage.truth_split else set())
             elif stage.key not in seen:
                 seen.add(stage.key)
                 waiting += stage.inputs()
-        return frozenset(found)
+        return frozenset(truths)
 
     def read_labels(self, store: Store) -> pd.Series:
         return self.texts.task.labels_in(self.predictions(store).set_index("id"))
@@ -73,8 +73,8 @@ class Predictor(Stage, WeakLabelSource):
         return read_table(store, self.key, PREDICTIONS, predicted_columns(self.texts.task))
 
     def summary(self, store: Store) -> dict[str, Any]:
-        """Figures and notes about how the predictions came about."""
-        return store.document(self.key, SUMMARY, lambda found: with_fields(found, self.SUMMARISED))
+        """Return figures and notes about how the predictions came about."""
+        return store.document(self.key, SUMMARY, lambda document: with_fields(document, self.SUMMARISED))
 
 
 class Relabelled(WeakLabelSource):

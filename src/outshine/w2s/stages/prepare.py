@@ -49,23 +49,22 @@ class TextSource(Stage):
     task: TaskInKey = BINARY
 
     def report(self, store: Store) -> dict[str, Any]:
-        """Sizes, notes and digests of what the finished stage wrote."""
+        """Return sizes, notes and digests of what the finished stage wrote."""
 
-        def checked(found: Any) -> dict[str, Any]:
-            for sizes in with_fields(found, self.REPORTED)["splits"].values():
+        def checked(document: Any) -> dict[str, Any]:
+            for sizes in with_fields(document, self.REPORTED)["splits"].values():
                 with_fields(sizes, {"rows": int})
-            return found
+            return document
 
         return store.document(self.key, REPORT, checked)
 
     def read_texts(self, store: Store) -> pd.DataFrame:
-        """Columns id, split, text, group, cut_start, cut_end; sorted by id."""
-
-        found = read_table(store, self.key, TEXTS, TEXT_COLUMNS)
-        rows = found["split"].value_counts()
+        """Read the columns id, split, text, group, cut_start, cut_end, sorted by id."""
+        texts = read_table(store, self.key, TEXTS, TEXT_COLUMNS)
+        rows = texts["split"].value_counts()
         if any(rows.get(split, 0) != sizes["rows"] for split, sizes in self.report(store)["splits"].items()):
             raise StoreError(f"artefact {self.key[:16]}: {TEXTS} has not the rows that {REPORT} tells of")
-        return found
+        return texts
 
 
 class Prepare(TextSource):
@@ -143,7 +142,7 @@ class Texts(Settings):
         return cls(digest=origin.report(store)["texts_digest"], task=origin.task, origin=origin)
 
     def read(self, store: Store) -> pd.DataFrame:
-        """Columns id, split, text, group, cut_start, cut_end; sorted by id."""
+        """Read the columns id, split, text, group, cut_start, cut_end, sorted by id."""
         return self.origin.read_texts(store)
 
 
@@ -157,18 +156,18 @@ class TokenizedTexts(NamedTuple):
 
 
 def tokenized(texts: Texts, model: ModelRef, max_length: int, store: Store, memory: dict[str, Any]) -> TokenizedTexts:
-    """All splits' texts as the model reads them, at most `max_length` tokens each.
+    """Return all splits' texts as the model reads them, at most `max_length` tokens each.
 
     Taken from `memory` where an earlier stage left them there; the last few results are kept. Raises
     ModelError where the model has no tokenizer, or one that does not belong to its weights.
     """
     kept: dict[tuple[Any, ...], TokenizedTexts] = memory.setdefault(_SLOT, {})
     wanted = (model.identity, model.trust_remote_code, texts.digest, max_length)
-    found = kept.pop(wanted, None) or _tokenize(texts.read(store), model, max_length)
-    kept[wanted] = found  # now the youngest
+    tokenized_texts = kept.pop(wanted, None) or _tokenize(texts.read(store), model, max_length)
+    kept[wanted] = tokenized_texts  # now the youngest
     while len(kept) > KEPT:
         del kept[next(iter(kept))]
-    return found
+    return tokenized_texts
 
 
 def _tokenize(texts: pd.DataFrame, model: ModelRef, max_length: int) -> TokenizedTexts:

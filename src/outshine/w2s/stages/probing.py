@@ -126,7 +126,7 @@ class Probing(Probed):
         return self._cross_fitted(train, store) if self.cross_fit else super().predict_own(fitted, train, store)
 
     def _cross_fitted(self, train: Labelled, store: Store) -> Predicted:
-        """Each fold as predicted by a probe fitted on the others."""
+        """Predict each fold by a probe fitted on the others."""
         import torch
 
         from outshine.learn.probes.base import Predicted
@@ -136,8 +136,8 @@ class Probing(Probed):
         p, log_odds = torch.empty_like(train.p_weak), torch.empty_like(train.p_weak)
         for number in range(self.cross_fit):
             held_out = fold == number
-            found = self.probe.fit(train.take(~held_out)).predict(train.acts[held_out])
-            p[held_out], log_odds[held_out] = found
+            predicted = self.probe.fit(train.take(~held_out)).predict(train.acts[held_out])
+            p[held_out], log_odds[held_out] = predicted
         return Predicted(p, log_odds)
 
 

@@ -62,16 +62,16 @@ class Trajectory(Stage):
         kept, is_main = context.work / "watched", processes_in(context.memory).is_main
         kept.mkdir(parents=True, exist_ok=True)
         with self.run_again.setup(context) as setup:
-            asked = {split: setup.frame[setup.frame["split"] == split] for split in FILES}
+            frames = {split: setup.frame[setup.frame["split"] == split] for split in FILES}
 
             def keep(updates: int) -> None:
-                for split, rows in asked.items():
-                    found = predict(setup.model, rows["tokens"].tolist(), setup.pad_id, context.runtime)
+                for split, rows in frames.items():
+                    log_odds = predict(setup.model, rows["tokens"].tolist(), setup.pad_id, context.runtime)
                     if is_main:
-                        np.save(kept / f"{split}-{updates}.npy", found, allow_pickle=False)
+                        np.save(kept / f"{split}-{updates}.npy", log_odds, allow_pickle=False)
 
             self.run_again.train(setup, context, keep)
-        for split, rows in asked.items() if is_main else ():
+        for split, rows in frames.items() if is_main else ():
             tracked = _in_order_of_steps(kept, split, rows["id"].tolist())
             tracked.to_parquet(context.folder / FILES[split], index=False)
 

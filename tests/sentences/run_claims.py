@@ -64,6 +64,7 @@ MODULES: tuple[str, ...] = (
     "engine/run/local.py",
     "w2s/placeholders.py",
     "w2s/plan.py",
+    "w2s/stages/probing.py",
     "engine/store/recorded_studies.py",
     "share/tracking.py",
     "w2s/expand.py",

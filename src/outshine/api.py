@@ -19,7 +19,7 @@ from outshine.labelling.run import parse_label_settings, run_label
 from outshine.report.write import check_writable, write_outputs
 from outshine.results.finished import StudyFailedError
 from outshine.results.results import Results
-from outshine.selection.run import Selected, select_in
+from outshine.selection.run import SelectionRegret, select_in
 from outshine.share.tracking import run_tracked
 from outshine.w2s.compute_study import together
 from outshine.w2s.load_predictor import Loaded
@@ -126,7 +126,7 @@ def run(
 
 
 @_named_arguments
-def select(study: Study, store: Path | str | None = None, *, num_draws: int | None = None) -> Selected:
+def select(study: Study, store: Path | str | None = None, *, num_draws: int | None = None) -> SelectionRegret:
     """Compute what choosing without ground truth would have lost in a study that ran.
 
     The choices are methods on a dataset and checkpoints of a student. Each label-free rule, and each number n of

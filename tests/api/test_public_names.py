@@ -18,27 +18,27 @@ from outshine.data.rows import Hub
 from outshine.data.schema import Draw, Example, Recipe, Size
 from outshine.engine.progress import Progress
 from outshine.engine.registry import Registry
+from outshine.labelling.annotation_sample import AnnotationSample
 from outshine.labelling.evidence import Evidence
-from outshine.labelling.judging import ToJudge
-from outshine.labelling.results import Signs
+from outshine.labelling.results import AgreementSummary
 from outshine.learn.filters.base import Filter, Filtered, drop_highest, num_dropped
 from outshine.learn.losses.base import Loss, RunningLoss, cross_entropy
 from outshine.learn.probes.base import FittedProbe, Labelled, Predicted, Probe
 from outshine.results.results import MethodPGR
 from outshine.results.training_notes import TrainingNote
-from outshine.selection.run import Selected
+from outshine.selection.run import SelectionRegret
 from outshine.share.tracked_runs import TrackedRun, Tracker
 from outshine.stats.pgr import PGR, PooledPGR
 from outshine.testing import check_filter, check_loss, check_probe, check_recipe
-from outshine.w2s.lab import Lab, Tuned, Wiring
+from outshine.w2s.lab import Lab, TrainableModel, Wiring
 from outshine.w2s.methods.base import LayerMethod, Method
 
-OF_RESULTS = (Selected, MethodPGR, PooledPGR, PGR, TrainingNote, Signs, Evidence, ToJudge)
+OF_RESULTS = (SelectionRegret, MethodPGR, PooledPGR, PGR, TrainingNote, AgreementSummary, Evidence, AnnotationSample)
 """Classes of what the public functions return, beside those that have a public name of their own."""
 
 CONTRACTS = (
     *(Loss, RunningLoss, Probe, FittedProbe, Labelled, Predicted, Filter, Filtered),
-    *(Recipe, PromptedRecipe, Example, Draw, Hub, Size, Method, LayerMethod, Lab, Wiring, Tuned),
+    *(Recipe, PromptedRecipe, Example, Draw, Hub, Size, Method, LayerMethod, Lab, Wiring, TrainableModel),
     *(Registry, Tracker, TrackedRun, Progress),
 )
 """Base classes of plug-ins and what these are given, as docs/extend.md and docs/python.md name them."""

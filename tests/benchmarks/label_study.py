@@ -31,7 +31,7 @@ from outshine.learn.resolve import resolve
 from outshine.learn.settings import TrainingSettings
 from outshine.learn.spec import ModelSettings
 from outshine.stats.auroc import auroc
-from outshine.w2s.lab import Lab, Tuned
+from outshine.w2s.lab import Lab, TrainableModel
 from outshine.w2s.stages.labels import GroundTruth
 from outshine.w2s.stages.prepare import Prepare, Texts
 
@@ -66,7 +66,7 @@ def labelled_rows(name: str, setting: Setting, num_rows: int, store: Store) -> p
     executor.run([prepare])
     texts, truth = Texts.of(prepare, store), GroundTruth.of(prepare, store)
     weak = resolve(ModelSettings(model=setting.weak), "float32")
-    tuned = Tuned(weak.spec, weak.learning_rate)
+    tuned = TrainableModel(weak.spec, weak.learning_rate)
     lab = Lab(texts, truth, tuned, tuned, TrainingSettings(**setting.training), Xent(), seed=0)
     supervisor = lab.supervisor
     assert supervisor is not None

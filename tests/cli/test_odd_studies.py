@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from calling import Run
+from outshine.cli.find_study import build_study
 from outshine.cli.options import SizeOptions, StudyOptions
-from outshine.cli.studies import build_study
 from outshine.engine.errors import OutshineError
 from outshine.w2s.study import Study
 

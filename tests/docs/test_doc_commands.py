@@ -10,8 +10,8 @@ import yaml
 from doc_commands import PLUGINS, command_of, shown_commands
 from doc_pages import all_blocks
 
+from outshine.cli.find_study import build_study
 from outshine.cli.options import StudyOptions, read_group
-from outshine.cli.studies import build_study
 from outshine.w2s.study_file import parse_study
 
 SHOWN = shown_commands()

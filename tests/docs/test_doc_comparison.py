@@ -10,7 +10,7 @@ import yaml
 from doc_pages import ROOT
 
 from outshine.stats.power_analysis import detectable, least_num_datasets, tail_level
-from outshine.w2s.comparable import cannot_show
+from outshine.w2s.fewest_datasets import cannot_show
 
 STATISTICS = (ROOT / "docs" / "statistics.md").read_text(encoding="utf-8")
 FLOOR = re.compile(r"^\| (\d+) \| (\d+) \| (one|two) \| (cannot be found|[\d.]+) \| ?([\d.]*) ?\|$", re.MULTILINE)

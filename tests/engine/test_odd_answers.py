@@ -110,11 +110,11 @@ def test_a_plan_does_not_go_on_without_what_is_no_hub(hub):
     from contextlib import ExitStack
 
     from outshine.learn.spec import ModelSettings
-    from outshine.w2s.placeholders import Finder
+    from outshine.w2s.placeholders import HubResolver
 
     hub.answer = b"{}"
     with ExitStack() as stack, pytest.raises(HubError, match="does not answer like a hub"):
-        Finder(stack).model(ModelSettings(model="org/model"), "float32")
+        HubResolver(stack).model(ModelSettings(model="org/model"), "float32")
 
 
 @pytest.mark.parametrize("fault", [HubError("own"), SettingsError("own"), MemoryError(), KeyboardInterrupt()])

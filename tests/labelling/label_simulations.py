@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
+from outshine.labelling.annotation_sample import rows_to_judge
 from outshine.labelling.evidence import Evidence, evidence
 from outshine.labelling.gains import (
     auroc_gain,
@@ -29,7 +30,6 @@ from outshine.labelling.gains import (
     paired_gain,
     rows_for_auroc,
 )
-from outshine.labelling.judging import rows_to_judge
 from outshine.stats.auroc import auroc
 from outshine.stats.intervals import Interval, exact_share, share_of_file
 

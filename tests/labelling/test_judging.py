@@ -10,8 +10,8 @@ import pytest
 from label_simulations import TRIALS, World, said, said_of_soft_labels, top, verdict
 from scipy.stats import kstest
 
+from outshine.labelling.annotation_sample import judging_order, rows_to_judge, start_of_draw
 from outshine.labelling.evidence import evidence
-from outshine.labelling.judging import judging_order, rows_to_judge, start_of_draw
 from outshine.stats.intervals import share_of_file
 
 BY_NAME = {trial.name: trial for trial in TRIALS}

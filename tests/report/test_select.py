@@ -14,7 +14,7 @@ from outshine.learn.losses.logconf import LogConf
 from outshine.learn.losses.xent import Xent
 from outshine.learn.probes.knn import KNN
 from outshine.learn.probes.logistic import Logistic
-from outshine.report.figures import select
+from outshine.report.figures import series
 from outshine.results.names import Contender
 from outshine.results.results import SUMMARY_COLUMNS
 from outshine.w2s.method_identity import identify
@@ -71,11 +71,11 @@ EVERYTHING = summary(
 
 
 def test_every_figure_of_a_whole_study():
-    assert labels(select.reference(EVERYTHING)) == ["vanilla student"]
-    assert labels(select.rounds(EVERYTHING)) == ["round 0 (vanilla)", "round 1", "round 2"]
-    assert labels(select.losses(EVERYTHING)) == ["logconf", "xent"]
-    assert labels(select.probes(EVERYTHING)) == ["vanilla student", "logistic probe", "kNN probe"]
-    assert labels(select.changed_data(EVERYTHING)) == [
+    assert labels(series.reference(EVERYTHING)) == ["vanilla student"]
+    assert labels(series.rounds(EVERYTHING)) == ["round 0 (vanilla)", "round 1", "round 2"]
+    assert labels(series.losses(EVERYTHING)) == ["logconf", "xent"]
+    assert labels(series.probes(EVERYTHING)) == ["vanilla student", "logistic probe", "kNN probe"]
+    assert labels(series.changed_data(EVERYTHING)) == [
         "vanilla student",
         "TopoFilter",
         "filter by kNN probe",
@@ -83,11 +83,11 @@ def test_every_figure_of_a_whole_study():
         "probe to strong, logistic",
         "probe to strong, kNN",
     ]
-    assert labels(select.other_methods(EVERYTHING)) == ["vanilla student", "distilled, temperature=2"]
+    assert labels(series.other_methods(EVERYTHING)) == ["vanilla student", "distilled, temperature=2"]
 
 
 def test_rows_are_those_of_the_summary():
-    found = select.probes(EVERYTHING)
+    found = series.probes(EVERYTHING)
     assert found is not None
     knn = found[found["label"] == "kNN probe"]
     asked = EVERYTHING[(EVERYTHING["method"] == "probe") & (EVERYTHING["variant"] == "probe=knn")]
@@ -98,25 +98,25 @@ def test_rows_are_those_of_the_summary():
 
 def test_a_study_yields_only_the_figures_of_its_methods():
     plain = summary(VANILLA)
-    assert labels(select.losses(plain)) == ["logconf"]
-    for select_rows in (select.rounds, select.probes, select.changed_data, select.other_methods):
+    assert labels(series.losses(plain)) == ["logconf"]
+    for select_rows in (series.rounds, series.probes, series.changed_data, series.other_methods):
         assert select_rows(plain) is None
-    assert select.losses(summary(named(ProbeMethod(), None))) is None
+    assert series.losses(summary(named(ProbeMethod(), None))) is None
 
 
 def test_the_reference_is_the_vanilla_student_with_the_studys_loss():
     xent = named(Vanilla(loss=Xent()), Xent())
     softer = named(Vanilla(loss=LogConf(alpha=0.3)), LogConf(alpha=0.3))
     study = summary(softer, xent, VANILLA, named(ProbeMethod(), None))
-    assert select.reference(study)[["loss", "variant"]].drop_duplicates().values.tolist() == [["logconf", ""]]
-    assert set(select.reference(study, "xent")["loss"]) == {"xent"}
-    assert labels(select.losses(study)) == ["logconf, alpha=.3", "xent", "logconf"]
+    assert series.reference(study)[["loss", "variant"]].drop_duplicates().values.tolist() == [["logconf", ""]]
+    assert set(series.reference(study, "xent")["loss"]) == {"xent"}
+    assert labels(series.losses(study)) == ["logconf, alpha=.3", "xent", "logconf"]
 
 
 def test_the_reference_without_vanilla_training():
     only_probes = summary(named(ProbeMethod(), None), named(ProbeMethod(probe=KNN()), None))
-    assert labels(select.reference(only_probes)) == ["logistic probe"]
-    assert labels(select.probes(only_probes)) == ["logistic probe", "kNN probe"]
+    assert labels(series.reference(only_probes)) == ["logistic probe"]
+    assert labels(series.probes(only_probes)) == ["logistic probe", "kNN probe"]
 
 
 def test_settings_and_losses_are_told_where_they_are_not_the_references():
@@ -128,7 +128,7 @@ def test_settings_and_losses_are_told_where_they_are_not_the_references():
         named(FilteredMethod(loss=Xent()), Xent()),
         named(ProbeToStrong(probe=KNN(k=5, metric="cosine"), layer="3/4"), usual),
     )
-    assert labels(select.changed_data(study)) == [
+    assert labels(series.changed_data(study)) == [
         "vanilla student",
         "TopoFilter",
         "TopoFilter, drop=.2, k=20",
@@ -143,7 +143,7 @@ def test_no_two_methods_share_a_name():
         named(FilteredMethod(), LogConf(alpha=0.3)),
         named(FilteredMethod(loss=LogConf()), LogConf()),
     )
-    assert labels(select.changed_data(study)) == ["vanilla student", "TopoFilter, loss.alpha=.3", "TopoFilter"]
+    assert labels(series.changed_data(study)) == ["vanilla student", "TopoFilter, loss.alpha=.3", "TopoFilter"]
 
 
 def test_rounds_that_two_variants_share_are_drawn_once():
@@ -155,7 +155,7 @@ def test_rounds_that_two_variants_share_are_drawn_once():
         named(StrongToStrong(loss=Xent()), Xent(), 1),
         named(Vanilla(loss=LogConf(alpha=0.1)), LogConf(alpha=0.1)),
     )
-    assert labels(select.rounds(study)) == [
+    assert labels(series.rounds(study)) == [
         *("round 0 (vanilla)", "round 0 (vanilla), xent", "round 1", "round 2", "round 3", "round 1, xent"),
     ]
 
@@ -168,17 +168,17 @@ def test_third_parties_are_called_by_the_names_they_registered():
         foreign(kind="filtered", filter={"kind": "small_loss"}, loss="logconf"),
         foreign(1, kind="co_teaching", loss="logconf"),
     )
-    assert labels(select.losses(study)) == ["logconf", "focal_loss"]
-    assert labels(select.probes(study)) == ["vanilla student", "random forest probe, trees=9"]
-    assert labels(select.changed_data(study)) == ["vanilla student", "small loss"]
-    assert labels(select.other_methods(study)) == ["vanilla student", "co teaching, round 1"]
+    assert labels(series.losses(study)) == ["logconf", "focal_loss"]
+    assert labels(series.probes(study)) == ["vanilla student", "random forest probe, trees=9"]
+    assert labels(series.changed_data(study)) == ["vanilla student", "small loss"]
+    assert labels(series.other_methods(study)) == ["vanilla student", "co teaching, round 1"]
 
 
 def test_names_that_two_methods_would_share_carry_their_ids():
     """Two versions of a method, say, which write their settings in the same way."""
     first, second = (Contender("mixed", "share=.2", 0, "xent", name, "") for name in ("a" * 16, "b" * 16))
     study = summary(VANILLA, first, second)
-    assert labels(select.other_methods(study)) == [
+    assert labels(series.other_methods(study)) == [
         *("vanilla student", "mixed, xent, share=.2", "mixed, xent, share=.2 #bbbbbb"),
     ]
 
@@ -191,7 +191,7 @@ def test_all_methods_side_by_side_have_the_reference_first_and_once():
         named(StrongToStrong(), LogConf(), 2),
         named(ProbeMethod(), None),
     )
-    found = select.methods(frame, "logconf")
+    found = series.methods(frame, "logconf")
     labels = list(dict.fromkeys(found["label"]))
     assert labels[0] == "vanilla student"
     assert len(labels) == 5

@@ -22,7 +22,7 @@ from outshine.results.compare_text import (
     too_few_datasets,
     verdict,
 )
-from outshine.w2s.comparable import cannot_show
+from outshine.w2s.fewest_datasets import cannot_show
 from study_tables import against_xent, pgrs, scores, student
 
 # 16 wins of 21, t-test .135, Wilcoxon .079, sign test .013: the figures of the original post

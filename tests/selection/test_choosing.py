@@ -12,7 +12,7 @@ from scipy.special import expit
 from scipy.stats import norm, rankdata
 from sklearn.metrics import roc_auc_score
 
-from outshine.selection.choices import Choice, Rows, shares
+from outshine.selection.candidates import CandidateSet, EvaluationRows, shares
 from outshine.selection.regret import REGRET_COLUMNS, TRUSTED, ask_oracle, regrets
 from outshine.selection.rules import (
     RULES,
@@ -31,12 +31,12 @@ ABOUT = {"dataset": "d", "weak": "w", "strong": "s", "purpose": "", "method": ""
 ABOUT |= {"data_seed": 0, "seed": 0}
 
 
-def rows(y: np.ndarray, groups: list[str] | None = None) -> Rows:
+def rows(y: np.ndarray, groups: list[str] | None = None) -> EvaluationRows:
     ids = [f"{number:03}" for number in range(len(y))]
-    return Rows(ids, np.asarray(y) > 0, groups or ids)
+    return EvaluationRows(ids, np.asarray(y) > 0, groups or ids)
 
 
-def choice(seed: int = 0, m: int = 4, v: int = 60, t: int = 80, twins: int = 2, **changed) -> Choice:
+def choice(seed: int = 0, m: int = 4, v: int = 60, t: int = 80, twins: int = 2, **changed) -> CandidateSet:
     """Candidates of different worth on random rows; the weak labels are right three times in four."""
     rng = np.random.default_rng(seed)
     y_val, y_test = (rng.permutation(np.arange(n) % 2 == 0) for n in (v, t))
@@ -46,7 +46,7 @@ def choice(seed: int = 0, m: int = 4, v: int = 60, t: int = 80, twins: int = 2, 
         return signal * (2 * y - 1) + rng.normal(size=(m, len(y)))
 
     right = np.where(rng.uniform(size=v) < 0.75, y_val, ~y_val)
-    made = Choice(
+    made = CandidateSet(
         kind="method",
         about=ABOUT,
         saturated=False,
@@ -216,7 +216,7 @@ def test_the_frame():
     assert tuple(regrets("none", []).columns) == REGRET_COLUMNS
 
 
-def equally_good(seed: int) -> Choice:
+def equally_good(seed: int) -> CandidateSet:
     """Six candidates of the same worth, each with noise of its own on test."""
     rng = np.random.default_rng(seed)
     y = np.arange(100) % 2 == 0

@@ -14,7 +14,7 @@ from outshine.engine.errors import DataError
 from outshine.engine.store.store import Store
 from outshine.results.read.artefacts import Reader
 from outshine.results.results import read_results
-from outshine.selection.choices import read_choices
+from outshine.selection.candidates import read_choices
 from outshine.selection.rules import weak_auroc
 from outshine.selection.run import read_regrets
 

@@ -14,7 +14,7 @@ from outshine.report import compare_section
 from outshine.results.compare import compare
 from outshine.results.compare_text import verdict
 from outshine.stats.paired_differences import hodges_lehmann, median_interval
-from outshine.w2s.comparable import planned
+from outshine.w2s.fewest_datasets import planned
 from study_tables import against_xent, pgrs, scores
 
 MODULES: tuple[str, ...] = (
@@ -22,7 +22,7 @@ MODULES: tuple[str, ...] = (
     "results/compare_text.py",
     "stats/paired_differences.py",
     "report/compare_section.py",
-    "w2s/comparable.py",
+    "w2s/fewest_datasets.py",
 )
 
 SIX = (0.01, 0.02, 0.03, 0.05, 0.07, 0.09)

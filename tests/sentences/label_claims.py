@@ -20,10 +20,10 @@ from rich.console import Console
 from outshine.cli import label as command
 from outshine.engine.errors import DataError
 from outshine.labelling import files, run
+from outshine.labelling.annotation_sample import rows_to_judge
 from outshine.labelling.evidence import Evidence, evidence
 from outshine.labelling.folds import FoldPlan
-from outshine.labelling.judging import rows_to_judge
-from outshine.labelling.results import COLUMNS, LabelResults, Signs
+from outshine.labelling.results import COLUMNS, AgreementSummary, LabelResults
 from outshine.labelling.rows import Columns
 from outshine.labelling.text import (
     evidence_sentences,
@@ -37,7 +37,7 @@ from outshine.report.write import OutputError
 MODULES = (
     "labelling/text.py",
     "labelling/evidence.py",
-    "labelling/judging.py",
+    "labelling/annotation_sample.py",
     "labelling/gains.py",
     "stats/random_sample_tests.py",
     "cli/label.py",
@@ -137,7 +137,7 @@ def words(one: Evidence) -> Said:
     return lambda: evidence_sentences(one)
 
 
-SIGNS = Signs(NUM, NUM, APART, 0.8, (0.75, 0.85), 30, 4, 0.5, 0.5)
+SIGNS = AgreementSummary(NUM, NUM, APART, 0.8, (0.75, 0.85), 30, 4, 0.5, 0.5)
 
 
 def signs(**changed: Any) -> Said:

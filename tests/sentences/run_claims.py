@@ -44,13 +44,13 @@ from outshine.learn.spec import ModelSettings
 from outshine.report.figures import pgr_by_method
 from outshine.share.tracking import TrackingProgress
 from outshine.stats.auc_covariance import combine_seeds
-from outshine.stats.estimates import Estimate, Part
+from outshine.stats.estimates import CovariancePart, Estimate
 from outshine.stats.intervals import auroc_interval, difference_interval
 from outshine.stats.metrics.accuracy import Accuracy
 from outshine.stats.pgr import pgr, pooled_pgr
 from outshine.w2s.cost import Estimator
 from outshine.w2s.expand import _family_notes, resolve_study
-from outshine.w2s.placeholders import Finder, unresolved_model
+from outshine.w2s.placeholders import HubResolver, unresolved_model
 from outshine.w2s.plan import Plan, _shape, plan_study
 from outshine.w2s.stages.finetune import Finetune, pack_if_it_pays
 from outshine.w2s.study_file import parse_study
@@ -301,7 +301,7 @@ def found(error: Exception | None) -> Say:
 
     def said() -> list[str]:
         with ExitStack() as stack:
-            finder = Finder(stack)
+            finder = HubResolver(stack)
             if error is not None:
                 finder._lose("some/model", error)  # type: ignore[arg-type]
             return finder.notes()
@@ -581,7 +581,7 @@ def _too_few_kept() -> list[str]:
 
 def aucs(weak: float, ceiling: float, se: float) -> Estimate:
     cov = np.diag([se**2] * 3)
-    return Estimate(np.array([weak, (weak + ceiling) / 2, ceiling]), (Part(cov, np.inf),))
+    return Estimate(np.array([weak, (weak + ceiling) / 2, ceiling]), (CovariancePart(cov, np.inf),))
 
 
 def reason(weak: float, ceiling: float, se: float = 0.01) -> Say:
@@ -605,7 +605,7 @@ one, two = aucs(0.6, 0.9, 0.01), aucs(0.6, 0.8, 0.01)
 
 
 def difference_note(variance: float) -> Say:
-    estimate = Estimate(np.array([0.1, 0.2]), (Part(np.diag([variance, variance]), np.inf),))
+    estimate = Estimate(np.array([0.1, 0.2]), (CovariancePart(np.diag([variance, variance]), np.inf),))
     return lambda: [difference_interval(estimate, [1.0, -1.0]).note]
 
 

@@ -17,7 +17,7 @@ from scipy.special import ndtr, ndtri
 from scipy.stats import wishart
 
 from outshine.stats.auc_covariance import combine_seeds
-from outshine.stats.estimates import Estimate, Part, t_quantile
+from outshine.stats.estimates import CovariancePart, Estimate, t_quantile
 from outshine.stats.intervals import auroc_interval, difference_interval
 from outshine.stats.metrics.accuracy import Accuracy
 from outshine.stats.paired_differences import (
@@ -70,13 +70,13 @@ def simulated_gaps(noise: Noise, gap: float, true_pgr: float, num_runs: int, rng
     rows_cov = (1 - noise.seed_share) * ERROR
     value = truth + rng.multivariate_normal(np.zeros(2), rows_cov, size=num_runs)
     estimated = wishart.rvs(noise.rows_df, rows_cov / noise.rows_df, size=num_runs, random_state=rng)
-    parts = [Part(estimated, noise.rows_df)]
+    parts = [CovariancePart(estimated, noise.rows_df)]
     if noise.num_seeds > 1:
         spread = noise.seed_share * ERROR * noise.num_seeds
         seeds = rng.multivariate_normal(np.zeros(2), spread, size=(num_runs, noise.num_seeds))
         centred = seeds - seeds.mean(axis=1, keepdims=True)
         cov = np.einsum("rsi,rsj->rij", centred, centred) / (noise.num_seeds * (noise.num_seeds - 1))
-        parts.append(Part(cov, noise.num_seeds - 1))
+        parts.append(CovariancePart(cov, noise.num_seeds - 1))
         value = value + seeds.mean(axis=1)
     return Estimate(value, tuple(parts))
 
@@ -101,7 +101,7 @@ def population_coverage(num_datasets: int, num_runs: int = 10_000, *, skewed: bo
     pairs = np.stack([student, gap + rng.normal(0, 0.01, shape)], axis=-1)
     centred = pairs - pairs.mean(axis=1, keepdims=True)
     cov = num_datasets * np.einsum("rdi,rdj->rij", centred, centred) / (num_datasets - 1)
-    batch = Estimate(pairs.sum(axis=1), (Part(cov, num_datasets - 1),))
+    batch = Estimate(pairs.sum(axis=1), (CovariancePart(cov, num_datasets - 1),))
     return float(np.mean(in_fieller_set(batch, np.arctan(0.4))))
 
 
@@ -235,7 +235,7 @@ def uneven_groups_coverage(num_groups: int, sd_log_size: float, num_runs: int = 
         y = rng.random(len(groups)) < 0.5
         noise = np.sqrt(0.3) * rng.normal(size=num_groups)[groups] + np.sqrt(0.7) * rng.normal(size=len(groups))
         result = combine_seeds(y, (noise + np.sqrt(2) * ndtri(auc) * y)[None, None], groups)
-        naive = Estimate(result.value, (Part(result.estimate.cov, num_groups - 1),))
+        naive = Estimate(result.value, (CovariancePart(result.estimate.cov, num_groups - 1),))
         intervals = auroc_interval(result, 0), auroc_interval(replace(result, estimate=naive), 0)
         hits += [interval.low <= auc <= interval.high for interval in intervals]
     return UnevenCoverage(*(hits / num_runs))

@@ -5,7 +5,7 @@ import pytest
 from simulations import closed_form
 
 from outshine.engine.errors import DataError
-from outshine.stats.estimates import Estimate, Part, total
+from outshine.stats.estimates import CovariancePart, Estimate, total
 from outshine.stats.intervals import difference_interval
 from outshine.stats.pgr import (
     PGR,
@@ -23,11 +23,11 @@ COV = 1e-4 * np.array([[0.8, 0.5], [0.5, 1.0]])
 
 
 def ratio(a, b, cov=COV, df=50.0):
-    return Estimate(np.array([a, b]), (Part(np.asarray(cov, dtype=float), df),))
+    return Estimate(np.array([a, b]), (CovariancePart(np.asarray(cov, dtype=float), df),))
 
 
 def aucs(weak, student, ceiling, variance=1e-5, df=100):
-    return Estimate(np.array([weak, student, ceiling]), (Part(variance * (np.eye(3) + 1), df),))
+    return Estimate(np.array([weak, student, ceiling]), (CovariancePart(variance * (np.eye(3) + 1), df),))
 
 
 @pytest.mark.parametrize("a", [-0.05, 0.0, 0.03, 0.1, 0.3])
@@ -44,7 +44,7 @@ def test_one_part_is_fiellers_quadratic(a, df):
 def test_the_set_agrees_with_the_tests_of_the_differences(seed):
     rng = np.random.default_rng(seed)
     roots = rng.normal(size=(2, 2, 2))
-    parts = (Part(2e-4 * roots[0] @ roots[0].T, 80), Part(2e-4 * roots[1] @ roots[1].T, 2))
+    parts = (CovariancePart(2e-4 * roots[0] @ roots[0].T, 80), CovariancePart(2e-4 * roots[1] @ roots[1].T, 2))
     estimate = Estimate(rng.normal([0.05, 0.1], 0.05), parts)
     result = fieller(estimate)
     gap = difference_interval(estimate, [0, 1])
@@ -57,7 +57,7 @@ def test_the_set_agrees_with_the_tests_of_the_differences(seed):
 
 def test_limits_are_where_the_test_of_the_contrast_turns():
     seeds = 1e-4 * np.array([[2.0, 0.3], [0.3, 0.4]])
-    estimate = Estimate(np.array([0.05, 0.12]), (Part(COV, 200), Part(seeds, 2)))
+    estimate = Estimate(np.array([0.05, 0.12]), (CovariancePart(COV, 200), CovariancePart(seeds, 2)))
     result = fieller(estimate)
     for limit in (result.low, result.high):
         interval = difference_interval(estimate, [1, -limit])
@@ -121,7 +121,7 @@ def test_pooled_is_the_ratio_of_sums_with_the_undefined_ones():
     assert not pgr(datasets[1]).defined
     assert pooled.these_datasets.value == pytest.approx(a / b)
     assert pooled.these_datasets.student_minus_weak == pytest.approx(a)
-    merged = Estimate(np.array([a, b]), (Part(3e-5 * np.array([[2.0, 1.0], [1.0, 2.0]]), 300),))
+    merged = Estimate(np.array([a, b]), (CovariancePart(3e-5 * np.array([[2.0, 1.0], [1.0, 2.0]]), 300),))
     assert pooled.these_datasets[1:3] == pytest.approx(closed_form(merged), rel=1e-9)
     assert pooled.num_datasets == 3
     assert pooled.exploratory
@@ -133,7 +133,7 @@ def test_the_population_interval_rests_on_the_spread_between_datasets():
     values = np.stack([weak, weak + rng.normal(0.04, 0.02, 12), weak + rng.normal(0.1, 0.02, 12)], axis=1)
     pooled = pooled_pgr([aucs(*v, variance=1e-9) for v in values])
     pairs = np.stack([values[:, 1] - weak, values[:, 2] - weak])
-    spread = Estimate(pairs.sum(axis=1), (Part(12 * np.cov(pairs), 11),))
+    spread = Estimate(pairs.sum(axis=1), (CovariancePart(12 * np.cov(pairs), 11),))
     assert pooled.any_datasets[1:3] == pytest.approx(closed_form(spread), rel=1e-9)
     assert pooled.any_datasets.value == pytest.approx(pooled.these_datasets.value)
     assert pooled.any_datasets.high - pooled.any_datasets.low > 10 * (
@@ -195,7 +195,7 @@ def test_the_interval_of_families_covers_whatever_their_members_share(correlatio
         for _ in range(3):
             first, second = rng.normal(size=(2, 3))
             second = correlation * first + (1 - correlation**2) ** 0.5 * second
-            members += [Estimate(truth + root @ z, (Part(cov, 1e6),)) for z in (first, second)]
+            members += [Estimate(truth + root @ z, (CovariancePart(cov, 1e6),)) for z in (first, second)]
         pooled = total(_by_family([gaps(one) for one in members], ["a", "a", "b", "b", "c", "c"]))
         covered += bool(in_fieller_set(pooled, np.array(math.atan(0.5))))
     assert covered / num > 0.95 - 3 * (0.05 * 0.95 / num) ** 0.5

@@ -13,7 +13,7 @@ import torch
 import outshine
 from outshine.data.recipes.tiny import TinyHome
 from outshine.data.schema import recipes
-from outshine.data.task import BINARY, Binary, Selection, Task
+from outshine.data.task import BINARY, Binary, CheckpointScore, Task
 from outshine.engine.errors import SettingsError
 from outshine.engine.store.store import Store
 from outshine.learn.losses.logconf import LogConf
@@ -37,8 +37,8 @@ class OneLogit(Binary):
     def scores(self, logits: Any) -> Any:
         return logits[..., 0]
 
-    def selection(self, labels: np.ndarray, is_truth: bool, metric: str) -> Selection:
-        return Selection(lambda scores: accuracy(self.classes(labels), scores), "val: chosen by accuracy")
+    def selection(self, labels: np.ndarray, is_truth: bool, metric: str) -> CheckpointScore:
+        return CheckpointScore(lambda scores: accuracy(self.classes(labels), scores), "val: chosen by accuracy")
 
 
 class Coast(TinyHome):

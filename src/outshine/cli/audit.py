@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from outshine.cli import completion
+from outshine.cli.find_study import build_study
 from outshine.cli.json_output import JsonOption, print_json
 from outshine.cli.options import (
     ColumnOptions,
@@ -18,7 +19,6 @@ from outshine.cli.options import (
     open_store,
     with_option_groups,
 )
-from outshine.cli.studies import build_study
 
 if TYPE_CHECKING:
     from rich.console import Console

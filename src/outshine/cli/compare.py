@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from outshine.cli.find_study import DEFAULT_OUT
 from outshine.cli.json_output import JsonOption, print_json
-from outshine.cli.studies import DEFAULT_OUT
 
 PlacesArgument = Annotated[
     list[Path] | None,

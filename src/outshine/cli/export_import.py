@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from outshine.cli import completion
+from outshine.cli.find_study import parse_recorded, recorded_study
 from outshine.cli.json_output import JsonOption, print_json
 from outshine.cli.options import StoreOption, open_store, parse_size
-from outshine.cli.studies import parse_recorded, recorded_study
 from outshine.cli.terminal import size_text
 from outshine.engine.messages import counted
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from outshine.cli.find_study import build_study
 from outshine.cli.json_output import JsonOption, print_json
 from outshine.cli.options import StoreOption, StudyOptions, open_store, with_option_groups
-from outshine.cli.studies import build_study
 from outshine.engine.messages import counted
 
 if TYPE_CHECKING:

@@ -74,7 +74,7 @@ def push(
 
 def _subject(what: str, store: Store) -> Publication:
     """A study by what `export` takes, else an artefact. Raises OutshineError where it is neither."""
-    from outshine.cli.studies import recorded_study
+    from outshine.cli.find_study import recorded_study
     from outshine.engine.errors import UnknownNameError
     from outshine.share.publication import of_key, of_study
     from outshine.w2s.study_file import parse_study

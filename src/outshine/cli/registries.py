@@ -72,7 +72,7 @@ def show_dataset(
     as_json: JsonOption = False,
 ) -> None:
     """Print ten formatted rows, both classes, and the sizes of the splits."""
-    from outshine.cli.studies import build_study
+    from outshine.cli.find_study import build_study
     from outshine.cli.terminal import console, table
     from outshine.data.splits import preview
     from outshine.engine.progress import Silent

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from outshine.cli import completion
+from outshine.cli.find_study import DEFAULT_OUT, study_at
 from outshine.cli.json_output import JsonOption, print_json
 from outshine.cli.options import StoreOption, open_store
-from outshine.cli.studies import DEFAULT_OUT, study_at
 
 if TYPE_CHECKING:
     from outshine.w2s.study import Study

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from outshine.cli.find_study import DEFAULT_OUT, build_study
 from outshine.cli.json_output import JsonOption, print_json
 from outshine.cli.options import (
     ExecutorOptions,
@@ -24,7 +25,6 @@ from outshine.cli.options import (
     split_names,
     with_option_groups,
 )
-from outshine.cli.studies import DEFAULT_OUT, build_study
 
 if TYPE_CHECKING:
     import pandas as pd

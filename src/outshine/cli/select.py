@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from outshine.cli import completion
+from outshine.cli.find_study import DEFAULT_OUT, study_at
 from outshine.cli.json_output import JsonOption, print_json
 from outshine.cli.options import StoreOption, open_store
-from outshine.cli.studies import DEFAULT_OUT, study_at
 
 PlaceArgument = Annotated[
     str | None,

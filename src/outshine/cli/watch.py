@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from outshine.cli import completion
+from outshine.cli.find_study import DEFAULT_OUT, latest_recorded
 from outshine.cli.json_output import JsonOption, print_json
 from outshine.cli.options import (
     ExecutorOptions,
@@ -19,7 +20,6 @@ from outshine.cli.options import (
     open_store,
     with_option_groups,
 )
-from outshine.cli.studies import DEFAULT_OUT, latest_recorded
 
 if TYPE_CHECKING:
     from outshine.engine.store.recorded_studies import Recorded

@@ -18,7 +18,7 @@ from outshine.engine.settings import NotInKey, Plugin
 from outshine.stats.auroc import Floats, auroc, soft_auroc
 
 
-class Hardened(NamedTuple):
+class HardLabels(NamedTuple):
     """Classes made of soft labels.
 
     Attributes:
@@ -30,7 +30,7 @@ class Hardened(NamedTuple):
     note: str | None
 
 
-class Selection(NamedTuple):
+class CheckpointScore(NamedTuple):
     """The score by which validation ranks checkpoints.
 
     Attributes:
@@ -141,7 +141,7 @@ class Task(Plugin):
         """
 
     @abstractmethod
-    def harden(self, labels: Floats) -> Hardened:
+    def harden(self, labels: Floats) -> HardLabels:
         """Harden labels so that there are rows of each class to be told apart, as probes, filters and validation need.
 
         Args:
@@ -152,7 +152,7 @@ class Task(Plugin):
         """
 
     @abstractmethod
-    def selection(self, labels: Floats, is_truth: bool, metric: Literal["hard", "soft"]) -> Selection:
+    def selection(self, labels: Floats, is_truth: bool, metric: Literal["hard", "soft"]) -> CheckpointScore:
         """Return the score by which validation ranks checkpoints.
 
         Args:
@@ -235,7 +235,7 @@ class Binary(Task):
         """Return whether p lies above the threshold, [n]."""
         return labels > self.threshold
 
-    def harden(self, labels: Floats) -> Hardened:
+    def harden(self, labels: Floats) -> HardLabels:
         """Classes from labels p [n]: above the threshold, or above a cut near the median where one side is too small.
 
         Too small: fewer rows on a side of the threshold than max(min(20, n / 4), 2 % of n). The cut lies between two
@@ -245,35 +245,35 @@ class Binary(Task):
         """
         values, counts = np.unique(labels, return_counts=True)
         if len(values) < 2:
-            return Hardened(None, "all labels are equal")
+            return HardLabels(None, "all labels are equal")
         positive, num = self.classes(labels), len(labels)
         side = int(min(positive.sum(), (~positive).sum()))
         if side >= max(min(MIN_SIDE, MAX_SHARE_OF_SIDE * num), MIN_SHARE * num):
-            return Hardened(positive, None)
+            return HardLabels(positive, None)
         below = np.cumsum(counts)[:-1]  # rows below each possible cut
         cut = int(np.argmin(np.abs(2 * below - num)))
         upper = labels > values[cut]
         if len(values) == 2:
             rare = int(min(upper.sum(), (~upper).sum()))
-            return Hardened(upper, f"one class has {counted(rare, 'row')} of {num} only" if rare < FEW else None)
+            return HardLabels(upper, f"one class has {counted(rare, 'row')} of {num} only" if rare < FEW else None)
         most = f"all {num}" if side == 0 else f"all but {side} of {num}"
         moved, usual = int((upper != positive).sum()), f"{self.threshold:g}".removeprefix("0")
-        return Hardened(
+        return HardLabels(
             upper,
             f"{most} labels lie on one side of {usual}: classes are cut at {values[cut]:.3g}, near the median, so that "
             f"{counted(moved, 'row')} count as the class that they are not at {usual}",
         )
 
-    def selection(self, labels: Floats, is_truth: bool, metric: Literal["hard", "soft"]) -> Selection:
+    def selection(self, labels: Floats, is_truth: bool, metric: Literal["hard", "soft"]) -> CheckpointScore:
         """AUROC of log-odds against labels p [n]: hardened, or each row in both classes with weights p and 1 − p."""
         if metric == "soft" and not is_truth:
             if np.all(labels == labels[0]):
-                return Selection(None, "all val labels are equal: the last weights are kept")
-            return Selection(partial(soft_auroc, labels.astype(np.float64)), None)
-        hardened = Hardened(self.classes(labels), None) if is_truth else self.harden(labels)
+                return CheckpointScore(None, "all val labels are equal: the last weights are kept")
+            return CheckpointScore(partial(soft_auroc, labels.astype(np.float64)), None)
+        hardened = HardLabels(self.classes(labels), None) if is_truth else self.harden(labels)
         if hardened.y is None or hardened.y.all() or not hardened.y.any():
-            return Selection(None, "val labels are all of one class: the last weights are kept")
-        return Selection(partial(auroc, hardened.y), f"val: {hardened.note}" if hardened.note else None)
+            return CheckpointScore(None, "val labels are all of one class: the last weights are kept")
+        return CheckpointScore(partial(auroc, hardened.y), f"val: {hardened.note}" if hardened.note else None)
 
 
 BINARY = Binary()

@@ -31,7 +31,7 @@ class NoAnswerError(HubError):
     """The hub did not answer, or kept answering that it cannot just now."""
 
 
-class NoHubError(HubError):
+class NotAHubError(HubError):
     """What answered is no hub: a proxy's page, or another server at HF_ENDPOINT."""
 
 
@@ -172,7 +172,7 @@ def _understood() -> Iterator[None]:
     except (OutshineError, MemoryError):
         raise
     except Exception as error:  # a server of another kind makes the client raise anything
-        raise NoHubError(
+        raise NotAHubError(
             f"{_endpoint()} does not answer like a hub ({_first_line(error)}); check HF_ENDPOINT and proxies"
         ) from error
 

@@ -11,7 +11,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 from outshine.engine.settings import Settings
 
 
-class Budget(NamedTuple):
+class TokenBudget(NamedTuple):
     """How large batches are, in tokens; padding counts."""
 
     training: int  # of a micro-batch, at most
@@ -19,8 +19,8 @@ class Budget(NamedTuple):
     batch_cost: int  # what a batch costs beside its tokens: one more is worth it where it saves more padding
 
 
-_BUDGETS = {"cpu": Budget(1152, 2048, 128)}  # measured: docs/performance.md
-_OTHER_DEVICES = Budget(4096, 16384, 1024)  # not measured: arithmetic in docs/performance.md
+_BUDGETS = {"cpu": TokenBudget(1152, 2048, 128)}  # measured: docs/performance.md
+_OTHER_DEVICES = TokenBudget(4096, 16384, 1024)  # not measured: arithmetic in docs/performance.md
 
 
 class Runtime(Settings):
@@ -68,11 +68,11 @@ class Runtime(Settings):
         default=None, description="rows of one prediction batch at most; None: no limit"
     )
 
-    def budget(self, device_type: str) -> Budget:
+    def budget(self, device_type: str) -> TokenBudget:
         """The budgets that were given, and the device's own (`cpu`, `cuda`, `mps`) for the rest."""
         own = _BUDGETS.get(device_type, _OTHER_DEVICES)
         given = (self.token_budget, self.eval_token_budget, self.batch_cost)
-        return Budget(*(default if one is None else one for one, default in zip(given, own, strict=True)))
+        return TokenBudget(*(default if one is None else one for one, default in zip(given, own, strict=True)))
 
 
 UNKNOWN = "unknown (source tree)"

@@ -8,6 +8,16 @@ from typing import Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
+from outshine.labelling.annotation_sample import (
+    AGREE,
+    ALL,
+    DISAGREE,
+    UNLIKE,
+    AnnotationProgress,
+    start_of_draw,
+    strata,
+    why_no_draw,
+)
 from outshine.labelling.gains import (
     ASSUMED_AUROC,
     Needed,
@@ -20,7 +30,6 @@ from outshine.labelling.gains import (
     rows_for_auroc,
     wilson,
 )
-from outshine.labelling.judging import AGREE, ALL, DISAGREE, UNLIKE, Start, start_of_draw, strata, why_no_draw
 from outshine.stats.auc_covariance import combine_seeds
 from outshine.stats.intervals import EffectiveSize, Interval, auroc_interval, effective_size, exact_share, share_of_file
 from outshine.stats.random_sample_tests import hypergeometric_p, random_sample_tests
@@ -246,7 +255,7 @@ def _of_draw(usable: pd.DataFrame, file: _File, hard: bool, notes: list[str]) ->
     return None if start is None else _stratified_draw(usable, parts, start, starts[AGREE], file, notes)
 
 
-def _before_the_first_empty(judged: np.ndarray, listed: bool, notes: list[str]) -> Start | None:
+def _before_the_first_empty(judged: np.ndarray, listed: bool, notes: list[str]) -> AnnotationProgress | None:
     """For an AUC rows that were left empty cannot be counted both ways: the rows after the first one are not used."""
     length = int(np.argmin(judged))
     if 2 * length < judged.sum() and not listed:
@@ -255,7 +264,7 @@ def _before_the_first_empty(judged: np.ndarray, listed: bool, notes: list[str]) 
         f"rows of to_judge.csv were left empty, the first one after {length}: those after it are not used, since rows "
         "that are hard to judge may be missing among them"
     )
-    return Start(length, 0)
+    return AnnotationProgress(length, 0)
 
 
 def _simple_draw(usable: pd.DataFrame, rows: np.ndarray, file: _File, notes: list[str]) -> Evidence:
@@ -273,8 +282,8 @@ def _simple_draw(usable: pd.DataFrame, rows: np.ndarray, file: _File, notes: lis
 def _stratified_draw(
     usable: pd.DataFrame,
     parts: dict[str, np.ndarray],
-    start: Start,
-    agreements: Start | None,
+    start: AnnotationProgress,
+    agreements: AnnotationProgress | None,
     file: _File,
     notes: list[str],
 ) -> Evidence:

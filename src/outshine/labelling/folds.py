@@ -207,7 +207,7 @@ class Fold(TextSource):
             )
 
 
-class FoldLabels(WeakLabelSource):
+class FoldTrainingLabels(WeakLabelSource):
     """The cheap labels that the student of one fold may see, by the digest of their table."""
 
     kind: ClassVar[str] = "cheap"
@@ -216,7 +216,7 @@ class FoldLabels(WeakLabelSource):
     origin: Annotated[Fold, NotInKey()]
 
     @classmethod
-    def of(cls, origin: Fold, store: Store) -> FoldLabels:
+    def of(cls, origin: Fold, store: Store) -> FoldTrainingLabels:
         """Return the labels that a finished fold wrote."""
         return cls(digest=origin.report(store)["labels_digest"], origin=origin)
 

@@ -11,9 +11,9 @@ import pandas as pd
 from scipy.special import expit
 
 from outshine.engine.store.store import Store
+from outshine.labelling.annotation_sample import AnnotationSample, judging_order, rows_to_judge
 from outshine.labelling.evidence import Evidence, evidence
 from outshine.labelling.folds import EVERY, FoldPlan
-from outshine.labelling.judging import ToJudge, judging_order, rows_to_judge
 from outshine.labelling.rows import NUM_TO_JUDGE, LabelledTable, TrustedTable
 from outshine.stats.auroc import soft_auroc
 from outshine.stats.label_quality import confident_joint, suspicion
@@ -35,7 +35,7 @@ COLUMNS = {
 """The columns of `Labelling.rows`."""
 
 
-class Signs(NamedTuple):
+class AgreementSummary(NamedTuple):
     """What can be said without a true label: how alike student and labels are, never which of them is right.
 
     Attributes:
@@ -94,12 +94,12 @@ class LabelResults:
     """
 
     rows: pd.DataFrame
-    signs: Signs
+    signs: AgreementSummary
     evidence: tuple[Evidence, ...]
     hard: bool
     names: tuple[str, str] | None
     notes: tuple[str, ...]
-    to_judge: ToJudge
+    to_judge: AnnotationSample
     truth_column: str = "label"
     spelling: tuple[str, str] = ("0", "1")
 
@@ -183,10 +183,10 @@ def _rows(table: LabelledTable, placed: pd.DataFrame) -> pd.DataFrame:
     return rows[list(COLUMNS)]
 
 
-def _signs(rows: pd.DataFrame, placed: pd.DataFrame) -> Signs:
+def _signs(rows: pd.DataFrame, placed: pd.DataFrame) -> AgreementSummary:
     known = rows[rows["label"].notna() & rows["p"].notna()]
     by_fold = [_label_auroc(part) for _, part in known.groupby("fold")]
-    return Signs(
+    return AgreementSummary(
         num_rows=len(rows),
         num_labelled=len(known),
         num_disagreements=int(known["disagrees"].sum()),
@@ -237,7 +237,7 @@ def _evidence(
     rows: pd.DataFrame,
     placed: pd.DataFrame,
     trusted: TrustedTable,
-    signs: Signs,
+    signs: AgreementSummary,
     file: pd.DataFrame,
 ) -> tuple[Evidence, ...]:
     """Find the evidence from rows of the file, and from new ones, where there are any."""

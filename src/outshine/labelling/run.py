@@ -22,7 +22,7 @@ from outshine.engine.settings import Settings, explain, setting_names
 from outshine.engine.stage import Cost, Stage, in_order
 from outshine.engine.store.recorded_studies import record_study
 from outshine.engine.store.store import Store
-from outshine.labelling.folds import Fold, FoldLabels, FoldPlan
+from outshine.labelling.folds import Fold, FoldPlan, FoldTrainingLabels
 from outshine.labelling.results import LabelResults, read_label_results
 from outshine.labelling.rows import NUM_TO_JUDGE, Columns, read_labelled, read_trusted
 from outshine.learn.device import pick_device, resolve_dtype
@@ -142,7 +142,7 @@ def students(resolution: Resolution, store: Store) -> tuple[Student, ...]:
             learning_rate=strong.learning_rate,
             training=labeller.training,
             seed=labeller.seed,
-            labels=FoldLabels.of(fold, store),
+            labels=FoldTrainingLabels.of(fold, store),
             loss=labeller.loss,
         )
         for fold in resolution.folds

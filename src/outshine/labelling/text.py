@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
+from outshine.labelling.annotation_sample import AGREE, ALL, DISAGREE
 from outshine.labelling.evidence import FEWEST_GROUPS, Evidence
 from outshine.labelling.gains import Needed, needed_accuracy
-from outshine.labelling.judging import AGREE, ALL, DISAGREE
-from outshine.labelling.results import LabelResults, Signs
+from outshine.labelling.results import AgreementSummary, LabelResults
 from outshine.report.text import decimal_text as digits
 from outshine.report.text import signed_text as signed
 from outshine.stats.intervals import Interval
@@ -132,7 +132,7 @@ def _supposed(one: Evidence) -> list[str]:
     return told
 
 
-def unknown_sentences(signs: Signs, hard: bool) -> list[str]:
+def unknown_sentences(signs: AgreementSummary, hard: bool) -> list[str]:
     """Without trusted rows: what cannot be known, and what would have to be done to know it."""
     told = [
         "Whether the student is better than the cheap labels cannot be known without true labels. Agreement with the "
@@ -168,7 +168,7 @@ def judging_sentences(found: LabelResults) -> list[str]:
     ]
 
 
-def sign_sentences(signs: Signs) -> list[str]:
+def sign_sentences(signs: AgreementSummary) -> list[str]:
     """What can be seen without any true label."""
     told = [
         f"Without true labels: of {signs.num_labelled:,} labelled rows the student agrees with "

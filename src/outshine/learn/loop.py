@@ -122,7 +122,7 @@ def finetune_together(model: Model, jobs: Sequence[TrainJob], run_env: RunEnv) -
     for step in range(made, total):
         outcomes = _gradients_of_batch(model, jobs, states, budgets, orders, step, run_env.pad_id)
         updates = [
-            _update(state, job.run, outcome, step, total)
+            _optimizer_step(state, job.run, outcome, step, total)
             for state, job, outcome in zip(states, jobs, outcomes, strict=True)
         ]
 
@@ -166,14 +166,14 @@ def _gradients_of_batch(
     orders: dict[int, list[int]],
     step: int,
     pad_id: int,
-) -> list[Outcome]:
+) -> list[BatchOutput]:
     """Compute the gradient of each member's mean loss over the effective batch of update `step` (from 0)."""
     train, run = jobs[0].train, jobs[0].run
     rows = effective_batch(train.ids, run.seed, run.settings.batch_size, step, orders)
     tokens, labels = [train.tokens[i] for i in rows], [job.train.y[rows] for job in jobs]
     losses = [state.loss for state in states]
 
-    def compute(runtime: Runtime) -> list[Outcome]:
+    def compute(runtime: Runtime) -> list[BatchOutput]:
         for parameters in model.members():  # what an attempt left that ran out of memory is thrown away
             for parameter in parameters.values():
                 parameter.grad = None
@@ -182,7 +182,7 @@ def _gradients_of_batch(
     return budgets.fitting(step, "token_budget", compute, _longest(model, tokens))
 
 
-class Outcome(NamedTuple):
+class BatchOutput(NamedTuple):
     """What the forward passes over an effective batch gave, for one member."""
 
     loss: float  # mean over the batch
@@ -197,7 +197,7 @@ def accumulate_gradient(
     step: int,
     pad_id: int,
     runtime: Runtime,
-) -> list[Outcome]:
+) -> list[BatchOutput]:
     """Add the gradient of each member's mean loss over the batch to its parameters' `.grad`.
 
     tokens: of the n texts; labels: [n] for each member; losses: one for each member. The gradient is
@@ -232,7 +232,7 @@ def accumulate_gradient(
     sum_gradients(model.members(), processes)
     sum_over_processes(log_odds, processes)
     sum_over_processes(means, processes)
-    return [Outcome(mean.item(), row) for mean, row in zip(means, log_odds, strict=True)]
+    return [BatchOutput(mean.item(), row) for mean, row in zip(means, log_odds, strict=True)]
 
 
 class _MicroBatchOutcome(NamedTuple):
@@ -262,7 +262,7 @@ def _add(gradients: Sequence[Tensor | None], parameters: list[nn.Parameter]) -> 
         parameter.grad = gradient if parameter.grad is None else parameter.grad.add_(gradient)
 
 
-def _update(state: RunState, run: TrainConfig, outcome: Outcome, step: int, total: int) -> Update:
+def _optimizer_step(state: RunState, run: TrainConfig, outcome: BatchOutput, step: int, total: int) -> Update:
     """Clip the gradient and take one step; where it is not finite the run ends, its weights as they were."""
     settings = run.settings
     norm = torch.nn.utils.clip_grad_norm_(state.parameters.values(), settings.max_grad_norm).item()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from outshine.report import figures
-from outshine.report.figures import select
+from outshine.report.figures import series
 from outshine.report.text import contender_name
 
 if TYPE_CHECKING:
@@ -56,21 +56,21 @@ def _of_aurocs(summary: pd.DataFrame, loss: str) -> Iterator[StudyFigure]:
         else f"Means over {seeds} seeds; intervals cover the choice of test rows and of seeds."
     )
     caption = f"Test ROC AUC against ground truth. {meaning} Rows that share a passage or question count as one group."
-    chosen = select.reference(summary, loss)
+    chosen = series.reference(summary, loss)
     yield StudyFigure("auroc", "Weak supervisor, student and ceiling", caption, figures.auroc_by_dataset(chosen))
 
 
 def _of_pgrs(summary: pd.DataFrame, loss: str) -> Iterator[StudyFigure]:
     figures_of = {
-        "rounds": ("Strong-to-strong training", select.rounds(summary, loss), figures.pgr_by_round),
-        "losses": ("Losses", select.losses(summary), figures.pgr_by_loss),
-        "probes": ("Probes", select.probes(summary, loss), figures.pgr_of_probes),
+        "rounds": ("Strong-to-strong training", series.rounds(summary, loss), figures.pgr_by_round),
+        "losses": ("Losses", series.losses(summary), figures.pgr_by_loss),
+        "probes": ("Probes", series.probes(summary, loss), figures.pgr_of_probes),
         "filters-and-probe-labels": (
             "Filters and probe-to-strong training",
-            select.changed_data(summary, loss),
+            series.changed_data(summary, loss),
             figures.pgr_of_changed_data,
         ),
-        "other-methods": ("Other methods", select.other_methods(summary, loss), figures.pgr_by_method),
+        "other-methods": ("Other methods", series.other_methods(summary, loss), figures.pgr_by_method),
     }
     for name, (title, chosen, draw) in figures_of.items():
         if chosen is not None and chosen["label"].nunique() > 1:

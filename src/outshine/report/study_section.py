@@ -9,7 +9,7 @@ from outshine.engine.errors import OutshineError
 from outshine.engine.stage import in_order
 from outshine.report import compare_section, tables, text
 from outshine.report.dataset_section import dataset_pages
-from outshine.report.figures import select, svg
+from outshine.report.figures import series, svg
 from outshine.results.controls import against
 from outshine.results.controls_text import sentences as control_sentences
 from outshine.results.names import Contender
@@ -46,7 +46,7 @@ def headline_of(finished: Finished) -> HeadlineStudent:
     """The headline student of a finished study."""
     results = finished.results
     methods = results.summary[results.summary["purpose"] == "method"]
-    student = select.reference_contender(methods, finished.resolution.study.loss.kind)
+    student = series.reference_contender(methods, finished.resolution.study.loss.kind)
     (pooled,) = [method for method in results.pooled if Contender.of(method._asdict()) == student]
     own = methods[[Contender.of(row) == student for row in methods.to_dict("records")]]
     return HeadlineStudent(student, own.drop_duplicates("dataset"), pooled)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from outshine.report.figures import select
+from outshine.report.figures import series
 from outshine.report.text import (
     Gaps,
     amount_text,
@@ -75,7 +75,7 @@ class Gains(NamedTuple):
 
 def gains(summary: pd.DataFrame, loss: str) -> Gains:
     """All methods beside each other: by how much each is above its supervisor in test AUROC. `loss`: the study's."""
-    named = select.methods(summary, loss)
+    named = series.methods(summary, loss)
     named = named.assign(label=[contender_name(row) for row in named.to_dict("records")])
     labels = named["label"].unique().tolist()
     rows, tones = [], []

@@ -70,7 +70,7 @@ class Sizes(NamedTuple):
     seeds: float
 
 
-class NoiseFloor(NamedTuple):
+class SmallestDetectable(NamedTuple):
     """The smallest difference that the primary test could have found, and what it would take to find others.
 
     `tail`: the p of one tail that the method needs by itself, .05 over the number of methods, halved where the test
@@ -123,7 +123,7 @@ class MethodComparison(NamedTuple):
     t_holm: float
     sign_holm: float
     posterior: Posterior | None
-    noise: NoiseFloor
+    noise: SmallestDetectable
 
 
 class Compared(NamedTuple):
@@ -224,7 +224,7 @@ def _holm(p: Sequence[float]) -> list[float]:
 def _compare_one(
     name: str, paired: Paired, rope: float | None, level: float, tail: float, one_sided: bool
 ) -> MethodComparison:
-    """All of one method, its p-values not corrected yet. `tail` as in `NoiseFloor`."""
+    """All of one method, its p-values not corrected yet. `tail` as in `SmallestDetectable`."""
     d = np.array([difference.difference for difference in paired.of(name)])
     wilcoxon, t, sign = (_p_values(test(d)) for test in (signed_rank_test, t_test, sign_test))
     mean = mean_interval(d, level)
@@ -261,7 +261,7 @@ def _p_values(test: PairedTest) -> PValues:
     return PValues(*(float(number) for number in numbers), null=test.null)
 
 
-def _noise_floor(name: str, paired: Paired, tail: float) -> NoiseFloor:
+def _noise_floor(name: str, paired: Paired, tail: float) -> SmallestDetectable:
     differences = paired.of(name)
     components = variance_components([list(difference.per_run.values()) for difference in differences])
     gap = 1.0
@@ -269,7 +269,7 @@ def _noise_floor(name: str, paired: Paired, tail: float) -> NoiseFloor:
         gap = float(np.mean([paired.gaps[difference.dataset] for difference in differences]))
     sd = standard_error(components, 1, components.num_seeds)
     observed = abs(float(np.mean([difference.difference for difference in differences])))
-    return NoiseFloor(
+    return SmallestDetectable(
         components=components,
         tail=tail,
         mean_gap=gap,
@@ -293,7 +293,7 @@ def _flat(method: MethodComparison) -> dict[str, Any]:
     for name, value in method._asdict().items():
         if isinstance(value, Interval):
             columns |= {name: value.value, f"{name}_low": value.low, f"{name}_high": value.high}
-        elif isinstance(value, NoiseFloor):
+        elif isinstance(value, SmallestDetectable):
             columns |= _flat_noise(value)
         elif isinstance(value, PValues | Posterior):
             columns |= {f"{name}_{part}": number for part, number in value._asdict().items()}
@@ -302,7 +302,7 @@ def _flat(method: MethodComparison) -> dict[str, Any]:
     return columns
 
 
-def _flat_noise(noise: NoiseFloor) -> dict[str, float]:
+def _flat_noise(noise: SmallestDetectable) -> dict[str, float]:
     seeds = noise.components.seeds
     sizes = {
         f"{part}_for_{what}": number

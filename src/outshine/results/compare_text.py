@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 
 from outshine.engine.messages import counted, decimals
-from outshine.results.compare import Compared, MethodComparison, NoiseFloor
+from outshine.results.compare import Compared, MethodComparison, SmallestDetectable
 from outshine.stats.power_analysis import ALPHA
-from outshine.w2s.comparable import cannot_show, sides_text
+from outshine.w2s.fewest_datasets import cannot_show, sides_text
 
 SKEWED_FROM = 1.0
 UNITS = {"auroc": "AUROC", "pgr": "PGR"}
@@ -146,7 +146,7 @@ def _number(number: float, what: str) -> str:
     return f"an unknown number of {what}s" if math.isnan(number) else counted(number, what)
 
 
-def _amount(noise: NoiseFloor, difference: float, metric: str) -> str:
+def _amount(noise: SmallestDetectable, difference: float, metric: str) -> str:
     if metric == "pgr":
         return f"{_size(difference)} PGR"
     return f"{_size(difference)} AUROC ({_size(noise.in_pgr(difference))} PGR)"

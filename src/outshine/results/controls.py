@@ -14,7 +14,7 @@ import pandas as pd
 
 from outshine.engine.errors import DataError
 from outshine.results.names import Contender, require_columns
-from outshine.results.pairing import Rows, Run, check_one_pair_of_models, check_one_result_a_run
+from outshine.results.pairing import PairingKey, Rows, check_one_pair_of_models, check_one_result_a_run
 from outshine.stats.intervals import Interval
 from outshine.stats.paired_differences import mean_interval
 from outshine.stats.pgr import is_saturated
@@ -138,7 +138,9 @@ def _loss(one: Contender) -> Any:
     return one.setting("loss") or (one.loss, one.variant)
 
 
-def _on_dataset(own: dict[Run, float], vanilla: dict[Run, float], weak: dict[Run, float]) -> dict[str, Any]:
+def _on_dataset(
+    own: dict[PairingKey, float], vanilla: dict[PairingKey, float], weak: dict[PairingKey, float]
+) -> dict[str, Any]:
     """One control on one dataset, each difference over the runs that both sides have."""
     paired, supervised = ([run for run in own if run in other] for other in (vanilla, weak))
     return {
@@ -182,20 +184,20 @@ def _interval(values: np.ndarray, level: float) -> Interval:
     return Interval(math.nan, math.nan, math.nan, "no dataset")
 
 
-def _aurocs(rows: Iterable[Mapping[Any, Any]]) -> dict[Contender, dict[Run, float]]:
-    found: dict[Contender, dict[Run, float]] = {}
+def _aurocs(rows: Iterable[Mapping[Any, Any]]) -> dict[Contender, dict[PairingKey, float]]:
+    found: dict[Contender, dict[PairingKey, float]] = {}
     for row in rows:
-        found.setdefault(Contender.of(row), {})[Run.of(row)] = float(row["auroc"])
+        found.setdefault(Contender.of(row), {})[PairingKey.of(row)] = float(row["auroc"])
     return found
 
 
-def _by_run(test: Rows, role: str, of: Contender | None = None) -> dict[Run, float]:
+def _by_run(test: Rows, role: str, of: Contender | None = None) -> dict[PairingKey, float]:
     """Test AUROC of the study's supervisor or ceiling, which are of no method, or of the labels of a method's own."""
     rows = [row for row in test if row["role"] == role]
     if of is None:
-        return {Run.of(row): float(row["auroc"]) for row in rows if not row["method"]}
+        return {PairingKey.of(row): float(row["auroc"]) for row in rows if not row["method"]}
     own = [row for row in rows if row["method"] and (Contender.of(row), row["variant"]) == (of, of.variant)]
-    return {Run.of(row): float(row["auroc"]) for row in own}
+    return {PairingKey.of(row): float(row["auroc"]) for row in own}
 
 
 def _saturated(test: Rows) -> set[str]:

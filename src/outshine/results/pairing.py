@@ -26,7 +26,7 @@ _AND = " + "
 Rows = Sequence[Mapping[Any, Any]]
 
 
-class Run(NamedTuple):
+class PairingKey(NamedTuple):
     """What a method and the baseline must share to be paired: the dataset, its split, the training seed."""
 
     dataset: str
@@ -34,7 +34,7 @@ class Run(NamedTuple):
     seed: int
 
     @classmethod
-    def of(cls, row: Mapping[Any, Any]) -> Run:
+    def of(cls, row: Mapping[Any, Any]) -> PairingKey:
         """The run that a row of `scores` or `pgr` is about."""
         return cls(str(row["dataset"]), int(row["data_seed"]), int(row["seed"]))
 
@@ -48,7 +48,7 @@ class Difference(NamedTuple):
     dataset: str
     method: str
     difference: float
-    per_run: dict[Run, float]
+    per_run: dict[PairingKey, float]
     num_left_out: int
     members: tuple[str, ...] = ()
 
@@ -144,7 +144,7 @@ def _joint(members: Sequence[Difference]) -> Difference:
     if len(members) == 1:
         return members[0]
     name = _AND.join(one.dataset for one in members)
-    by_run: dict[Run, list[float]] = {}
+    by_run: dict[PairingKey, list[float]] = {}
     for one in members:
         for run, value in one.per_run.items():
             by_run.setdefault(run._replace(dataset=name), []).append(value)
@@ -155,7 +155,7 @@ def _joint(members: Sequence[Difference]) -> Difference:
 
 
 def _difference(
-    dataset: str, method: tuple[str, dict[Run, _Value]], baseline: tuple[str, dict[Run, _Value]]
+    dataset: str, method: tuple[str, dict[PairingKey, _Value]], baseline: tuple[str, dict[PairingKey, _Value]]
 ) -> Difference | LeftOut:
     """The difference on one dataset over the runs that both have with a known value."""
     (name, own), (base_name, base) = (
@@ -187,9 +187,9 @@ def check_one_pair_of_models(test: Rows) -> None:
 
 def check_one_result_a_run(test: Rows) -> None:
     """The same run has one result, else differences would not be due to the method alone."""
-    keys: dict[tuple[Run, Contender, str], str] = {}
+    keys: dict[tuple[PairingKey, Contender, str], str] = {}
     for row in test:
-        run, one, role = Run.of(row), Contender.of(row), str(row["role"])
+        run, one, role = PairingKey.of(row), Contender.of(row), str(row["role"])
         if role == "weak" and row["method"]:  # of a method's own supervisors: their students' keys tell them apart
             continue
         first = keys.setdefault((run, one, role), row["key"])
@@ -203,22 +203,22 @@ def check_one_result_a_run(test: Rows) -> None:
 
 def _means(test: Rows, role: str) -> dict[str, float]:
     """Mean test AUROC of the study's supervisor or ceiling by dataset over its runs, each counted once."""
-    by_run = {Run.of(row): float(row["auroc"]) for row in test if row["role"] == role and not row["method"]}
+    by_run = {PairingKey.of(row): float(row["auroc"]) for row in test if row["role"] == role and not row["method"]}
     datasets = dict.fromkeys(run.dataset for run in by_run)
     return {name: float(np.mean([by_run[run] for run in by_run if run.dataset == name])) for name in datasets}
 
 
-def _aurocs(students: Rows) -> dict[Contender, dict[Run, _Value]]:
-    found: dict[Contender, dict[Run, _Value]] = {}
+def _aurocs(students: Rows) -> dict[Contender, dict[PairingKey, _Value]]:
+    found: dict[Contender, dict[PairingKey, _Value]] = {}
     for row in students:
         value = _Value(float(row["auroc"]), "the student's AUROC is unknown")
-        found.setdefault(Contender.of(row), {})[Run.of(row)] = value
+        found.setdefault(Contender.of(row), {})[PairingKey.of(row)] = value
     return found
 
 
-def _pgrs(rows: Rows) -> dict[Contender, dict[Run, _Value]]:
-    found: dict[Contender, dict[Run, _Value]] = {}
+def _pgrs(rows: Rows) -> dict[Contender, dict[PairingKey, _Value]]:
+    found: dict[Contender, dict[PairingKey, _Value]] = {}
     for row in rows:
         value = float(row["pgr"]) if row["defined"] else math.nan
-        found.setdefault(Contender.of(row), {})[Run.of(row)] = _Value(value, f"PGR undefined: {row['reason']}")
+        found.setdefault(Contender.of(row), {})[PairingKey.of(row)] = _Value(value, f"PGR undefined: {row['reason']}")
     return found

@@ -11,7 +11,7 @@ import pandas as pd
 
 from outshine.engine.rng import numpy_rng
 from outshine.results.names import IDENTITY_COLUMNS
-from outshine.selection.choices import Choice, Kind, shares
+from outshine.selection.candidates import CandidateSet, Kind, shares
 from outshine.selection.rules import DRAWS, RANDOM, RULES, budgets, orders, trusted_shares
 from outshine.stats.auroc import Floats, auroc
 from outshine.stats.intervals import Interval
@@ -51,7 +51,7 @@ class Oracle(NamedTuple):
     nested: float
 
 
-def ask_oracle(choice: Choice) -> Oracle:
+def ask_oracle(choice: CandidateSet) -> Oracle:
     """Return the test AUROCs of the candidates, and the oracle with and without its own flattery.
 
     The highest of m AUROCs measured on the same rows lies, on average, above the AUROC of the best candidate (winner's
@@ -68,7 +68,7 @@ def ask_oracle(choice: Choice) -> Oracle:
     return Oracle(aurocs, halves.mean(axis=0), nested)
 
 
-def _halves(choice: Choice) -> list[np.ndarray]:
+def _halves(choice: CandidateSet) -> list[np.ndarray]:
     """Return rows [t] of one half each: groups in random order, the first half of them."""
     _, group = np.unique(np.asarray(choice.test.groups, dtype=str), return_inverse=True)
     rng = numpy_rng("halves of test", choice.about["dataset"], choice.about["data_seed"])
@@ -76,7 +76,7 @@ def _halves(choice: Choice) -> list[np.ndarray]:
     return [rng.permutation(num_groups)[group] < num_groups // 2 for _ in range(SPLITS)]
 
 
-def _both_ways(choice: Choice, half: np.ndarray) -> Sequence[tuple[Floats, Floats]]:
+def _both_ways(choice: CandidateSet, half: np.ndarray) -> Sequence[tuple[Floats, Floats]]:
     """(AUROCs that the oracle sees [m], AUROCs that are measured [m]), each half once in each part."""
     parts = []
     for rows in (half, ~half):
@@ -87,7 +87,7 @@ def _both_ways(choice: Choice, half: np.ndarray) -> Sequence[tuple[Floats, Float
     return [(parts[0], parts[1]), (parts[1], parts[0])]
 
 
-def regrets(study: str, choices: Iterable[Choice], num_draws: int = DRAWS) -> pd.DataFrame:
+def regrets(study: str, choices: Iterable[CandidateSet], num_draws: int = DRAWS) -> pd.DataFrame:
     """Return the regret of every rule and budget at every choice, columns REGRET_COLUMNS. Deterministic.
 
     AUROCs are of test against ground truth. Where a rule draws lots among equals, and over the `num_draws` random sets
@@ -99,7 +99,7 @@ def regrets(study: str, choices: Iterable[Choice], num_draws: int = DRAWS) -> pd
     return pd.DataFrame(rows, columns=list(REGRET_COLUMNS))
 
 
-def _of_choice(choice: Choice, num_draws: int) -> Iterator[dict[str, Any]]:
+def _of_choice(choice: CandidateSet, num_draws: int) -> Iterator[dict[str, Any]]:
     oracle = ask_oracle(choice)
     facts = {
         "kind": choice.kind,
@@ -120,7 +120,7 @@ def _of_choice(choice: Choice, num_draws: int) -> Iterator[dict[str, Any]]:
         yield {**facts, "rule": TRUSTED, "n": n, **_worth(choice, oracle, picked)}
 
 
-def _worth(choice: Choice, oracle: Oracle, picked: Floats) -> dict[str, Any]:
+def _worth(choice: CandidateSet, oracle: Oracle, picked: Floats) -> dict[str, Any]:
     """Return what picks with these shares [m] have on test, on average."""
     auroc = float(picked @ oracle.aurocs)
     best = oracle.aurocs == oracle.aurocs.max()
@@ -167,7 +167,7 @@ def pooled_regrets(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(POOLED_COLUMNS))
 
 
-class Equal(NamedTuple):
+class EquivalentLabels(NamedTuple):
     """How many trusted labels the best label-free rule is worth, by mean regret over datasets.
 
     `rule`: the label-free rule with the lowest regret, a random choice aside. `fewer`: the greatest budget below
@@ -186,7 +186,7 @@ class Equal(NamedTuple):
     over: str
 
 
-def equal_labels(frame: pd.DataFrame, kind: Kind) -> Equal | None:
+def equal_labels(frame: pd.DataFrame, kind: Kind) -> EquivalentLabels | None:
     """Compare budgets of trusted labels with the best label-free rule; `frame`: rows of REGRET_COLUMNS.
 
     None where nothing of that kind is chosen on an unsaturated dataset, or no budget can be tried on all of them.
@@ -203,7 +203,7 @@ def equal_labels(frame: pd.DataFrame, kind: Kind) -> Equal | None:
     below = [n for n in budget if enough is None or n < enough]
     worse = [n for n, interval in budget.items() if interval.low > 0]
     better = [n for n, interval in budget.items() if interval.high < 0]
-    return Equal(
+    return EquivalentLabels(
         kind, best, max(below, default=None), enough, max(worse, default=None), min(better, default=None), over
     )
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from outshine.data.task import BINARY
 from outshine.engine.rng import numpy_rng
-from outshine.selection.choices import Choice, Kind, shares
+from outshine.selection.candidates import CandidateSet, Kind, shares
 from outshine.stats.auroc import Bools, Floats
 
 DRAWS = 1000
@@ -23,11 +23,11 @@ class Rule(NamedTuple):
 
     name: str
     title: str
-    scores: Callable[[Choice], Floats | None]
+    scores: Callable[[CandidateSet], Floats | None]
     kinds: tuple[Kind, ...] = ("method", "checkpoint")
 
 
-def weak_auroc(choice: Choice) -> Floats | None:
+def weak_auroc(choice: CandidateSet) -> Floats | None:
     """AUROC on val against the weak labels, hardened or soft as in training (`Binary.selection`).
 
     What early stopping goes by. None where the weak labels of val have one class only.
@@ -36,17 +36,17 @@ def weak_auroc(choice: Choice) -> Floats | None:
     return np.array([score(own) for own in choice.on_val]) if score else None
 
 
-def agreement(choice: Choice) -> Floats:
+def agreement(choice: CandidateSet) -> Floats:
     """Return the share of val rows with the supervisor's hard label; both hardened at one half."""
     return np.mean(_hard(choice.on_val) == (choice.p_weak > 0.5), axis=-1)
 
 
-def confidence(choice: Choice) -> Floats:
+def confidence(choice: CandidateSet) -> Floats:
     """Return the mean |2 p − 1| on val: how far from one half its own probabilities are; tanh(|log-odds| / 2)."""
     return np.mean(np.tanh(np.abs(choice.on_val) / 2), axis=-1)
 
 
-def consistency(choice: Choice) -> Floats | None:
+def consistency(choice: CandidateSet) -> Floats | None:
     """Return the share of val rows that the same candidate with another seed puts into the same class, mean over seeds.
 
     Two runs that disagree cannot both be right; their disagreement is close to the error of calibrated models
@@ -57,12 +57,12 @@ def consistency(choice: Choice) -> Floats | None:
     return np.mean(_hard(choice.twins) == _hard(choice.on_val), axis=(0, 2))
 
 
-def last(choice: Choice) -> Floats:
+def last(choice: CandidateSet) -> Floats:
     """Return the last checkpoint: no early stopping."""
     return np.arange(len(choice.names), dtype=np.float64)
 
 
-def random(choice: Choice) -> Floats:
+def random(choice: CandidateSet) -> Floats:
     """Return all candidates by lot: what any rule must beat."""
     return np.zeros(len(choice.names))
 

@@ -11,14 +11,14 @@ from outshine.engine.errors import DataError
 from outshine.engine.store.store import Store
 from outshine.results.finished import read_study
 from outshine.results.read.artefacts import Reader
-from outshine.selection.choices import read_choices
+from outshine.selection.candidates import read_choices
 from outshine.selection.regret import pooled_regrets, regrets
 from outshine.selection.rules import DRAWS
 from outshine.w2s.expand import Experiment
 from outshine.w2s.study import Study
 
 
-class Selected(NamedTuple):
+class SelectionRegret(NamedTuple):
     """What choosing without ground truth would have lost in a study.
 
     Attributes:
@@ -31,14 +31,14 @@ class Selected(NamedTuple):
     pooled: pd.DataFrame
 
 
-def select_in(study: Study, store: Store, num_draws: int | None = None) -> Selected:
+def select_in(study: Study, store: Store, num_draws: int | None = None) -> SelectionRegret:
     """Look back on a study that ran; compute no stage. `num_draws`: random sets of rows a budget (None: 1,000).
 
     Raises DataError where the store lacks a part of the study, or the study has nothing to choose among.
     """
     finished = read_study(study, store)
     regret = read_regrets(study.name, finished.experiments, store, finished.results.summary, num_draws or DRAWS)
-    return Selected(regret, pooled_regrets(regret))
+    return SelectionRegret(regret, pooled_regrets(regret))
 
 
 def read_regrets(

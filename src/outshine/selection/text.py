@@ -9,13 +9,13 @@ from outshine.report import figures
 from outshine.report.study_figures import StudyFigure
 from outshine.report.tables import TextTable
 from outshine.report.text import amount_text, decimal_text
-from outshine.selection.regret import TRUSTED, Equal, equal_labels
+from outshine.selection.regret import TRUSTED, EquivalentLabels, equal_labels
 from outshine.selection.rules import RANDOM, TITLES
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from outshine.selection.choices import Kind
+    from outshine.selection.candidates import Kind
 
 _CANDIDATES = {"method": "methods", "checkpoint": "checkpoints of a student"}
 _FLATTERED = (
@@ -53,7 +53,7 @@ def choosing_sentences(regrets: pd.DataFrame, pooled: pd.DataFrame, kind: Kind) 
     return [sentence for sentence in sentences if sentence]
 
 
-def _worth(worth: Equal) -> str:
+def _worth(worth: EquivalentLabels) -> str:
     if worth.enough is None:
         return f"more than {worth.fewer:,} trusted labels, the most that could be tried"
     if worth.fewer is None:
@@ -61,7 +61,7 @@ def _worth(worth: Equal) -> str:
     return f"between {worth.fewer:,} and {worth.enough:,} trusted labels"
 
 
-def _losses(worth: Equal, rows: dict[tuple[str, int], dict]) -> str:
+def _losses(worth: EquivalentLabels, rows: dict[tuple[str, int], dict]) -> str:
     """Return what the rule, the budgets on either side and a random choice lose."""
     rule = rows[worth.rule, 0]
     where = f"{rule['num_datasets']} dataset" + ("" if rule["num_datasets"] == 1 else "s")
@@ -71,7 +71,7 @@ def _losses(worth: Equal, rows: dict[tuple[str, int], dict]) -> str:
     return f"It loses {_regret(rule)} AUROC to the oracle over {where}; {', '.join(others)}."
 
 
-def _settled(worth: Equal) -> str:
+def _settled(worth: EquivalentLabels) -> str:
     """Return what the intervals of the paired differences say."""
     if not worth.over:
         return "One dataset and one seed give no interval: run more of either."

@@ -48,7 +48,7 @@ class TrackedRun(NamedTuple):
     final: dict[str, float]
 
 
-class Part(NamedTuple):
+class TrackedFinetune(NamedTuple):
     """One fine-tuning of a study: the first experiment that it is part of, and what tables say about it."""
 
     stage: Finetune
@@ -56,19 +56,19 @@ class Part(NamedTuple):
     facts: Mapping[str, Any]
 
 
-def fine_tunings(experiments: Iterable[Experiment]) -> dict[str, Part]:
+def fine_tunings(experiments: Iterable[Experiment]) -> dict[str, TrackedFinetune]:
     """Every fine-tuning of the experiments once, by key."""
     from outshine.results.read.scores import roles
 
-    parts: dict[str, Part] = {}
+    parts: dict[str, TrackedFinetune] = {}
     for run in experiments:
         for facts, stage in roles(run):
             if isinstance(stage, Finetune):
-                parts.setdefault(stage.key, Part(stage, run, facts))
+                parts.setdefault(stage.key, TrackedFinetune(stage, run, facts))
     return parts
 
 
-def tracked_fine_tuning(study: str, part: Part, reader: Reader) -> TrackedRun:
+def tracked_fine_tuning(study: str, part: TrackedFinetune, reader: Reader) -> TrackedRun:
     """A finished fine-tuning: its curve as points, its scores against ground truth as final values."""
     from outshine.report.text import contender_name
     from outshine.results.read.scores import split_scores

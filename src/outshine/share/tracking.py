@@ -13,7 +13,7 @@ from outshine.engine.progress import Progress, Silent, tell_overall
 from outshine.engine.store.recorded_studies import study_digest
 from outshine.results.finished import Finished, run_study
 from outshine.share.tracked_runs import (
-    Part,
+    TrackedFinetune,
     TrackedRun,
     Tracker,
     fine_tunings,
@@ -69,7 +69,7 @@ class TrackingProgress:
         self._trackers = dict(trackers)  # those that go wrong are taken out
         self._ledger = ledger
         self._store = store
-        self._waiting: dict[str, Part] = {}
+        self._waiting: dict[str, TrackedFinetune] = {}
         self._looked = -_LOOK_EVERY
 
     def expect(self, experiments: Sequence[Experiment]) -> None:

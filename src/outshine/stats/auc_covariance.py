@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from outshine.stats.auroc import Bools, Floats, as_scores, as_truth, doubled_wins
-from outshine.stats.estimates import Estimate, Part
+from outshine.stats.estimates import CovariancePart, Estimate
 from outshine.stats.role_values import Groups, RoleValues, degrees_of_freedom, group_codes, over_rows_and_seeds
 
 
@@ -54,7 +54,7 @@ def combine_seeds(y: ArrayLike, scores: ArrayLike, groups: Groups = None) -> Rol
     num_comparisons = positive.shape[-1] * negative.shape[-1]
     per_seed = positive.sum(axis=-1) / (2 * num_comparisons)
     cov = _covariance_over_groups(truth, positive, negative, codes, num_groups)
-    rows = Part(cov, degrees_of_freedom(codes[truth], codes[~truth]))
+    rows = CovariancePart(cov, degrees_of_freedom(codes[truth], codes[~truth]))
     mean = positive.sum(axis=(0, 2)) / (2 * num_comparisons * len(per_seed))
     num_trials = min(len(np.unique(codes[truth])), len(np.unique(codes[~truth])), num_groups // 2)
     return RoleValues(Estimate(mean, over_rows_and_seeds(rows, per_seed)), per_seed, len(truth), num_groups, num_trials)

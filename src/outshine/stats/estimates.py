@@ -19,7 +19,7 @@ ROUNDING = 1e-13
 """A variance below this share of Σᵢⱼ |wᵢ wⱼ Cᵢⱼ| is the rounding error of terms that cancel, and counts as 0."""
 
 
-class Part(NamedTuple):
+class CovariancePart(NamedTuple):
     """One independently estimated part of a covariance matrix, [..., k, k], and its degrees of freedom.
 
     A part that the data cannot estimate holds NaN and 0 degrees of freedom; it makes every variance NaN.
@@ -46,7 +46,7 @@ class Estimate:
     """`value` [..., k] with covariance Σ parts. Test rows and seeds are the two parts of one dataset's AUCs."""
 
     value: Floats
-    parts: tuple[Part, ...]
+    parts: tuple[CovariancePart, ...]
 
     @property
     def cov(self) -> Floats:
@@ -71,7 +71,7 @@ class Estimate:
     def transform(self, matrix: ArrayLike) -> Estimate:
         """The estimate of `matrix` @ value, matrix [j, k]."""
         m = np.asarray(matrix, dtype=np.float64)
-        return Estimate(self.value @ m.T, tuple(Part(m @ part.cov @ m.T, part.df) for part in self.parts))
+        return Estimate(self.value @ m.T, tuple(CovariancePart(m @ part.cov @ m.T, part.df) for part in self.parts))
 
 
 def total(estimates: Sequence[Estimate]) -> Estimate:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from outshine.engine.errors import DataError
 from outshine.stats.auroc import Bools, Floats
-from outshine.stats.estimates import Estimate, Part, t_quantile, total
+from outshine.stats.estimates import CovariancePart, Estimate, t_quantile, total
 from outshine.stats.intervals import NO_VARIANCE, Interval, difference_interval
 from outshine.stats.metrics.auroc import Auroc
 from outshine.stats.metrics.base import Metric
@@ -177,7 +177,7 @@ def _by_family(pairs: Sequence[Estimate], families: Sequence[str] | None) -> lis
         Estimate(
             np.sum([pair.value for pair in own], axis=0),
             tuple(
-                Part(len(own) * np.sum([part.cov for part in parts], axis=0), min(part.df for part in parts))
+                CovariancePart(len(own) * np.sum([part.cov for part in parts], axis=0), min(part.df for part in parts))
                 for parts in zip(*(pair.parts for pair in own), strict=True)
             ),
         )
@@ -222,10 +222,10 @@ def _last_angle_inside(ratio: Estimate, level: float, *, start: float, end: floa
 def _sum_over_population(values: Floats) -> Estimate:
     """The sum of D ≥ 2 independent draws [D, k] from one population, its covariance from their spread."""
     num_draws = len(values)
-    return Estimate(values.sum(axis=0), (Part(num_draws * np.cov(values, rowvar=False), num_draws - 1),))
+    return Estimate(values.sum(axis=0), (CovariancePart(num_draws * np.cov(values, rowvar=False), num_draws - 1),))
 
 
-class Comparison(NamedTuple):
+class RoleComparison(NamedTuple):
     """The three roles on one test set. `intervals` in the order of `ROLES`; `values` is what pooling takes.
 
     `values.conditional` says that the intervals hold for these trained models and not for other seeds.
@@ -239,8 +239,8 @@ class Comparison(NamedTuple):
 class SeedComparisons(NamedTuple):
     """The comparison over all seeds, and each seed's own (conditional on its trained models), in the seeds' order."""
 
-    overall: Comparison
-    per_seed: tuple[Comparison, ...]
+    overall: RoleComparison
+    per_seed: tuple[RoleComparison, ...]
 
 
 def compare_roles(
@@ -256,9 +256,9 @@ def compare_roles(
     if by_seed.ndim < 3 or by_seed.shape[1] != len(ROLES):
         raise DataError(f"scores must be [seeds, {len(ROLES)} roles, rows]: {', '.join(ROLES)}; given {by_seed.shape}")
 
-    def compare(some: ArrayLike) -> Comparison:
+    def compare(some: ArrayLike) -> RoleComparison:
         values = chosen.combine_seeds(y, some, groups)
         intervals = tuple(chosen.interval(values, role, level) for role in range(len(ROLES)))
-        return Comparison(values, intervals, pgr(values.estimate, level))
+        return RoleComparison(values, intervals, pgr(values.estimate, level))
 
     return SeedComparisons(compare(by_seed), tuple(compare(scores_of_seed[None]) for scores_of_seed in by_seed))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from outshine.engine.errors import DataError
-from outshine.stats.estimates import Estimate, Floats, Part
+from outshine.stats.estimates import CovariancePart, Estimate, Floats
 
 Groups = Sequence[Any] | NDArray[Any] | None
 """One entry per row; rows with equal entries share a group, None or NaN is a group of its own. None: no groups."""
@@ -51,7 +51,7 @@ class RoleValues:
         return self.num_seeds == 1
 
 
-def over_rows_and_seeds(rows: Part, per_seed: Floats) -> tuple[Part, ...]:
+def over_rows_and_seeds(rows: CovariancePart, per_seed: Floats) -> tuple[CovariancePart, ...]:
     """The parts of an estimate over seeds: that of the test rows, and from two seeds on that of the seeds.
 
     Seeds: covariance over seeds of the values [S, R], all roles jointly, divided by S, with S − 1 degrees of freedom:
@@ -63,7 +63,7 @@ def over_rows_and_seeds(rows: Part, per_seed: Floats) -> tuple[Part, ...]:
         return (rows,)
     shifted = per_seed - per_seed[0]  # equal seeds then deviate by exactly nothing
     deviations = shifted - shifted.mean(axis=0)
-    return rows, Part(deviations.T @ deviations / (num_seeds * (num_seeds - 1)), num_seeds - 1)
+    return rows, CovariancePart(deviations.T @ deviations / (num_seeds * (num_seeds - 1)), num_seeds - 1)
 
 
 def group_codes(groups: Groups, num_rows: int) -> tuple[NDArray[np.intp], int]:

@@ -14,16 +14,16 @@ from outshine.engine.progress import Progress, Silent
 from outshine.engine.run.executors import executor
 from outshine.engine.run.failures import StagesFailedError
 from outshine.engine.run.local import LocalExecutor
-from outshine.engine.run.shared_model import SharedModelExecutor
+from outshine.engine.run.sharded_model import ShardedModelExecutor
 from outshine.engine.run.worker_process import Job
 from outshine.engine.runtime import Runtime
 from outshine.engine.stage import Stage, in_order
 from outshine.engine.store.recorded_studies import record_study
 from outshine.engine.store.store import Store
 from outshine.learn.spec import in_four_bits
-from outshine.w2s.comparable import planned
 from outshine.w2s.cost import work_of
 from outshine.w2s.expand import Experiment, Resolution, expand, resolve_study
+from outshine.w2s.fewest_datasets import planned
 from outshine.w2s.stages.audit import Audit
 from outshine.w2s.stages.finetune import Finetune
 from outshine.w2s.study import Study
@@ -132,7 +132,7 @@ def _here(study: Study, store: Store, progress: Progress, processes: ProcessGrou
     """Stages are computed in this process, or together with its process group; the first failure ends the run."""
     if processes.size == 1:
         return LocalExecutor(store, study.runtime, progress)
-    return SharedModelExecutor(store, study.runtime, progress, processes)
+    return ShardedModelExecutor(store, study.runtime, progress, processes)
 
 
 def _resolved(study: Study, processes: ProcessGroup) -> Resolution:

@@ -17,7 +17,7 @@ from outshine.engine.store.store import Store
 from outshine.learn.device import pick_device, resolve_dtype
 from outshine.learn.resolve import Resolved, resolve
 from outshine.learn.spec import ComputeDtype, ModelSettings
-from outshine.w2s.lab import Lab, Tuned, Wiring
+from outshine.w2s.lab import Lab, TrainableModel, Wiring
 from outshine.w2s.methods.base import Method
 from outshine.w2s.methods.vanilla import Vanilla
 from outshine.w2s.methods.weak_to_weak import WeakToWeak
@@ -258,8 +258,8 @@ def _located(labels: Labels) -> Labels:
     return labels
 
 
-def _tuned(resolved: Resolved) -> Tuned:
-    return Tuned(resolved.spec, resolved.learning_rate)
+def _tuned(resolved: Resolved) -> TrainableModel:
+    return TrainableModel(resolved.spec, resolved.learning_rate)
 
 
 def pinned_model(settings: ModelSettings, resolved: Resolved) -> ModelSettings:

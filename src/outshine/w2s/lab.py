@@ -25,7 +25,7 @@ S = TypeVar("S")
 
 
 @dataclass(frozen=True)
-class Tuned:
+class TrainableModel:
     """A model ready to be fine-tuned.
 
     Attributes:
@@ -86,14 +86,16 @@ class Lab(_StageCache):
 
     texts: Texts
     truth: GroundTruth
-    weak: Tuned | None
-    strong: Tuned
+    weak: TrainableModel | None
+    strong: TrainableModel
     training: TrainingSettings
     loss: Loss
     seed: int
     file_labels: WeakLabelSource | None = None
     layers: tuple[int, ...] = ()  # of the strong model, that methods of the study look at: read in one pass
-    models: Mapping[ModelSettings, Tuned] = field(default_factory=dict)  # those that methods name in their settings
+    models: Mapping[ModelSettings, TrainableModel] = field(
+        default_factory=dict
+    )  # those that methods name in their settings
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_made", {})
@@ -154,7 +156,7 @@ class Lab(_StageCache):
                 )
         return Wiring(rounds, source, behind if supervisors is None else tuple(supervisors))
 
-    def tuned(self, model: ModelSettings) -> Tuned:
+    def tuned(self, model: ModelSettings) -> TrainableModel:
         """Return a model that a method of the study names in its settings.
 
         Args:
@@ -168,7 +170,7 @@ class Lab(_StageCache):
         """
         return self.models[model]
 
-    def other_supervisor(self, model: Tuned | None = None, seed: int | None = None) -> Supervised:
+    def other_supervisor(self, model: TrainableModel | None = None, seed: int | None = None) -> Supervised:
         """Make another supervisor, trained on ground truth of weak_train.
 
         Args:
@@ -191,7 +193,7 @@ class Lab(_StageCache):
         labels: WeakLabelSource,
         loss: Loss | None = None,
         keep: Keep | None = None,
-        model: Tuned | None = None,
+        model: TrainableModel | None = None,
     ) -> Student:
         """Make a student: a model trained on labels of strong_train.
 
@@ -326,7 +328,7 @@ class Lab(_StageCache):
             )
         return layer
 
-    def _supervised(self, model: Tuned, split: str) -> Supervised:
+    def _supervised(self, model: TrainableModel, split: str) -> Supervised:
         return self._once(
             (split, model),
             lambda: Supervised(

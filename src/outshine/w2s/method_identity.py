@@ -61,7 +61,7 @@ def changed(settings: Settings, leave_out: tuple[str, ...] = ()) -> dict[str, st
     return words
 
 
-class Named(NamedTuple):
+class ParsedMethod(NamedTuple):
     """The method and the loss that a `settings` text describes, as far as they are known here.
 
     `method`, `loss`: None where no such plugin is installed, or where it has other settings today. `raw`: the settings.
@@ -73,7 +73,7 @@ class Named(NamedTuple):
 
 
 @lru_cache(maxsize=1024)
-def described(settings: str) -> Named:
+def described(settings: str) -> ParsedMethod:
     """What a `settings` text describes. Nothing is raised: an empty or foreign text describes nothing that is known."""
     try:
         raw = json.loads(settings) if settings else {}
@@ -83,7 +83,7 @@ def described(settings: str) -> Named:
         raw = {}
     own = {name: value for name, value in _plain(raw).items() if name not in ("loss", "students_loss")}
     loss = _plain(raw.get("students_loss") or raw.get("loss"))
-    return Named(_parsed(methods.parse, own), _parsed(losses.parse, loss), raw)
+    return ParsedMethod(_parsed(methods.parse, own), _parsed(losses.parse, loss), raw)
 
 
 def _words(value: Any) -> str:

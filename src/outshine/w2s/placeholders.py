@@ -12,7 +12,7 @@ from outshine.data.split_size_estimates import expected_splits
 from outshine.data.splits import SplitSettings
 from outshine.data.user_datasets import HUB_KIND
 from outshine.engine.errors import HubError, SettingsError
-from outshine.engine.hub import NoAnswerError, NoHubError, offline
+from outshine.engine.hub import NoAnswerError, NotAHubError, offline
 from outshine.engine.key import canonical_fields
 from outshine.engine.stage import Context, Stage
 from outshine.engine.store.store import Store
@@ -43,7 +43,7 @@ class UnresolvedPrepare(Prepare):
         raise HubError(f"dataset '{self.name}' was planned without its rows; nothing can be run with it")
 
 
-class Finder:
+class HubResolver:
     """Finds the models and datasets of a study; puts placeholders in place of what the hub does not give.
 
     A hub that once did not answer is not asked again: `stack` holds the client offline from then on.
@@ -76,7 +76,7 @@ class Finder:
         return UnresolvedPrepare(**{name: getattr(prepare, name) for name in Prepare.model_fields})
 
     def _lose(self, name: str, error: HubError) -> None:
-        if isinstance(error, NoHubError):  # a mistake in the settings, which no stand-in mends
+        if isinstance(error, NotAHubError):  # a mistake in the settings, which no stand-in mends
             raise error
         self._lost[name] = error
         if isinstance(error, NoAnswerError):
@@ -151,7 +151,7 @@ def expected_rows(recipe: Recipe, settings: SplitSettings) -> dict[str, int]:
     return expected_splits(recipe.size, settings, recipe.hub.test_size if recipe.hub else None)
 
 
-class Resolvedness:
+class KnownKeys:
     """Tells stages whose keys are known from those that depend on a placeholder.
 
     `found_all`: there are no stand-ins, so that no stage has to be searched for them.

@@ -18,13 +18,13 @@ from outshine.learn.known_models import KNOWN, Shape
 from outshine.learn.losses.base import Loss
 from outshine.learn.model_files import UNRESOLVED
 from outshine.learn.resolve import Resolved
-from outshine.w2s.comparable import planned as planned_comparison
 from outshine.w2s.compute_study import by_model
 from outshine.w2s.cost import Estimator, Speed, speed_here
 from outshine.w2s.expand import Experiment, Purpose, Resolution, expand, resolve_study
+from outshine.w2s.fewest_datasets import planned as planned_comparison
 from outshine.w2s.method_identity import identify, method_word
 from outshine.w2s.methods.base import Method
-from outshine.w2s.placeholders import Finder, Resolvedness, UnresolvedPrepare, asks_hub
+from outshine.w2s.placeholders import HubResolver, KnownKeys, UnresolvedPrepare, asks_hub
 from outshine.w2s.stages.audit import Audit
 from outshine.w2s.stages.control import ControlStudent
 from outshine.w2s.stages.finetune import Student
@@ -95,13 +95,13 @@ def plan_study(study: Study, store: Store, progress: Progress, *, ask_hub: bool 
     with ExitStack() as stack:
         if not ask_hub or (asks_hub(study) and not answers()):
             stack.enter_context(offline())
-        finder = Finder(stack)
+        finder = HubResolver(stack)
         resolution = resolve_study(study, finder.model, finder.data)
         resolution = resolution._replace(prepares=_prepared(resolution, store, progress, finder))
         experiments = expand(resolution, store)
         wanted = [*(Audit(prepare=prepare) for prepare in resolution.prepares), *by_model(experiments)]
         stages = in_order(wanted)
-        known = Resolvedness(finder.found_all)
+        known = KnownKeys(finder.found_all)
         lacking = set(store.lacking([stage.key for stage in stages if known(stage)]))
         cached = {stage.key: _cached(stage, lacking, known) for stage in stages}
         notes = [*resolution.notes, *planned_comparison(experiments, study), *finder.notes()]
@@ -121,7 +121,7 @@ def plan_study(study: Study, store: Store, progress: Progress, *, ask_hub: bool 
     return Plan(resolution.study, methods, count, planned, totals, notes, together, here, estimator.longest)
 
 
-def _prepared(resolution: Resolution, store: Store, progress: Progress, finder: Finder) -> tuple[Prepare, ...]:
+def _prepared(resolution: Resolution, store: Store, progress: Progress, finder: HubResolver) -> tuple[Prepare, ...]:
     """The preparations, computed where the rows can be had, with stand-ins for the others."""
     executor = LocalExecutor(store, Runtime(), progress)
     prepares = []
@@ -136,7 +136,7 @@ def _prepared(resolution: Resolution, store: Store, progress: Progress, finder: 
     return tuple(prepares)
 
 
-def _cached(stage: Stage, lacking: set[str], known: Resolvedness) -> tuple[str, bool]:
+def _cached(stage: Stage, lacking: set[str], known: KnownKeys) -> tuple[str, bool]:
     """The key to show, and whether the store has the stage; what has no known key is never looked up."""
     return (stage.key, stage.key not in lacking) if known(stage) else (UNKNOWN_KEY, False)
 

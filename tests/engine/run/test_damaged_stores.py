@@ -14,7 +14,7 @@ import pytest
 from recorded_studies import record
 
 from fake_artefacts import fake_artefact
-from outshine.cli.studies import parse_recorded
+from outshine.cli.find_study import parse_recorded
 from outshine.engine.errors import StoreError
 from outshine.engine.progress import Silent
 from outshine.engine.run import local

@@ -11,7 +11,7 @@ from evil_archives import EVIL, Good, good_archive
 from recorded_studies import record
 
 from fake_artefacts import fake_artefact
-from outshine.cli.studies import parse_recorded
+from outshine.cli.find_study import parse_recorded
 from outshine.engine.errors import StoreError, UnknownNameError
 from outshine.engine.store import export_import as importing
 from outshine.engine.store.archive import ArchiveError

@@ -15,7 +15,7 @@ from outshine.engine.store.store import Store
 from outshine.learn.model_files import UNRESOLVED, weights_folder
 from outshine.w2s import placeholders
 from outshine.w2s.expand import expand, resolve_study
-from outshine.w2s.placeholders import Finder, UnresolvedPrepare
+from outshine.w2s.placeholders import HubResolver, UnresolvedPrepare
 from outshine.w2s.plan import UNKNOWN_KEY, Plan, plan_study
 
 
@@ -117,7 +117,7 @@ def test_own_labels_for_rows_that_cannot_be_had(store, tmp_path):
 
 
 def test_stand_ins_cannot_be_run(store, stack):
-    finder = Finder(stack)
+    finder = HubResolver(stack)
     resolution = resolve_study(real(), finder.model, finder.data)
     assert all(isinstance(prepare, UnresolvedPrepare) for prepare in resolution.prepares)
     executor = LocalExecutor(store, Runtime(), Silent())

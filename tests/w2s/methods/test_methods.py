@@ -21,7 +21,7 @@ from outshine.learn.probes.knn import KNN
 from outshine.learn.probes.logistic import Logistic
 from outshine.results.finished import run_study
 from outshine.results.trajectories import strong_train_gain
-from outshine.w2s.lab import Lab, Tuned
+from outshine.w2s.lab import Lab, TrainableModel
 from outshine.w2s.methods import methods
 from outshine.w2s.methods.filtered import FilteredMethod
 from outshine.w2s.methods.probe import ProbeMethod
@@ -253,7 +253,7 @@ def test_layers_by_number_or_share(layer, blocks, ran):
     run = ran.experiments[0]
     for whole, expected in blocks.items():
         spec = run.ceiling.classifier.model_copy(update={"num_layers": whole})
-        lab = Lab(run.texts, run.truth, None, Tuned(spec, 1e-3), run.ceiling.training, Xent(), 0)
+        lab = Lab(run.texts, run.truth, None, TrainableModel(spec, 1e-3), run.ceiling.training, Xent(), 0)
         assert ProbeMethod(layer=layer).layer_of(lab) == expected
 
 

@@ -18,7 +18,7 @@ from outshine.learn.losses.xent import Xent
 from outshine.learn.probes.logistic import Logistic
 from outshine.learn.settings import TrainingSettings
 from outshine.learn.spec import ClassifierSpec, LoRA, ModelRef
-from outshine.w2s.lab import Lab, Tuned
+from outshine.w2s.lab import Lab, TrainableModel
 from outshine.w2s.stages.labels import GroundTruth, WeakLabelSource
 from outshine.w2s.stages.predictor import Predictor, Relabelled
 from outshine.w2s.stages.prepare import Prepare, Texts
@@ -30,8 +30,8 @@ PREPARE = Prepare(name="cola", recipe=recipes.parse("cola"), recipe_version=1, s
 LAB = Lab(
     texts=Texts(digest="t" * 64, origin=PREPARE),
     truth=GroundTruth(digest="g" * 64, origin=PREPARE),
-    weak=Tuned(SPEC, 5e-4),
-    strong=Tuned(SPEC, 8e-5),
+    weak=TrainableModel(SPEC, 5e-4),
+    strong=TrainableModel(SPEC, 8e-5),
     training=TrainingSettings(),
     loss=Xent(),
     seed=0,

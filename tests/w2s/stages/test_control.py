@@ -16,7 +16,7 @@ from outshine.learn.probes.logistic import Logistic
 from outshine.learn.resolve import resolve
 from outshine.learn.settings import TrainingSettings
 from outshine.learn.spec import ModelSettings
-from outshine.w2s.lab import Lab, Tuned
+from outshine.w2s.lab import Lab, TrainableModel
 from outshine.w2s.stages.control import Constant, FairCoins, NoiseMatched, Shuffled
 from outshine.w2s.stages.labels import GroundTruth
 from outshine.w2s.stages.predictor import Relabelled
@@ -36,7 +36,7 @@ def lab(texts, truth) -> Lab:
         texts=texts,
         truth=truth,
         weak=None,
-        strong=Tuned(strong.spec, strong.learning_rate),
+        strong=TrainableModel(strong.spec, strong.learning_rate),
         training=TrainingSettings(epochs=1),
         loss=Xent(),
         seed=0,

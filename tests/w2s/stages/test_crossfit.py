@@ -15,7 +15,7 @@ from outshine.engine.progress import Silent
 from outshine.engine.run.local import LocalExecutor
 from outshine.engine.runtime import Runtime
 from outshine.engine.store.store import Store
-from outshine.labelling.folds import EVERY, FoldLabels
+from outshine.labelling.folds import EVERY, FoldTrainingLabels
 from outshine.labelling.run import Resolution, parse_label_settings, resolve_label_settings, students
 from outshine.w2s.stages.finetune import Student
 from outshine.w2s.stages.prepare import Texts
@@ -82,7 +82,7 @@ def test_every_row_is_predicted_by_the_student_that_did_not_see_it(folded: Folde
         assert test == own
         assert train | val == set(plan["id"]) - own
         assert not train & val
-        labels = FoldLabels.of(folded.resolution.folds[number], folded.store).read_labels(folded.store)
+        labels = FoldTrainingLabels.of(folded.resolution.folds[number], folded.store).read_labels(folded.store)
         assert set(labels.index) == train | val
         known = plan.set_index("id")["p"]
         assert labels.equals(known.loc[labels.index].rename("p"))

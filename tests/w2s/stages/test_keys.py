@@ -12,7 +12,7 @@ from outshine.learn.losses.logconf import LogConf
 from outshine.learn.losses.xent import Xent
 from outshine.learn.settings import TrainingSettings
 from outshine.learn.spec import ClassifierSpec, Full, Head, LoRA, ModelRef
-from outshine.w2s.lab import Lab, Tuned
+from outshine.w2s.lab import Lab, TrainableModel
 from outshine.w2s.methods.vanilla import Vanilla
 from outshine.w2s.stages.finetune import Student, Supervised
 from outshine.w2s.stages.labels import FileLabels, GroundTruth
@@ -28,8 +28,8 @@ TRUTH = GroundTruth(digest="g" * 64, origin=PREPARE)
 LAB = Lab(
     texts=TEXTS,
     truth=TRUTH,
-    weak=Tuned(SPEC.model_copy(update={"num_layers": 1}), 5e-4),
-    strong=Tuned(SPEC, 8e-5),
+    weak=TrainableModel(SPEC.model_copy(update={"num_layers": 1}), 5e-4),
+    strong=TrainableModel(SPEC, 8e-5),
     training=TrainingSettings(),
     loss=LogConf(),
     seed=0,

@@ -11,7 +11,7 @@ from outshine.engine.run.local import LocalExecutor
 from outshine.engine.runtime import Runtime
 from outshine.engine.store.store import Store
 from outshine.w2s.expand import Experiment, expand, resolve_study
-from outshine.w2s.lab import Lab, Tuned, Wiring
+from outshine.w2s.lab import Lab, TrainableModel, Wiring
 from outshine.w2s.methods.base import Method
 from outshine.w2s.study_file import parse_study
 
@@ -62,7 +62,7 @@ class FurtherSeed(Method):
 
 def test_a_lab_made_from_another_shares_nothing_that_differs(experiments):
     one = experiments[0]
-    tuned = Tuned(one.ceiling.classifier, one.ceiling.learning_rate)
+    tuned = TrainableModel(one.ceiling.classifier, one.ceiling.learning_rate)
     lab = Lab(one.texts, one.truth, tuned, tuned, one.ceiling.training, one.students[0].loss, seed=0)
     assert lab.ceiling is lab.ceiling
     (student,) = FurtherSeed().wire(lab).rounds

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
+from outshine.cli.find_study import build_study
 from outshine.cli.options import StudyOptions
-from outshine.cli.studies import build_study
 from outshine.data.schema import recipes
 from outshine.engine.progress import Silent
 from outshine.engine.run.local import LocalExecutor

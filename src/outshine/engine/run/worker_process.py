@@ -124,7 +124,7 @@ class Parent(Silent):
         os.kill(os.getpid(), signal.SIGKILL)  # with no parent left to do it
 
 
-class WorkerExecutor(LocalExecutor):
+class ChildExecutor(LocalExecutor):
     """Computes what the parent found missing, in the same units, and tells it what it does."""
 
     def __init__(self, store: Store, runtime: Runtime, parent: Parent, every: str, missing: Iterable[str]) -> None:
@@ -184,7 +184,7 @@ def main() -> None:
     parent = Parent(told, heard, job["through"], job["failed"])
     try:
         store = open_store(job["store"])
-        executor = WorkerExecutor(store, Runtime(**job["runtime"]), parent, job["every"], job["missing"])
+        executor = ChildExecutor(store, Runtime(**job["runtime"]), parent, job["every"], job["missing"])
         executor.run(_stages(job, store))
     except StagesFailedError:  # the parent was told of each
         pass

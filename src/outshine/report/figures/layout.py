@@ -22,14 +22,14 @@ _LABEL_WIDTHS = {1: 90, 2: 36}
 _PANELS_PADDING = 0.9  # inches for legend and notes
 
 
-class Rows(NamedTuple):
+class RowLayout(NamedTuple):
     """A figure, and its axes from left to right with the datasets of each from the top: row i is at y = i."""
 
     figure: Figure
     columns: list[tuple[Axes, list[str]]]
 
 
-def row_chart(name: str, datasets: Sequence[str], row_height: float, marked: Collection[str] = ()) -> Rows:
+def row_chart(name: str, datasets: Sequence[str], row_height: float, marked: Collection[str] = ()) -> RowLayout:
     """Empty axes with a row, `row_height` inches high, for each dataset; names in `marked` carry a dagger."""
     from matplotlib.figure import Figure
 
@@ -46,10 +46,10 @@ def row_chart(name: str, datasets: Sequence[str], row_height: float, marked: Col
             wrapped(dataset, _NAME_WIDTHS[num_columns]) + (f" {MARK}" if dataset in marked else "") for dataset in names
         ]
         _finish(axes, shown, num_rows)
-    return Rows(figure, columns)
+    return RowLayout(figure, columns)
 
 
-def label_x(rows: Rows, text: str) -> None:
+def label_x(rows: RowLayout, text: str) -> None:
     """The label of the x axis below each column, on two lines where columns are narrow."""
     width = _LABEL_WIDTHS[len(rows.columns)]
     for axes, _ in rows.columns:

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from outshine.engine.errors import SettingsError
-from outshine.report.figures.layout import MARK, Rows, label_x, offsets, row_chart
+from outshine.report.figures.layout import MARK, RowLayout, label_x, offsets, row_chart
 from outshine.report.figures.style import (
     SMALL,
     SOFT,
@@ -153,7 +153,7 @@ def _edges(summary: pd.DataFrame, window: tuple[float, float], share: float) -> 
     return low - (strip if (defined < low).any() else 0.0), high + (strip if (defined > high).any() else 0.0)
 
 
-def _finish(rows: Rows, edges: tuple[float, float], window: tuple[float, float]) -> None:
+def _finish(rows: RowLayout, edges: tuple[float, float], window: tuple[float, float]) -> None:
     low, high = window
     a_unit = 2 if len(rows.columns) == 1 and high - low < 5 else 1
     ticks = [tick / a_unit for tick in range(math.ceil(a_unit * low), math.floor(a_unit * high) + 1)]

@@ -56,7 +56,7 @@ def method_facts(run: Experiment, number: int) -> dict[str, Any]:
     }
 
 
-class Shown(NamedTuple):
+class StudentColumns(NamedTuple):
     """A student of an experiment and what the columns of a table say of it, the seed among them."""
 
     run: Experiment
@@ -65,7 +65,7 @@ class Shown(NamedTuple):
     facts: dict[str, Any]
 
 
-def students(experiments: Iterable[Experiment]) -> Iterator[Shown]:
+def students(experiments: Iterable[Experiment]) -> Iterator[StudentColumns]:
     """The students of experiments, each once: the vanilla student of several methods is one student."""
     seen = set()
     for run in experiments:
@@ -74,7 +74,7 @@ def students(experiments: Iterable[Experiment]) -> Iterator[Shown]:
             which = (run.prepare.key, *(facts[name] for name in ("purpose", "method_id", "round", "seed")))
             if which not in seen:
                 seen.add(which)
-                yield Shown(run, number, student, facts)
+                yield StudentColumns(run, number, student, facts)
 
 
 def _is_vanilla(run: Experiment, student: Predictor) -> bool:

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from outshine.engine.errors import DataError
 from outshine.engine.registry import Registry
 from outshine.engine.settings import Plugin
-from outshine.stats.estimates import Estimate, Floats, Part
+from outshine.stats.estimates import CovariancePart, Estimate, Floats
 from outshine.stats.intervals import Interval, difference_interval, share_interval
 from outshine.stats.role_values import Groups, RoleValues, degrees_of_freedom, group_codes, over_rows_and_seeds
 
@@ -100,7 +100,7 @@ class Metric(Plugin):
             )
         if not np.isfinite(per_seed).all() or not np.isfinite(influence).all():
             raise DataError(f"the metric '{self.kind}' is not finite on these rows")
-        rows = Part(_covariance_over_groups(influence, codes, num_groups), degrees_of_freedom(codes))
+        rows = CovariancePart(_covariance_over_groups(influence, codes, num_groups), degrees_of_freedom(codes))
         estimate = Estimate(per_seed.mean(axis=0), over_rows_and_seeds(rows, per_seed))
         return RoleValues(estimate, per_seed, len(truth), num_groups, num_trials=num_groups)
 

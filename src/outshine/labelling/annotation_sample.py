@@ -45,14 +45,14 @@ _WAYS = {
 }
 
 
-class Start(NamedTuple):
+class AnnotationProgress(NamedTuple):
     """How far a draw was judged: so many rows of the order, and how many of these were left empty."""
 
     length: int
     num_empty: int
 
 
-class ToJudge(NamedTuple):
+class AnnotationSample(NamedTuple):
     """The rows of `to_judge.csv`, in the order in which to judge them.
 
     Attributes:
@@ -89,7 +89,7 @@ def strata(apart: Bools, hard: bool) -> dict[str, Bools]:
     return {DISAGREE: apart, AGREE: ~apart}
 
 
-def start_of_draw(judged: Bools, listed: bool = False) -> Start | None:
+def start_of_draw(judged: Bools, listed: bool = False) -> AnnotationProgress | None:
     """Find how far a part of the file was judged in its order; None: these rows are no such draw.
 
     `judged`: of each row of that part, in the order. The draw ends where the limits of a share, one half of which is
@@ -103,7 +103,7 @@ def start_of_draw(judged: Bools, listed: bool = False) -> Start | None:
     empty = length - np.arange(1, total + 1)
     width = 2 * np.sqrt((1 - length / len(judged)) / length) + empty / length
     best = int(np.argmin(width))
-    start = Start(int(length[best]), int(empty[best]))
+    start = AnnotationProgress(int(length[best]), int(empty[best]))
     if listed:
         return start
     used = best + 1
@@ -111,7 +111,9 @@ def start_of_draw(judged: Bools, listed: bool = False) -> Start | None:
     return start if enough and start.num_empty <= MOST_EMPTY * start.length else None
 
 
-def rows_to_judge(file: pd.DataFrame, hard: bool, known: Mapping[int, bool], num_rows: int = NUM_TO_JUDGE) -> ToJudge:
+def rows_to_judge(
+    file: pd.DataFrame, hard: bool, known: Mapping[int, bool], num_rows: int = NUM_TO_JUDGE
+) -> AnnotationSample:
     """Return the first rows of the order, a few from the agreements; more where all of these are judged already.
 
     `file`: a row each that has a cheap label and a prediction: row (from 1), id, text, apart, order. `known`: truth by
@@ -128,7 +130,7 @@ def rows_to_judge(file: pd.DataFrame, hard: bool, known: Mapping[int, bool], num
     truth = [known.get(row) for row in chosen["row"]]
     sizes = {name: (int((chosen["stratum"] == name).sum()), len(part)) for name, part in parts.items()}
     columns = ["row", "id", "text", "truth", "stratum", "weight"]
-    return ToJudge(chosen.assign(truth=pd.Series(truth, dtype=object, index=chosen.index))[columns], sizes)
+    return AnnotationSample(chosen.assign(truth=pd.Series(truth, dtype=object, index=chosen.index))[columns], sizes)
 
 
 def _chosen(parts: Mapping[str, pd.DataFrame], num_rows: int) -> pd.DataFrame:

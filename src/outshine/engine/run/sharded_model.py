@@ -22,7 +22,7 @@ from outshine.engine.store.store import Store
 T = TypeVar("T")
 
 
-class SharedModelExecutor(LocalExecutor):
+class ShardedModelExecutor(LocalExecutor):
     """What every process of a team runs. All compute the stages that share a model; the leader alone all others.
 
     The leader decides what is missing, holds the locks and commits. What the others write is thrown away.

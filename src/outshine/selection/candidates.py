@@ -19,7 +19,7 @@ Kind = Literal["method", "checkpoint"]
 """What is chosen among: the students of a study on a dataset, or the weights of one student along its training."""
 
 
-class Rows(NamedTuple):
+class EvaluationRows(NamedTuple):
     """A split: `ids` [n] in the order of the scores, ground truth `y` [n], what rows share (`groups` [n])."""
 
     ids: Sequence[str]
@@ -27,7 +27,7 @@ class Rows(NamedTuple):
     groups: Sequence[str]
 
 
-class Choice(NamedTuple):
+class CandidateSet(NamedTuple):
     """m candidates for one dataset and seed, all predicted on the same rows of val and test.
 
     `about`: values of IDENTITY_COLUMNS but the study; of methods those that name one are empty. `on_val` [m, v] and
@@ -40,12 +40,12 @@ class Choice(NamedTuple):
     about: dict[str, Any]
     saturated: bool
     names: tuple[str, ...]
-    val: Rows
+    val: EvaluationRows
     p_weak: Floats
     val_metric: Literal["hard", "soft"]
     on_val: Floats
     twins: Floats
-    test: Rows
+    test: EvaluationRows
     on_test: Floats
 
 
@@ -69,7 +69,9 @@ class _Student(NamedTuple):
     trajectory: Trajectory | None
 
 
-def read_choices(experiments: Sequence[Experiment], reader: Reader, saturated: Mapping[str, bool]) -> Iterator[Choice]:
+def read_choices(
+    experiments: Sequence[Experiment], reader: Reader, saturated: Mapping[str, bool]
+) -> Iterator[CandidateSet]:
     """Give the choices of a study, one after the other: first methods, then, where there are trajectories, checkpoints.
 
     Candidates are the students of purpose `method`, all rounds, none twice (round 0 of strong-to-strong training is the
@@ -103,18 +105,18 @@ def _students(experiments: Sequence[Experiment]) -> list[_Student]:
 
 def _among_methods(
     candidates: Sequence[_Student], everywhere: Sequence[_Student], reader: Reader, saturated: Mapping[str, bool]
-) -> Choice:
+) -> CandidateSet:
     """Return the students of one dataset and seed; `everywhere`: those of all seeds."""
     run = candidates[0].run
     others = [seed for seed in dict.fromkeys(one.run.seed for one in everywhere) if seed != run.seed]
     by_seed = {(one.who, one.run.seed): one.stage for one in everywhere}
     val, test = (_rows(reader.rows(run), split) for split in ("val", "test"))
 
-    def scores(stage: Predictor, rows: Rows) -> np.ndarray:
+    def scores(stage: Predictor, rows: EvaluationRows) -> np.ndarray:
         return reader.predictions(stage)["log_odds"].loc[list(rows.ids)].to_numpy()
 
     twins = [[scores(by_seed[one.who, seed], val) for one in candidates] for seed in others]
-    return Choice(
+    return CandidateSet(
         kind="method",
         names=tuple(one.name for one in candidates),
         **_shared(run, {**NO_METHOD, "seed": run.seed}, val, reader, saturated),
@@ -127,7 +129,7 @@ def _among_methods(
 
 def _among_checkpoints(
     student: _Student, twins: Sequence[Trajectory], reader: Reader, saturated: Mapping[str, bool]
-) -> Choice:
+) -> CandidateSet:
     """Return the validated updates of one student's training; `twins`: its trajectories with other seeds."""
     assert student.trajectory is not None
     run = student.run
@@ -138,7 +140,7 @@ def _among_checkpoints(
     curves = [_by_step(twin.read(reader.store, "val"), val) for twin in twins]
     same = [curve.to_numpy() for curve in curves if list(curve.index) == list(on_val.index)]
     about = {**method_facts(run, student.number), "seed": run.seed}
-    return Choice(
+    return CandidateSet(
         kind="checkpoint",
         names=tuple(f"update {step}" for step in on_val.index),
         **_shared(run, about, val, reader, saturated),
@@ -150,7 +152,7 @@ def _among_checkpoints(
 
 
 def _shared(
-    run: Experiment, about: dict[str, Any], val: Rows, reader: Reader, saturated: Mapping[str, bool]
+    run: Experiment, about: dict[str, Any], val: EvaluationRows, reader: Reader, saturated: Mapping[str, bool]
 ) -> dict[str, Any]:
     """Return what choices of both kinds say of their dataset and its weak labels."""
     facts = {**run_facts(run), **about}
@@ -163,12 +165,12 @@ def _shared(
     }
 
 
-def _rows(rows: pd.DataFrame, split: str) -> Rows:
+def _rows(rows: pd.DataFrame, split: str) -> EvaluationRows:
     own = rows[rows["split"] == split]
-    return Rows(own.index.tolist(), own["y"].to_numpy() > 0.5, own["group"].tolist())
+    return EvaluationRows(own.index.tolist(), own["y"].to_numpy() > 0.5, own["group"].tolist())
 
 
-def _by_step(tracked: pd.DataFrame, rows: Rows) -> pd.DataFrame:
+def _by_step(tracked: pd.DataFrame, rows: EvaluationRows) -> pd.DataFrame:
     """Return log-odds, a row an update in order and a column a row of the split, in its order."""
     return tracked.pivot(index="step", columns="id", values="log_odds").sort_index()[list(rows.ids)]
 

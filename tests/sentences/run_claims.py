@@ -443,8 +443,8 @@ def together(*, apart: bool) -> Say:
         with (
             patch("outshine.learn.model_cache.cohort", members),
             patch("outshine.learn.batches.suitable_threads", lambda *given: nullcontext()),
-            patch("outshine.w2s.stages.finetune._in_one_pass"),
-            patch("outshine.w2s.stages.finetune._alone"),
+            patch("outshine.w2s.stages.finetune._train_members"),
+            patch("outshine.w2s.stages.finetune._train_one"),
         ):
             Finetune.run_together([stage], [context], Path())  # type: ignore[list-item]
 

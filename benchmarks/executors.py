@@ -45,7 +45,7 @@ def compute(kind: str, store: str, first: int, last: int, rounds: int) -> float:
     from benchmarks.busy import Busy, BusyStages, stages_of
     from outshine.engine.progress import Silent
     from outshine.engine.run.executors import LocalWorkers, RayWorkers, executor
-    from outshine.engine.run.worker_process import Job
+    from outshine.engine.run.worker_process import WorkerJob
     from outshine.engine.runtime import Runtime
     from outshine.engine.store.store import Store
 
@@ -54,7 +54,7 @@ def compute(kind: str, store: str, first: int, last: int, rounds: int) -> float:
     if kind == "ray":
         _start_ray()
     stages = tuple(Busy(n=n, rounds=rounds) for n in range(first, last))
-    job = Job(stages_of, BusyStages(asked=stages))
+    job = WorkerJob(stages_of, BusyStages(asked=stages))
     run = executor(workers, Store(store), Runtime(device="cpu", threads=1), Silent(), job)
     began = time.perf_counter()
     run.run(stages)

@@ -14,7 +14,7 @@ from loopback_hub import LoopbackHub, serving
 
 from outshine.data.recipes.file import FileDataset
 from outshine.data.recipes.hub import HubDataset
-from outshine.data.splits import Prepared, SplitSettings, prepare
+from outshine.data.splits import PreparedSplits, SplitSettings, prepare
 from outshine.engine import hub as core_hub
 from outshine.engine.errors import DataError, HubError, SettingsError
 from outshine.w2s.study_file import parse_study, with_columns
@@ -55,12 +55,12 @@ def toy(**settings: Any) -> HubDataset:
     return HubDataset(repo="org/toy", **{"text_column": "body", "label_column": "stars", **settings})
 
 
-def prepared(**settings: Any) -> Prepared:
+def prepared(**settings: Any) -> PreparedSplits:
     recipe = toy(**settings)
     return prepare(recipe, recipe.identify(), SplitSettings())
 
 
-def in_splits(found: Prepared, *names: str) -> set[str]:
+def in_splits(found: PreparedSplits, *names: str) -> set[str]:
     return set(found.texts.loc[found.texts["split"].isin(names), "text"])
 
 

@@ -12,7 +12,7 @@ import pytest
 from outshine.data.label_spellings import class_labels
 from outshine.data.recipes.file import FileDataset, dataset_from_path
 from outshine.data.schema import recipes
-from outshine.data.splits import Prepared, SplitSettings, prepare
+from outshine.data.splits import PreparedSplits, SplitSettings, prepare
 from outshine.data.user_tables import read_rows
 from outshine.data.weak_label_file import id_spellings, join_weak_labels, read_weak_labels
 from outshine.engine.errors import DataError
@@ -30,12 +30,12 @@ def write(path: Path, rows: list[dict[str, Any]]) -> Path:
     return path
 
 
-def prepared_from(path: Path, **settings: Any) -> Prepared:
+def prepared_from(path: Path, **settings: Any) -> PreparedSplits:
     recipe = FileDataset(path=str(path), **settings)
     return prepare(recipe, recipe.identify(), SplitSettings())
 
 
-def frames_equal(one: Prepared, other: Prepared) -> bool:
+def frames_equal(one: PreparedSplits, other: PreparedSplits) -> bool:
     return one.texts.equals(other.texts) and one.truth.equals(other.truth)
 
 
@@ -241,13 +241,13 @@ def test_labels_that_python_takes_for_numbers_are_not_mistaken() -> None:
 
 
 @pytest.fixture
-def prepared(tmp_path: Path) -> Prepared:
+def prepared(tmp_path: Path) -> PreparedSplits:
     return prepared_from(write(tmp_path / "mine.jsonl", ROWS))
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
 @pytest.mark.parametrize("key", ["id", "text"])
-def test_weak_labels_are_joined_by_id_or_text(tmp_path: Path, prepared: Prepared, suffix: str, key: str) -> None:
+def test_weak_labels_are_joined_by_id_or_text(tmp_path: Path, prepared: PreparedSplits, suffix: str, key: str) -> None:
     weak = [{key: row[key], "p_weak": i / 80} for i, row in enumerate(ROWS)]
     joined = join_weak_labels(read_weak_labels(write(tmp_path / f"weak{suffix}", weak[::-1])), prepared.texts)
     by_text = {row["text"]: i / 80 for i, row in enumerate(ROWS)}
@@ -255,7 +255,7 @@ def test_weak_labels_are_joined_by_id_or_text(tmp_path: Path, prepared: Prepared
     assert joined["p"].tolist() == [by_text[text] for text in prepared.texts["text"]]
 
 
-def test_weak_labels_may_use_the_ids_of_prepared_texts(tmp_path: Path, prepared: Prepared) -> None:
+def test_weak_labels_may_use_the_ids_of_prepared_texts(tmp_path: Path, prepared: PreparedSplits) -> None:
     weak = [{"id": name, "p_weak": 0.25} for name in prepared.texts["id"]]
     joined = join_weak_labels(read_weak_labels(write(tmp_path / "weak.csv", weak)), prepared.texts)
     assert joined["p"].tolist() == [0.25] * len(prepared.texts)
@@ -315,13 +315,13 @@ def test_texts_that_differ_are_shown(tmp_path: Path, change: Any, told: str) -> 
         join_weak_labels(read_weak_labels(weak), texts)
 
 
-def test_ids_of_which_none_is_known_are_told(tmp_path: Path, prepared: Prepared) -> None:
+def test_ids_of_which_none_is_known_are_told(tmp_path: Path, prepared: PreparedSplits) -> None:
     weak = write(tmp_path / "weak.csv", [{"id": f"x{i}", "p_weak": 0.5} for i in range(80)])
     with pytest.raises(DataError, match=r"No id there, such as 'x0', is one of the dataset's; .* join by text"):
         join_weak_labels(read_weak_labels(weak), prepared.texts)
 
 
-def test_weak_labels_are_spelled_as_other_labels(tmp_path: Path, prepared: Prepared) -> None:
+def test_weak_labels_are_spelled_as_other_labels(tmp_path: Path, prepared: PreparedSplits) -> None:
     values = ["85%", "0,85", 0.85, "0.85"]
     weak = [{"text": text, "p_weak": values[i % 4]} for i, text in enumerate(prepared.texts["text"])]
     joined = join_weak_labels(read_weak_labels(write(tmp_path / "weak.csv", weak)), prepared.texts)
@@ -331,7 +331,7 @@ def test_weak_labels_are_spelled_as_other_labels(tmp_path: Path, prepared: Prepa
     assert joined["p"].tolist() == [1 - i % 2 for i in range(len(prepared.texts))]
 
 
-def test_test_rows_need_no_weak_label_but_student_rows_do(tmp_path: Path, prepared: Prepared) -> None:
+def test_test_rows_need_no_weak_label_but_student_rows_do(tmp_path: Path, prepared: PreparedSplits) -> None:
     texts = prepared.texts
     needed = texts[texts["split"].isin(["strong_train", "val"])]
     weak = needed[["text"]].assign(p_weak=0.5)

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from outshine.data import splits as splits_module
 from outshine.data.rows import ListRows, Pools, Row
 from outshine.data.schema import Draw, Example, Recipe, row_id
-from outshine.data.splits import SPLITS, Prepared, SplitSettings, prepare, preview, scale_sizes
+from outshine.data.splits import SPLITS, PreparedSplits, SplitSettings, prepare, preview, scale_sizes
 from outshine.engine.errors import DataError
 
 SMALL = SplitSettings(n_train=40, n_val=10, n_test=20)
@@ -36,7 +36,7 @@ def prepare_rows(
     test: list[dict[str, Any]] | None = None,
     split_settings: SplitSettings = SMALL,
     test_size: int | None = None,
-) -> Prepared:
+) -> PreparedSplits:
     class Source(Toy):
         def open(self, identity: str) -> Pools:
             return Pools(ListRows(train), None if test is None else ListRows(test), test_size)
@@ -55,16 +55,16 @@ def make_rows(num: int, prefix: str = "row", positive_every: int = 2, per_group:
     ]
 
 
-def sizes(prepared: Prepared) -> dict[str, int]:
+def sizes(prepared: PreparedSplits) -> dict[str, int]:
     return {split: int((prepared.texts["split"] == split).sum()) for split in SPLITS}
 
 
-def positives(prepared: Prepared) -> dict[str, int]:
+def positives(prepared: PreparedSplits) -> dict[str, int]:
     joined = prepared.texts.merge(prepared.truth, on="id")
     return {split: int(joined.loc[joined["split"] == split, "label"].sum()) for split in SPLITS}
 
 
-def in_split(prepared: Prepared, split: str) -> set[str]:
+def in_split(prepared: PreparedSplits, split: str) -> set[str]:
     return set(prepared.texts.loc[prepared.texts["split"] == split, "text"])
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from outshine.data import tiny_world
-from outshine.data.tiny_world import Corpus, CorpusSettings, World, WorldSettings, make_world
+from outshine.data.tiny_world import CorpusSettings, TinyCorpus, World, WorldSettings, make_world
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +16,7 @@ def world() -> World:
 
 def read(world: World, settings: CorpusSettings, sentences: int = 40_000, seed: int = 3) -> list[str]:
     tokens = tiny_world.vocabulary(world)
-    rows = next(Corpus(world, settings, seed).batches(sentences))
+    rows = next(TinyCorpus(world, settings, seed).batches(sentences))
     return [" ".join(tokens[i] for i in row if i != tiny_world.PAD_ID) for row in rows]
 
 
@@ -97,7 +97,7 @@ def test_as_many_categories_are_told_as_asked_for_on_either_side(world: World) -
 
 def test_a_corpus_is_a_function_of_its_seed(world: World) -> None:
     def three(seed: int) -> list[np.ndarray]:
-        return list(islice(Corpus(world, CorpusSettings(), seed).batches(16), 3))
+        return list(islice(TinyCorpus(world, CorpusSettings(), seed).batches(16), 3))
 
     assert all(np.array_equal(a, b) for a, b in zip(three(1), three(1), strict=True))
     assert not all(np.array_equal(a, b) for a, b in zip(three(1), three(2), strict=True))

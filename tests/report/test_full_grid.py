@@ -16,7 +16,7 @@ from made_up import resolved
 from outshine.data.audit.findings import Finding
 from outshine.engine.store.store import Store
 from outshine.report.write import write_report, write_tables
-from outshine.results.finished import Finished
+from outshine.results.finished import FinishedStudy
 from outshine.results.results import read_results
 from outshine.w2s.stages.finetune import Supervised
 from outshine.w2s.stages.predictor import Predictor
@@ -41,7 +41,7 @@ class Written(NamedTuple):
     """The post's page, and what it is of."""
 
     page: Path
-    finished: Finished
+    finished: FinishedStudy
     post: dict[str, Any]
 
     @property
@@ -88,7 +88,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
         for number, severity in enumerate(("warning", "cue", "cue", "passed", "passed"))
     ]
     results = read_results("post", experiments, store)
-    finished = Finished(resolution, experiments, results, dict.fromkeys(names, findings))
+    finished = FinishedStudy(resolution, experiments, results, dict.fromkeys(names, findings))
     page = folder / "out" / "report.html"
     page.parent.mkdir()
     write_report([finished], store, page)

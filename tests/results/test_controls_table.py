@@ -14,8 +14,7 @@ from outshine.engine.errors import DataError
 from outshine.learn.losses.base import Loss
 from outshine.learn.losses.logconf import LogConf
 from outshine.learn.losses.xent import Xent
-from outshine.results.controls import CONTROL_COLUMNS, OVERALL_COLUMNS, ControlTables, against
-from outshine.results.controls import Control as ControlName
+from outshine.results.controls import CONTROL_COLUMNS, OVERALL_COLUMNS, ControlName, ControlTables, against
 from outshine.results.controls_text import sentence, sentences
 from outshine.results.names import Contender
 from outshine.w2s.method_identity import identify

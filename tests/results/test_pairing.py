@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from outshine.engine.errors import DataError, UnknownNameError
-from outshine.results.pairing import SATURATED, LeftOut, pair
+from outshine.results.pairing import SATURATED, LeftOutRun, pair
 from study_tables import against_xent, pgrs, scores, student
 
 
@@ -49,7 +49,7 @@ def test_saturated_datasets_are_left_out_by_the_mean_over_seeds():
     saturated = scores(rows, d01=(0.9995, 1.0))
     found = pair(saturated, None, "xent")
     assert [one.dataset for one in found.differences] == ["d00"]
-    assert found.left_out == (LeftOut("d01", "logconf", SATURATED),)
+    assert found.left_out == (LeftOutRun("d01", "logconf", SATURATED),)
     one_seed = saturated["role"].eq("weak") & saturated["seed"].eq(1) & saturated["dataset"].eq("d01")
     below_on_average = saturated.assign(auroc=saturated["auroc"].mask(one_seed, 0.998))
     assert len(pair(below_on_average, None, "xent").differences) == 2
@@ -104,7 +104,7 @@ def test_undefined_pgrs_are_left_out_with_their_reason():
     found = pair(table, pgrs(table, {"d01": "the gap is noise"}), "xent", "pgr")
     assert [one.dataset for one in found.differences] == ["d00", "d02"]
     assert [one.difference for one in found.differences] == pytest.approx([0.02 / 0.2, 0.06 / 0.2])
-    assert found.left_out == (LeftOut("d01", "logconf", "PGR undefined: the gap is noise"),)
+    assert found.left_out == (LeftOutRun("d01", "logconf", "PGR undefined: the gap is noise"),)
 
 
 def test_a_seed_with_an_undefined_pgr_is_counted():

@@ -27,7 +27,7 @@ from outshine.data.audit.shallow_classifiers import (
     pairs_of_marks,
 )
 from outshine.data.audit.template_leaks import check_templates
-from outshine.data.audit.tokenized_corpus import Corpus
+from outshine.data.audit.tokenized_corpus import TokenizedCorpus
 from outshine.data.rows import ListRows, Pools
 from outshine.data.schema import Draw, Example, Recipe
 
@@ -47,7 +47,7 @@ Printed = Callable[[], list[str]]
 
 
 @cache
-def corpus(mark: str = "", num_rows: int = 1200) -> Corpus:
+def corpus(mark: str = "", num_rows: int = 1200) -> TokenizedCorpus:
     """Random words with labels by coin, every row written with the mark."""
     rng = random.Random(1)
     rows = [

@@ -24,7 +24,7 @@ from outshine.report.study_figures import StudyFigure, study_figures
 from outshine.report.study_section import StudySection
 from outshine.report.tables import pooled_table
 from outshine.report.text import contender_name, pooled_sentence, question, uncertainty, verdict
-from outshine.results.finished import Finished
+from outshine.results.finished import FinishedStudy
 from outshine.results.results import MethodPGR, Results, read_results
 from outshine.results.training_notes import TRAINING_COLUMNS, training_notes
 from outshine.share.card import card
@@ -192,7 +192,7 @@ SIGNALS = {"gap": _gap, "all": _all, "nothing": _nothing, "one gap": _one_gap}
 
 
 @cache
-def study(name: str, signal: str = "gap") -> tuple[Finished, Store]:
+def study(name: str, signal: str = "gap") -> tuple[FinishedStudy, Store]:
     """A finished study: `full` or `bare`, and what its predictions hold."""
     folder = tempfile.TemporaryDirectory()
     _FOLDERS.append(folder)
@@ -205,7 +205,7 @@ def study(name: str, signal: str = "gap") -> tuple[Finished, Store]:
     severities = ("warning", "passed") if name == "full" else ("passed",)
     found = [Finding(f"check {one}", one, "what was found", examples=("a row",)) for one in severities]
     names = [prepare.name for prepare in resolution.prepares]
-    return Finished(resolution, experiments, results, dict.fromkeys(names, found)), store
+    return FinishedStudy(resolution, experiments, results, dict.fromkeys(names, found)), store
 
 
 def _label_file(path: Path) -> Path:
@@ -289,7 +289,7 @@ def _card(name: str, role: str, license_id: str | None) -> str:
     return " ".join(card(subject, store, "me/it", license_id).split())
 
 
-def _models(finished: Finished, role: str) -> list[PublishedModel]:
+def _models(finished: FinishedStudy, role: str) -> list[PublishedModel]:
     from outshine.results.read.scores import roles
 
     found = [

@@ -9,7 +9,7 @@ import numpy as np
 from claim import Claim
 
 from outshine.data.audit import near_duplicates, split_overlap
-from outshine.data.audit.tokenized_corpus import Corpus, tokenise
+from outshine.data.audit.tokenized_corpus import TokenizedCorpus, tokenise
 
 MODULES: tuple[str, ...] = ("data/audit/split_overlap.py",)
 
@@ -19,14 +19,16 @@ NEARLY = f"{LONG} and nobody remembers why or when that was"
 SHORT = "the old mill by the river"
 
 
-def _corpus(*rows: tuple[str, str], groups: list[str] | None = None, passages: list[str] | None = None) -> Corpus:
+def _corpus(
+    *rows: tuple[str, str], groups: list[str] | None = None, passages: list[str] | None = None
+) -> TokenizedCorpus:
     """Rows of (split, text) among rows of words of their own, ten a split."""
     rng = np.random.default_rng(0)
     splits = ("weak_train", "strong_train", "val", "test")
     filler = [(split, " ".join(rng.choice(WORDS, 12))) for split in splits for _ in range(10)]
     both = [*rows, *filler]
     texts = [f"Say: {text}\nIs it so?" for _, text in both]
-    return Corpus(
+    return TokenizedCorpus(
         texts=texts,
         splits=np.array([split for split, _ in both]),
         truth=np.arange(len(both)) % 2 == 0,

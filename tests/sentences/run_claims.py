@@ -34,7 +34,7 @@ from outshine.engine.run.local import LocalExecutor, _Elsewhere, unit_label
 from outshine.engine.runtime import Runtime
 from outshine.engine.store.recorded_studies import record_study
 from outshine.engine.store.records import Fault
-from outshine.engine.store.store import Mended, Store
+from outshine.engine.store.store import MendResult, Store
 from outshine.learn.filters.topofilter import TopoFilter
 from outshine.learn.known_models import learning_rate
 from outshine.learn.losses.entropy import Entropy
@@ -64,6 +64,7 @@ MODULES: tuple[str, ...] = (
     "engine/run/local.py",
     "w2s/placeholders.py",
     "w2s/plan.py",
+    "w2s/stages/probing.py",
     "engine/store/recorded_studies.py",
     "share/tracking.py",
     "w2s/expand.py",
@@ -249,7 +250,9 @@ def mended(*, damaged: bool) -> Say:
         store = Mock()
         store.is_damaged.return_value = damaged
         store.has.return_value = False
-        store.mend.return_value = Mended([Fault("0" * 64, "weights has 3 bytes where 4 were written")], "damaged/0123")
+        store.mend.return_value = MendResult(
+            [Fault("0" * 64, "weights has 3 bytes where 4 were written")], "damaged/0123"
+        )
         LocalExecutor(store, Mock(), progress)._is_mended(SimpleNamespace(key="0" * 64, label="a student"))  # type: ignore[arg-type]
 
     return notes_of(work)
@@ -437,13 +440,14 @@ def together(*, apart: bool) -> Say:
         def members(*given: object) -> Iterator[SimpleNamespace]:
             yield SimpleNamespace(head=None, separates=lambda: apart)
 
-        stage = SimpleNamespace(classifier=SimpleNamespace(name="a model"), seed=0)
+        texts = SimpleNamespace(task=BINARY)
+        stage = SimpleNamespace(classifier=SimpleNamespace(name="a model"), seed=0, texts=texts)
         context = SimpleNamespace(runtime=Runtime(device="cpu"), progress=progress, memory={})
         with (
             patch("outshine.learn.model_cache.cohort", members),
             patch("outshine.learn.batches.suitable_threads", lambda *given: nullcontext()),
-            patch("outshine.w2s.stages.finetune._in_one_pass"),
-            patch("outshine.w2s.stages.finetune._alone"),
+            patch("outshine.w2s.stages.finetune._train_members"),
+            patch("outshine.w2s.stages.finetune._train_one"),
         ):
             Finetune.run_together([stage], [context], Path())  # type: ignore[list-item]
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from outshine.results.compare import Compared, compare
+from outshine.results.compare import ComparisonResult, compare
 from outshine.results.compare_text import verdict
 from study_tables import against_xent, scores
 
@@ -36,7 +36,7 @@ class Studies:
         )
         self.names = names
 
-    def compared(self, differences: np.ndarray, declared: Sequence[str | None] = ()) -> Compared:
+    def compared(self, differences: np.ndarray, declared: Sequence[str | None] = ()) -> ComparisonResult:
         """The comparison where methods differ from xent by `differences` [methods, datasets]."""
         table: pd.DataFrame = self.table.copy()
         for name, own in zip(self.names, differences, strict=True):
@@ -44,7 +44,7 @@ class Studies:
         return compare(table, baseline="xent", declared=declared)
 
 
-def claims(found: Compared) -> list[str]:
+def claims(found: ComparisonResult) -> list[str]:
     """What `compare` says of each method: `helps`, `hurts` or nothing."""
     told = [verdict(found, one.method) for one in found.methods]
     return [next((verb for verb in ("helps", "hurts") if f"the evidence that it {verb}" in says), "") for says in told]

@@ -14,7 +14,7 @@ from outshine.engine.messages import counted
 
 if TYPE_CHECKING:
     from outshine.engine.store.index import Entry, Listing, Query
-    from outshine.engine.store.recorded_studies import Recorded
+    from outshine.engine.store.recorded_studies import RecordedStudy
     from outshine.engine.store.records import Fault
     from outshine.engine.store.store import Store
 
@@ -146,12 +146,12 @@ def list_studies(
     screen.print(f"{counted(len(rows), 'study', 'studies')} recorded in {opened.where}", markup=False)
 
 
-def _study_row(study: Recorded, there: set[str]) -> list[str]:
+def _study_row(study: RecordedStudy, there: set[str]) -> list[str]:
     num_there = f"{len(study.keys & there)} of {len(study.keys)}"
     return [study.short, study.name, f"{study.last_ran:%Y-%m-%d %H:%M}", num_there]
 
 
-def _study_document(study: Recorded, there: set[str]) -> dict[str, Any]:
+def _study_document(study: RecordedStudy, there: set[str]) -> dict[str, Any]:
     num_there = len(study.keys & there)
     fields = study._asdict() | {"num_artefacts": len(study.keys), "num_there": num_there}
     return {name: value for name, value in fields.items() if name not in ("study", "keys", "kinds", "work")}

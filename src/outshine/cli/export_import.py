@@ -15,7 +15,7 @@ from outshine.cli.terminal import size_text
 from outshine.engine.messages import counted
 
 if TYPE_CHECKING:
-    from outshine.engine.store.recorded_studies import Recorded
+    from outshine.engine.store.recorded_studies import RecordedStudy
 
 
 def add_to(app: typer.Typer) -> None:
@@ -86,7 +86,7 @@ def import_(
     )
 
 
-def _finding(study: Recorded) -> str:
+def _finding(study: RecordedStudy) -> str:
     """Which command uses what was imported: a labelling is no study and is run from its file."""
     if study.study.get("command") == "label":
         return f"`outshine label {Path(str(study.study.get('path'))).name}` with the same settings finds them"

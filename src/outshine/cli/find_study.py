@@ -9,7 +9,7 @@ from outshine.cli.options import StudyOptions, split_names
 
 if TYPE_CHECKING:
     from outshine.engine.settings import Settings
-    from outshine.engine.store.recorded_studies import Recorded
+    from outshine.engine.store.recorded_studies import RecordedStudy
     from outshine.engine.store.store import Store
     from outshine.w2s.study import Study
 
@@ -133,7 +133,7 @@ def _runs_here() -> str:
     return f", such as {', '.join(repr(name) for name in folders[:3])}" if folders else ""
 
 
-def recorded_study(study: str, store: Store) -> Recorded:
+def recorded_study(study: str, store: Store) -> RecordedStudy:
     """A recorded study by name or digest, or by what it was run from. Raises OutshineError where it never ran here."""
     from outshine.engine.errors import UnknownNameError
     from outshine.engine.store.recorded_studies import find_recorded, study_digest
@@ -148,7 +148,7 @@ def recorded_study(study: str, store: Store) -> Recorded:
     return find_recorded(study_digest(resolved.model_dump(mode="json")), store)
 
 
-def latest_recorded(study: str, store: Store) -> Recorded:
+def latest_recorded(study: str, store: Store) -> RecordedStudy:
     """The latest recorded study of that name; a file or preset stands for the name that it gives."""
     from outshine.engine.store.recorded_studies import find_recorded, recorded_studies
     from outshine.w2s.study_file import presets, read_study

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from outshine.engine.process_group import ProcessGroup
     from outshine.engine.progress import Progress
-    from outshine.results.finished import Finished
+    from outshine.results.finished import FinishedStudy
     from outshine.results.results import Results
     from outshine.w2s.study import Study
 
@@ -184,7 +184,7 @@ def _print_training_notes(results: Results, screen: Console) -> None:
         screen.print(f"{len(notes) - MOST_NOTES} more notes on training: see report.html")
 
 
-def results_document(finished: Finished) -> dict[str, Any]:
+def results_document(finished: FinishedStudy) -> dict[str, Any]:
     """The same for `--json`: the tables `summary` and `failed`, pooled PGRs, and controls over datasets."""
     results, study = finished.results, finished.resolution.study
     controls = (results.summary["purpose"] == "control").any()

@@ -22,7 +22,7 @@ from outshine.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from outshine.engine.store.recorded_studies import Recorded
+    from outshine.engine.store.recorded_studies import RecordedStudy
     from outshine.engine.store.store import Store
     from outshine.w2s.status import StudyStatus
 
@@ -110,7 +110,7 @@ def retry(
     run_and_write(parse_study(raw), store, out, ONE_PROCESS, log=log, as_json=as_json)
 
 
-def _status_of(recorded: Recorded, store: Store) -> StudyStatus:
+def _status_of(recorded: RecordedStudy, store: Store) -> StudyStatus:
     from outshine.w2s.status import study_status
 
     now = study_status(recorded.name, recorded.keys, store, recorded.kinds, recorded.work)

@@ -44,7 +44,7 @@ class SplitSettings(Settings):
     )
 
 
-class Prepared(NamedTuple):
+class PreparedSplits(NamedTuple):
     """A dataset cut into splits.
 
     `texts`: id, split (of SPLITS), text, group, cut_start, cut_end (characters of `text` that may be
@@ -58,7 +58,7 @@ class Prepared(NamedTuple):
     notes: list[str]
 
 
-def prepare(recipe: Recipe, identity: str, settings: SplitSettings) -> Prepared:
+def prepare(recipe: Recipe, identity: str, settings: SplitSettings) -> PreparedSplits:
     """Draw, format, clean, cut and balance the rows of a dataset.
 
     From large sources a seeded oversample of row numbers is drawn first, and enlarged where it does not
@@ -77,10 +77,10 @@ def prepare(recipe: Recipe, identity: str, settings: SplitSettings) -> Prepared:
     _check(recipe, splits, train, test, {"test": _test_size(settings, pools.test_size), **_asked(settings)})
     report = _report(splits, train, test, settings, identity)
     notes = [*pools.notes, *_notes(recipe, report, held_out=test is None), *_limited(settings, train, test)]
-    return Prepared(*_frames(splits), report, notes)
+    return PreparedSplits(*_frames(splits), report, notes)
 
 
-def preview(prepared: Prepared, num_rows: int = 10) -> pd.DataFrame:
+def preview(prepared: PreparedSplits, num_rows: int = 10) -> pd.DataFrame:
     """The first rows of both classes in turn: id, split, label, text."""
     rows = prepared.texts.merge(prepared.truth, on="id", validate="one_to_one")
     rows["turn"] = rows.groupby("label").cumcount()

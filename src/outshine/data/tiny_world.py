@@ -288,7 +288,7 @@ class CorpusSettings:
     share_categories: float = 0.06
 
 
-class Corpus:
+class TinyCorpus:
     """Batches of sentences as token ids, drawn without end from the sentences that the world allows.
 
     Sentences stand alone, each after BOS, padded on the right. Ids below `num_words` are words and values,

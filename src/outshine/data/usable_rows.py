@@ -39,7 +39,7 @@ class Links(NamedTuple):
         return next((text for text in self.texts if normalised(text) and normalised(text) not in stock), None)
 
 
-class Grouped(NamedTuple):
+class GroupedRows(NamedTuple):
     """The group of each row, and the stock phrases (normalised) that linked nothing with the number of their rows."""
 
     names: list[str]
@@ -185,7 +185,7 @@ def normalised(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
-def connected(rows: Sequence[Links], name: Callable[[str], str]) -> Grouped:
+def connected(rows: Sequence[Links], name: Callable[[str], str]) -> GroupedRows:
     """The group of each row, whatever their order: the least name in its connected component.
 
     `name`: makes a name of a row's `head`; the name of a row without any is its own id.
@@ -213,4 +213,4 @@ def connected(rows: Sequence[Links], name: Callable[[str], str]) -> Grouped:
         head = row.head(stock)
         own_name = row.own if head is None else name(head)
         names[number] = min(names.get(number, own_name), own_name)
-    return Grouped([names[number] for number in component], stock)
+    return GroupedRows([names[number] for number in component], stock)

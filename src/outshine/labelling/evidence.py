@@ -20,7 +20,7 @@ from outshine.labelling.annotation_sample import (
 )
 from outshine.labelling.gains import (
     ASSUMED_AUROC,
-    Needed,
+    RowsNeeded,
     auroc_gain,
     auroc_gain_error,
     gain_by_disagreements,
@@ -84,7 +84,7 @@ class Evidence(NamedTuple):
     student_auroc: Interval | None = None
     label_auroc: Interval | None = None
     auroc_gain: Interval | None = None
-    needed: tuple[Needed, ...] = ()
+    needed: tuple[RowsNeeded, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -441,7 +441,7 @@ def _aurocs(trusted: _Trusted, notes: list[str]) -> _Measured:
     return _Measured(auroc_interval(both, 0), auroc_interval(both, 1), auroc_gain(truth, student, label, groups))
 
 
-def _needed_auroc(trusted: _Trusted, gain: Interval | None, worth: EffectiveSize | None) -> tuple[Needed, ...]:
+def _needed_auroc(trusted: _Trusted, gain: Interval | None, worth: EffectiveSize | None) -> tuple[RowsNeeded, ...]:
     """Count rows for the gain that was seen, and for some that may be looked for; by group where groups repeat."""
     if gain is None:
         return ()
@@ -453,5 +453,5 @@ def _needed_auroc(trusted: _Trusted, gain: Interval | None, worth: EffectiveSize
         rows = rows_for_auroc(error, num, assumed)
         if rows is not None:
             num_groups = math.ceil(rows / num * worth.num_groups) if worth else None
-            needed.append(Needed(assumed, None, rows, None, assumed == gain.value, num_groups))
+            needed.append(RowsNeeded(assumed, None, rows, None, assumed == gain.value, num_groups))
     return tuple(needed)

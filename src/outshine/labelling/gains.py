@@ -204,7 +204,7 @@ def _z(share: float) -> float:
     return float(ndtri(share))
 
 
-class Needed(NamedTuple):
+class RowsNeeded(NamedTuple):
     """Trusted rows in all that find a gain with power .8 at level .05, two-sided.
 
     `gain`: assumed, in the primary measure; `right`: the share of disagreements that it means. `rows`: drawn at random
@@ -222,7 +222,7 @@ class Needed(NamedTuple):
 
 def needed_accuracy(
     share: float, seen: float | None = None, num_all: int | None = None, worth: EffectiveSize | None = None
-) -> tuple[Needed, ...]:
+) -> tuple[RowsNeeded, ...]:
     """Return rows that show that the student is right in more, or fewer, than half of the disagreements.
 
     `share`: of all rows, on which student and labels disagree; `seen`: the share of those on which the student was
@@ -238,5 +238,7 @@ def needed_accuracy(
             continue
         judged = math.ceil(judged * (worth.design_effect if worth else 1))
         groups = math.ceil(judged / worth.num_rows * worth.num_groups) if worth else None
-        needed.append(Needed(share * (2 * right - 1), right, math.ceil(judged / share), judged, right == seen, groups))
+        needed.append(
+            RowsNeeded(share * (2 * right - 1), right, math.ceil(judged / share), judged, right == seen, groups)
+        )
     return tuple(needed)

@@ -16,7 +16,7 @@ from outshine.engine.process_group import ONE_PROCESS
 from outshine.engine.progress import Progress, Silent
 from outshine.engine.run.executors import LocalWorkers, Workers, executor
 from outshine.engine.run.local import LocalExecutor
-from outshine.engine.run.worker_process import Job
+from outshine.engine.run.worker_process import WorkerJob
 from outshine.engine.runtime import Runtime
 from outshine.engine.settings import Settings, explain, setting_names
 from outshine.engine.stage import Cost, Stage, in_order
@@ -28,7 +28,7 @@ from outshine.labelling.rows import NUM_TO_JUDGE, Columns, read_labelled, read_t
 from outshine.learn.device import pick_device, resolve_dtype
 from outshine.learn.known_models import Shape
 from outshine.learn.losses.xent import Xent
-from outshine.learn.resolve import Resolved, resolve
+from outshine.learn.resolve import ResolvedModel, resolve
 from outshine.learn.settings import TrainingSettings
 from outshine.learn.spec import ComputeDtype, ModelSettings
 from outshine.w2s.compute_study import check_models
@@ -67,11 +67,11 @@ class LabelSettings(Settings):
         return {"model": value} if isinstance(value, str) else value
 
 
-class Resolution(NamedTuple):
+class LabelResolution(NamedTuple):
     """The choices that a labelling leaves open, made."""
 
     labeller: LabelSettings  # fully resolved: running it again makes the same keys
-    strong: Resolved
+    strong: ResolvedModel
     plan: FoldPlan
     folds: tuple[Fold, ...]
 
@@ -90,7 +90,7 @@ def default_name(path: str) -> str:
     return ("label-" + re.sub(r"[^A-Za-z0-9._-]+", "-", plain_name(path)))[:64]
 
 
-def resolve_label_settings(labeller: LabelSettings) -> Resolution:
+def resolve_label_settings(labeller: LabelSettings) -> LabelResolution:
     """Make every open choice and read the user's files once, so that what is wrong with them shows at once.
 
     Asks the hub (or its cache) for the model's commit; loads no weights. Raises OutshineError.
@@ -128,10 +128,10 @@ def resolve_label_settings(labeller: LabelSettings) -> Resolution:
             "compute_dtype": dtype,
         }
     )
-    return Resolution(exact, strong, plan, folds)
+    return LabelResolution(exact, strong, plan, folds)
 
 
-def students(resolution: Resolution, store: Store) -> tuple[Student, ...]:
+def students(resolution: LabelResolution, store: Store) -> tuple[Student, ...]:
     """Return one student a fold, in their order. The folds must be finished."""
     labeller, strong = resolution.labeller, resolution.strong
     return tuple(
@@ -161,7 +161,7 @@ def refuse_labelling(document: Any, what: str) -> None:
 class LabelRun(NamedTuple):
     """A labelling that ran: what it was resolved to and what it found."""
 
-    resolution: Resolution
+    resolution: LabelResolution
     labelling: LabelResults
 
 
@@ -194,7 +194,7 @@ def run_label(labeller: LabelSettings, store: Store, progress: Progress | None =
     record_study(
         resolution.labeller, [*resolution.folds, *trained], store, progress, ONE_PROCESS, expanded=True, work=work
     )
-    job = Job(stages_of, resolution.labeller)
+    job = WorkerJob(stages_of, resolution.labeller)
     compute = executor(labeller.executor, store, labeller.runtime, progress, job, work)
     check_models(compute.missing(trained), labeller.runtime)
     compute.run(trained)
@@ -231,7 +231,7 @@ def plan_label(labeller: LabelSettings, store: Store, progress: Progress | None 
     return planned._replace(here=speed_here(labeller.runtime, spec.compute_dtype)) if planned.to_do.flops else planned
 
 
-def _shape(resolution: Resolution, notes: list[str]) -> Shape | None:
+def _shape(resolution: LabelResolution, notes: list[str]) -> Shape | None:
     from outshine.learn.structure import shape_of
 
     try:

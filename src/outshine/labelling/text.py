@@ -6,7 +6,7 @@ import math
 
 from outshine.labelling.annotation_sample import AGREE, ALL, DISAGREE
 from outshine.labelling.evidence import FEWEST_GROUPS, Evidence
-from outshine.labelling.gains import Needed, needed_accuracy
+from outshine.labelling.gains import RowsNeeded, needed_accuracy
 from outshine.labelling.results import AgreementSummary, LabelResults
 from outshine.report.text import decimal_text as digits
 from outshine.report.text import signed_text as signed
@@ -254,7 +254,7 @@ def _settling(evidence: Evidence) -> list[str]:
     return lines
 
 
-def _need(need: Needed, num_rows: int, num_judged: int, by: str = "rows") -> str:
+def _need(need: RowsNeeded, num_rows: int, num_judged: int, by: str = "rows") -> str:
     """Write `if it is right on 67 % of disagreements (gain +.061): 69 disagreements, or 380 random rows`."""
     right = f"{need.right:.0%}" if need.right is not None else ""
     seen = ", as seen" if need.seen else ""
@@ -265,7 +265,7 @@ def _need(need: Needed, num_rows: int, num_judged: int, by: str = "rows") -> str
     return text if by == "draw" else f"{text}, or {_more(need.rows, num_rows)} random rows{_of_groups(need)}"
 
 
-def _of_groups(need: Needed) -> str:
+def _of_groups(need: RowsNeeded) -> str:
     return "" if need.groups is None else f" (about {need.groups:,} groups in all)"
 
 

@@ -96,7 +96,7 @@ def load_structure(spec: ClassifierSpec) -> nn.Module:
         return model if text_config is config else model.get_decoder()
 
 
-class Tokens(NamedTuple):
+class TokenizerInfo(NamedTuple):
     """A tokenizer, the id that fills the padding (its value is masked out everywhere), the model's vocabulary."""
 
     tokenizer: Any  # a transformers tokenizer: its classes differ by model and carry no common type
@@ -104,7 +104,7 @@ class Tokens(NamedTuple):
     vocab_size: int | None = None  # ids that the model has embeddings for; None: unknown
 
 
-def load_tokenizer(ref: ModelRef) -> Tokens:
+def load_tokenizer(ref: ModelRef) -> TokenizerInfo:
     """Return the model's own tokenizer. A model without padding token gets any id: padding is masked out.
 
     Raises ModelError where there is none, or only one that transformers made up of special tokens.
@@ -131,7 +131,7 @@ def load_tokenizer(ref: ModelRef) -> Tokens:
     usable = (
         token_id for token_id in candidates if token_id is not None and (vocab_size is None or token_id < vocab_size)
     )
-    return Tokens(tokenizer, next(usable), vocab_size)
+    return TokenizerInfo(tokenizer, next(usable), vocab_size)
 
 
 def _keep_layers(config: Any, spec: ClassifierSpec) -> None:

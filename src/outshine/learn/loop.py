@@ -75,7 +75,7 @@ class RunEnv(NamedTuple):
         return self.checkpoint.with_name("budgets.json")
 
 
-class Trained(NamedTuple):
+class TrainResult(NamedTuple):
     """What a run leaves: the classifier carries the chosen weights."""
 
     curve: list[Update]
@@ -92,7 +92,7 @@ class TrainJob(NamedTuple):
 
 def finetune(
     classifier: Classifier, train: LabelledRows, val: Validation, run: TrainConfig, run_env: RunEnv
-) -> Trained:
+) -> TrainResult:
     """Train for all epochs, validate on the way, leave the chosen weights in the classifier.
 
     Raises TrainingError where the loss, the gradient or a validation prediction is not finite.
@@ -103,7 +103,7 @@ def finetune(
     return result
 
 
-def finetune_together(model: Model, jobs: Sequence[TrainJob], run_env: RunEnv) -> list[Trained | TrainingError]:
+def finetune_together(model: Model, jobs: Sequence[TrainJob], run_env: RunEnv) -> list[TrainResult | TrainingError]:
     """Train the members of a cohort in the same passes over the same texts, each as if it were alone.
 
     Members have the same texts in the same order, batch sizes, epochs and validation steps; labels, losses, learning
@@ -122,7 +122,7 @@ def finetune_together(model: Model, jobs: Sequence[TrainJob], run_env: RunEnv) -
     for step in range(made, total):
         outcomes = _gradients_of_batch(model, jobs, states, budgets, orders, step, run_env.pad_id)
         updates = [
-            _update(state, job.run, outcome, step, total)
+            _optimizer_step(state, job.run, outcome, step, total)
             for state, job, outcome in zip(states, jobs, outcomes, strict=True)
         ]
 
@@ -141,7 +141,7 @@ def finetune_together(model: Model, jobs: Sequence[TrainJob], run_env: RunEnv) -
             save(states, step + 1, run_env.checkpoint)
             saved_at = time.monotonic()
         run_env.advance(_examples(step + 1, num_rows, settings.batch_size), settings.epochs * num_rows)
-    return [TrainingError(state.error) if state.error else Trained(state.curve, state.choose()) for state in states]
+    return [TrainingError(state.error) if state.error else TrainResult(state.curve, state.choose()) for state in states]
 
 
 def _start(job: TrainJob, parameters: dict[str, torch.nn.Parameter], total: int) -> RunState:
@@ -262,7 +262,7 @@ def _add(gradients: Sequence[Tensor | None], parameters: list[nn.Parameter]) -> 
         parameter.grad = gradient if parameter.grad is None else parameter.grad.add_(gradient)
 
 
-def _update(state: RunState, run: TrainConfig, outcome: BatchOutput, step: int, total: int) -> Update:
+def _optimizer_step(state: RunState, run: TrainConfig, outcome: BatchOutput, step: int, total: int) -> Update:
     """Clip the gradient and take one step; where it is not finite the run ends, its weights as they were."""
     settings = run.settings
     norm = torch.nn.utils.clip_grad_norm_(state.parameters.values(), settings.max_grad_norm).item()

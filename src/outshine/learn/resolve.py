@@ -38,7 +38,7 @@ _MODES: dict[str, Pooling] = {  # of sentence-transformers, which has others, an
 _NO_LOSS = ("Normalize", "Dropout")  # a head of its own makes up for what these do behind the pooling
 
 
-class Resolved(NamedTuple):
+class ResolvedModel(NamedTuple):
     """A model with every choice made, and what people should know about the choices."""
 
     spec: ClassifierSpec
@@ -47,7 +47,7 @@ class Resolved(NamedTuple):
     notes: tuple[str, ...]
 
 
-def resolve(settings: ModelSettings, compute_dtype: ComputeDtype) -> Resolved:
+def resolve(settings: ModelSettings, compute_dtype: ComputeDtype) -> ResolvedModel:
     """Find the model's config (hub, folder, embedded) and make every choice that the key depends on.
 
     Raises HubError where the repository cannot be had and ModelError where the model cannot be used.
@@ -85,7 +85,7 @@ def resolve(settings: ModelSettings, compute_dtype: ComputeDtype) -> Resolved:
         )
     if limit is not None:
         spec = spec.model_copy(update={"max_length": min(limit, spec.max_length)})
-    return Resolved(spec, rate.value, num_parameters, tuple(note for note in (rate.note, lost) if note))
+    return ResolvedModel(spec, rate.value, num_parameters, tuple(note for note in (rate.note, lost) if note))
 
 
 def estimate_parameters(config: dict[str, Any], num_layers: int) -> int:

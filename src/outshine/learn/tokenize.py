@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from outshine.engine.errors import ModelError
-from outshine.learn.load import Tokens
+from outshine.learn.load import TokenizerInfo
 
 
 class Text(NamedTuple):
@@ -17,7 +17,7 @@ class Text(NamedTuple):
     cut_end: int = 0
 
 
-class Encoded(NamedTuple):
+class EncodedTexts(NamedTuple):
     """Token ids of each text, whether it had to be shortened, and the share of its tokens that are unknown."""
 
     tokens: list[list[int]]
@@ -30,7 +30,7 @@ class Encoded(NamedTuple):
         return [len(ids) for ids in self.tokens]
 
 
-def encode(tokens: Tokens, texts: Sequence[Text], max_length: int) -> Encoded:
+def encode(tokens: TokenizerInfo, texts: Sequence[Text], max_length: int) -> EncodedTexts:
     """Return token ids with the model's special tokens, at most `max_length` each.
 
     Raises ModelError where the tokenizer knows tokens that the model has no embedding for.
@@ -48,7 +48,7 @@ def encode(tokens: Tokens, texts: Sequence[Text], max_length: int) -> Encoded:
         ids[i] = _ids(tokens, [shorten(texts[i], lambda text: len(_ids(tokens, [text])[0]) <= max_length)])[0]
         ids[i] = ids[i][-max_length:]  # a limit below the special tokens' number: nothing else is left to cut
     unknown = [_unknown(tokens.tokenizer, text.text, token_ids) for text, token_ids in zip(texts, ids, strict=True)]
-    return Encoded(ids, [i in set_long for i in range(len(ids))], unknown)
+    return EncodedTexts(ids, [i in set_long for i in range(len(ids))], unknown)
 
 
 def shorten(text: Text, fits: Callable[[str], bool]) -> str:
@@ -85,7 +85,7 @@ def _unknown(tokenizer: Any, text: str, ids: list[int]) -> float:
     return sum(token == unknown for token in own) / len(own) if own else float(bool(text.strip()))
 
 
-def _ids(tokens: Tokens, texts: list[str]) -> list[list[int]]:
+def _ids(tokens: TokenizerInfo, texts: list[str]) -> list[list[int]]:
     if not texts:
         return []
     encoded = tokens.tokenizer(texts, add_special_tokens=True, truncation=False, verbose=False)["input_ids"]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from outshine.results.compare import Compared, PValues
+    from outshine.results.compare import ComparisonResult, PValues
     from outshine.stats.intervals import Interval
 
 
@@ -36,7 +36,7 @@ def compare_both(
     metric: str = "auroc",
     rope: float | None = None,
     declared: Sequence[str | None] = (),
-) -> tuple[Compared, Compared | None, list[str]]:
+) -> tuple[ComparisonResult, ComparisonResult | None, list[str]]:
     """The comparison, the same on PGR as a secondary one, and notes where that cannot be made.
 
     `declared` and what is raised: as `compare` has it.
@@ -50,7 +50,7 @@ def compare_both(
         return compared, None, [f"not compared on PGR: {error}"]
 
 
-def comparison_tables(compared: Compared) -> list[TextTable]:
+def comparison_tables(compared: ComparisonResult) -> list[TextTable]:
     """Tests, then estimates with their intervals, and posterior probabilities where a rope was given."""
     rank = "primary" if compared.metric == "auroc" else "secondary"
     tests, estimates = [], []
@@ -75,13 +75,13 @@ def comparison_tables(compared: Compared) -> list[TextTable]:
     return [*tables, TextTable(f"Difference in {unit}", columns, estimates, right=columns[1:])]
 
 
-def comparison_sentences(compared: Compared, on_pgr: Compared | None) -> list[str]:
+def comparison_sentences(compared: ComparisonResult, on_pgr: ComparisonResult | None) -> list[str]:
     """That the datasets are too few, where they are; then one plain verdict a method."""
     few = too_few_datasets(compared)
     return [*([few] if few else []), *(verdict(compared, method.method, on_pgr) for method in compared.methods)]
 
 
-def conclusion(compared: Compared) -> str:
+def conclusion(compared: ComparisonResult) -> str:
     """Over all methods in one sentence, by the primary test: which help, which hurt, or that none is shown to."""
     verbs = {method.method: shown(method, one_sided=compared.one_sided) for method in compared.methods}
     count = counted(len(verbs), "method")
@@ -103,13 +103,13 @@ def conclusion(compared: Compared) -> str:
     return f"{none} {too_few_datasets(compared)}".rstrip()
 
 
-def comparison_notes(compared: Compared, on_pgr: Compared | None) -> list[str]:
+def comparison_notes(compared: ComparisonResult, on_pgr: ComparisonResult | None) -> list[str]:
     """Caveats, and datasets that were left out, of both comparisons."""
     notes = [*caveats(compared), *left_out_text(compared)]
     return notes + ([f"PGR: {line}" for line in [*caveats(on_pgr), *left_out_text(on_pgr)]] if on_pgr else [])
 
 
-def noise_sentences(compared: Compared) -> list[str]:
+def noise_sentences(compared: ComparisonResult) -> list[str]:
     """The noise floor of each comparison."""
     return [noise_sentence(compared, method) for method in compared.methods]
 

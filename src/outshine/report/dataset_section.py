@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from outshine.engine.store.store import Store
     from outshine.report.study_section import HeadlineStudent
     from outshine.results.diagnostics import Disagreements
-    from outshine.results.finished import Finished
+    from outshine.results.finished import FinishedStudy
     from outshine.results.read.dataset_details import DatasetDetails
     from outshine.w2s.stages.prepare import Prepare
 
@@ -28,7 +28,9 @@ MOST_CHARACTERS = 600  # of a text that is shown
 ROLE_WORDS = {"weak": "supervisor", "student": "student", "ceiling": "ceiling"}
 
 
-def dataset_pages(finished: Finished, headline: HeadlineStudent, store: Store, prefix: str) -> list[dict[str, Any]]:
+def dataset_pages(
+    finished: FinishedStudy, headline: HeadlineStudent, store: Store, prefix: str
+) -> list[dict[str, Any]]:
     """What the template shows of each dataset, in the study's order; `headline`: the student it is about.
 
     Where that student is not finished it is about the first method that is; where none is, the dataset is left out.
@@ -67,7 +69,7 @@ def _shown(summary: pd.DataFrame, headline: HeadlineStudent) -> dict[str, dict[s
     return {row["dataset"]: row for row in rows}
 
 
-def _about(prepare: Prepare, finished: Finished, store: Store) -> dict[str, Any]:
+def _about(prepare: Prepare, finished: FinishedStudy, store: Store) -> dict[str, Any]:
     report, recipe = prepare.report(store), prepare.recipe
     findings = worst_first(finished.findings.get(prepare.name, []))
     return {

@@ -14,7 +14,7 @@ from outshine.results.training_notes import doubt, doubtful
 
 if TYPE_CHECKING:
     from outshine.report.tables import TextTable
-    from outshine.results.finished import Finished
+    from outshine.results.finished import FinishedStudy
 
 LONG = 40  # rows from which a LaTeX table may break over pages
 
@@ -58,7 +58,7 @@ Part = tuple[str, str, "list[TextTable]"]
 """A study: its name, its answer, its tables."""
 
 
-def tables_text(several: Sequence[Finished], form: Form) -> str:
+def tables_text(several: Sequence[FinishedStudy], form: Form) -> str:
     """The tables of finished studies, with the answer in words before them, as one Markdown or LaTeX file."""
     write = markdown if form == "md" else latex
     return write(
@@ -147,7 +147,7 @@ def _tex(text: str) -> str:
     return "".join(_LATEX.get(letter, letter) for letter in _MINUS.sub("−", " ".join(visible(text).split())))
 
 
-def _answer(finished: Finished) -> str:
+def _answer(finished: FinishedStudy) -> str:
     student = headline_of(finished)
     notes = finished.results.training_notes
     untrained = doubtful(notes, student.contender, ("student", "ceiling"))
@@ -156,7 +156,7 @@ def _answer(finished: Finished) -> str:
     return " ".join(sentence for sentence in sentences if sentence)
 
 
-def _page_tables(finished: Finished) -> Iterator[TextTable]:
+def _page_tables(finished: FinishedStudy) -> Iterator[TextTable]:
     """The tables of the page, in its order."""
     results, loss = finished.results, finished.resolution.study.loss.kind
     methods = results.summary[results.summary["purpose"] == "method"]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from outshine.engine.store.store import Store
     from outshine.report.study_figures import StudyFigure
-    from outshine.results.finished import Finished
+    from outshine.results.finished import FinishedStudy
     from outshine.results.results import MethodPGR, Results
 
 BASELINE = "xent"
@@ -42,7 +42,7 @@ class HeadlineStudent(NamedTuple):
     pooled: MethodPGR
 
 
-def headline_of(finished: Finished) -> HeadlineStudent:
+def headline_of(finished: FinishedStudy) -> HeadlineStudent:
     """The headline student of a finished study."""
     results = finished.results
     methods = results.summary[results.summary["purpose"] == "method"]
@@ -55,7 +55,7 @@ def headline_of(finished: Finished) -> HeadlineStudent:
 class StudySection(NamedTuple):
     """A finished study and its figures."""
 
-    finished: Finished
+    finished: FinishedStudy
     figures: Sequence[StudyFigure]
 
 
@@ -104,7 +104,7 @@ def content(section: StudySection, store: Store, prefix: str) -> dict[str, Any]:
 def _bar(student: HeadlineStudent) -> dict[str, Any] | None:
     """Places in percent on a line that holds supervisor (PGR 0) and ceiling (1); None where PGR is no result."""
     these = student.pooled.pooled.these_datasets
-    if not these.defined or text.rests_on_few(student.pooled, text.Gaps.of(student.rows)):
+    if not these.defined or text.rests_on_few(student.pooled, text.GapCounts.of(student.rows)):
         return None
     low, high = _BAR
 
@@ -161,7 +161,7 @@ def controls_of(results: Results, loss: str) -> dict[str, Any] | None:
     }
 
 
-def _reproduction(finished: Finished, store: Store) -> dict[str, Any]:
+def _reproduction(finished: FinishedStudy, store: Store) -> dict[str, Any]:
     """How to reproduce a study: its file, models and data by revision, versions, and the key of every stage."""
     stages = in_order([stage for experiment in finished.experiments for stage in experiment.stages()])
     records = [store.done(stage.key)["made"] for stage in stages]
@@ -179,7 +179,7 @@ def _reproduction(finished: Finished, store: Store) -> dict[str, Any]:
     }
 
 
-def _sources(finished: Finished) -> tables.TextTable:
+def _sources(finished: FinishedStudy) -> tables.TextTable:
     resolution = finished.resolution
     models = [
         ("weak supervisor", resolution.weak),

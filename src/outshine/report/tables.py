@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from outshine.report.figures import series
 from outshine.report.text import (
-    Gaps,
+    GapCounts,
     amount_text,
     auroc_text,
     compared,
@@ -118,7 +118,7 @@ def pooled_table(pooled: Sequence[MethodPGR], summary: pd.DataFrame) -> TextTabl
     population = "such datasets, exploratory" if exploratory else "such datasets"
     rows = []
     for method in pooled:
-        gaps = Gaps.of(rows_of(summary, method))
+        gaps = GapCounts.of(rows_of(summary, method))
         lacking = gaps.num - gaps.num_clear
         some = f", {lacking} without a gap" if lacking and method.pooled.these_datasets.defined else ""
         name, datasets = contender_name(method._asdict()), f"{method.pooled.num_datasets}{some}"
@@ -127,7 +127,7 @@ def pooled_table(pooled: Sequence[MethodPGR], summary: pd.DataFrame) -> TextTabl
     return TextTable("Pooled PGR, Σ (student − weak) / Σ (ceiling − weak)", columns, rows, right=columns[1:])
 
 
-def _these_datasets(pooled: MethodPGR, gaps: Gaps) -> str:
+def _these_datasets(pooled: MethodPGR, gaps: GapCounts) -> str:
     if pooled.pooled.these_datasets.defined and rests_on_few(pooled, gaps):
         return "none: too few with a gap"
     return _pgr_or_undefined(pooled.pooled.these_datasets)
@@ -149,7 +149,7 @@ def studies_table(references: Sequence[tuple[Any, pd.DataFrame, MethodPGR]]) -> 
                 contender_name(first),
                 f"{len(own)} × {int(own['num_seeds'].max())}",
                 *(decimal_text(known[f"{role}_auroc"].mean()) for role in ROLES),
-                _these_datasets(pooled, Gaps.of(own)),
+                _these_datasets(pooled, GapCounts.of(own)),
                 _pgr_or_undefined(pooled.pooled.any_datasets),
             ]
         )

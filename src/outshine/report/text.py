@@ -74,7 +74,7 @@ def rows_of(summary: pd.DataFrame, pooled: MethodPGR) -> pd.DataFrame:
     return own[own["purpose"] == "method"].drop_duplicates("dataset")
 
 
-class Gaps(NamedTuple):
+class GapCounts(NamedTuple):
     """Of how many of a method's datasets that are not saturated the gap between supervisor and ceiling is above 0.
 
     `num` datasets, `num_clear` of them with a gap whose interval leaves out 0, which is where their own PGR is defined;
@@ -87,7 +87,7 @@ class Gaps(NamedTuple):
     num_behind: int
 
     @classmethod
-    def of(cls, rows: pd.DataFrame) -> Gaps:
+    def of(cls, rows: pd.DataFrame) -> GapCounts:
         own = compared(rows)
         clear = own[own["defined"].astype(bool)]
         return cls(len(own), len(clear), int((clear["pgr_low"] > 0).sum()), int((clear["pgr_high"] < 0).sum()))
@@ -98,7 +98,7 @@ def compared(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[~rows["saturated"].astype(bool) & rows["weak_auroc"].notna()]
 
 
-def rests_on_few(pooled: MethodPGR, gaps: Gaps) -> bool:
+def rests_on_few(pooled: MethodPGR, gaps: GapCounts) -> bool:
     """Whether a ratio of sums that is defined speaks for a few of its datasets only, and is no result for all of them.
 
     So it is where most datasets have no gap that can be told from 0, unless the gaps, however small each, are above 0
@@ -112,7 +112,7 @@ def pooled_sentence(pooled: MethodPGR, rows: pd.DataFrame) -> str:
 
     `rows`: the method's rows of the summary (`rows_of`).
     """
-    name, gaps = contender_name(pooled._asdict()), Gaps.of(rows)
+    name, gaps = contender_name(pooled._asdict()), GapCounts.of(rows)
     record = pooled.pooled
     datasets = counted(record.num_datasets, "dataset")
     these = record.these_datasets
@@ -129,7 +129,7 @@ def pooled_sentence(pooled: MethodPGR, rows: pd.DataFrame) -> str:
     return f"{sentence}{f'; {_without_gap(gaps)}' if gaps.num_clear < gaps.num else ''}."
 
 
-def _without_gap(gaps: Gaps) -> str:
+def _without_gap(gaps: GapCounts) -> str:
     num = gaps.num - gaps.num_clear
     have = "has" if num == 1 else "have"
     return f"{num} of {gaps.num} {have} no gap between supervisor and ceiling that can be told from 0"
@@ -141,7 +141,7 @@ def verdict(pooled: MethodPGR, rows: pd.DataFrame, untrained: Collection[str] = 
     `rows`: the method's rows of the summary (`rows_of`). `untrained`: the datasets on which student or ceiling are not
     shown to have learned; where they are more than half, there is a number and no verdict.
     """
-    these, gaps = pooled.pooled.these_datasets, Gaps.of(rows)
+    these, gaps = pooled.pooled.these_datasets, GapCounts.of(rows)
     if not these.defined:
         return f"How much of the gap the student recovers cannot be said: {these.reason}."
     if rests_on_few(pooled, gaps):
@@ -161,7 +161,7 @@ def verdict(pooled: MethodPGR, rows: pd.DataFrame, untrained: Collection[str] = 
     return f"{head}: {_outcome(these)} on the whole, and on {own} of the {gaps.num} by their own intervals."
 
 
-def _where(rows: pd.DataFrame, gaps: Gaps) -> str:
+def _where(rows: pd.DataFrame, gaps: GapCounts) -> str:
     """Of which datasets and models the answer speaks."""
     own = compared(rows)
     where = f"On {own['dataset'].iloc[0]}" if gaps.num == 1 else f"On these {gaps.num} datasets taken together"
@@ -176,7 +176,7 @@ def _outcome(pgr: PGR) -> str:
     return "whether it outshines its supervisor is not settled"
 
 
-def _ahead_and_behind(gaps: Gaps) -> str:
+def _ahead_and_behind(gaps: GapCounts) -> str:
     return f"by their own intervals it is ahead on {gaps.num_ahead} of the {gaps.num} and behind on {gaps.num_behind}"
 
 
@@ -193,7 +193,7 @@ def uncertainty(pooled: MethodPGR, rows: pd.DataFrame) -> list[str]:
 
     `rows`: the method's rows of the summary, a dataset a row.
     """
-    gaps = Gaps.of(rows)
+    gaps = GapCounts.of(rows)
     if not pooled.pooled.these_datasets.defined or rests_on_few(pooled, gaps):
         return _means(rows)
     some = [f"Of the datasets {_without_gap(gaps)}."] if gaps.num_clear < gaps.num else []

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from outshine.engine.store.store import Store
-    from outshine.results.finished import Finished
+    from outshine.results.finished import FinishedStudy
 
 
 class OutputError(OutshineError):
@@ -49,7 +49,7 @@ def check_writable(out: Path) -> None:
                 folder.rmdir()
 
 
-def write_outputs(finished: Finished, store: Store, out: Path) -> Path:
+def write_outputs(finished: FinishedStudy, store: Store, out: Path) -> Path:
     """Write every table (csv and parquet), `study.yaml` and `report.html`; returns the folder.
 
     Tables: those of `Results.tables()`, and `controls` where the study has any. What was measured is written before
@@ -80,7 +80,7 @@ def write_outputs(finished: Finished, store: Store, out: Path) -> Path:
     return out
 
 
-def write_report(several: Sequence[Finished], store: Store, page: Path) -> list[Path]:
+def write_report(several: Sequence[FinishedStudy], store: Store, page: Path) -> list[Path]:
     """Write one page of one study or more, and beside it in `figures/` every figure as SVG and PNG; returns the paths.
 
     Of several studies the figures' names begin with the study's number.
@@ -96,7 +96,7 @@ def write_report(several: Sequence[Finished], store: Store, page: Path) -> list[
     return written
 
 
-def write_tables(several: Sequence[Finished], path: Path, form: Form) -> None:
+def write_tables(several: Sequence[FinishedStudy], path: Path, form: Form) -> None:
     """Write the tables of studies for a paper, as Markdown or LaTeX."""
     text = tables_text(several, form)
     try:
@@ -130,7 +130,7 @@ def _write_figures(drawn: Sequence[StudyFigure], folder: Path, prefix: str = "")
     return written
 
 
-def _write_page(several: Sequence[Finished], store: Store, page: Path) -> list[StudySection]:
+def _write_page(several: Sequence[FinishedStudy], store: Store, page: Path) -> list[StudySection]:
     sections = [
         StudySection(finished, study_figures(finished.results, finished.resolution.study.loss.kind))
         for finished in several

@@ -11,7 +11,7 @@ import pandas as pd
 
 from outshine.engine.errors import DataError, SettingsError, UnknownNameError
 from outshine.engine.rng import stream_seed
-from outshine.results.pairing import Paired, pair
+from outshine.results.pairing import PairedRuns, pair
 from outshine.stats.intervals import Interval
 from outshine.stats.paired_differences import (
     PairedTest,
@@ -58,7 +58,7 @@ class PValues(NamedTuple):
         return self.better if one_sided else self.two_sided
 
 
-class Sizes(NamedTuple):
+class RequiredSizes(NamedTuple):
     """The number of datasets or seeds with which the primary test would find `effect` (in the metric) with power .8.
 
     `datasets`: how many at the study's seeds; `seeds`: how many on the study's datasets. Infinite where no number
@@ -83,8 +83,8 @@ class SmallestDetectable(NamedTuple):
     tail: float
     mean_gap: float
     detectable: float
-    observed: Sizes
-    target: Sizes
+    observed: RequiredSizes
+    target: RequiredSizes
 
     @property
     def sd(self) -> float:
@@ -126,13 +126,13 @@ class MethodComparison(NamedTuple):
     noise: SmallestDetectable
 
 
-class Compared(NamedTuple):
+class ComparisonResult(NamedTuple):
     """Every method against the baseline, on one metric; `too_few`: methods with fewer than two datasets, not tested.
 
     `declared`: what each study declared as `better_than`, and `one_sided`: whether that makes the tests one-sided.
     """
 
-    paired: Paired
+    paired: PairedRuns
     methods: tuple[MethodComparison, ...]
     too_few: tuple[str, ...]
     rope: float | None
@@ -166,7 +166,7 @@ def compare(
     rope: float | None = None,
     level: float = 0.95,
     declared: Sequence[str | None] = (),
-) -> Compared:
+) -> ComparisonResult:
     """Compare every method in the tables with the baseline over datasets.
 
     `scores`, `pgr`: as `outshine.results.results` makes them. The unit is the dataset: differences in `metric`
@@ -188,7 +188,7 @@ def compare(
         method._replace(**dict(zip(_CORRECTED, p, strict=True))) for method, p in zip(single, corrected, strict=True)
     ]
     too_few = tuple(name for name in paired.methods if name not in enough)
-    return Compared(paired, tuple(methods), too_few, rope, tuple(declared), one_sided)
+    return ComparisonResult(paired, tuple(methods), too_few, rope, tuple(declared), one_sided)
 
 
 def skewness(differences: Sequence[float] | np.ndarray) -> float:
@@ -222,7 +222,7 @@ def _holm(p: Sequence[float]) -> list[float]:
 
 
 def _compare_one(
-    name: str, paired: Paired, rope: float | None, level: float, tail: float, one_sided: bool
+    name: str, paired: PairedRuns, rope: float | None, level: float, tail: float, one_sided: bool
 ) -> MethodComparison:
     """All of one method, its p-values not corrected yet. `tail` as in `SmallestDetectable`."""
     d = np.array([difference.difference for difference in paired.of(name)])
@@ -261,7 +261,7 @@ def _p_values(test: PairedTest) -> PValues:
     return PValues(*(float(number) for number in numbers), null=test.null)
 
 
-def _noise_floor(name: str, paired: Paired, tail: float) -> SmallestDetectable:
+def _noise_floor(name: str, paired: PairedRuns, tail: float) -> SmallestDetectable:
     differences = paired.of(name)
     components = variance_components([list(difference.per_run.values()) for difference in differences])
     gap = 1.0
@@ -279,12 +279,12 @@ def _noise_floor(name: str, paired: Paired, tail: float) -> SmallestDetectable:
     )
 
 
-def _sizes(components: Components, effect: float, tail: float) -> Sizes:
+def _sizes(components: Components, effect: float, tail: float) -> RequiredSizes:
     if math.isnan(effect) or standard_error(components, 1, components.num_seeds) <= _NIL:
-        return Sizes(effect, math.nan, math.nan)
+        return RequiredSizes(effect, math.nan, math.nan)
     datasets, seeds = num_datasets_needed(components, effect, tail), num_seeds_needed(components, effect, tail)
     no_seeds = math.nan if components.seeds is None else math.inf
-    return Sizes(effect, math.inf if datasets is None else datasets, no_seeds if seeds is None else seeds)
+    return RequiredSizes(effect, math.inf if datasets is None else datasets, no_seeds if seeds is None else seeds)
 
 
 def _flat(method: MethodComparison) -> dict[str, Any]:
@@ -322,7 +322,7 @@ def _flat_noise(noise: SmallestDetectable) -> dict[str, float]:
     }
 
 
-def _nothing_to_compare(paired: Paired) -> str:
+def _nothing_to_compare(paired: PairedRuns) -> str:
     """Why no test can be made, with what there is."""
     have = dict.fromkeys(difference.dataset for difference in paired.differences)
     reasons = {omitted.dataset: omitted.reason for omitted in paired.left_out if omitted.dataset not in have}

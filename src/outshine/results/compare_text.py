@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from outshine.engine.messages import counted, decimals
-from outshine.results.compare import Compared, MethodComparison, SmallestDetectable
+from outshine.results.compare import ComparisonResult, MethodComparison, SmallestDetectable
 from outshine.stats.power_analysis import ALPHA
 from outshine.w2s.fewest_datasets import cannot_show, sides_text
 
@@ -26,7 +26,7 @@ def p_cell(p: float) -> str:
     return "< .001" if p < 0.001 else decimals(p)
 
 
-def verdict(compared: Compared, method: str, pgr: Compared | None = None) -> str:
+def verdict(compared: ComparisonResult, method: str, pgr: ComparisonResult | None = None) -> str:
     """What the comparison says about one method, in one or two sentences.
 
     The first follows the primary test (Wilcoxon's, Holm over the methods); the second names the secondary tests that
@@ -47,14 +47,14 @@ def shown(result: MethodComparison, *, one_sided: bool) -> str:
     return _side(result.wilcoxon.better, result.wilcoxon.worse, result.holm, one_sided)
 
 
-def too_few_datasets(compared: Compared) -> str:
+def too_few_datasets(compared: ComparisonResult) -> str:
     """`cannot_show` of a comparison as a sentence, empty where its largest number of datasets can show something."""
     most = max(result.num_datasets for result in compared.methods)
     sentence = cannot_show(most, len(compared.methods), one_sided=compared.one_sided)
     return f"{sentence[0].upper()}{sentence[1:]}." if sentence else ""
 
 
-def caveats(compared: Compared) -> list[str]:
+def caveats(compared: ComparisonResult) -> list[str]:
     """What else a reader must know: skew, seeds left out, approximate p-values, methods that were not tested."""
     unit = UNITS[compared.metric]
     notes = [
@@ -84,7 +84,7 @@ def caveats(compared: Compared) -> list[str]:
     return [*notes, *(f"{method}: fewer than two datasets, no test" for method in compared.too_few)]
 
 
-def left_out_text(compared: Compared) -> list[str]:
+def left_out_text(compared: ComparisonResult) -> list[str]:
     """One line a reason: how many datasets were left out, which, and for which methods where not for all."""
     by_reason: dict[str, dict[str, list[str]]] = {}
     for omitted in compared.paired.left_out:
@@ -101,7 +101,7 @@ def left_out_text(compared: Compared) -> list[str]:
     return lines
 
 
-def noise_sentence(compared: Compared, result: MethodComparison) -> str:
+def noise_sentence(compared: ComparisonResult, result: MethodComparison) -> str:
     """The noise floor of one comparison: what could have been found, and what a PGR difference of .05 would need."""
     seeds = result.noise.components.num_seeds
     size = f"{result.num_datasets} datasets × {seeds:.3g} seed{'' if seeds == 1 else 's'}"
@@ -110,7 +110,7 @@ def noise_sentence(compared: Compared, result: MethodComparison) -> str:
     )
 
 
-def _floor(compared: Compared, result: MethodComparison) -> str:
+def _floor(compared: ComparisonResult, result: MethodComparison) -> str:
     num, noise = len(compared.methods), result.noise
     if result.least_p >= ALPHA:
         return "none, since no difference, however large, can be shown"
@@ -157,7 +157,7 @@ def _size(value: float) -> str:
     return "below .001" if 0 < value < 0.0005 else decimals(value)
 
 
-def _undeclared(compared: Compared) -> list[str]:
+def _undeclared(compared: ComparisonResult) -> list[str]:
     """Why a direction that was declared does not make the tests one-sided."""
     names = list(dict.fromkeys(compared.declared))
     if compared.one_sided or names in ([], [None]):
@@ -168,7 +168,7 @@ def _undeclared(compared: Compared) -> list[str]:
     return [f"the study declared its methods better than {names[0]}, not than {compared.baseline}: tests are two-sided"]
 
 
-def _evidence(result: MethodComparison, compared: Compared) -> str:
+def _evidence(result: MethodComparison, compared: ComparisonResult) -> str:
     """What the primary test says, with its p and what it was corrected for."""
     num = len(compared.methods)
     sides = "one-sided as the study declared" if compared.one_sided else "two-sided"
@@ -194,7 +194,7 @@ def _side(better: float, worse: float, p: float, one_sided: bool) -> str:
     return "helps" if one_sided or better < worse else "hurts"
 
 
-def _disagreement(result: MethodComparison, compared: Compared, on_pgr: MethodComparison | None) -> str:
+def _disagreement(result: MethodComparison, compared: ComparisonResult, on_pgr: MethodComparison | None) -> str:
     """Which secondary tests would say something else, each with the sides and the correction of the primary one.
 
     Nothing where the datasets are too few for the primary test: what is left is a t-test that leans on normality.

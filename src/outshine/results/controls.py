@@ -38,7 +38,7 @@ _NAMES = ["control", "setting", "loss", "vanilla", "method_id", "vanilla_id"]
 _DECIMALS = 12  # AUCs are subtracted with errors near 1e-16; equal ones are to differ by 0
 
 
-class Control(NamedTuple):
+class ControlName(NamedTuple):
     """A control by its name: which it is, its other settings (a probe's layer, a loss's alpha), its loss ('': none)."""
 
     control: str
@@ -46,7 +46,7 @@ class Control(NamedTuple):
     loss: str
 
     @classmethod
-    def of(cls, contender: Contender) -> Control:
+    def of(cls, contender: Contender) -> ControlName:
         """Name method `control` by the labels in its settings (`shuffled`, `constant`, …), other methods by themselves.
 
         Raises DataError where method `control` names no labels.
@@ -108,18 +108,18 @@ def against(scores: pd.DataFrame, level: float = 0.95, summary: pd.DataFrame | N
             beside = vanilla[reference] if reference else {}
             for dataset in dict.fromkeys(run.dataset for run in own):
                 here = {run: value for run, value in own.items() if run.dataset == dataset}
-                named = {**Control.of(contender)._asdict(), "vanilla": _label(reference), "dataset": dataset}
+                named = {**ControlName.of(contender)._asdict(), "vanilla": _label(reference), "dataset": dataset}
                 named |= {"method_id": contender.method_id, "vanilla_id": reference.method_id if reference else ""}
                 rows.append({**named, "saturated": dataset in saturated, **_on_dataset(here, beside, supervised)})
     by_dataset = pd.DataFrame(rows, columns=list(CONTROL_COLUMNS))
     return ControlTables(by_dataset, _overall(by_dataset, level, {} if summary is None else _within(summary)))
 
 
-def _within(summary: pd.DataFrame) -> dict[tuple[Control, str], Interval]:
+def _within(summary: pd.DataFrame) -> dict[tuple[ControlName, str], Interval]:
     """Each control's AUROC on each dataset with its interval over test rows and seeds."""
     rows = summary[summary["purpose"] == "control"].to_dict("records")
     return {
-        (Control.of(Contender.of(row)), str(row["dataset"])): Interval(
+        (ControlName.of(Contender.of(row)), str(row["dataset"])): Interval(
             float(row["student_auroc"]), float(row["student_low"]), float(row["student_high"])
         )
         for row in rows
@@ -156,7 +156,7 @@ def _on_dataset(
     }
 
 
-def _overall(by_dataset: pd.DataFrame, level: float, within: dict[tuple[Control, str], Interval]) -> pd.DataFrame:
+def _overall(by_dataset: pd.DataFrame, level: float, within: dict[tuple[ControlName, str], Interval]) -> pd.DataFrame:
     rows = []
     for names, group in by_dataset.groupby(_NAMES, sort=False):
         here = group[~group["saturated"].astype(bool)]
@@ -170,7 +170,7 @@ def _overall(by_dataset: pd.DataFrame, level: float, within: dict[tuple[Control,
         if len(here) >= 2:  # Student's interval does not know where an AUROC ends
             facts |= {"auroc_low": max(0.0, facts["auroc_low"]), "auroc_high": min(1.0, facts["auroc_high"])}
         if len(here) == 1:
-            control = Control(*(str(facts[name]) for name in Control._fields))
+            control = ControlName(*(str(facts[name]) for name in ControlName._fields))
             own = within.get((control, str(here["dataset"].iloc[0])))
             facts |= {} if own is None else {"auroc_low": own.low, "auroc_high": own.high}
         rows.append(facts)

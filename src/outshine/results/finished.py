@@ -13,12 +13,12 @@ from outshine.engine.stage import in_order
 from outshine.engine.store.store import Store
 from outshine.results.read.unfinished import separate_failed
 from outshine.results.results import Results, read_results
-from outshine.w2s.compute_study import Computed, compute_study, find_study
+from outshine.w2s.compute_study import ComputedStudy, compute_study, find_study
 from outshine.w2s.expand import Experiment, Resolution
 from outshine.w2s.study import Study
 
 
-class Finished(NamedTuple):
+class FinishedStudy(NamedTuple):
     """A finished study: what it was resolved to, its experiments, their results, and what the audits found."""
 
     resolution: Resolution
@@ -40,7 +40,7 @@ class StudyFailedError(StagesFailedError):
         num_left_out: How many stages were left out because they need one that failed.
     """
 
-    def __init__(self, failed: StagesFailedError, finished: Finished | None) -> None:
+    def __init__(self, failed: StagesFailedError, finished: FinishedStudy | None) -> None:
         super().__init__(failed.failures, failed.num_left_out)
         self.finished = finished
 
@@ -58,7 +58,7 @@ def run_study(
     allow_leaks: bool = False,
     processes: ProcessGroup = ONE_PROCESS,
     expect: Callable[[Sequence[Experiment]], object] = lambda experiments: None,
-) -> Finished:
+) -> FinishedStudy:
     """Compute what the store lacks (`compute_study`, with the same arguments) and read the results.
 
     Raises OutshineError for what a user can mend, and StudyFailedError where stages failed, when all that does not
@@ -70,18 +70,18 @@ def run_study(
     return _read(computed, store)
 
 
-def read_study(study: Study, store: Store) -> Finished:
+def read_study(study: Study, store: Store) -> FinishedStudy:
     """The results of a study that ran; computes nothing. Raises DataError where the store lacks a part of it."""
     return _read(find_study(study, store), store)
 
 
-def _read(computed: Computed, store: Store) -> Finished:
+def _read(computed: ComputedStudy, store: Store) -> FinishedStudy:
     resolution, experiments, findings, _ = computed
     study = resolution.study
-    return Finished(resolution, experiments, read_results(study.name, experiments, store, study.metrics), findings)
+    return FinishedStudy(resolution, experiments, read_results(study.name, experiments, store, study.metrics), findings)
 
 
-def _of_the_rest(computed: Computed, store: Store, error: StagesFailedError) -> Finished | None:
+def _of_the_rest(computed: ComputedStudy, store: Store, error: StagesFailedError) -> FinishedStudy | None:
     """The study without what failed; None where no method is finished on any dataset."""
     experiments = computed.experiments
     needed = in_order([stage for experiment in experiments for stage in experiment.stages()])

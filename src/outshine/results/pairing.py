@@ -39,7 +39,7 @@ class PairingKey(NamedTuple):
         return cls(str(row["dataset"]), int(row["data_seed"]), int(row["seed"]))
 
 
-class Difference(NamedTuple):
+class RunDifference(NamedTuple):
     """Method less baseline on one dataset: the mean, and each run's; runs that could not be paired are counted.
 
     `members`: the datasets of one family that it stands for; none where it is one dataset.
@@ -53,7 +53,7 @@ class Difference(NamedTuple):
     members: tuple[str, ...] = ()
 
 
-class LeftOut(NamedTuple):
+class LeftOutRun(NamedTuple):
     """A dataset on which a method has no difference from the baseline, and why."""
 
     dataset: str
@@ -61,7 +61,7 @@ class LeftOut(NamedTuple):
     reason: str
 
 
-class Paired(NamedTuple):
+class PairedRuns(NamedTuple):
     """Every method against the baseline on every dataset: a difference, or the reason why there is none.
 
     `gaps`: dataset -> ceiling − weak supervisor in test AUROC, mean over runs, NaN where it is not known.
@@ -70,11 +70,11 @@ class Paired(NamedTuple):
     baseline: str
     metric: str
     methods: tuple[str, ...]
-    differences: tuple[Difference, ...]
-    left_out: tuple[LeftOut, ...]
+    differences: tuple[RunDifference, ...]
+    left_out: tuple[LeftOutRun, ...]
     gaps: dict[str, float]
 
-    def of(self, method: str) -> list[Difference]:
+    def of(self, method: str) -> list[RunDifference]:
         """Return the differences of one method."""
         return [difference for difference in self.differences if difference.method == method]
 
@@ -86,7 +86,7 @@ class _Value(NamedTuple):
     reason: str
 
 
-def pair(scores: pd.DataFrame, pgr: pd.DataFrame | None, baseline: str, metric: str = "auroc") -> Paired:
+def pair(scores: pd.DataFrame, pgr: pd.DataFrame | None, baseline: str, metric: str = "auroc") -> PairedRuns:
     """Pair every method with the baseline on the same dataset, split and seed.
 
     `scores`, `pgr`: as `outshine.results.results` makes them, of one pair of models; controls and sweeps are left out.
@@ -113,37 +113,37 @@ def pair(scores: pd.DataFrame, pgr: pd.DataFrame | None, baseline: str, metric: 
     weak, ceiling = _means(test, "weak"), _means(test, "ceiling")
     datasets = list(dict.fromkeys(str(row["dataset"]) for row in test))
     outcomes = [
-        LeftOut(dataset, named[contender], SATURATED)
+        LeftOutRun(dataset, named[contender], SATURATED)
         if is_saturated(weak.get(dataset, math.nan), ceiling.get(dataset, math.nan))
         else _difference(dataset, (named[contender], values.get(contender, {})), (named[base], values.get(base, {})))
         for contender in others
         for dataset in datasets
     ]
     gaps = {name: ceiling.get(name, math.nan) - weak.get(name, math.nan) for name in datasets}
-    differences = [outcome for outcome in outcomes if isinstance(outcome, Difference)]
+    differences = [outcome for outcome in outcomes if isinstance(outcome, RunDifference)]
     joined = [
         joint
         for contender in others
         for joint in _by_family([each for each in differences if each.method == named[contender]])
     ]
-    return Paired(
+    return PairedRuns(
         baseline=named[base],
         metric=metric,
         methods=tuple(named[contender] for contender in others),
         differences=tuple(joined),
-        left_out=tuple(outcome for outcome in outcomes if isinstance(outcome, LeftOut)),
+        left_out=tuple(outcome for outcome in outcomes if isinstance(outcome, LeftOutRun)),
         gaps=gaps
         | {joint.dataset: float(np.mean([gaps[name] for name in joint.members])) for joint in joined if joint.members},
     )
 
 
-def _by_family(differences: Sequence[Difference]) -> list[Difference]:
+def _by_family(differences: Sequence[RunDifference]) -> list[RunDifference]:
     """Join the differences of one method on datasets that are made of the same rows: these are not independent."""
     by_name = {difference.dataset: difference for difference in differences}
     return [_joint([by_name[name] for name in names]) for names in families(by_name).values()]
 
 
-def _joint(members: Sequence[Difference]) -> Difference:
+def _joint(members: Sequence[RunDifference]) -> RunDifference:
     """Take the mean over the members of a family, by run and on the whole."""
     if len(members) == 1:
         return members[0]
@@ -155,29 +155,29 @@ def _joint(members: Sequence[Difference]) -> Difference:
     mean = round(float(np.mean([member.difference for member in members])), _DECIMALS)
     per_run = {run: round(float(np.mean(values)), _DECIMALS) for run, values in by_run.items()}
     num_left_out, names = sum(member.num_left_out for member in members), tuple(member.dataset for member in members)
-    return Difference(name, members[0].method, mean, per_run, num_left_out, names)
+    return RunDifference(name, members[0].method, mean, per_run, num_left_out, names)
 
 
 def _difference(
     dataset: str, method: tuple[str, dict[PairingKey, _Value]], baseline: tuple[str, dict[PairingKey, _Value]]
-) -> Difference | LeftOut:
+) -> RunDifference | LeftOutRun:
     """The difference on one dataset over the runs that both have with a known value."""
     (name, own), (base_name, base) = (
         (name, {run: value for run, value in values.items() if run.dataset == dataset})
         for name, values in (method, baseline)
     )
     for lacking in [label for label, values in ((name, own), (base_name, base)) if not values]:
-        return LeftOut(dataset, name, f"no result of {lacking}")
+        return LeftOutRun(dataset, name, f"no result of {lacking}")
     shared = [run for run in own if run in base]
     if not shared:
-        return LeftOut(dataset, name, f"{name} and {base_name} have no seed in common")
+        return LeftOutRun(dataset, name, f"{name} and {base_name} have no seed in common")
     differences = {run: round(own[run].value - base[run].value, _DECIMALS) for run in shared}
     usable = {run: value for run, value in differences.items() if not math.isnan(value)}
     if not usable:
         first = own[shared[0]] if math.isnan(own[shared[0]].value) else base[shared[0]]
-        return LeftOut(dataset, name, first.reason)
+        return LeftOutRun(dataset, name, first.reason)
     mean = round(float(np.mean(list(usable.values()))), _DECIMALS)
-    return Difference(dataset, name, mean, usable, len({*own, *base}) - len(usable))
+    return RunDifference(dataset, name, mean, usable, len({*own, *base}) - len(usable))
 
 
 def check_one_pair_of_models(test: Rows) -> None:

@@ -18,7 +18,7 @@ _STEPS = (1, 2, 5)
 _LEAST = 5
 
 
-class Rule(NamedTuple):
+class SelectionRule(NamedTuple):
     """A rule: its name in tables, what it is called in sentences, and its scores [m]; None: it says nothing here."""
 
     name: str
@@ -69,12 +69,12 @@ def random(choice: CandidateSet) -> Floats:
 
 RANDOM = "random"
 RULES = (
-    Rule("weak_auroc", "val AUROC against the weak labels", weak_auroc),
-    Rule("agreement", "agreement with the weak labels", agreement),
-    Rule("confidence", "confidence", confidence),
-    Rule("consistency", "consistency across seeds", consistency),
-    Rule("last", "the last checkpoint", last, kinds=("checkpoint",)),
-    Rule(RANDOM, "a random choice", random),
+    SelectionRule("weak_auroc", "val AUROC against the weak labels", weak_auroc),
+    SelectionRule("agreement", "agreement with the weak labels", agreement),
+    SelectionRule("confidence", "confidence", confidence),
+    SelectionRule("consistency", "consistency across seeds", consistency),
+    SelectionRule("last", "the last checkpoint", last, kinds=("checkpoint",)),
+    SelectionRule(RANDOM, "a random choice", random),
 )
 TITLES = {rule.name: rule.title for rule in RULES}
 

@@ -11,7 +11,7 @@ from outshine.engine.errors import OutshineError
 from outshine.engine.process_group import ONE_PROCESS, ProcessGroup
 from outshine.engine.progress import Progress, Silent, tell_overall
 from outshine.engine.store.recorded_studies import study_digest
-from outshine.results.finished import Finished, run_study
+from outshine.results.finished import FinishedStudy, run_study
 from outshine.share.tracked_runs import (
     TrackedFinetune,
     TrackedRun,
@@ -39,7 +39,7 @@ def run_tracked(
     *,
     allow_leaks: bool = False,
     processes: ProcessGroup = ONE_PROCESS,
-) -> Finished:
+) -> FinishedStudy:
     """`run_study`, with its fine-tunings and results handed to the trackers of these names. The main process does.
 
     Raises as `run_study`, and before anything is computed as `trackers.start`. What goes wrong with a tracker later is
@@ -107,7 +107,7 @@ class TrackingProgress:
             self._stop(error)
         self._looked = time.monotonic()
 
-    def conclude(self, finished: Finished) -> None:
+    def conclude(self, finished: FinishedStudy) -> None:
         """Track the results of the whole study."""
         if not self._trackers:
             return

@@ -20,7 +20,7 @@ _NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 _OF_THE_HUB = frozenset({".gitattributes"})  # what a new repository holds
 
 
-class Pushed(NamedTuple):
+class PushResult(NamedTuple):
     """Where the files are now."""
 
     url: str
@@ -33,7 +33,7 @@ def check_name(repo: str) -> None:
         raise HubError(f"'{repo}' names no repository of the hub; expected is owner/name, such as me/sciq-student")
 
 
-def push(files: Files, repo: str, message: str, *, private: bool) -> Pushed:
+def push(files: Files, repo: str, message: str, *, private: bool) -> PushResult:
     """Make the repository, where there is none, hold exactly these files.
 
     Raises HubError where it may not be written, where it holds what outshine did not write, and where it is public
@@ -61,7 +61,7 @@ def _check_ours(api: HfApi, repo: str, private: bool) -> set[str]:
     return there
 
 
-def _commit(api: HfApi, files: Files, repo: str, message: str, obsolete: set[str]) -> Pushed:
+def _commit(api: HfApi, files: Files, repo: str, message: str, obsolete: set[str]) -> PushResult:
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
     operations: list[CommitOperationAdd | CommitOperationDelete] = [
@@ -72,7 +72,7 @@ def _commit(api: HfApi, files: Files, repo: str, message: str, obsolete: set[str
         warnings.filterwarnings("ignore", "It seems that you are about to commit a data file")  # predictions
         warnings.filterwarnings("ignore", "Warnings while validating metadata")
         done = api.create_commit(repo, operations, commit_message=message)
-    return Pushed(done.commit_url.rpartition("/commit/")[0], done.oid)
+    return PushResult(done.commit_url.rpartition("/commit/")[0], done.oid)
 
 
 def _ask_to_write(repo: str, call: Callable[[], T]) -> T:

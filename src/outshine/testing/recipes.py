@@ -10,7 +10,7 @@ from unittest.mock import patch
 from outshine.data.audit.template_leaks import compare, leaves
 from outshine.data.rows import ListRows, Pools
 from outshine.data.schema import Draw, Example, Recipe
-from outshine.data.splits import SPLITS, Prepared, SplitSettings, prepare
+from outshine.data.splits import SPLITS, PreparedSplits, SplitSettings, prepare
 from outshine.testing.demands import Demand, check_all, other_global_randomness, require
 
 NUM_TRAIN, NUM_TEST = 240, 120
@@ -41,7 +41,9 @@ def sample_examples(recipe: Recipe, coin: bool | None = None) -> list[Example | 
     return [recipe.format(row, Draw(0, number, coin)) for number, row in enumerate(sample_rows(recipe))]
 
 
-def prepare_samples(recipe: Recipe, train: list[dict[str, Any]] | None = None, *, reverse: bool = False) -> Prepared:
+def prepare_samples(
+    recipe: Recipe, train: list[dict[str, Any]] | None = None, *, reverse: bool = False
+) -> PreparedSplits:
     """The recipe's splits of its made-up rows; pooled where those of its source are. `train`: other training rows."""
     order = -1 if reverse else 1
     train = (train or sample_rows(recipe))[::order]

@@ -15,7 +15,7 @@ from outshine.engine.run.executors import executor
 from outshine.engine.run.failures import StagesFailedError
 from outshine.engine.run.local import LocalExecutor
 from outshine.engine.run.sharded_model import ShardedModelExecutor
-from outshine.engine.run.worker_process import Job
+from outshine.engine.run.worker_process import WorkerJob
 from outshine.engine.runtime import Runtime
 from outshine.engine.stage import Stage, in_order
 from outshine.engine.store.recorded_studies import record_study
@@ -32,7 +32,7 @@ from outshine.w2s.study_file import parse_study
 T = TypeVar("T")
 
 
-class Computed(NamedTuple):
+class ComputedStudy(NamedTuple):
     """What a run left in the store, and what failed of it (None: nothing did)."""
 
     resolution: Resolution
@@ -49,7 +49,7 @@ def compute_study(
     allow_leaks: bool = False,
     processes: ProcessGroup = ONE_PROCESS,
     expect: Callable[[Sequence[Experiment]], object] = lambda experiments: None,
-) -> Computed:
+) -> ComputedStudy:
     """Compute what the store lacks. Raises OutshineError for what a user can mend.
 
     A dataset whose audit finds a leak is refused before anything is trained, unless `allow_leaks`.
@@ -76,11 +76,11 @@ def compute_study(
     record_study(resolution.study, [*audits.values(), *wanted], store, progress, processes, expanded=True, work=work)
     expect(experiments)
     here.work = work
-    job = Job(stages_of, resolution.study)
+    job = WorkerJob(stages_of, resolution.study)
     compute = executor(study.executor, store, study.runtime, progress, job, work) if processes.size == 1 else here
     missing = compute.missing(wanted)
     main_process_first(processes, lambda: check_models(missing, study.runtime))
-    computed = Computed(resolution, experiments, _findings(audits, store))
+    computed = ComputedStudy(resolution, experiments, _findings(audits, store))
     try:
         compute.run(wanted)
     except StagesFailedError as error:
@@ -118,14 +118,14 @@ def main_process_first(processes: ProcessGroup, compute: Callable[[], T]) -> T:
     return compute()
 
 
-def find_study(study: Study, store: Store) -> Computed:
+def find_study(study: Study, store: Store) -> ComputedStudy:
     """What the store has of a study that ran; computes nothing. Raises DataError where it lacks a part of it."""
     resolution = resolve_study(study)
     audits = _audits(resolution)
     check_there([*audits.values()], store)
     experiments = expand(resolution, store)
     check_there(by_model(experiments), store)
-    return Computed(resolution, experiments, _findings(audits, store))
+    return ComputedStudy(resolution, experiments, _findings(audits, store))
 
 
 def _here(study: Study, store: Store, progress: Progress, processes: ProcessGroup) -> LocalExecutor:

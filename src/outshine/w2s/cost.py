@@ -23,7 +23,7 @@ from outshine.engine.stage import Cost, Stage, in_order
 from outshine.engine.store.store import Store
 from outshine.learn.known_models import Shape
 from outshine.learn.model_files import UNRESOLVED
-from outshine.learn.resolve import Resolved
+from outshine.learn.resolve import ResolvedModel
 from outshine.learn.settings import num_updates
 from outshine.learn.spec import ComputeDtype, ModelRef
 from outshine.w2s.placeholders import UnresolvedPrepare
@@ -197,7 +197,7 @@ PER_TOKEN = 1e6
 
 
 def work_of(
-    requested: Sequence[Stage], models: Iterable[Resolved | None], store: Store, *, checkpointed: bool = False
+    requested: Sequence[Stage], models: Iterable[ResolvedModel | None], store: Store, *, checkpointed: bool = False
 ) -> dict[str, float]:
     """Estimate the work (about FLOPs) in the stages and all they depend on, by key, where rows go through a model.
 
@@ -251,7 +251,7 @@ def _subclasses(cls: type[Stage]) -> Iterator[type[Stage]]:
         yield from _subclasses(inner)
 
 
-def _shape(model: Resolved) -> Shape | None:
+def _shape(model: ResolvedModel) -> Shape | None:
     from outshine.learn.structure import shape_of
 
     try:

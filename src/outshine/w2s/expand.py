@@ -15,7 +15,7 @@ from outshine.engine.settings import Plugin
 from outshine.engine.stage import Stage, held_stages, in_order
 from outshine.engine.store.store import Store
 from outshine.learn.device import pick_device, resolve_dtype
-from outshine.learn.resolve import Resolved, resolve
+from outshine.learn.resolve import ResolvedModel, resolve
 from outshine.learn.spec import ComputeDtype, ModelSettings
 from outshine.w2s.lab import Lab, TrainableModel, Wiring
 from outshine.w2s.methods.base import Method
@@ -29,7 +29,7 @@ from outshine.w2s.stages.prepare import Prepare, Texts
 from outshine.w2s.stages.trajectory import Trajectory
 from outshine.w2s.study import FileLabelSettings, Labels, Study
 
-ModelFinder = Callable[[ModelSettings, ComputeDtype], Resolved]
+ModelFinder = Callable[[ModelSettings, ComputeDtype], ResolvedModel]
 DataFinder = Callable[[Recipe, SplitSettings, str | None], Prepare]
 
 
@@ -37,14 +37,14 @@ class Resolution(NamedTuple):
     """A study with every open choice made: models, number format, sources of the data."""
 
     study: Study  # fully resolved: running it again makes the same keys
-    weak: Resolved | None
-    strong: Resolved
+    weak: ResolvedModel | None
+    strong: ResolvedModel
     prepares: tuple[Prepare, ...]  # one a dataset, in the study's order
     notes: tuple[str, ...]
-    of_methods: Mapping[ModelSettings, Resolved] = {}  # the models that methods name, by their pinned settings
+    of_methods: Mapping[ModelSettings, ResolvedModel] = {}  # the models that methods name, by their pinned settings
 
     @property
-    def models(self) -> list[Resolved]:
+    def models(self) -> list[ResolvedModel]:
         """All models, the supervisor's first."""
         return [model for model in (self.weak, self.strong, *self.of_methods.values()) if model is not None]
 
@@ -103,7 +103,7 @@ def resolve_study(study: Study, find_model: ModelFinder = resolve, find_data: Da
     strong = find_model(study.strong, dtype)
     by_file = isinstance(study.labels, FileLabelSettings)
     weak = None if by_file or study.weak is None else find_model(study.weak, dtype)
-    of_methods: dict[ModelSettings, Resolved] = {}
+    of_methods: dict[ModelSettings, ResolvedModel] = {}
 
     def pin(settings: ModelSettings) -> ModelSettings:
         resolved = find_model(settings, dtype)
@@ -258,11 +258,11 @@ def _located(labels: Labels) -> Labels:
     return labels
 
 
-def _tuned(resolved: Resolved) -> TrainableModel:
+def _tuned(resolved: ResolvedModel) -> TrainableModel:
     return TrainableModel(resolved.spec, resolved.learning_rate)
 
 
-def pinned_model(settings: ModelSettings, resolved: Resolved) -> ModelSettings:
+def pinned_model(settings: ModelSettings, resolved: ResolvedModel) -> ModelSettings:
     """Settings of a model with nothing left to choose."""
     spec = resolved.spec
     exact = spec.model.identity.rpartition("@")[2]  # a hub commit, or `sha256:...` of a folder

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from outshine.learn.classifier import Classifier
-    from outshine.learn.load import Tokens
+    from outshine.learn.load import TokenizerInfo
     from outshine.learn.spec import ClassifierSpec
     from outshine.learn.tokenize import Text
 
@@ -242,7 +242,7 @@ class Loaded:
         return load_classifier(self._found, lambda name: self._store.file(self.key, name), pick_device(self._runtime))
 
     @cached_property
-    def _tokens(self) -> Tokens:
+    def _tokens(self) -> TokenizerInfo:
         from outshine.learn.load import load_tokenizer
 
         return load_tokenizer(self._found.model)

@@ -18,7 +18,7 @@ from outshine.engine.stage import Context, Stage
 from outshine.engine.store.store import Store
 from outshine.learn.known_models import KNOWN, learning_rate
 from outshine.learn.model_files import UNRESOLVED
-from outshine.learn.resolve import MAX_LENGTH, Resolved, resolve
+from outshine.learn.resolve import MAX_LENGTH, ResolvedModel, resolve
 from outshine.learn.spec import ClassifierSpec, ComputeDtype, ModelRef, ModelSettings
 from outshine.learn.tiny_models import TINY_MODELS
 from outshine.w2s.stages.prepare import Prepare
@@ -53,7 +53,7 @@ class HubResolver:
         self._stack = stack
         self._lost: dict[str, HubError] = {}  # what could not be had, and why
 
-    def model(self, settings: ModelSettings, dtype: ComputeDtype) -> Resolved:
+    def model(self, settings: ModelSettings, dtype: ComputeDtype) -> ResolvedModel:
         """The model, resolved or by what the catalog knows of it. Raises what the user's own mistakes raise."""
         try:
             return resolve(settings, dtype)
@@ -119,7 +119,7 @@ def is_on_hub(name: str) -> bool:
     return True
 
 
-def unresolved_model(settings: ModelSettings, dtype: ComputeDtype) -> Resolved:
+def unresolved_model(settings: ModelSettings, dtype: ComputeDtype) -> ResolvedModel:
     """A model by the catalog alone; its identity is made up of name and revision.
 
     Raises SettingsError for more blocks than the model is known to have.
@@ -141,7 +141,7 @@ def unresolved_model(settings: ModelSettings, dtype: ComputeDtype) -> Resolved:
     )
     rate = learning_rate(settings, shape.parameters if shape else 0)
     note = rate.note if shape else f"{settings.model}: its size is unknown here; FLOPs and GPU-hours leave it out"
-    return Resolved(spec, rate.value, shape.parameters if shape else 0, (note,) if note else ())
+    return ResolvedModel(spec, rate.value, shape.parameters if shape else 0, (note,) if note else ())
 
 
 def expected_rows(recipe: Recipe, settings: SplitSettings) -> dict[str, int]:

@@ -17,7 +17,7 @@ from outshine.engine.store.store import Store
 from outshine.learn.known_models import KNOWN, Shape
 from outshine.learn.losses.base import Loss
 from outshine.learn.model_files import UNRESOLVED
-from outshine.learn.resolve import Resolved
+from outshine.learn.resolve import ResolvedModel
 from outshine.w2s.compute_study import by_model
 from outshine.w2s.cost import Estimator, Speed, speed_here
 from outshine.w2s.expand import Experiment, Purpose, Resolution, expand, resolve_study
@@ -201,7 +201,7 @@ def _shapes(resolution: Resolution, notes: list[str]) -> dict[str, Shape | None]
     return {model.spec.model.identity: _shape(model, notes) for model in resolution.models}
 
 
-def _shape(model: Resolved, notes: list[str]) -> Shape | None:
+def _shape(model: ResolvedModel, notes: list[str]) -> Shape | None:
     from outshine.learn.structure import shape_of
 
     ref = model.spec.model

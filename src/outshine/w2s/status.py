@@ -15,7 +15,7 @@ from outshine.engine.store.store import Store
 from outshine.w2s.cost import seconds_of
 
 
-class Running(NamedTuple):
+class RunningStage(NamedTuple):
     """A unit that a process is computing."""
 
     keys: list[str]
@@ -37,7 +37,7 @@ class StudyStatus(NamedTuple):
     name: str
     total: int
     done: int
-    running: list[Running]
+    running: list[RunningStage]
     failed: list[failures.Failure]
     seconds_left: float | None  # with as many workers as there are now; None where there is nothing to judge by
 
@@ -89,7 +89,7 @@ def study_status(
     return StudyStatus(name, len(keys), len(finished), running, failed, seconds)
 
 
-def _running(store: Store, wanted: Set[str]) -> list[Running]:
+def _running(store: Store, wanted: Set[str]) -> list[RunningStage]:
     running = []
     for name, document in store.documents(RUNNING).all().items():
         listed = document.get("keys")
@@ -99,11 +99,11 @@ def _running(store: Store, wanted: Set[str]) -> list[Running]:
     return running
 
 
-def _as_running(keys: list[str], document: Mapping[str, Any]) -> Running:
+def _as_running(keys: list[str], document: Mapping[str, Any]) -> RunningStage:
     label, host, since, unit = (str(document.get(name, "")) for name in ("label", "host", "since", "unit"))
     pid, done, total = (_count(document.get(name)) for name in ("pid", "done", "total"))
     share, left = (_seconds(document.get(name)) for name in ("share", "left"))
-    running = Running(keys, label, host, pid or 0, since, done, total, unit, share)
+    running = RunningStage(keys, label, host, pid or 0, since, done, total, unit, share)
     return running._replace(seconds=_between(since, document.get("at")), seconds_left=left)
 
 
@@ -135,7 +135,7 @@ def _took(store: Store, finished: Set[str]) -> dict[str, list[tuple[str, float]]
 
 def _seconds_left(
     took: Mapping[str, Sequence[tuple[str, float]]],
-    running: Sequence[Running],
+    running: Sequence[RunningStage],
     waiting: Set[str],
     kinds: Mapping[str, str],
     work: Mapping[str, float],
@@ -153,7 +153,7 @@ def _seconds_left(
 
 
 def _rate(
-    took: Mapping[str, Sequence[tuple[str, float]]], running: Sequence[Running], work: Mapping[str, float]
+    took: Mapping[str, Sequence[tuple[str, float]]], running: Sequence[RunningStage], work: Mapping[str, float]
 ) -> float | None:
     """Estimate one worker's work a second by what is finished and what runs; None where neither tells."""
     done = [(work[key], seconds) for every in took.values() for key, seconds in every if key in work]
@@ -167,7 +167,7 @@ def _rate(
 
 
 def _left_of(
-    running: Running,
+    running: RunningStage,
     kinds: Mapping[str, str],
     work: Mapping[str, float],
     took: Mapping[str, Sequence[tuple[str, float]]],

@@ -10,13 +10,13 @@ from typing import Any, ClassVar
 import pandas as pd
 import pytest
 
-from outshine.data.audit.tokenized_corpus import Corpus, corpus_of
+from outshine.data.audit.tokenized_corpus import TokenizedCorpus, corpus_of
 from outshine.data.recipes.ethics_justice import EthicsJustice
 from outshine.data.recipes.openbookqa import OpenBookQA
 from outshine.data.recipes.sciq import SciQ
 from outshine.data.rows import Hub, ListRows, ParquetRows, Pools, Row
 from outshine.data.schema import Draw, Example, Recipe
-from outshine.data.splits import SPLITS, Prepared, SplitSettings, prepare
+from outshine.data.splits import SPLITS, PreparedSplits, SplitSettings, prepare
 
 SIZES = SplitSettings(n_train=1200, n_val=200, n_test=600)
 WORDS = [a + b + c for a in "bdfgklmprst" for b in ("a", "e", "i", "o", "u", "ou") for c in ("n", "rt", "sh", "m", "x")]
@@ -132,7 +132,7 @@ def real_pools(recipe: Recipe, folder: Path) -> Pools:
     return Pools(rows(*hub.pooled), None, 600) if hub.pooled else Pools(rows(hub.train), rows(hub.test))
 
 
-def prepared_from(recipe: Recipe, pools: Pools, monkeypatch: pytest.MonkeyPatch) -> Prepared:
+def prepared_from(recipe: Recipe, pools: Pools, monkeypatch: pytest.MonkeyPatch) -> PreparedSplits:
     """The recipe over these rows, wherever its own rows lie."""
     monkeypatch.setattr(type(recipe), "open", lambda self, identity: pools)
     return prepare(recipe, "rows of a test", SIZES)
@@ -145,7 +145,7 @@ def hub_of(recipe: Recipe) -> Hub:
 
 def small_corpus(
     rows: Sequence[tuple[str, str, bool]], groups: Sequence[str] | None = None, passages: Sequence[str] | None = None
-) -> Corpus:
+) -> TokenizedCorpus:
     """A corpus of (split, text, label) rows, in this order."""
     ids = [f"{i:016x}" for i in range(len(rows))]
     cuts = [(0, 0)] * len(rows)

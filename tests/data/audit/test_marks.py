@@ -18,7 +18,7 @@ from outshine.data.audit.shallow_classifiers import (
     normalisation,
     pairs_of_marks,
 )
-from outshine.data.audit.tokenized_corpus import Corpus
+from outshine.data.audit.tokenized_corpus import TokenizedCorpus
 
 CHECKS = (format_tree, last_tokens, characters, normalisation, pairs_of_marks, check_label_tokens)
 NUM_TRAIN, NUM_VAL, NUM_TEST = 1200, 180, 540
@@ -31,7 +31,7 @@ NOT_REFUSED = {
 }
 
 
-def corpus_with(name: str | None, num_train: int = NUM_TRAIN, seed: int = 0) -> Corpus:
+def corpus_with(name: str | None, num_train: int = NUM_TRAIN, seed: int = 0) -> TokenizedCorpus:
     """Random words with labels by coin, written with the mark."""
     rng = random.Random(seed)
     ends = {"weak_train": num_train // 2, "strong_train": num_train, "val": num_train + num_train * 3 // 20}
@@ -43,7 +43,7 @@ def corpus_with(name: str | None, num_train: int = NUM_TRAIN, seed: int = 0) -> 
     return small_corpus(rows)
 
 
-def severities(corpus: Corpus) -> set[str]:
+def severities(corpus: TokenizedCorpus) -> set[str]:
     return {check(corpus, "leak").severity for check in CHECKS}
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from outshine.engine.errors import StoreError, TrainingError
-from outshine.engine.run.worker_process import Job
+from outshine.engine.run.worker_process import WorkerJob
 from outshine.engine.settings import Settings
 from outshine.engine.stage import Context, Stage
 from outshine.engine.store.store import Store
@@ -87,6 +87,6 @@ def broken_stages_of(settings: dict[str, Any], store: Store) -> tuple[Number, ..
     raise KeyError("oops")
 
 
-def job_of(*asked: Number) -> Job:
+def job_of(*asked: Number) -> WorkerJob:
     """The job of computing these numbers."""
-    return Job(stages_of, Numbers(asked=asked))
+    return WorkerJob(stages_of, Numbers(asked=asked))

@@ -18,9 +18,9 @@ from outshine.engine.run.failures import Failure, StagesFailedError
 from outshine.engine.store.store import Store
 from outshine.report.latex_and_markdown import tables_text
 from outshine.report.write import write_outputs
-from outshine.results.finished import Finished, StudyFailedError, _of_the_rest, run_study
+from outshine.results.finished import FinishedStudy, StudyFailedError, _of_the_rest, run_study
 from outshine.results.read.unfinished import FAILED_COLUMNS
-from outshine.w2s.compute_study import Computed
+from outshine.w2s.compute_study import ComputedStudy
 from outshine.w2s.expand import Experiment
 from outshine.w2s.study_file import parse_study
 
@@ -43,7 +43,7 @@ STUDY = {
 class World(NamedTuple):
     """The whole study, finished."""
 
-    finished: Finished
+    finished: FinishedStudy
     store: Store
 
 
@@ -53,7 +53,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     return World(run_study(parse_study(STUDY), store, Silent(), allow_leaks=True), store)
 
 
-def without(world: World, lost: Callable[[Experiment], Any], monkeypatch: pytest.MonkeyPatch) -> Finished | None:
+def without(world: World, lost: Callable[[Experiment], Any], monkeypatch: pytest.MonkeyPatch) -> FinishedStudy | None:
     """The study as if the stages that `lost` gives of an experiment had failed."""
     finished, store = world
     stages = {one.key: one for run in finished.experiments if (one := lost(run)) is not None}
@@ -61,7 +61,7 @@ def without(world: World, lost: Callable[[Experiment], Any], monkeypatch: pytest
     error = StagesFailedError([Failure(key, one.label, "no luck today") for key, one in stages.items()])
     lacking = store.lacking
     monkeypatch.setattr(store, "lacking", lambda keys: [*lacking(keys), *(key for key in keys if key in stages)])
-    computed = Computed(finished.resolution, finished.experiments, finished.findings, error)
+    computed = ComputedStudy(finished.resolution, finished.experiments, finished.findings, error)
     found = _of_the_rest(computed, store, error)
     monkeypatch.undo()
     return found

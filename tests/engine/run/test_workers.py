@@ -23,7 +23,7 @@ from outshine.engine.progress import Silent
 from outshine.engine.run.executors import LocalWorkers, RayWorkers, executor
 from outshine.engine.run.failures import StagesFailedError
 from outshine.engine.run.local import LocalExecutor
-from outshine.engine.run.worker_process import Job
+from outshine.engine.run.worker_process import WorkerJob
 from outshine.engine.runtime import Runtime
 from outshine.engine.store.store import Store
 from outshine.w2s.study_file import parse_study
@@ -170,7 +170,7 @@ def test_one_worker_is_this_process_and_no_other(tmp_path):
     )
 
 
-def by_processes(tmp_path: Path, asked: Sequence[Number], job: Job, runtime: Runtime | None = None) -> list[str]:
+def by_processes(tmp_path: Path, asked: Sequence[Number], job: WorkerJob, runtime: Runtime | None = None) -> list[str]:
     """Have two processes, or one for each GPU, compute these numbers; the notes."""
     progress = Silent()
     workers = WORKERS["local"] if runtime is None else LocalWorkers()
@@ -190,14 +190,14 @@ def test_a_worker_that_finds_other_stages_computes_none(tmp_path, monkeypatch):
     monkeypatch.setenv(STORY, str(tmp_path / "story"))
     asked = (Number(n=1), Number(n=2))
     with pytest.raises(OutshineError, match="a worker process would compute other stages"):
-        by_processes(tmp_path, asked, Job(other_stages_of, Numbers(asked=asked)))
+        by_processes(tmp_path, asked, WorkerJob(other_stages_of, Numbers(asked=asked)))
     assert not (tmp_path / "story").exists()
 
 
 def test_a_defect_in_finding_the_stages_is_told_with_its_traceback(tmp_path):
     asked = (Number(n=1), Number(n=2))
     with pytest.raises(RuntimeError, match=r"(?s)Traceback.*broken_stages_of.*KeyError: 'oops'"):
-        by_processes(tmp_path, asked, Job(broken_stages_of, Numbers(asked=asked)))
+        by_processes(tmp_path, asked, WorkerJob(broken_stages_of, Numbers(asked=asked)))
 
 
 def test_workers_that_never_begin_are_not_replaced_for_ever(tmp_path, monkeypatch):
@@ -213,7 +213,7 @@ def test_workers_that_never_begin_are_not_replaced_for_ever(tmp_path, monkeypatc
 def test_a_class_of_the_program_itself_is_refused(tmp_path):
     own = type("Own", (Number,), {"__module__": "__main__"})(n=1)
     with pytest.raises(SettingsError, match="is defined in the program that runs"):
-        by_processes(tmp_path, [own], Job(other_stages_of, Numbers(asked=(own,))))
+        by_processes(tmp_path, [own], WorkerJob(other_stages_of, Numbers(asked=(own,))))
 
 
 TINY = {

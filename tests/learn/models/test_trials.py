@@ -24,7 +24,7 @@ from outshine.learn.lora import adapters, add_lora, left_frozen
 from outshine.learn.model_checks import adaptable, padded_batch, sharing
 from outshine.learn.packing import settle_sharing, start_packing
 from outshine.learn.spec import LoRA
-from outshine.w2s.stages.finetune import tried_out
+from outshine.w2s.stages.finetune import check_backbone
 from tiny_checkpoints import CPU, spec_of, token_rows
 
 # the ordinary, and at least one for each way of being treated otherwise
@@ -287,7 +287,7 @@ def test_a_stage_notes_what_is_treated_otherwise(toy):
     notes = {}
     for kind in ("bert", "convbert", "phimoe"):
         spec = spec_of(toy(kind))
-        notes[kind] = tried_out(Classifier(load_backbone(spec, CPU), spec, 0), frame, context)
+        notes[kind] = check_backbone(Classifier(load_backbone(spec, CPU), spec, 0), frame, context)
     assert notes == {
         "bert": [],
         "convbert": [

@@ -11,7 +11,7 @@ from outshine.data.task import BINARY
 from outshine.engine.runtime import Runtime
 from outshine.learn.batches import LabelledRows
 from outshine.learn.classifier import Classifier
-from outshine.learn.loop import RunEnv, TrainConfig, Trained, Validation, finetune
+from outshine.learn.loop import RunEnv, TrainConfig, TrainResult, Validation, finetune
 from outshine.learn.losses import losses
 from outshine.learn.settings import TrainingSettings
 
@@ -45,6 +45,6 @@ def run_env(folder: Path, advance: Any = lambda done, total: None, **runtime: An
     return RunEnv(Runtime(**runtime), 0, folder / "work" / "checkpoint.safetensors", advance)
 
 
-def trained(classifier: Classifier, folder: Path, train: LabelledRows | None = None, **kwargs: Any) -> Trained:
+def trained(classifier: Classifier, folder: Path, train: LabelledRows | None = None, **kwargs: Any) -> TrainResult:
     """Run it with a validation."""
     return finetune(classifier, train or rows(), validation(), run(**kwargs), run_env(folder))

@@ -16,7 +16,7 @@ from runs import rows, run, run_env, validation
 from outshine.engine.runtime import Runtime
 from outshine.learn import checkpoint as checkpoints
 from outshine.learn.batches import predict
-from outshine.learn.loop import Trained, finetune
+from outshine.learn.loop import TrainResult, finetune
 from tiny_checkpoints import classifier_of
 
 
@@ -37,13 +37,13 @@ def stopper(updates: int):
 
 def whole_run(
     classifier, folder: Path, loss: str = "xent", advance=lambda done, total: None
-) -> tuple[Trained, np.ndarray]:
+) -> tuple[TrainResult, np.ndarray]:
     where = run_env(folder, advance, checkpoint_seconds=0)
     result = finetune(classifier, rows(), validation(), run(loss), where)
     return result, predict(classifier, rows().tokens, 0, Runtime(eval_token_budget=4096))
 
 
-def same(first: Trained, second: Trained) -> bool:
+def same(first: TrainResult, second: TrainResult) -> bool:
     return first.chosen_step == second.chosen_step and np.array_equal(first.curve, second.curve, equal_nan=True)
 
 

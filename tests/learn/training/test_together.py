@@ -13,7 +13,7 @@ from outshine.engine.runtime import Runtime
 from outshine.learn.batches import predict, predict_together
 from outshine.learn.classifier import Classifier, Cohort
 from outshine.learn.load import load_backbone
-from outshine.learn.loop import Trained, TrainJob, Validation, finetune, finetune_together
+from outshine.learn.loop import TrainJob, TrainResult, Validation, finetune, finetune_together
 from tiny_checkpoints import CPU, spec_of
 
 LOSSES = ["xent", "logconf", "entropy", "window"]
@@ -96,7 +96,7 @@ def test_a_member_that_diverges_stops_none_of_the_others(failing, checkpoint, tm
     assert isinstance(results[failing], TrainingError)
     assert "training diverged at update" in str(results[failing])
     for i in set(range(4)) - {failing}:
-        assert isinstance(results[i], Trained)
+        assert isinstance(results[i], TrainResult)
         assert same(results[i], expected[i])
         assert (log_odds[i] == right[i]).all()
 

@@ -16,7 +16,7 @@ from outshine.engine.run.local import LocalExecutor
 from outshine.engine.runtime import Runtime
 from outshine.engine.store.store import Store
 from outshine.labelling.folds import EVERY, FoldTrainingLabels
-from outshine.labelling.run import Resolution, parse_label_settings, resolve_label_settings, students
+from outshine.labelling.run import LabelResolution, parse_label_settings, resolve_label_settings, students
 from outshine.w2s.stages.finetune import Student
 from outshine.w2s.stages.prepare import Texts
 
@@ -42,7 +42,9 @@ class Folded:
         if trusted is not None:
             raw["trusted"] = str(write(folder / "trusted.jsonl", trusted))
         self.store, self.progress = Store(folder / "store"), Silent()
-        self.resolution: Resolution = resolve_label_settings(parse_label_settings({**raw, "folds": FOLDS, **settings}))
+        self.resolution: LabelResolution = resolve_label_settings(
+            parse_label_settings({**raw, "folds": FOLDS, **settings})
+        )
         LocalExecutor(self.store, Runtime(threads=1), self.progress).run(self.resolution.folds)
 
     @property

@@ -16,8 +16,9 @@ from outshine.engine.store.index import Query
 from outshine.engine.store.store import Store
 from outshine.learn.losses import losses
 from outshine.w2s.cost import seconds_of
+from outshine.w2s.lab import Lab, Wiring
 from outshine.w2s.methods import methods
-from outshine.w2s.methods.base import Lab, Method
+from outshine.w2s.methods.base import Method
 from outshine.w2s.plan import plan_study
 from outshine.w2s.stages.predictor import PREDICTED_SPLITS, PREDICTIONS, SUMMARY, Predictor
 from outshine.w2s.study_file import parse_study
@@ -43,7 +44,6 @@ class Blend(Predictor):
     """The mean of what two students predict."""
 
     stage: ClassVar[str] = "blend"
-    kind: ClassVar[str] = "blend"
     quick: ClassVar[bool] = True
 
     first: SerializeAsAny[Predictor]
@@ -75,9 +75,9 @@ class BlendMethod(Method):
     kind: ClassVar[str] = "blend"
     title: ClassVar[str] = "the mean of what two students predict"
 
-    def predictors(self, lab: Lab) -> tuple[Predictor, ...]:
+    def wire(self, lab: Lab) -> Wiring:
         first, second = (lab.student(lab.weak_labels, losses.parse(name)) for name in ("xent", "logconf"))
-        return (Blend(texts=first.texts, first=first, second=second),)
+        return lab.wiring(Blend(texts=first.texts, first=first, second=second))
 
 
 @pytest.fixture

@@ -25,13 +25,13 @@ from outshine.data.audit.split_overlap import (
     shared_sentences,
 )
 from outshine.data.audit.template_leaks import check_templates
-from outshine.data.audit.tokenized_corpus import Corpus, corpus_of
+from outshine.data.audit.tokenized_corpus import TokenizedCorpus, corpus_of
 from outshine.data.schema import Recipe
-from outshine.data.splits import Prepared
+from outshine.data.splits import PreparedSplits
 from outshine.data.user_datasets import OWN_KINDS
 
 
-def audit(prepared: Prepared, recipe: Recipe) -> list[Finding]:
+def audit(prepared: PreparedSplits, recipe: Recipe) -> list[Finding]:
     """Every check of a prepared dataset, passed ones included, in a fixed order.
 
     Leak rules: (a) form, (b) label tokens, (c) templates, (d) pairs of features; (c) is for recipes that draw the label
@@ -53,7 +53,7 @@ def audit(prepared: Prepared, recipe: Recipe) -> list[Finding]:
     return [*findings, *_checks_without_leaks(corpus)]
 
 
-def _checks_without_leaks(corpus: Corpus) -> list[Finding]:
+def _checks_without_leaks(corpus: TokenizedCorpus) -> list[Finding]:
     """The checks that never refuse a dataset."""
     passages = shared_passages(corpus)
     return [
@@ -76,7 +76,7 @@ TOKEN_LIMITS = (512, 1_024)  # tokens: encoders', and what outshine gives a mode
 OFTEN_LONG = 0.05  # share of the rows
 
 
-def class_balance(corpus: Corpus) -> Finding:
+def class_balance(corpus: TokenizedCorpus) -> Finding:
     """The share of positives in each split."""
     shares = {str(split): float(corpus.truth[corpus.splits == split].mean()) for split in np.unique(corpus.splits)}
     worst = max(shares, key=lambda split: abs(shares[split] - 0.5))
@@ -85,7 +85,7 @@ def class_balance(corpus: Corpus) -> Finding:
     return Finding("class balance", "cue" if skewed else "passed", message, value=shares[worst])
 
 
-def long_texts(corpus: Corpus) -> Finding:
+def long_texts(corpus: TokenizedCorpus) -> Finding:
     """The estimated share of texts longer than TOKEN_LIMITS tokens, which models with that limit would cut."""
     tokens = np.array([len(text) for text in corpus.texts]) / CHARS_PER_TOKEN
     shares = [float((tokens > limit).mean()) for limit in TOKEN_LIMITS]

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from outshine.data.audit.text_features import NgramNames, character_name, shape, which_ngrams
-from outshine.data.audit.tokenized_corpus import FIT_SPLITS, Bools, Corpus, Ints, Spans
+from outshine.data.audit.tokenized_corpus import FIT_SPLITS, Bools, Ints, Spans, TokenizedCorpus
 from outshine.stats.auroc import auroc
 
 PLACES = 4  # tokens from the start and the end of the content and from the start of the last line
@@ -40,7 +40,7 @@ class Variable(NamedTuple):
     size: int
 
 
-class Rule(NamedTuple):
+class FeatureRule(NamedTuple):
     """The variable or the pair that was chosen: its name in words, and the score [n] of every row."""
 
     name: str
@@ -55,13 +55,13 @@ class _Pair(NamedTuple):
     second: Variable
 
 
-def best_rule(corpus: Corpus) -> Rule:
+def best_rule(corpus: TokenizedCorpus) -> FeatureRule:
     """Choose the variable or the pair of variables that predicts the label best among the training rows."""
     pairs = [_pair_of_variables(corpus), *_pair_of_marks(corpus)]
     best = max(pairs, key=lambda pair: pair.quality)
     _, first, second = best
     name = first.name if first is second else f"{first.name} together with {second.name}"
-    return Rule(name, _log_odds(_cells(first, second), corpus.truth, corpus.fit))
+    return FeatureRule(name, _log_odds(_cells(first, second), corpus.truth, corpus.fit))
 
 
 def _cells(first: Variable, second: Variable) -> Ints:
@@ -75,7 +75,7 @@ def _log_odds(cells: Ints, truth: Bools, fitted: Bools) -> Floats:
     return (np.log(positive + 1) - np.log(negative + 1))[cells]
 
 
-def _quality(corpus: Corpus, pair: tuple[Variable, Variable]) -> float:
+def _quality(corpus: TokenizedCorpus, pair: tuple[Variable, Variable]) -> float:
     """The mean AUC, on either half of the training rows, of cells counted on the other half."""
     halves = [corpus.splits == split for split in FIT_SPLITS]
     cells, aucs = _cells(*pair), []
@@ -89,13 +89,13 @@ def _quality(corpus: Corpus, pair: tuple[Variable, Variable]) -> float:
 # --- variables of several values ---------------------------------------------------------------------------
 
 
-def _pair_of_variables(corpus: Corpus) -> _Pair:
+def _pair_of_variables(corpus: TokenizedCorpus) -> _Pair:
     variables = [*_tokens_at_places(corpus), *_remainders(corpus)]
     pairs = [(first, second) for i, first in enumerate(variables) for second in variables[i:]]
     return max((_Pair(_quality(corpus, pair), *pair) for pair in pairs), key=lambda pair: pair.quality)
 
 
-def _tokens_at_places(corpus: Corpus) -> Iterator[Variable]:
+def _tokens_at_places(corpus: TokenizedCorpus) -> Iterator[Variable]:
     (start, end), (first, _) = corpus.content, corpus.answer
     one_line = bool(np.array_equal(first, start))
     for number in range(PLACES):
@@ -117,7 +117,7 @@ def _frequent(name: str, token: Ints, fit: Bools) -> Variable:
     return Variable(name, value[token], len(kept) + 2)
 
 
-def _remainders(corpus: Corpus) -> Iterator[Variable]:
+def _remainders(corpus: TokenizedCorpus) -> Iterator[Variable]:
     numbers = [_NUMBER.findall(text) for text in corpus.texts]
     whole, answer = corpus.tokens.whole, corpus.answer
     counts: dict[str, Sequence[int] | Ints] = {
@@ -142,7 +142,7 @@ def _sizes(spans: Spans) -> Ints:
 # --- marks: there or not, odd or even ----------------------------------------------------------------------
 
 
-def _pair_of_marks(corpus: Corpus) -> Iterator[_Pair]:
+def _pair_of_marks(corpus: TokenizedCorpus) -> Iterator[_Pair]:
     """The pair whose four cells differ most, found for all pairs at once."""
     table, names = _marks(corpus)
     if names:
@@ -169,7 +169,7 @@ def _between_cells(table: NDArray[np.float32], truth: Bools) -> Floats:
     return np.stack(parts).sum(axis=0).astype(np.float64)
 
 
-def _marks(corpus: Corpus) -> tuple[NDArray[np.float32], list[str]]:
+def _marks(corpus: TokenizedCorpus) -> tuple[NDArray[np.float32], list[str]]:
     """Which row has which mark [n, m], and the name of each mark in words."""
     columns, names = [], []
     for name, counts in (*_common_tokens(corpus), *_common_characters(corpus), *_common_shapes(corpus)):
@@ -181,14 +181,14 @@ def _marks(corpus: Corpus) -> tuple[NDArray[np.float32], list[str]]:
     return (np.stack(columns, axis=1) if columns else empty), names
 
 
-def _common_tokens(corpus: Corpus) -> Iterator[tuple[str, Ints]]:
+def _common_tokens(corpus: TokenizedCorpus) -> Iterator[tuple[str, Ints]]:
     tokens, row = corpus.tokens, corpus.tokens.row_of_each()
     rows, codes = tokens.present(tokens.whole)
     for code in _most_balanced(corpus, rows, codes):
         yield repr(tokens.vocabulary[code]), np.bincount(row[tokens.flat == code], minlength=len(corpus.texts))
 
 
-def _common_characters(corpus: Corpus) -> Iterator[tuple[str, Ints]]:
+def _common_characters(corpus: TokenizedCorpus) -> Iterator[tuple[str, Ints]]:
     seen: Counter[str] = Counter()
     for text in corpus.texts:
         seen.update(set(text))
@@ -196,7 +196,7 @@ def _common_characters(corpus: Corpus) -> Iterator[tuple[str, Ints]]:
         yield character_name(ord(character)), np.array([text.count(character) for text in corpus.texts])
 
 
-def _common_shapes(corpus: Corpus) -> Iterator[tuple[str, Ints]]:
+def _common_shapes(corpus: TokenizedCorpus) -> Iterator[tuple[str, Ints]]:
     shapes = [shape(text) for text in corpus.texts]
     rows, codes = which_ngrams(shapes, _SHAPE_LENGTHS)
     names = NgramNames(shapes, _SHAPE_LENGTHS)
@@ -204,7 +204,7 @@ def _common_shapes(corpus: Corpus) -> Iterator[tuple[str, Ints]]:
         yield names(code), np.bincount(rows[codes == code], minlength=len(corpus.texts))
 
 
-def _most_balanced(corpus: Corpus, rows: Ints, codes: Ints) -> list[int]:
+def _most_balanced(corpus: TokenizedCorpus, rows: Ints, codes: Ints) -> list[int]:
     """The MAX_MARKS codes whose share of the training rows is nearest to one half."""
     share = np.bincount(codes[corpus.fit[rows]]) / max(1, int(corpus.fit.sum()))
     order = np.argsort(np.abs(share - 0.5), kind="stable")[:MAX_MARKS]

@@ -12,7 +12,7 @@ import numpy as np
 
 from outshine.data.audit.findings import SEVERITIES, Finding, Severity, example
 from outshine.data.audit.text_features import NgramNames, character_name, code_points, shape, which_ngrams
-from outshine.data.audit.tokenized_corpus import FIT_SPLITS, Bools, Corpus, Ints, distinct
+from outshine.data.audit.tokenized_corpus import FIT_SPLITS, Bools, Ints, TokenizedCorpus, distinct
 from outshine.stats.intervals import clopper_pearson
 
 MIN_COVERAGE = 0.10  # of a class; clean datasets stay below .02, planted leaks reach .29 and 1.0
@@ -108,7 +108,7 @@ class _Candidate(NamedTuple):
         return f"one of {len(self.codes):,} tokens or characters ({shown}, …)"
 
 
-def check_label_tokens(corpus: Corpus, severity: Severity) -> Finding:
+def check_label_tokens(corpus: TokenizedCorpus, severity: Severity) -> Finding:
     """The mark with the widest coverage among those whose precision is surely at least MIN_PRECISION.
 
     A mark is a token anywhere, a pair of neighbours, a token at a place counted from the start or end of the content
@@ -139,7 +139,7 @@ def check_label_tokens(corpus: Corpus, severity: Severity) -> Finding:
     return Finding(check, level, message + more, value=best.coverage, examples=shown)
 
 
-def find_label_tokens(corpus: Corpus) -> list[LabelToken]:
+def find_label_tokens(corpus: TokenizedCorpus) -> list[LabelToken]:
     """Marks whose precision among the held-out rows is surely at least MIN_PRECISION, or likely (`LabelToken.likely`).
 
     Candidates are chosen on the training rows and tried on the held-out ones in the order of their precision in the
@@ -170,7 +170,7 @@ def precision_bound(num_right: float, num_rows: float, prior_odds: float, tail: 
     return odds / (1 + odds)
 
 
-def _measure(corpus: Corpus, candidate: _Candidate) -> LabelToken | None:
+def _measure(corpus: TokenizedCorpus, candidate: _Candidate) -> LabelToken | None:
     """Measure a mark, or a set, on the held-out rows; None where too few have it.
 
     Rows of one group are not independent: they count as Kish's effective number, (Σ m)² / Σ m², m rows a group.
@@ -197,7 +197,7 @@ def _measure(corpus: Corpus, candidate: _Candidate) -> LabelToken | None:
 # --- candidates --------------------------------------------------------------------------------------------
 
 
-def _candidates(corpus: Corpus, marks: _Marks) -> Iterator[_Candidate]:
+def _candidates(corpus: TokenizedCorpus, marks: _Marks) -> Iterator[_Candidate]:
     """The promising marks of one sort, and for each label a set of them (`_best_set`)."""
     size = int(marks.codes.max(initial=-1)) + 1
     halves = [_Half.of(corpus, marks, split, size) for split in FIT_SPLITS]
@@ -224,7 +224,7 @@ class _Half(NamedTuple):
     totals: list[int]
 
     @classmethod
-    def of(cls, corpus: Corpus, marks: _Marks, split: str, size: int) -> _Half:
+    def of(cls, corpus: TokenizedCorpus, marks: _Marks, split: str, size: int) -> _Half:
         inside = corpus.splits == split
         kept = inside[marks.rows]
         rows, codes = marks.rows[kept], marks.codes[kept]
@@ -270,7 +270,7 @@ def _bounds(own: Ints, other: Ints, num_own: int, num_other: int) -> list[float]
 # --- marks -------------------------------------------------------------------------------------------------
 
 
-def _all_marks(corpus: Corpus) -> Iterator[_Marks]:
+def _all_marks(corpus: TokenizedCorpus) -> Iterator[_Marks]:
     vocabulary = corpus.tokens.vocabulary
     rows, codes = corpus.tokens.present(corpus.tokens.whole)
     yield _Marks(rows, codes, _Names(vocabulary, ""), anywhere=True)
@@ -290,7 +290,7 @@ def _all_marks(corpus: Corpus) -> Iterator[_Marks]:
             yield _Marks(inside, token[inside], _Names(vocabulary, where))
 
 
-def _pairs(corpus: Corpus, num_with: Ints) -> _Marks:
+def _pairs(corpus: TokenizedCorpus, num_with: Ints) -> _Marks:
     """Neighbouring tokens that are both common in the training rows: no others can cover much of a class."""
     common = np.flatnonzero(num_with >= max(5, _COMMON * corpus.fit.sum()))
     common = np.sort(common[np.argsort(-num_with[common], kind="stable")][:_MAX_COMMON])

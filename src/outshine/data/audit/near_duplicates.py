@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from outshine.data.audit.tokenized_corpus import Bools, Corpus, Ints, distinct, lower_words, tokenise
+from outshine.data.audit.tokenized_corpus import Bools, Ints, TokenizedCorpus, distinct, lower_words, tokenise
 
 SIMILAR = 0.8  # Jaccard similarity
 TEMPLATE = 0.5  # word pairs in more than this share of the texts are the prompt's
@@ -55,7 +55,7 @@ def group_near_duplicates(texts: Sequence[str]) -> TextGroups:
     if num < 2:
         return TextGroups(np.zeros(len(texts), dtype=np.int64), True)
     names = np.arange(num).astype(str)
-    corpus = Corpus(  # each text is a split of its own, so that all pairs are compared
+    corpus = TokenizedCorpus(  # each text is a split of its own, so that all pairs are compared
         texts=different.tolist(),
         splits=names,
         truth=np.zeros(num, dtype=bool),
@@ -69,7 +69,7 @@ def group_near_duplicates(texts: Sequence[str]) -> TextGroups:
     return TextGroups(np.asarray(cluster[number], dtype=np.int64), complete)
 
 
-def similar_pairs(corpus: Corpus) -> tuple[RowPairs, bool]:
+def similar_pairs(corpus: TokenizedCorpus) -> tuple[RowPairs, bool]:
     """All pairs of rows of different splits whose similarity is at least SIMILAR; whether none can be missing."""
     rows, codes = _shingles(corpus)
     candidates, complete = _candidates(corpus, rows, codes)
@@ -77,7 +77,7 @@ def similar_pairs(corpus: Corpus) -> tuple[RowPairs, bool]:
     return RowPairs(candidates.left[kept], candidates.right[kept]), complete
 
 
-def _shingles(corpus: Corpus) -> tuple[Ints, Ints]:
+def _shingles(corpus: TokenizedCorpus) -> tuple[Ints, Ints]:
     """The word pairs of each text, each once, without those of the prompt; numbered from the rarest, sorted by row."""
     words, starts = lower_words(corpus.tokens)
     row = np.repeat(np.arange(len(corpus.texts)), np.diff(starts))
@@ -92,7 +92,7 @@ def _shingles(corpus: Corpus) -> tuple[Ints, Ints]:
     return np.divmod(np.sort(row[content] * (len(pairs) + 1) + rank[code[content]]), len(pairs) + 1)
 
 
-def _candidates(corpus: Corpus, rows: Ints, codes: Ints) -> tuple[RowPairs, bool]:
+def _candidates(corpus: TokenizedCorpus, rows: Ints, codes: Ints) -> tuple[RowPairs, bool]:
     """Pairs of rows of different splits that share one of their rarest word pairs, and are of similar size."""
     sizes = np.bincount(rows, minlength=len(corpus.texts))
     starts = np.concatenate([[0], np.cumsum(sizes)])[:-1]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from outshine.data.audit.feature_pairs import best_rule
 from outshine.data.audit.findings import CUE_AUC, LEAK_AUC, PERFECT_AUC, Finding, Severity, by_auc, example, measured
 from outshine.data.audit.text_features import BUCKETS, format_features, normalised, shape, which_ngrams
-from outshine.data.audit.tokenized_corpus import Bools, Corpus, Ints, Spans
+from outshine.data.audit.tokenized_corpus import Bools, Ints, Spans, TokenizedCorpus
 from outshine.stats.auroc import auroc
 from outshine.stats.intervals import Interval, auroc_interval, difference_interval
 
@@ -33,7 +33,7 @@ MIN_ROWS_WITH = 3  # training rows that must have a word or an n-gram for it to 
 Floats = NDArray[np.float64]
 
 
-def format_tree(corpus: Corpus, severity: Severity) -> Finding:
+def format_tree(corpus: TokenizedCorpus, severity: Severity) -> Finding:
     """The AUC of a small decision tree on format features alone (`format_features`), fitted on the training splits.
 
     A finding of `severity` where the lower bound is above LEAK_AUC.
@@ -49,7 +49,7 @@ def format_tree(corpus: Corpus, severity: Severity) -> Finding:
     return _judge(corpus, corpus, "format", score, severity, what)
 
 
-def last_tokens(corpus: Corpus, severity: Severity) -> Finding:
+def last_tokens(corpus: TokenizedCorpus, severity: Severity) -> Finding:
     """The AUC of the identity of the last two tokens (naive Bayes), the prompt's common ending left out.
 
     A finding of `severity` where the lower bound is above LEAK_AUC.
@@ -61,7 +61,7 @@ def last_tokens(corpus: Corpus, severity: Severity) -> Finding:
     return _judge(corpus, corpus, "last tokens", score[corpus.held], severity, "the last two tokens")
 
 
-def characters(corpus: Corpus, severity: Severity) -> Finding:
+def characters(corpus: TokenizedCorpus, severity: Severity) -> Finding:
     """The AUC of n-grams of characters once letters and digits are replaced by their kind (`shape`).
 
     So white space, signs, capitals, accents, letters of other scripts and invisible characters are left. A logistic
@@ -72,7 +72,7 @@ def characters(corpus: Corpus, severity: Severity) -> Finding:
     return _judge(corpus, drawn, "characters", score, severity, "white space, signs, capitals and odd characters")
 
 
-def normalisation(corpus: Corpus, severity: Severity) -> Finding:
+def normalisation(corpus: TokenizedCorpus, severity: Severity) -> Finding:
     """How much AUC character n-grams lose once all that does not change the words is made equal (`normalised`).
 
     Both models are fitted and measured on the same rows, at most MAX_ROWS. The value is the difference of the two
@@ -96,7 +96,7 @@ def normalisation(corpus: Corpus, severity: Severity) -> Finding:
     return measured("normalisation", level, message, gain)._replace(examples=shown)
 
 
-def pairs_of_marks(corpus: Corpus, severity: Severity) -> Finding:
+def pairs_of_marks(corpus: TokenizedCorpus, severity: Severity) -> Finding:
     """The AUC of the best rule of one or two marks (`outshine.data.audit.feature_pairs`), on at most MAX_ROWS rows.
 
     A finding of `severity` where the lower bound is above LEAK_AUC.
@@ -106,28 +106,30 @@ def pairs_of_marks(corpus: Corpus, severity: Severity) -> Finding:
     return _judge(corpus, drawn, "pairs of marks", rule.score[drawn.held], severity, rule.name)
 
 
-def bag_of_words(corpus: Corpus) -> Finding:
+def bag_of_words(corpus: TokenizedCorpus) -> Finding:
     """The AUC of a logistic regression on the words of the whole text, fitted on the training splits."""
     return _cue("bag of words", "the words of the text", _words_auc(corpus, corpus.content))
 
 
-def answer_only(corpus: Corpus) -> Finding:
+def answer_only(corpus: TokenizedCorpus) -> Finding:
     """The AUC of the same model on the words of the last line alone: the proposed answer without its question."""
     return _cue("answer only", "the words of the last line", _words_auc(corpus, corpus.answer))
 
 
-def length(corpus: Corpus) -> Finding:
+def length(corpus: TokenizedCorpus) -> Finding:
     """The AUC of the number of characters; whether long means positive is learned from the training splits."""
     characters = np.array([len(text) for text in corpus.texts], dtype=np.float64)
     sign = 1 if auroc(corpus.truth[corpus.fit], characters[corpus.fit]) >= 0.5 else -1
     return _cue("length", "the length of the text", corpus.held_auc(sign * characters[corpus.held]))
 
 
-def _drawn(corpus: Corpus, drawn: Corpus) -> str:
+def _drawn(corpus: TokenizedCorpus, drawn: TokenizedCorpus) -> str:
     return "" if drawn is corpus else f" ({len(drawn.texts):,} rows drawn at random)"
 
 
-def _judge(corpus: Corpus, drawn: Corpus, check: str, score: Floats, severity: Severity, what: str) -> Finding:
+def _judge(
+    corpus: TokenizedCorpus, drawn: TokenizedCorpus, check: str, score: Floats, severity: Severity, what: str
+) -> Finding:
     """The finding about an AUC of the `drawn` rows of the corpus; all or some of them."""
     interval = drawn.held_auc(score)
     level = by_auc(interval, severity)
@@ -141,7 +143,7 @@ def _judge(corpus: Corpus, drawn: Corpus, check: str, score: Floats, severity: S
     return measured(check, level, message, interval)._replace(examples=_extremes(drawn, score))
 
 
-def _extremes(corpus: Corpus, score: Floats, num: int = 2) -> tuple[str, ...]:
+def _extremes(corpus: TokenizedCorpus, score: Floats, num: int = 2) -> tuple[str, ...]:
     """The held-out rows that the score calls most surely negative and positive."""
     held = np.flatnonzero(corpus.held)
     order = np.argsort(score, kind="stable")
@@ -149,7 +151,7 @@ def _extremes(corpus: Corpus, score: Floats, num: int = 2) -> tuple[str, ...]:
     return tuple(example(corpus.texts[row], bool(corpus.truth[row])) for row in rows)
 
 
-def _log_odds(corpus: Corpus, token: Ints) -> Floats:
+def _log_odds(corpus: TokenizedCorpus, token: Ints) -> Floats:
     """log P(token | positive) − log P(token | negative) from the training rows, one added to every count."""
     size = len(corpus.tokens.vocabulary) + 1  # the last place, index −1, is for no token at all
     shifted = np.where(token < 0, size - 1, token)
@@ -164,7 +166,7 @@ def _cue(check: str, what: str, interval: Interval) -> Finding:
     return measured(check, severity, f"AUC {interval.value:.3f} from {what} alone", interval)
 
 
-def _words_auc(corpus: Corpus, spans: Spans) -> Interval:
+def _words_auc(corpus: TokenizedCorpus, spans: Spans) -> Interval:
     """Held-out AUC of a logistic regression on which words of the spans are there."""
     rows, words = corpus.tokens.present(spans)
     kept = np.bincount(words[corpus.fit[rows]], minlength=len(corpus.tokens.vocabulary)) >= MIN_ROWS_WITH

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from outshine.data.audit.findings import Finding, Severity, example
 from outshine.data.audit.near_duplicates import MAX_CANDIDATES, SIMILAR, RowPairs, similar_pairs
-from outshine.data.audit.tokenized_corpus import Bools, Corpus, Ints, lower_words
+from outshine.data.audit.tokenized_corpus import Bools, Ints, TokenizedCorpus, lower_words
 from outshine.data.usable_rows import STOCK_ROWS, STOCK_SHARE
 
 WORTH_A_WARNING = 0.05  # share of a split's rows that another split knows, of the pairs in GRAVE
@@ -44,7 +44,7 @@ class _Known(NamedTuple):
     shown: tuple[int, ...]
 
 
-def shared_groups(corpus: Corpus) -> Finding:
+def shared_groups(corpus: TokenizedCorpus) -> Finding:
     """Groups whose rows lie in two splits. There are none in what `prepare` writes: any is a leak across splits."""
     split_of: dict[str, set[str]] = {}
     for group, split in zip(corpus.groups.tolist(), corpus.splits.tolist(), strict=True):
@@ -62,7 +62,7 @@ def shared_groups(corpus: Corpus) -> Finding:
     )
 
 
-def shared_passages(corpus: Corpus) -> Finding | None:
+def shared_passages(corpus: TokenizedCorpus) -> Finding | None:
     """Passages (the part of a text that may be shortened) that rows of two splits show; None: no passages."""
     if not any(corpus.passages):
         return None
@@ -70,7 +70,7 @@ def shared_passages(corpus: Corpus) -> Finding | None:
     return _finding(corpus, "shared passages", _known(corpus, contents), "whose passage rows of another split show too")
 
 
-def shared_sentences(corpus: Corpus) -> Finding:
+def shared_sentences(corpus: TokenizedCorpus) -> Finding:
     """Sentences of SENTENCE_WORDS words or more, and openings of OPENING_WORDS, that rows of two splits show.
 
     Case, signs and the words of the prompt do not count, and a sentence that very many rows show is none.
@@ -80,7 +80,7 @@ def shared_sentences(corpus: Corpus) -> Finding:
     return _finding(corpus, "shared sentences", known, what, SENTENCES_WORTH_A_WARNING)
 
 
-def contained_texts(corpus: Corpus) -> Finding:
+def contained_texts(corpus: TokenizedCorpus) -> Finding:
     """Texts of CONTAINED_WORDS words, without the prompt, that are a part of a text of another split, or have one."""
     pairs, complete = _contained_pairs(corpus)
     what = "that are a part of a text of another split, or have one as a part"
@@ -88,7 +88,7 @@ def contained_texts(corpus: Corpus) -> Finding:
     return finding._replace(severity="cue") if finding.severity == "warning" else finding
 
 
-def exact_duplicates(corpus: Corpus) -> Finding:
+def exact_duplicates(corpus: TokenizedCorpus) -> Finding:
     """Rows that are, but for case, signs and white space, the same text as a row of another split."""
     words, starts = lower_words(corpus.tokens)
     contents = [{content} if (content := words[start:end].tobytes()) else set() for start, end in pairwise(starts)]
@@ -96,7 +96,7 @@ def exact_duplicates(corpus: Corpus) -> Finding:
     return _finding(corpus, "duplicates", _known(corpus, contents), what)
 
 
-def near_duplicates(corpus: Corpus) -> Finding:
+def near_duplicates(corpus: TokenizedCorpus) -> Finding:
     """Rows that are nearly the same as one of another split; exact duplicates are among them."""
     pairs, complete = similar_pairs(corpus)
     what = f"that share {SIMILAR:.0%} of the word pairs with a row of another split"
@@ -106,7 +106,7 @@ def near_duplicates(corpus: Corpus) -> Finding:
 # --- contained texts and sentences --------------------------------------------------------------------------
 
 
-def _sentences(corpus: Corpus) -> list[set[bytes]]:
+def _sentences(corpus: TokenizedCorpus) -> list[set[bytes]]:
     """The long sentences of each text and its opening, as words in lower case."""
     numbers: dict[str, int] = {}
     end_of_sentence, sign = -2, -1
@@ -129,7 +129,7 @@ def _sentences(corpus: Corpus) -> list[set[bytes]]:
     return sentences
 
 
-def _contained_pairs(corpus: Corpus) -> tuple[RowPairs, bool]:
+def _contained_pairs(corpus: TokenizedCorpus) -> tuple[RowPairs, bool]:
     """All pairs of a text (left) and a longer one of another split that has it as a part; whether none can be missing.
 
     Candidates are the places where the text's rarest run of CONTAINED_WORDS[0] words stands; each is compared exactly.
@@ -190,7 +190,7 @@ def _runs(words: NDArray[np.int32], length: int) -> Ints:
 # --- findings ----------------------------------------------------------------------------------------------
 
 
-def _known(corpus: Corpus, contents: Sequence[set[Any]], limit: float = math.inf) -> _Known:
+def _known(corpus: TokenizedCorpus, contents: Sequence[set[Any]], limit: float = math.inf) -> _Known:
     """Rows of which another split has a content, of those contents that at most `limit` rows have."""
     rows_of: dict[Any, list[int]] = {}
     for row, contents_of_row in enumerate(contents):
@@ -209,7 +209,7 @@ def _known(corpus: Corpus, contents: Sequence[set[Any]], limit: float = math.inf
     return _of_pairs(corpus, RowPairs(np.array(left, dtype=np.int64), np.array(right, dtype=np.int64)))
 
 
-def _of_pairs(corpus: Corpus, pairs: RowPairs) -> _Known:
+def _of_pairs(corpus: TokenizedCorpus, pairs: RowPairs) -> _Known:
     """The rows that are in the pairs, on either side."""
     row, known = np.concatenate([pairs.left, pairs.right]), np.concatenate([pairs.right, pairs.left])
     hits, shown = {}, ()
@@ -222,7 +222,7 @@ def _of_pairs(corpus: Corpus, pairs: RowPairs) -> _Known:
     return _Known(hits, shown)
 
 
-def _finding(corpus: Corpus, check: str, known: _Known, what: str, worth: float = WORTH_A_WARNING) -> Finding:
+def _finding(corpus: TokenizedCorpus, check: str, known: _Known, what: str, worth: float = WORTH_A_WARNING) -> Finding:
     """A finding about the share of each split's rows that each other split knows."""
     shares = {
         pair: float(known.hits[pair][corpus.splits == pair[0]].mean())
@@ -245,5 +245,5 @@ def _unless(complete: bool) -> str:
     return "" if complete else " (at least: not all were compared)"
 
 
-def _shown(corpus: Corpus, rows: Sequence[int]) -> tuple[str, ...]:
+def _shown(corpus: TokenizedCorpus, rows: Sequence[int]) -> tuple[str, ...]:
     return tuple(f"{corpus.splits[row]}: {example(corpus.texts[row], bool(corpus.truth[row]))}" for row in rows)

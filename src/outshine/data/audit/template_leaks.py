@@ -18,7 +18,7 @@ TOLERATED = 0.01  # share of rows that may differ: odd values that a text happen
 _FIRST_SIGN = 0xF0000  # a private plane of Unicode: one sign a field, which no text contains
 
 
-class Difference(NamedTuple):
+class TemplateDifference(NamedTuple):
     """A row whose two texts have different skeletons."""
 
     reason: str
@@ -60,7 +60,7 @@ def sample_rows(pools: Pools) -> list[tuple[int, Row]]:
     return list(zip(numbers, pools.train.take(numbers), strict=True))
 
 
-def compare(recipe: Recipe, number: int, row: Row) -> Difference | None:
+def compare(recipe: Recipe, number: int, row: Row) -> TemplateDifference | None:
     """Compare the row's positive text with its negative one, candidates aside; None: they are written alike."""
     both = [recipe.format(row, Draw(0, f"train:{number}", coin)) for coin in (True, False)]
     positive, negative = both
@@ -69,13 +69,13 @@ def compare(recipe: Recipe, number: int, row: Row) -> Difference | None:
     if positive is None or negative is None:
         used, left_out = ("negative", "positive") if positive is None else ("positive", "negative")
         texts = [example.text if example else "" for example in both]
-        return Difference(f"used as a {used} row, left out as a {left_out} one", *texts)
+        return TemplateDifference(f"used as a {used} row, left out as a {left_out} one", *texts)
     if (positive.label, negative.label) != (True, False):
-        return Difference("the label is not what draw.coin() said", positive.text, negative.text)
+        return TemplateDifference("the label is not what draw.coin() said", positive.text, negative.text)
     if (positive.group, positive.shared) != (negative.group, negative.shared):
-        return Difference("its group depends on the label", positive.text, negative.text)
+        return TemplateDifference("its group depends on the label", positive.text, negative.text)
     reason = _difference(positive.text, negative.text, row, recipe.candidate_fields)
-    return Difference(reason, positive.text, negative.text) if reason else None
+    return TemplateDifference(reason, positive.text, negative.text) if reason else None
 
 
 def _difference(positive: str, negative: str, row: Row, candidates: tuple[str, ...]) -> str:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from outshine.data.audit.tokenized_corpus import Bools, Corpus, Ints, Spans, Tokens, distinct
+from outshine.data.audit.tokenized_corpus import Bools, CorpusTokens, Ints, Spans, TokenizedCorpus, distinct
 
 MAX_CHARACTERS = 600  # of each text: the first half and the last half of so many
 _BITS = 18
@@ -188,7 +188,7 @@ def _buckets(codes: NDArray[np.uint64], length: int) -> Ints:
 # --- format ------------------------------------------------------------------------------------------------------
 
 
-def format_features(corpus: Corpus) -> Floats:
+def format_features(corpus: TokenizedCorpus) -> Floats:
     """[n, d] Lengths, kinds of characters and shapes of tokens of each text; nothing of what it says.
 
     Of the raw text: characters, white space, double, leading and trailing spaces. Of the content and of the
@@ -208,12 +208,12 @@ def format_features(corpus: Corpus) -> Floats:
     return np.concatenate(columns, axis=1)
 
 
-def _shaped_places(corpus: Corpus) -> list[tuple[Ints, Bools]]:
+def _shaped_places(corpus: TokenizedCorpus) -> list[tuple[Ints, Bools]]:
     start, end = corpus.answer
     return [(place, (place >= start) & (place < end)) for place in (start, end - 1, end - 2)]
 
 
-def _raw(corpus: Corpus) -> Floats:
+def _raw(corpus: TokenizedCorpus) -> Floats:
     rows = [
         (len(text), sum(map(text.count, " \t")), text.count("  "), text[:1].isspace(), text[-1:].isspace())
         for text in corpus.texts
@@ -221,7 +221,7 @@ def _raw(corpus: Corpus) -> Floats:
     return np.array(rows, dtype=np.float64).reshape(-1, 5)
 
 
-def _repeated_words(tokens: Tokens) -> Floats:
+def _repeated_words(tokens: CorpusTokens) -> Floats:
     """How many tokens of each row are words and the same as the one before."""
     row, flat = tokens.row_of_each(), tokens.flat
     words = np.array([token[0].isalnum() for token in tokens.vocabulary], dtype=bool)
@@ -239,7 +239,7 @@ def _numbers(texts: Sequence[str]) -> Floats:
     return np.array(rows, dtype=np.float64).reshape(-1, 3)
 
 
-def _letters(tokens: Tokens) -> Floats:
+def _letters(tokens: CorpusTokens) -> Floats:
     """[features, vocabulary] Counts of kinds of characters in each token."""
     rows = [
         (
@@ -256,7 +256,7 @@ def _letters(tokens: Tokens) -> Floats:
     return np.array(rows, dtype=np.float64).reshape(-1, 7).T
 
 
-def _sums(tokens: Tokens, values: Floats, spans: Spans) -> Floats:
+def _sums(tokens: CorpusTokens, values: Floats, spans: Spans) -> Floats:
     """The sum of `values` [vocabulary] over the tokens of each row's span."""
     running = np.concatenate([[0.0], np.cumsum(values[tokens.flat])])
     return running[spans.end] - running[spans.start]

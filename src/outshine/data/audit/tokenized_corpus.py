@@ -26,13 +26,13 @@ Bools = NDArray[np.bool_]
 
 
 class Spans(NamedTuple):
-    """One run of tokens a row, as positions in `Tokens.flat`: `start` [n] to before `end` [n]."""
+    """One run of tokens a row, as positions in `CorpusTokens.flat`: `start` [n] to before `end` [n]."""
 
     start: Ints
     end: Ints
 
 
-class Tokens(NamedTuple):
+class CorpusTokens(NamedTuple):
     """The tokens of all rows as numbers into `vocabulary`, one row after the other.
 
     Row i is flat[starts[i] : starts[i + 1]].
@@ -69,7 +69,7 @@ class Tokens(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Corpus:
+class TokenizedCorpus:
     """Texts, splits, labels and groups of n rows, in one order.
 
     Statistics are fitted on the rows of `fit` and measured on those of `held`: no group lies in both, and the test
@@ -81,7 +81,7 @@ class Corpus:
     truth: Bools
     groups: NDArray[np.str_]
     passages: list[str]  # the part of each text that its recipe marks, "" where none is
-    tokens: Tokens
+    tokens: CorpusTokens
 
     @cached_property
     def fit(self) -> Bools:
@@ -111,7 +111,7 @@ class Corpus:
         last = np.maximum.accumulate(places)[np.maximum(end - 1, 0)]
         return Spans(np.clip(last + 1, start, end), end)
 
-    def sample(self, most: int) -> Corpus:
+    def sample(self, most: int) -> TokenizedCorpus:
         """At most so many of the rows that statistics are fitted on, and of the held-out ones; drawn with one seed."""
         if max(self.fit.sum(), self.held.sum()) <= most:
             return self
@@ -120,7 +120,7 @@ class Corpus:
         rows.sort()
         texts = [self.texts[row] for row in rows]
         passages = [self.passages[row] for row in rows]
-        return Corpus(texts, self.splits[rows], self.truth[rows], self.groups[rows], passages, tokenise(texts))
+        return TokenizedCorpus(texts, self.splits[rows], self.truth[rows], self.groups[rows], passages, tokenise(texts))
 
     def held_auc(self, score: ArrayLike) -> Interval:
         """The AUC of scores of the held-out rows with its 95 % interval by groups."""
@@ -132,12 +132,12 @@ class Corpus:
         return combine_seeds(self.truth[self.held], table[None], self.groups[self.held])
 
 
-def corpus_of(texts: pd.DataFrame, truth: pd.DataFrame) -> Corpus:
+def corpus_of(texts: pd.DataFrame, truth: pd.DataFrame) -> TokenizedCorpus:
     """The corpus of a preparation: its `texts` and `truth` tables, joined by id."""
     rows = texts.merge(truth, on="id", validate="one_to_one")
     whole = rows["text"].tolist()
     spans = zip(whole, rows["cut_start"], rows["cut_end"], strict=True)
-    return Corpus(
+    return TokenizedCorpus(
         texts=whole,
         splits=rows["split"].to_numpy(dtype=str),
         truth=rows["label"].to_numpy(dtype=bool),
@@ -147,16 +147,16 @@ def corpus_of(texts: pd.DataFrame, truth: pd.DataFrame) -> Corpus:
     )
 
 
-def tokenise(texts: Sequence[str]) -> Tokens:
+def tokenise(texts: Sequence[str]) -> CorpusTokens:
     """Words, numbers, single letters, line breaks and signs; letter case is kept. White space itself is not a token."""
     numbers: defaultdict[str, int] = defaultdict(lambda: len(numbers))
     rows = [np.array([numbers[token] for token in _TOKEN.findall(text)], dtype=np.int32) for text in texts]
     starts = np.concatenate([[0], np.cumsum([len(row) for row in rows], dtype=np.int64)]).astype(np.int64)
     flat = np.concatenate(rows) if rows else np.empty(0, dtype=np.int32)
-    return Tokens(flat, starts, list(numbers))
+    return CorpusTokens(flat, starts, list(numbers))
 
 
-def lower_words(tokens: Tokens, spans: Spans | None = None) -> tuple[NDArray[np.int32], Ints]:
+def lower_words(tokens: CorpusTokens, spans: Spans | None = None) -> tuple[NDArray[np.int32], Ints]:
     """The words of all texts in lower case as numbers, without signs and line breaks, and where each text begins.
 
     `spans`: the part of each text; None: all of it.
@@ -180,7 +180,7 @@ def distinct(values: Ints) -> Ints:
     return ordered[np.concatenate([[True], ordered[1:] != ordered[:-1]])] if len(ordered) else ordered
 
 
-def _num_shared(tokens: Tokens, from_end: bool) -> int:
+def _num_shared(tokens: CorpusTokens, from_end: bool) -> int:
     """How many leading (or closing) tokens at least TEMPLATE_SHARE of the rows share, place by place."""
     start, end = tokens.whole
     for number in range(int((end - start).max(initial=0))):

@@ -12,7 +12,7 @@ from outshine.engine.settings import Settings
 
 if TYPE_CHECKING:
     from outshine.engine.progress import Progress
-    from outshine.engine.run.worker_process import Job
+    from outshine.engine.run.worker_process import WorkerJob
     from outshine.engine.runtime import Runtime
     from outshine.engine.stage import Stage
     from outshine.engine.store.store import Store
@@ -66,7 +66,7 @@ def executor(
     store: Store,
     runtime: Runtime,
     progress: Progress,
-    job: Job,
+    job: WorkerJob,
     work: Mapping[str, float] | None = None,
 ) -> Executor:
     """The executor for a store that these workers make up.

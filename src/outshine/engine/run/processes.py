@@ -26,7 +26,7 @@ from outshine.engine.progress import Progress, tell_overall
 from outshine.engine.run.failures import Failure, StagesFailedError, note_failures
 from outshine.engine.run.local import LocalExecutor, unit_label, work_in
 from outshine.engine.run.schedule import units
-from outshine.engine.run.worker_process import PATIENCE, Job
+from outshine.engine.run.worker_process import PATIENCE, WorkerJob
 from outshine.engine.runtime import Runtime
 from outshine.engine.stage import Stage, in_order
 from outshine.engine.store.store import Store
@@ -46,7 +46,7 @@ class ProcessExecutor:
         store: Store,
         runtime: Runtime,
         progress: Progress,
-        job: Job,
+        job: WorkerJob,
         size: int,
         retries: int,
         work: Mapping[str, float] | None = None,

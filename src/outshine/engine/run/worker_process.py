@@ -46,7 +46,7 @@ from outshine.engine.store.store import Store, open_store
 PATIENCE = 10.0  # seconds for a worker to put away what it is doing
 
 
-class Job(NamedTuple):
+class WorkerJob(NamedTuple):
     """From which settings a worker finds the stages that it computes, and by which function of a module."""
 
     stages_of: Callable[[dict[str, Any], Store], Sequence[Stage]]  # given the settings as JSON keeps them
@@ -79,7 +79,7 @@ def _stages(document: dict[str, Any], store: Store) -> Sequence[Stage]:
     return getattr(importlib.import_module(module), function)(document["settings"], store)
 
 
-class Parent(Silent):
+class ParentProcess(Silent):
     """The process that started this one. It is told notes; how far a stage is stands in the store."""
 
     def __init__(self, events: TextIO, answers: TextIO, through: Iterable[str], failed: Iterable[str]) -> None:
@@ -127,7 +127,9 @@ class Parent(Silent):
 class ChildExecutor(LocalExecutor):
     """Computes what the parent found missing, in the same units, and tells it what it does."""
 
-    def __init__(self, store: Store, runtime: Runtime, parent: Parent, every: str, missing: Iterable[str]) -> None:
+    def __init__(
+        self, store: Store, runtime: Runtime, parent: ParentProcess, every: str, missing: Iterable[str]
+    ) -> None:
         super().__init__(store, runtime, parent, keep_going=True)
         self.told_of_waiting = Silent()  # the others of this run are meant to be computing
         self._parent = parent
@@ -181,7 +183,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _stop)
     place = int(sys.argv[1])
     job = json.loads(os.pread(place, os.fstat(place).st_size, 0))
-    parent = Parent(events, answers, job["through"], job["failed"])
+    parent = ParentProcess(events, answers, job["through"], job["failed"])
     try:
         store = open_store(job["store"])
         executor = ChildExecutor(store, Runtime(**job["runtime"]), parent, job["every"], job["missing"])
@@ -198,7 +200,7 @@ def main() -> None:
     os._exit(0)  # nothing is left to put away, and to take all modules apart takes seconds
 
 
-def _end_by(parent: Parent, text: str, *, of_store: bool = False, is_defect: bool = False) -> None:
+def _end_by(parent: ParentProcess, text: str, *, of_store: bool = False, is_defect: bool = False) -> None:
     parent.is_over = True
     parent.tell("error", text=text, of_store=of_store, is_defect=is_defect)
     raise SystemExit(1)

@@ -27,7 +27,7 @@ from outshine.engine.store.archive import (
     packing,
     split_member,
 )
-from outshine.engine.store.recorded_studies import Recorded, keep_record, studies_held
+from outshine.engine.store.recorded_studies import RecordedStudy, keep_record, studies_held
 from outshine.engine.store.records import DONE, FORMAT, OWN, parse_record
 from outshine.engine.store.store import Store
 
@@ -35,7 +35,7 @@ _CHUNK = 1 << 20
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # of every member: equal artefacts make equal archives
 
 
-def export_study(recorded: Recorded, store: Store, out: Path) -> Manifest:
+def export_study(recorded: RecordedStudy, store: Store, out: Path) -> Manifest:
     """Write the archive; it appears whole or not at all. Raises StoreError for artefacts that are missing or damaged.
 
     Every file is hashed while it is copied, so that a damaged one is not passed on.
@@ -64,7 +64,7 @@ def export_study(recorded: Recorded, store: Store, out: Path) -> Manifest:
     return manifest
 
 
-def _files(recorded: Recorded, store: Store) -> tuple[File, ...]:
+def _files(recorded: RecordedStudy, store: Store) -> tuple[File, ...]:
     files = []
     for key in sorted(recorded.keys):
         text = store.record_text(key)  # first of its artefact: an importer reads it before all else
@@ -123,15 +123,15 @@ def _info(name: str, num_bytes: int) -> zipfile.ZipInfo:
 _RECORD_BYTES = 16 * 10**6  # of a DONE.json, which is read into memory
 
 
-class Imported(NamedTuple):
+class ImportResult(NamedTuple):
     """What came of an archive: the study as the store has it now, and how many of its artefacts were new."""
 
-    study: Recorded
+    study: RecordedStudy
     num_new: int
     num_there: int
 
 
-def import_study(path: Path, store: Store, max_bytes: int, parse: Callable[[dict[str, Any]], Settings]) -> Imported:
+def import_study(path: Path, store: Store, max_bytes: int, parse: Callable[[dict[str, Any]], Settings]) -> ImportResult:
     """Put a study and its artefacts into the store. Raises ArchiveError, and leaves the store as it was.
 
     parse: reads what the archive calls its study, or raises OutshineError.
@@ -150,7 +150,7 @@ def import_study(path: Path, store: Store, max_bytes: int, parse: Callable[[dict
         kinds = {key: str(record["stage"]) for key, record in records.items()}
         recorded = _keep(archive.manifest, kinds, store)
         new = [key for key, files in artefacts.items() if _place(key, files, records[key], archive, store)]
-    return Imported(recorded, len(new), len(artefacts) - len(new))
+    return ImportResult(recorded, len(new), len(artefacts) - len(new))
 
 
 def _check_study(manifest: Manifest, parse: Callable[[dict[str, Any]], Settings]) -> None:
@@ -193,7 +193,7 @@ def _check_shown(record: dict[str, Any]) -> None:
         raise ValueError(f"it lacks {min(lacking)}")
 
 
-def _keep(manifest: Manifest, kinds: dict[str, str], store: Store) -> Recorded:
+def _keep(manifest: Manifest, kinds: dict[str, str], store: Store) -> RecordedStudy:
     """Record the study first, so that no sweep takes its artefacts away while they come in."""
     with studies_held(store):
         return keep_record(manifest.study, kinds, store, expanded=True)

@@ -12,7 +12,7 @@ from outshine.engine.checked_reading import ODD, as_date
 from outshine.engine.errors import StoreError, advice
 from outshine.engine.key import KEY
 from outshine.engine.store.backend import Leftover
-from outshine.engine.store.recorded_studies import KIND, Recorded, find_recorded, recorded_studies, studies_held
+from outshine.engine.store.recorded_studies import KIND, RecordedStudy, find_recorded, recorded_studies, studies_held
 from outshine.engine.store.store import Store
 
 Sizes = Mapping[str, int]  # bytes by the names of what is in the store
@@ -34,8 +34,8 @@ class Roots(NamedTuple):
     they are needed. They were made before `since`; they are kept unless the wish says `unrecorded`.
     """
 
-    kept: list[Recorded]
-    forgotten: list[Recorded]
+    kept: list[RecordedStudy]
+    forgotten: list[RecordedStudy]
     since: datetime | None  # the first time that any of these studies ran; None where none is recorded
     unrecorded: bool
 
@@ -221,7 +221,7 @@ def _anyone_writes(store: Store) -> bool:
 class GcPlan(NamedTuple):
     """What goes: studies that are forgotten, artefacts, leftovers. And what is known of the rest."""
 
-    forgotten: list[Recorded]
+    forgotten: list[RecordedStudy]
     artefacts: list[Orphan]
     leftovers: list[Leftover]
     num_held: int  # artefacts that would go, had a live process not their locks

@@ -24,7 +24,7 @@ _SHOWN = 12  # hex digits of a digest that listings show
 _LEAST = 6  # hex digits that name a study
 
 
-class Recorded(NamedTuple):
+class RecordedStudy(NamedTuple):
     """A study as the store remembers it."""
 
     digest: str  # of the resolved study without its runtime: the same results are the same study
@@ -76,7 +76,7 @@ def keep_record(
     store: Store,
     expanded: bool,
     work: Mapping[str, float] = MappingProxyType({}),
-) -> Recorded:
+) -> RecordedStudy:
     """Record a resolved study as having run now. `stages`: keys and their kinds. Call it with `studies_held`."""
     keys, kinds = set(stages), stages
     name = study_digest(study)
@@ -108,7 +108,7 @@ def study_digest(study: Mapping[str, Any]) -> str:
     return digest({name: value for name, value in study.items() if name not in left_out})
 
 
-def recorded_studies(store: Store) -> list[Recorded]:
+def recorded_studies(store: Store) -> list[RecordedStudy]:
     """Return all studies that ran in the store, latest last.
 
     Raises StoreError where a record cannot be read: nobody knows then what that study needs.
@@ -129,7 +129,7 @@ def recorded_studies(store: Store) -> list[Recorded]:
     return sorted(studies, key=lambda study: (study.last_ran, study.digest))
 
 
-def find_recorded(name: str, store: Store) -> Recorded:
+def find_recorded(name: str, store: Store) -> RecordedStudy:
     """Find the recorded study of that name, or whose digest begins so. Raises OutshineError for none or several."""
     studies = recorded_studies(store)
     matches = [study for study in studies if study.name == name]
@@ -154,7 +154,7 @@ def _mapping(document: Mapping[str, Any], name: str) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _parsed(name: str, document: dict[str, Any] | None) -> Recorded | None:
+def _parsed(name: str, document: dict[str, Any] | None) -> RecordedStudy | None:
     """A document as a record; None where it is none that this version can read."""
     try:
         if document is None or document["format"] > _FORMAT:
@@ -170,6 +170,6 @@ def _parsed(name: str, document: dict[str, Any] | None) -> Recorded | None:
             key: flops for key, flops in _mapping(document, "work").items() if isinstance(flops, float) and flops > 0
         }
         all_known = bool(document["expanded"])
-        return Recorded(name, str(document["name"]), study, frozenset(keys), all_known, first, last, kinds, work)
+        return RecordedStudy(name, str(document["name"]), study, frozenset(keys), all_known, first, last, kinds, work)
     except ODD:
         return None

@@ -85,7 +85,7 @@ def _default_cache() -> Path:
     return Path(named) if named else user_cache_path("outshine", appauthor=False) / "remote"
 
 
-class Mended(NamedTuple):
+class MendResult(NamedTuple):
     """What became of an artefact that was looked at as its only writer."""
 
     faults: list[Fault]
@@ -263,18 +263,18 @@ class Store:
             return [Fault(key, f"{DONE} is unreadable ({error})")]
         return list(self.backend.content_faults(key, record))
 
-    def mend(self, key: str) -> Mended:
+    def mend(self, key: str) -> MendResult:
         """Verify an artefact and, as its only writer, set a damaged one aside. Of a whole one, damaged copies go."""
         faults = self.verify(key)
         if _are_of_copies(faults):
             if faults:
                 self.backend.drop_copies(key)
-            return Mended(faults)
+            return MendResult(faults)
         with self.lock(key, timeout=0) as ours:
             if not ours:
-                return Mended([], is_held=True)
+                return MendResult([], is_held=True)
             faults = self.verify(key)
-            return Mended(faults, "" if _are_of_copies(faults) else self.set_aside(key))
+            return MendResult(faults, "" if _are_of_copies(faults) else self.set_aside(key))
 
     def listing(self, query: Query) -> Listing:
         """What a listing says of the artefacts that are asked for."""

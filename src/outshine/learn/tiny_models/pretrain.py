@@ -20,8 +20,8 @@ from outshine.data.tiny_world import (
     PAD_ID,
     UNK,
     Attribute,
-    Corpus,
     CorpusSettings,
+    TinyCorpus,
     World,
     WorldSettings,
     make_world,
@@ -121,7 +121,7 @@ def pretrain_one(
     """Return one causal language model, trained by next-word prediction. `name` only names its random streams."""
     started = time.perf_counter()
     model = initial_model(world, settings, stream_seed("tiny/init", name, seed))
-    corpus = Corpus(
+    corpus = TinyCorpus(
         world,
         CorpusSettings(coverage=settings.coverage, seldom=settings.seldom),
         seed=stream_seed("tiny/corpus", name, seed),

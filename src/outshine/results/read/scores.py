@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from outshine.data.task import BINARY, Task
+from outshine.engine.checked_reading import read_table
 from outshine.engine.errors import OutshineError
 from outshine.engine.store.index import Query
 from outshine.engine.store.store import Store
@@ -21,7 +21,8 @@ from outshine.stats.auroc import accuracy
 from outshine.stats.intervals import auroc_interval
 from outshine.w2s.expand import Experiment
 from outshine.w2s.stages.finetune import Finetune
-from outshine.w2s.stages.predictor import Predictor
+from outshine.w2s.stages.predictor import PREDICTIONS, Predictor, predicted_columns
+from outshine.w2s.stages.prepare import REPORT, TEXT_COLUMNS, TEXTS, TRUTH
 
 SPLITS = ("strong_train", "val", "test")
 SCORE_COLUMNS = (
@@ -104,9 +105,6 @@ def measure(part: pd.DataFrame, score: np.ndarray, task: Task) -> dict[str, Any]
     return {**facts, "auroc": estimate.value, "auroc_low": estimate.low, "auroc_high": estimate.high}
 
 
-PREDICTIONS, TEXTS, TRUTH, REPORT = "predictions.parquet", "texts.parquet", "truth.parquet", "report.json"
-
-
 def own_scores(key: str, store: Store) -> dict[str, dict[str, Any]]:
     """AUROC with its interval, and accuracy, on each split against ground truth, test first.
 
@@ -124,10 +122,9 @@ def _scores(key: str, store: Store) -> dict[str, dict[str, Any]]:
     preparation = _preparation(digest, store) if digest else None
     if preparation is None:
         return {}
-    rows, truth, predicted = (
-        pd.read_parquet(store.file(artefact, name)).set_index("id")
-        for artefact, name in ((preparation, TEXTS), (preparation, TRUTH), (key, PREDICTIONS))
-    )
+    rows = read_table(store, preparation, TEXTS, TEXT_COLUMNS).set_index("id")
+    truth = read_table(store, preparation, TRUTH, {"id": "text"}).set_index("id")
+    predicted = read_table(store, key, PREDICTIONS, predicted_columns(BINARY)).set_index("id")
     joined = rows[["split", "group"]].assign(y=truth["label"]).join(predicted["log_odds"], how="inner")
     parts = {split: joined[joined["split"] == split] for split in reversed(SPLITS)}
     return {split: measure(part, part["log_odds"].to_numpy(), BINARY) for split, part in parts.items() if len(part)}
@@ -145,9 +142,6 @@ def _texts_digest(record: Mapping[str, Any], store: Store) -> str | None:
 def _preparation(digest: str, store: Store) -> str | None:
     """The prepared dataset that holds these texts and their ground truth."""
     for entry in store.listing(Query(stage="prepare")).entries:
-        if (
-            not entry.fault
-            and json.loads(store.file(entry.key, REPORT).read_text("utf-8")).get("texts_digest") == digest
-        ):
+        if not entry.fault and store.document(entry.key, REPORT, lambda report: report.get("texts_digest")) == digest:
             return entry.key
     return None

@@ -17,7 +17,7 @@ NOTHING_FAILED = pd.DataFrame(columns=list(FAILED_COLUMNS))
 _OTHER_SEED = "another seed of it failed"
 
 
-class FinishedAndFailed(NamedTuple):
+class SeparatedExperiments(NamedTuple):
     """The experiments of a study that can be read, and a row for each that cannot, or not wholly (`FAILED_COLUMNS`)."""
 
     finished: list[Experiment]
@@ -26,7 +26,7 @@ class FinishedAndFailed(NamedTuple):
 
 def separate_failed(
     study: str, experiments: Sequence[Experiment], lacking: Collection[str], reasons: Mapping[str, str]
-) -> FinishedAndFailed:
+) -> SeparatedExperiments:
     """Separate the methods that are finished from those that are not.
 
     A method on a dataset is finished when all its seeds are: a mean over fewer would pass for the mean over all. What
@@ -44,7 +44,7 @@ def separate_failed(
         finished.append(run._replace(trajectories=()) if alone else run)
         if alone:
             rows.append(_row(run, *alone))
-    return FinishedAndFailed(finished, frame(rows, study, FAILED_COLUMNS))
+    return SeparatedExperiments(finished, frame(rows, study, FAILED_COLUMNS))
 
 
 def _method_and_dataset(run: Experiment) -> tuple[str, str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Self
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from outshine.engine.progress import Progress
     from outshine.engine.store.store import Store
     from outshine.learn.classifier import Classifier, Cohort, Model
-    from outshine.learn.loop import LabelledRows, RunEnv, TrainConfig, Trained, Validation
+    from outshine.learn.loop import LabelledRows, RunEnv, TrainConfig, TrainResult, Validation
     from outshine.learn.model_checks import Sharing
     from outshine.w2s.cost import Estimator
 
@@ -40,15 +40,14 @@ CURVE = "curve.parquet"
 CURVE_COLUMNS: Columns = dict.fromkeys(("step", "loss", "grad_norm", "learning_rate", "val_auroc"), "number")
 
 
-class TrainSetup(NamedTuple):
-    """A classifier about to be trained, and the rows that it will see."""
+class TrainData(NamedTuple):
+    """The texts that the members of a cohort see, and the labels that each learns from."""
 
-    model: Classifier
     frame: pd.DataFrame  # all texts with their tokens
-    train: LabelledRows
-    val: Validation
-    notes: list[str]
     pad_id: int
+    train: list[LabelledRows]  # by member, like `val` and `notes`
+    val: list[Validation]
+    notes: list[list[str]]
 
 
 class Finetune(Predictor):
@@ -118,9 +117,9 @@ class Finetune(Predictor):
             suitable_threads(context.runtime, members.head),
         ):
             if processes_in(context.memory).broadcast(members.separates()):
-                return _in_one_pass(members, stages, contexts, work)
+                return _train_members(members, stages, contexts, work)
         context.progress.note(f"{first.classifier.name} mixes the rows of a batch: its models are trained one by one")
-        return [_alone(stage, own) for stage, own in zip(stages, contexts, strict=True)]
+        return [_train_one(stage, own) for stage, own in zip(stages, contexts, strict=True)]
 
     def check_shared(self) -> None:
         if isinstance(self.classifier.tuning, Full):
@@ -142,43 +141,24 @@ class Finetune(Predictor):
         return self.label_source().kind
 
     def run(self, context: Context) -> None:
-        from outshine.learn.batches import check_finite
-
-        with self.setup(context) as setup:
-            trained = self.train(setup, context)
-            log_odds = predict_asked(
-                setup.model, setup.frame, self.run_env(context, setup.pad_id), len(trained.curve), context.progress
-            )
-            check_finite(log_odds[0])
-            self.write(setup, trained, log_odds[0], context)
+        with self.fresh_classifier(context) as model:
+            (error,) = _train_members(model, [self], [context], context.work)
+        if error is not None:
+            raise error
 
     @contextmanager
-    def setup(self, context: Context) -> Iterator[TrainSetup]:
-        """The fresh classifier and its rows, before the first update."""
+    def fresh_classifier(self, context: Context) -> Iterator[Classifier]:
+        """Give the classifier as it is before its first update."""
         from outshine.learn.batches import suitable_threads
         from outshine.learn.device import pick_device
         from outshine.learn.model_cache import classifier
 
         device = pick_device(context.runtime)
-        spec = self.classifier
-        frame, pad_id = tokenized(self.texts, spec.model, spec.max_length, context.store, context.memory)
         with (
-            classifier(spec, self.seed, device, context.memory, self.texts.task) as model,
+            classifier(self.classifier, self.seed, device, context.memory, self.texts.task) as model,
             suitable_threads(context.runtime, model.head),
         ):
-            base_notes = tried_out(model, frame, context)
-            pack_if_it_pays(model, frame, context)
-            train, val, notes = self.rows(frame, context.store)
-            yield TrainSetup(model, frame, train, val, notes + base_notes, pad_id)
-
-    def train(
-        self, setup: TrainSetup, context: Context, watch: Callable[[int], object] = lambda updates: None
-    ) -> Trained:
-        """Train the trial's classifier; `watch` is told the updates made at each validation."""
-        from outshine.learn.loop import finetune
-
-        run_env = self.run_env(context, setup.pad_id)._replace(watch=watch)
-        return finetune(setup.model, setup.train, setup.val, self.how(), run_env)
+            yield model
 
     def read_curve(self, store: Store) -> pd.DataFrame:
         """Columns step, loss, grad_norm, learning_rate, val_auroc, an update a row; `chosen` marks the one kept."""
@@ -200,7 +180,7 @@ class Finetune(Predictor):
             note=lambda message: context.progress.note(f"{self.label}: {message}"),
         )
 
-    def how(self) -> TrainConfig:
+    def train_config(self) -> TrainConfig:
         """Loss, settings, learning rate and seed."""
         from outshine.learn.loop import TrainConfig
 
@@ -224,13 +204,21 @@ class Finetune(Predictor):
         notes = [*([chosen.note] if chosen.note else []), *self.train_loss().notes(torch.as_tensor(y))]
         return rows, Validation(val["tokens"].tolist(), chosen.score), notes
 
-    def write(self, setup: TrainSetup, trained: Trained, log_odds: np.ndarray, context: Context) -> None:
-        """Write the artefact's files. log_odds [n]: of the rows that are asked for, in their order."""
+    def write(
+        self,
+        model: Classifier,
+        data: TrainData,
+        member: int,
+        trained: TrainResult,
+        log_odds: np.ndarray,
+        context: Context,
+    ) -> None:
+        """Write the artefact's files of one member. log_odds [n]: of the rows that are predicted, in their order."""
         import pandas as pd
 
         from outshine.learn.saved_models import save_classifier
 
-        notes, frame = setup.notes, setup.frame
+        notes, frame, train = data.notes[member], data.frame, data.train[member]
         shortened = {str(split): int(rows["shortened"].sum()) for split, rows in frame.groupby("split")}
         if sum(shortened.values()):
             share = sum(shortened.values()) / len(frame)
@@ -249,19 +237,19 @@ class Finetune(Predictor):
             "chosen_update": trained.chosen_step,
             "shortened": shortened,
             "unknown_tokens": unknown,
-            "train_rows": len(setup.train.ids),
-            "train_tokens": sum(map(len, setup.train.tokens)),
+            "train_rows": len(train.ids),
+            "train_tokens": sum(map(len, train.tokens)),
             "notes": notes,
         }
-        predictions = asked(frame)[["id", "split"]].assign(**self.texts.task.predicted(log_odds))
+        predictions = predicted_rows(frame)[["id", "split"]].assign(**self.texts.task.predicted(log_odds))
         predictions.to_parquet(context.folder / PREDICTIONS, index=False)
         pd.DataFrame(trained.curve).to_parquet(context.folder / CURVE, index=False)
         (context.folder / SUMMARY).write_text(json.dumps(summary, indent=1), encoding="utf-8")
-        save_classifier(setup.model, context.folder)
+        save_classifier(model, context.folder)
 
 
-def tried_out(model: Classifier | Cohort, frame: pd.DataFrame, context: Context) -> list[str]:
-    """Try the base out and note what was found; the model then knows which texts may share a batch."""
+def check_backbone(model: Classifier | Cohort, frame: pd.DataFrame, context: Context) -> list[str]:
+    """Try out which texts may share a batch on the base; the model knows it from then on. Returns notes."""
     from outshine.learn.model_checks import APART
     from outshine.learn.packing import settle_sharing
 
@@ -295,16 +283,16 @@ def pack_if_it_pays(model: Classifier | Cohort, frame: pd.DataFrame, context: Co
         )
 
 
-def asked(frame: pd.DataFrame) -> pd.DataFrame:
+def predicted_rows(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows that every fine-tuning predicts."""
     return frame[frame["split"].isin(PREDICTED_SPLITS)]
 
 
-def predict_asked(model: Model, frame: pd.DataFrame, run_env: RunEnv, updates: int, progress: Progress) -> np.ndarray:
-    """Log-odds [m, n] that each member gives to the rows asked for, after all updates; they may not be finite."""
+def predict_rows(model: Model, frame: pd.DataFrame, run_env: RunEnv, updates: int, progress: Progress) -> np.ndarray:
+    """Return the log-odds [m, n] that each member gives to these rows after all updates; they may not be finite."""
     from outshine.learn.loop import predict_fitting
 
-    tokens = asked(frame)["tokens"].tolist()
+    tokens = predicted_rows(frame)["tokens"].tolist()
     return predict_fitting(model, tokens, run_env, updates, lambda done, of: progress.advance(done, of, "predictions"))
 
 
@@ -371,40 +359,49 @@ class Student(Finetune):
         return f"labels of {who}{kept}, {self.loss.kind}"
 
 
-def _in_one_pass(
-    members: Cohort, stages: Sequence[Finetune], contexts: Sequence[Context], work: Path
+def train_data(model: Classifier | Cohort, stages: Sequence[Finetune], context: Context) -> TrainData:
+    """Read the texts and each member's labels, and find out how texts share a batch."""
+    first = stages[0]
+    spec = first.classifier
+    frame, pad_id = tokenized(first.texts, spec.model, spec.max_length, context.store, context.memory)
+    of_base = check_backbone(model, frame, context)
+    pack_if_it_pays(model, frame, context)
+    train, val, notes = zip(*(stage.rows(frame, context.store) for stage in stages), strict=True)
+    return TrainData(frame, pad_id, [*train], [*val], [[*own, *of_base] for own in notes])
+
+
+def _train_members(
+    model: Classifier | Cohort, stages: Sequence[Finetune], contexts: Sequence[Context], work: Path
 ) -> list[OutshineError | None]:
+    """Train a classifier, or the members of a cohort in one pass, and write what each gives; returns their errors."""
     from outshine.learn.batches import check_finite
     from outshine.learn.loop import TrainJob, finetune_together
 
-    first, context = stages[0], contexts[0]._replace(work=work)
-    model, max_length = first.classifier.model, first.classifier.max_length
-    frame, pad_id = tokenized(first.texts, model, max_length, context.store, context.memory)
-    base_notes = tried_out(members, frame, context)
-    pack_if_it_pays(members, frame, contexts[0])
-    rows = [stage.rows(frame, context.store) for stage in stages]
-    run_env = first.run_env(context, pad_id)
-    jobs = [TrainJob(train, val, stage.how()) for stage, (train, val, _) in zip(stages, rows, strict=True)]
-    results = finetune_together(members, jobs, run_env)
-    updates = max((len(result.curve) for result in results if not isinstance(result, TrainingError)), default=0)
-    log_odds = predict_asked(members, frame, run_env, updates, context.progress)
+    context = contexts[0]
+    data = train_data(model, stages, context)
+    run_env = stages[0].run_env(context._replace(work=work), data.pad_id)
+    configs = [stage.train_config() for stage in stages]
+    results = finetune_together(model, list(map(TrainJob, data.train, data.val, configs)), run_env)
+    trained = [result for result in results if not isinstance(result, TrainingError)]
+    if not trained:
+        return [result for result in results if isinstance(result, TrainingError)]
+    updates = max(len(result.curve) for result in trained)
+    log_odds = predict_rows(model, data.frame, run_env, updates, context.progress)
     errors: list[OutshineError | None] = []
     for i, (stage, result) in enumerate(zip(stages, results, strict=True)):
         try:
             if isinstance(result, TrainingError):
                 raise result
             check_finite(log_odds[i])
-            with members.alone(i) as member:
-                train, val, notes = rows[i]
-                setup = TrainSetup(member, frame, train, val, notes + base_notes, pad_id)
-                stage.write(setup, result, log_odds[i], contexts[i])
+            with model.alone(i) as member:
+                stage.write(member, data, i, result, log_odds[i], contexts[i])
             errors.append(None)
         except TrainingError as error:
             errors.append(error)
     return errors
 
 
-def _alone(stage: Finetune, context: Context) -> OutshineError | None:
+def _train_one(stage: Finetune, context: Context) -> OutshineError | None:
     try:
         stage.run(context)
     except TrainingError as error:

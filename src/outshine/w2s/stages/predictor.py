@@ -42,6 +42,10 @@ class Predictor(Stage, WeakLabelSource):
 
     texts: Texts
 
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        cls.kind = cls.kind or cls.stage  # as labels it goes by the name that it has as a stage
+
     @property
     def truth_split(self) -> str | None:
         """The split whose ground truth it was trained on; None: on weak labels alone."""

@@ -18,7 +18,7 @@ from outshine.engine.stage import Context, Cost, Stage
 if TYPE_CHECKING:
     import pandas as pd
 
-    from outshine.data.splits import Prepared
+    from outshine.data.splits import PreparedSplits
     from outshine.engine.store.store import Store
     from outshine.learn.spec import ModelRef
     from outshine.w2s.cost import Estimator
@@ -119,14 +119,14 @@ class Prepare(TextSource):
         report = {**prepared.report, "notes": list(prepared.notes), **digests}
         (context.folder / REPORT).write_text(json.dumps(report, indent=1), encoding="utf-8")
 
-    def read(self, store: Store) -> Prepared:
+    def read(self, store: Store) -> PreparedSplits:
         """The finished preparation: texts, ground truth and report. For people; stages read one side only."""
 
-        from outshine.data.splits import Prepared
+        from outshine.data.splits import PreparedSplits
 
         truth = read_table(store, self.key, TRUTH, {"id": "text", "label": "number"})
         report = self.report(store)
-        return Prepared(self.read_texts(store), truth, report, report["notes"])
+        return PreparedSplits(self.read_texts(store), truth, report, report["notes"])
 
 
 class Texts(Settings):

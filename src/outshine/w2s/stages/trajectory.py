@@ -9,7 +9,7 @@ from pydantic import SerializeAsAny
 from outshine.engine.checked_reading import read_table
 from outshine.engine.process_group import processes_in
 from outshine.engine.stage import Context, Cost, Stage
-from outshine.w2s.stages.finetune import Finetune
+from outshine.w2s.stages.finetune import Finetune, train_data
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,20 +58,23 @@ class Trajectory(Stage):
         import numpy as np
 
         from outshine.learn.batches import predict
+        from outshine.learn.loop import finetune
 
         kept, is_main = context.work / "watched", processes_in(context.memory).is_main
         kept.mkdir(parents=True, exist_ok=True)
-        with self.run_again.setup(context) as setup:
-            frames = {split: setup.frame[setup.frame["split"] == split] for split in FILES}
+        with self.run_again.fresh_classifier(context) as model:
+            data = train_data(model, [self.run_again], context)
+            watched = {split: data.frame[data.frame["split"] == split] for split in FILES}
 
             def keep(updates: int) -> None:
-                for split, rows in frames.items():
-                    log_odds = predict(setup.model, rows["tokens"].tolist(), setup.pad_id, context.runtime)
+                for split, rows in watched.items():
+                    log_odds = predict(model, rows["tokens"].tolist(), data.pad_id, context.runtime)
                     if is_main:
                         np.save(kept / f"{split}-{updates}.npy", log_odds, allow_pickle=False)
 
-            self.run_again.train(setup, context, keep)
-        for split, rows in frames.items() if is_main else ():
+            run_env = self.run_again.run_env(context, data.pad_id)._replace(watch=keep)
+            finetune(model, data.train[0], data.val[0], self.run_again.train_config(), run_env)
+        for split, rows in watched.items() if is_main else ():
             tracked = _in_order_of_steps(kept, split, rows["id"].tolist())
             tracked.to_parquet(context.folder / FILES[split], index=False)
 

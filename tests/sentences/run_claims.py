@@ -25,6 +25,7 @@ from outshine.cli import plan as planning
 from outshine.cli import report as reporting
 from outshine.cli import run as running
 from outshine.cli.run import MOST_NOTES, MOST_ROWS
+from outshine.data.task import BINARY
 from outshine.engine.errors import DataError, StoreError
 from outshine.engine.hub import NoAnswerError
 from outshine.engine.process_group import ONE_PROCESS

@@ -54,7 +54,7 @@ def test_a_source_says_how_many_rows_are_held_out():
 def test_every_recipe_of_the_hub_has_a_size(name):
     recipe = recipes.get(name)
     size = recipe.size
-    assert size is not None
+    assert size is not None, f"set {name}'s size = Size(train, test, characters), outshine.data.schema.Size"
     assert (size.test is None) == bool(recipe.hub.pooled)
     assert size.train >= 1000
     assert 50 < size.characters < 5000

@@ -196,7 +196,9 @@ def _default(field: FieldInfo) -> str:
     default = field.get_default(call_default_factory=True)
     if isinstance(default, tuple):
         return ", ".join(map(str, default))
-    return "null" if default is None else getattr(default, "kind", str(default))
+    return (
+        "null" if default is None else getattr(default, "kind", None) or getattr(default, "model", None) or str(default)
+    )
 
 
 def _rate(value: float | None) -> str:

@@ -14,6 +14,7 @@ from outshine.engine.settings import Plugin, Settings
 from outshine.learn.losses.base import Loss, losses
 from outshine.w2s.methods.base import Method, methods
 
+_DIGEST = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{28,52}\b")
 _PLAIN = re.compile(r"[\w./:@-]+")  # texts that can stand in a list of settings as they are
 
 
@@ -96,6 +97,7 @@ def _words(value: Any) -> str:
         text = repr(value).removesuffix(".0")
         return text[1:] if text.startswith("0.") else text
     if isinstance(value, str):
+        value = _DIGEST.sub(r"\1", value)  # of a pinned model: 12 digits tell as much as 64
         return value if _PLAIN.fullmatch(value) else json.dumps(value, ensure_ascii=False)
     if isinstance(value, list | tuple | dict):
         return json.dumps(canonical(value), ensure_ascii=False)

@@ -114,7 +114,7 @@ def test_scores_of_a_probe_are_scikit_learns(ran):
 
 def test_what_all_methods_share_is_computed_once(ran):
     assert len({run.ceiling.key for run in ran.experiments}) == 1
-    assert len({run.labels.key for run in ran.experiments}) == 1
+    assert len({run.study_labels for run in ran.experiments}) == 1
     assert ran.of("strong_to_strong").students[0].key == ran.of("vanilla").students[0].key
     again = plan_study(study(METHODS), ran.store, Silent())
     assert again.missing == []
@@ -129,7 +129,7 @@ def test_no_predictor_depends_on_ground_truth_but_the_supervisors(ran):
             continue
         for stage in in_order(list(run.students)):
             if isinstance(stage, Supervised):
-                assert stage.key == run.labels.key
+                assert stage in run.wiring.supervisors
                 assert stage.train_split == "weak_train"
             else:
                 assert not any(isinstance(getattr(stage, name), GroundTruth) for name in type(stage).model_fields)

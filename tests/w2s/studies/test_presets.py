@@ -54,8 +54,9 @@ def test_the_presets_are_these():
 @pytest.mark.parametrize("name", OF_THE_POST)
 def test_studies_of_the_post_have_its_datasets_models_and_settings(name):
     study = preset(name)
-    assert len(ON_HUB) == 25
-    assert [one.kind for one in study.datasets] == ON_HUB
+    kinds = [dataset.kind for dataset in study.datasets]
+    assert len(set(kinds)) == len(kinds) == 25  # as many as the post has; outshine may know more
+    assert set(kinds) <= set(ON_HUB)
     bare = Study(datasets=["sciq"])
     for field in (
         "weak",

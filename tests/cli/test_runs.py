@@ -391,7 +391,7 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(outshine, monkeypat
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(Student, "how", interrupt)  # when the student's training is about to begin
+        patched.setattr(Student, "train_config", interrupt)  # when the student's training is about to begin
         outcome = outshine(*RUN)
     assert outcome.code == 130
     assert "run the same command again to go on" in outcome.err

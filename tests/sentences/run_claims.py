@@ -403,7 +403,7 @@ def read_badly(shortened: int = 0, unknown: float = 0) -> Say:
         stage = study("bare")[0].experiments[0].ceiling
         read = {"shortened": [shortened, 0], "unknown": unknown}
         frame = pd.DataFrame({"id": ["a", "b"], "split": "test", **read})
-        trial = SimpleNamespace(notes=[], frame=frame, train=SimpleNamespace(ids=[], tokens=[]), model=None)
+        data = SimpleNamespace(notes=[[]], frame=frame, train=[SimpleNamespace(ids=[], tokens=[])])
         trained = SimpleNamespace(curve=[{"step": 1}], chosen_step=1)
         progress = Silent()
         with (
@@ -411,7 +411,7 @@ def read_badly(shortened: int = 0, unknown: float = 0) -> Say:
             patch("outshine.learn.saved_models.save_classifier"),
         ):
             context = SimpleNamespace(progress=progress, folder=Path(folder))
-            stage.write(trial, trained, np.zeros(2), context)  # type: ignore[arg-type]
+            stage.write(None, data, 0, trained, np.zeros(2), context)  # type: ignore[arg-type]
         return progress.notes
 
     return said

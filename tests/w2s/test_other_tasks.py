@@ -81,7 +81,7 @@ def test_a_task_of_its_own_is_asked_from_preparation_to_tables(tmp_path):
     results = outshine.run(study, store=store.root, out=tmp_path / "out")
     experiments = expand(resolve_study(study), store)
     first = experiments[0]
-    supervised = first.weak
+    supervised = first.labels
     assert first.texts.task == Coast.task
 
     # the head has one output, and a label above .3 is positive wherever labels are hardened

@@ -291,7 +291,7 @@ def recomputed(blocks: Iterable[nn.Module]) -> Iterator[None]:
             del block.forward
 
 
-def num_parallel_batches(runtime: Runtime, head: Float[Tensor, "2 d"]) -> int:
+def num_parallel_batches(runtime: Runtime, head: Float[Tensor, "outputs d"]) -> int:
     """Return how many micro-batches of the model with this head are computed at once.
 
     On a CPU the operations between the matrix products are too small to be shared by threads well, so that two
@@ -304,13 +304,13 @@ def num_parallel_batches(runtime: Runtime, head: Float[Tensor, "2 d"]) -> int:
     return min(wanted, torch.get_num_threads())
 
 
-def is_compute_bound(head: Float[Tensor, "2 d"]) -> bool:
+def is_compute_bound(head: Float[Tensor, "outputs d"]) -> bool:
     """Whether the model with this head is so large that computing takes longer than issuing operations."""
     return head.shape[-1] >= LEAST_WIDTH
 
 
 @contextmanager
-def suitable_threads(runtime: Runtime, head: Float[Tensor, "2 d"]) -> Iterator[None]:
+def suitable_threads(runtime: Runtime, head: Float[Tensor, "outputs d"]) -> Iterator[None]:
     """Use one thread in this context if the model with this head is tiny and no number of threads is set.
 
     Its products are so small that two threads mostly wait for each other: as long alone, and longer beside others.

@@ -23,9 +23,9 @@ T = TypeVar("T")
 
 
 class ShardedModelExecutor(LocalExecutor):
-    """What every process of a team runs. All compute the stages that share a model; the leader alone all others.
+    """Runs in every process of a group: all compute the stages that share a model, the main process alone all others.
 
-    The leader decides what is missing, holds the locks and commits. What the others write is thrown away.
+    The main process decides what is missing, holds the locks and commits. What the others write is thrown away.
     """
 
     def __init__(self, store: Store, runtime: Runtime, progress: Progress, processes: ProcessGroup) -> None:
@@ -37,8 +37,8 @@ class ShardedModelExecutor(LocalExecutor):
         stages = in_order(list(requested))
         missing = [stage.key for stage in super().missing(requested)] if self.processes.is_main else []
         every = digest([stage.key for stage in stages])
-        leaders_digest, keys = self.processes.broadcast((every, missing))
-        if leaders_digest != every:
+        main_digest, keys = self.processes.broadcast((every, missing))
+        if main_digest != every:
             raise OutshineError(
                 f"process {self.processes.rank} would compute other stages than process 0; all processes must have "
                 "the same version of outshine, the same study and the same files"
@@ -66,14 +66,14 @@ class ShardedModelExecutor(LocalExecutor):
         return []
 
     def _write(self, unit: Unit) -> None:
-        """`unit`: what the store lacks where the leader asks; the others are told."""
+        """Compute a unit: what the store lacks as the main process sees it, which the others hear from it."""
         keys = self.processes.broadcast([stage.key for stage in unit])
         unit = tuple(stage for stage in unit if stage.key in keys)
         if self.processes.is_main:
             super()._write(unit)
         else:
             self._follow([stage for stage in unit if stage.base_model is not None])
-        self.processes.broadcast(None)  # committed; a leader that failed never comes here, and its end is everyone's
+        self.processes.broadcast(None)  # committed; a main process that failed never comes here
         unseen = [stage for stage in unit if not self.store.has(stage.key)]
         if unseen:
             raise StoreError(
@@ -82,12 +82,12 @@ class ShardedModelExecutor(LocalExecutor):
             )
 
     def _follow(self, unit: Sequence[Stage]) -> None:
-        """Compute along with the leader."""
+        """Compute along with the main process."""
         with ExitStack() as folders:
             contexts = [self._context(member, Path(folders.enter_context(TemporaryDirectory()))) for member in unit]
             if len(unit) > 1:
                 work = self.store.work(digest(sorted(stage.key for stage in unit)))
-                unit[0].run_together(unit, contexts, work)  # the leader raises what went wrong with a member
+                unit[0].run_together(unit, contexts, work)  # the main process raises what went wrong
                 return
             for stage, context in zip(unit, contexts, strict=True):
                 stage.run(context)

@@ -111,7 +111,6 @@ class ControlStudent(Finetune):
     """The strong model trained on control labels. Where these know the truth, no student can be trained on them."""
 
     stage: ClassVar[str] = "control"
-    kind: ClassVar[str] = "control"
 
     labels: SerializeAsAny[ControlLabels]
     loss: SerializeAsAny[Loss]

@@ -300,7 +300,6 @@ class Supervised(Finetune):
     """A run on ground truth: the weak supervisor (weak_train) or the strong ceiling (strong_train). Always xent."""
 
     stage: ClassVar[str] = "supervised"
-    kind: ClassVar[str] = "supervised"
 
     labels: GroundTruth
 
@@ -324,7 +323,6 @@ class Student(Finetune):
 
     VERSION: ClassVar[int] = 2
     stage: ClassVar[str] = "student"
-    kind: ClassVar[str] = "student"
 
     labels: SerializeAsAny[WeakLabelSource]
     loss: SerializeAsAny[Loss]

@@ -75,7 +75,6 @@ class TruthProbing(Probed):
     """A probe fitted to ground truth: how much of the task the pretrained strong model shows. A control."""
 
     stage: ClassVar[str] = "truth_probing"
-    kind: ClassVar[str] = "truth_probing"
 
     labels: GroundTruth
 
@@ -103,7 +102,6 @@ class Probing(Probed):
     """
 
     stage: ClassVar[str] = "probing"
-    kind: ClassVar[str] = "probing"
 
     labels: SerializeAsAny[WeakLabelSource]
     cross_fit: NonNegativeInt = 0  # folds; 0: none

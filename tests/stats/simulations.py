@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +20,9 @@ from scipy.stats import wishart
 from outshine.stats.auc_covariance import combine_seeds
 from outshine.stats.estimates import CovariancePart, Estimate, t_quantile
 from outshine.stats.intervals import auroc_interval, difference_interval
+from outshine.stats.metrics import Metric
 from outshine.stats.metrics.accuracy import Accuracy
+from outshine.stats.metrics.macro_auroc import MacroAuroc
 from outshine.stats.paired_differences import (
     hodges_lehmann,
     mean_interval,
@@ -157,45 +160,138 @@ def _hits(y: np.ndarray, scores: np.ndarray, groups: np.ndarray, truth: np.ndarr
     return np.array([student.low <= truth[1] <= student.high, gain, covered, rows_only, ungrouped])
 
 
-class AccuracyCoverage(NamedTuple):
-    """Coverage of 95 % sets in accuracy, whole pipeline from scores to intervals."""
+class MetricCoverage(NamedTuple):
+    """Coverage of 95 % sets in another metric than AUROC, whole pipeline from scores to intervals."""
 
-    accuracy: float  # logit interval of the student's accuracy, seeds and rows
+    value: float  # interval of the student's value, seeds and rows
     pgr: float  # Fieller set; an unbounded one counts as covering
-    ungrouped: float  # student's accuracy as if every row were a group of its own
+    ungrouped: float  # student's value as if every row were a group of its own
 
 
-def accuracy_coverage(
-    *,
-    num_seeds: int,
-    num_groups: int,
-    group_size: int,
-    true_pgr: float = 0.4,
-    seed_sd: float = 0.15,
-    num_runs: int = 2_000,
-) -> AccuracyCoverage:
+class Case(NamedTuple):
+    """A world in which PGR is measured: values of weak supervisor and ceiling, true PGR, seeds, groups and their rows."""
+
+    name: str
+    weak: float
+    ceiling: float
+    true_pgr: float
+    num_seeds: int
+    num_groups: int
+    group_size: int
+
+    @property
+    def values(self) -> np.ndarray:
+        """The true values of weak supervisor, student and ceiling."""
+        return np.array([self.weak, self.weak + self.true_pgr * (self.ceiling - self.weak), self.ceiling])
+
+
+ACCURACY_CASES = (
+    Case("rows alone", 0.65, 0.85, 0.4, 1, 400, 1),
+    Case("groups of 10, PGR −.3", 0.65, 0.85, -0.3, 1, 60, 10),
+    Case("5 seeds", 0.65, 0.85, 0.4, 5, 300, 1),
+    Case("3 seeds, groups of 10", 0.65, 0.85, 0.4, 3, 60, 10),
+    Case("ceiling near 1", 0.9, 0.99, 0.5, 1, 800, 1),
+    Case("ceiling near 1, 3 seeds, groups of 5", 0.9, 0.985, 0.5, 3, 160, 5),
+    Case("ceiling below the supervisor", 0.8, 0.7, 0.4, 1, 400, 1),
+    Case("ceiling below the supervisor, 5 seeds, groups of 5", 0.8, 0.7, 0.4, 5, 80, 5),
+)
+MACRO_AUROC_CASES = (  # of four classes with 40, 30, 20 and 10 % of the rows
+    Case("rows alone", 0.7, 0.9, 0.4, 1, 400, 1),
+    Case("groups of 10, PGR −.3", 0.7, 0.9, -0.3, 1, 60, 10),
+    Case("5 seeds", 0.7, 0.9, 0.4, 5, 300, 1),
+    Case("3 seeds, groups of 10", 0.7, 0.9, 0.4, 3, 60, 10),
+    Case("ceiling near 1", 0.93, 0.995, 0.5, 1, 800, 1),
+    Case("ceiling near 1, 3 seeds, groups of 5", 0.93, 0.99, 0.5, 3, 160, 5),
+    Case("ceiling below the supervisor", 0.85, 0.75, 0.4, 1, 400, 1),
+    Case("ceiling below the supervisor, 5 seeds, groups of 5", 0.85, 0.75, 0.4, 5, 80, 5),
+)
+CLASS_SHARES = np.array([0.4, 0.3, 0.2, 0.1])
+
+
+def accuracy_coverage(case: Case, *, seed_sd: float = 0.15, num_runs: int = 2_000) -> MetricCoverage:
     """Coverage in accuracy where how far a row lies on its right side is shared by group, row, role and seed.
 
     The margin of role r, seed s and a row = d_r + δ_rs + noise of unit variance: .3 shared by the group, .3 by roles and
     seeds, .2 by the group for the role, .2 its own. δ ~ N(0, seed_sd²): E accuracy_r = Φ(d_r / √(1 + seed_sd²)).
     """
-    rng = np.random.default_rng([23, num_seeds, num_groups, group_size])
-    spread = np.sqrt(1 + (seed_sd**2 if num_seeds > 1 else 0))
-    truth = np.array([0.65, 0.65 + 0.2 * true_pgr, 0.85])
-    margin = spread * ndtri(truth)[:, None]
-    groups = np.repeat(np.arange(num_groups), group_size)
-    hits, metric = np.zeros(3), Accuracy()
-    for _ in range(num_runs):
+    rng = np.random.default_rng([23, case.num_seeds, case.num_groups, case.group_size])
+    spread = np.sqrt(1 + (seed_sd**2 if case.num_seeds > 1 else 0))
+    margin = spread * ndtri(case.values)[:, None]
+    groups = np.repeat(np.arange(case.num_groups), case.group_size)
+
+    def draw() -> tuple[np.ndarray, np.ndarray]:
         sign = np.where(rng.random(len(groups)) < 0.5, 1, -1)
-        delta = seed_sd * rng.normal(size=(num_seeds, 3, 1)) if num_seeds > 1 else 0.0
-        shared = np.sqrt(0.3) * (rng.normal(size=num_groups)[groups] + rng.normal(size=len(groups)))
-        by_role = rng.normal(size=(1, 3, num_groups))[..., groups]
-        own = rng.normal(size=(num_seeds, 3, len(groups)))
-        scores = sign * (margin + delta + shared + np.sqrt(0.2) * by_role + np.sqrt(0.2) * own)
-        result, alone = metric.combine_seeds(sign > 0, scores, groups), metric.combine_seeds(sign > 0, scores)
+        delta = seed_sd * rng.normal(size=(case.num_seeds, 3, 1)) if case.num_seeds > 1 else 0.0
+        shared = np.sqrt(0.3) * (rng.normal(size=case.num_groups)[groups] + rng.normal(size=len(groups)))
+        by_role = rng.normal(size=(1, 3, case.num_groups))[..., groups]
+        own = rng.normal(size=(case.num_seeds, 3, len(groups)))
+        return sign > 0, sign * (margin + delta + shared + np.sqrt(0.2) * by_role + np.sqrt(0.2) * own)
+
+    return _metric_coverage(Accuracy(), draw, groups, case.values, num_runs)
+
+
+def macro_auroc_coverage(case: Case, *, seed_sd: float = 0.25, num_runs: int = 2_000) -> MetricCoverage:
+    """Coverage in macro AUROC of four classes where logits are shared by group, row, role and seed.
+
+    Logits of role r, seed s and a row = d_r + δ_rs at the true class, 0 at the others, plus noise of unit variance at
+    each: .2 shared by the group, .4 by roles and seeds, .2 by the group for the role, .2 its own. δ ~ N(0, seed_sd²)
+    for each class. Seven of ten rows have the class of their group. Softmax has no closed form here: the mean value by
+    d is simulated (`macro_auroc_by_effect`).
+    """
+    sd = seed_sd if case.num_seeds > 1 else 0.0
+    effects, values = macro_auroc_by_effect(sd)
+    effect = np.interp(case.values, values, effects)
+    rng = np.random.default_rng([41, case.num_seeds, case.num_groups, case.group_size])
+    groups = np.repeat(np.arange(case.num_groups), case.group_size)
+    num, classes = len(groups), len(CLASS_SHARES)
+
+    def draw() -> tuple[np.ndarray, np.ndarray]:
+        own_class, of_group = (rng.choice(classes, size=size, p=CLASS_SHARES) for size in (num, case.num_groups))
+        y = np.where(rng.random(num) < 0.7, of_group[groups], own_class)
+        delta = sd * rng.normal(size=(case.num_seeds, 3, 1, classes))
+        shared = np.sqrt(0.2) * rng.normal(size=(case.num_groups, classes))[groups]
+        shared = shared + np.sqrt(0.4) * rng.normal(size=(num, classes))
+        by_role = rng.normal(size=(1, 3, case.num_groups, classes))[:, :, groups]
+        own = rng.normal(size=(case.num_seeds, 3, num, classes))
+        signal = (effect[:, None, None] + delta) * (y[:, None] == np.arange(classes))
+        return y, signal + shared + np.sqrt(0.2) * by_role + np.sqrt(0.2) * own
+
+    return _metric_coverage(MacroAuroc(), draw, groups, case.values, num_runs)
+
+
+@cache
+def macro_auroc_by_effect(seed_sd: float, num_rows: int = 8_000, num_draws: int = 30) -> tuple[np.ndarray, np.ndarray]:
+    """Effects d on a grid and the mean macro AUROC of each, in the world of `macro_auroc_coverage`, right to .001.
+
+    All effects have the same draws, and each δ is drawn with −δ.
+    """
+    rng = np.random.default_rng([43, int(100 * seed_sd)])
+    effects, classes = np.arange(0.4, 5.01, 0.2), len(CLASS_SHARES)
+    values = np.zeros(len(effects))
+    for _ in range(num_draws):
+        y = rng.choice(classes, size=num_rows, p=CLASS_SHARES)
+        noise, there = rng.normal(size=(num_rows, classes)), y[:, None] == np.arange(classes)
+        delta = seed_sd * rng.normal(size=classes)
+        signs = (1, -1) if seed_sd else (1,)
+        both = [[MacroAuroc().value(y, (d + sign * delta) * there + noise) for d in effects] for sign in signs]
+        values += np.mean(both, axis=0) / num_draws
+    return effects, values
+
+
+def _metric_coverage(
+    metric: Metric,
+    draw: Callable[[], tuple[np.ndarray, np.ndarray]],
+    groups: np.ndarray,
+    truth: np.ndarray,
+    num_runs: int,
+) -> MetricCoverage:
+    true_pgr, hits = (truth[1] - truth[0]) / (truth[2] - truth[0]), np.zeros(3)
+    for _ in range(num_runs):
+        y, scores = draw()
+        result, alone = metric.combine_seeds(y, scores, groups), metric.combine_seeds(y, scores)
         held = [one.low <= truth[1] <= one.high for one in (metric.interval(result, 1), metric.interval(alone, 1))]
         hits += [held[0], in_fieller_set(gaps(result.estimate), np.arctan(true_pgr)), held[1]]
-    return AccuracyCoverage(*(hits / num_runs))
+    return MetricCoverage(*(hits / num_runs))
 
 
 class IntervalCoverage(NamedTuple):
@@ -338,6 +434,14 @@ def main() -> None:
     for num_seeds, num_groups, size in ((1, 600, 1), (1, 40, 50), (3, 600, 1), (3, 40, 50), (5, 40, 50)):
         c = pipeline_coverage(num_seeds=num_seeds, num_groups=num_groups, group_size=size)
         write(f"| {num_seeds} | {num_groups} × {size} | " + " | ".join(f"{x:.3f}" for x in c) + " |\n")
+    write("\n| metric | world | seeds | groups × rows | value | PGR | value as if ungrouped |\n" + "|---" * 7 + "|\n")
+    for name, cases, coverage in (
+        ("accuracy", ACCURACY_CASES, accuracy_coverage),
+        ("macro AUROC", MACRO_AUROC_CASES, macro_auroc_coverage),
+    ):
+        for case in cases:
+            held = " | ".join(f"{x:.3f}" for x in coverage(case))
+            write(f"| {name} | {case.name} | {case.num_seeds} | {case.num_groups} × {case.group_size} | {held} |\n")
     write("\n| AUC | rows per class | logit | plain |\n|---|---|---|---|\n")
     for auc in (0.5, 0.8, 0.95, 0.99, 0.999):
         for num in (20, 100, 500):

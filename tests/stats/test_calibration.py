@@ -121,7 +121,7 @@ def test_the_bias_of_a_calibrated_ece_is_as_documented():
         ([0, 1], [0.5, 1.2], "1.2 in row 1 .1 such rows.*not log-odds"),
         ([0, 1], [-3.0, np.nan], "-3.0 in row 0 .2 such rows"),
         ([0, 1], [0.5], "each of 2 rows, given shape .1,"),
-        ([0, 1], [[0.5, 0.5]], "given shape .1, 2."),
+        ([0, 1], [[[0.5, 0.5]]], "given shape .1, 1, 2."),
         ([0.5, 1], [0.5, 0.5], "0 or 1"),
         ([], [], "at least one row"),
     ],

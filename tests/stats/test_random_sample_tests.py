@@ -118,3 +118,12 @@ def test_rows_at_random_are_seldom_refused(num: int) -> None:
         drawn = marked(200, rng.choice(200, num, replace=False))
         refused += min(one.p for one in four(drawn, np.arange(200.0)).values()) < 0.01 / 4
     assert refused / 1000 <= 0.01 + 3 * math.sqrt(0.01 * 0.99 / 1000)
+
+
+def test_two_values_as_frequent_as_each_other_are_equally_far_out() -> None:
+    """Their distances from the middle differ by rounding alone, which shows nothing of how rows were drawn."""
+    values = np.repeat([0.3, 0.7], 6)
+    for seed in range(20):
+        drawn = np.isin(np.arange(12), np.random.default_rng(seed).choice(12, 9, replace=False))
+        found = random_sample_tests(drawn, {"p": values}, {}, np.arange(12))
+        assert [test.p for test in found if test.how in ("at both ends", "in the middle")] == [1.0]

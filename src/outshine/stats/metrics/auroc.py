@@ -20,11 +20,13 @@ class Auroc(Metric):
     """The share of pairs of a positive and a negative row that the scores order rightly, ties one half.
 
     Estimates and intervals are those of DeLong et al. (1988) and Obuchowski (1997), exact for U-statistics
-    (`outshine.stats.auc_covariance`), in place of those that the influence function gives: the two differ by factors
-    such as m / (m − 1) for m groups of positives, and where the classes share groups.
+    (`outshine.stats.auc_covariance`), counted in whole numbers: what the base class makes of the influence function,
+    without its rounding.
     """
 
     title: ClassVar[str] = "area under the ROC curve"
+    outcomes: ClassVar[tuple[str, ...]] = ("binary", "pairwise")
+    by_class: ClassVar[bool] = True
 
     def value(self, y: NDArray[Any], scores: Floats) -> float:
         """Return the AUC (`outshine.stats.auroc.auroc`)."""

@@ -20,6 +20,7 @@ from outshine.cli import (
     registries,
     report,
     run,
+    score,
     select,
     stdio,
     tiny_models,
@@ -40,6 +41,7 @@ watch.add_to(app)
 plan.add_to(app)
 report.add_to(app)
 compare.add_to(app)
+score.add_to(app)
 select.add_to(app)
 label.add_to(app)
 artefacts.add_to(app)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from outshine.engine.messages import counted, decimals, signed_decimals
 from outshine.results.names import Contender
-from outshine.w2s.method_identity import method_word
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,6 +56,8 @@ def amount_text(value: float, low: float, high: float) -> str:
 
 def contender_name(row: Mapping[Any, Any] | pd.Series) -> str:
     """Method, loss, what differs from the defaults, and the round: `strong_to_strong logconf round 1`."""
+    from outshine.w2s.method_identity import method_word
+
     number = f"round {row['round']}" if row["round"] else ""
     method = method_word(str(row["method"]), str(row["variant"]))
     return " ".join(str(part) for part in (method, row["loss"], row["variant"], number) if part)

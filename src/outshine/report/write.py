@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING
 from outshine.engine.errors import OutshineError
 from outshine.engine.files import user_path, write_whole
 from outshine.report.figures import png, svg
-from outshine.report.latex_and_markdown import Form, tables_text
-from outshine.report.page import render
-from outshine.report.study_figures import StudyFigure, study_figures
-from outshine.report.study_section import StudySection
 from outshine.results.saved_tables import write_table
-from outshine.w2s.study_file import study_yaml
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
 
     from outshine.engine.store.store import Store
+    from outshine.report.latex_and_markdown import Form
+    from outshine.report.study_figures import StudyFigure
+    from outshine.report.study_section import StudySection
     from outshine.results.finished import FinishedStudy
+    from outshine.results.score.measure import ScoreResults
 
 
 class OutputError(OutshineError):
@@ -56,6 +56,7 @@ def write_outputs(finished: FinishedStudy, store: Store, out: Path) -> Path:
     anything is made of it, so that a failure of a comparison or of the page leaves the tables where they are.
     """
     from outshine.results.controls import against
+    from outshine.w2s.study_file import study_yaml
 
     results = finished.results
     always = ("scores", "pgr", "summary", "diagnostics")
@@ -63,7 +64,7 @@ def write_outputs(finished: FinishedStudy, store: Store, out: Path) -> Path:
         for name, table in results.tables().items():
             if len(table) or name in always:
                 write_table(out / name, table)
-        for name in ("failed", "metrics"):  # what an earlier run into this folder lacked, or was asked for
+        for name in ("failed", "metrics", "tests"):  # what an earlier run into this folder lacked, or was asked for
             if results.tables()[name].empty:
                 for ending in (".csv", ".parquet"):
                     (out / name).with_suffix(ending).unlink(missing_ok=True)
@@ -90,7 +91,7 @@ def write_report(several: Sequence[FinishedStudy], store: Store, page: Path) -> 
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for number, section in enumerate(_write_page(several, store, page), 1):
-            written += _write_figures(section.figures, folder, "" if len(several) == 1 else f"{number}-")
+            written += _write_figures(_by_name(section.figures), folder, "" if len(several) == 1 else f"{number}-")
     except OSError as error:
         raise _cannot_write(page.parent, error) from error
     return written
@@ -98,6 +99,8 @@ def write_report(several: Sequence[FinishedStudy], store: Store, page: Path) -> 
 
 def write_tables(several: Sequence[FinishedStudy], path: Path, form: Form) -> None:
     """Write the tables of studies for a paper, as Markdown or LaTeX."""
+    from outshine.report.latex_and_markdown import tables_text
+
     text = tables_text(several, form)
     try:
         write_whole(path, lambda file: file.write_text(text, encoding="utf-8"))
@@ -112,18 +115,36 @@ def write_choosing(regrets: pd.DataFrame, pooled: pd.DataFrame, drawn: Sequence[
         folder.mkdir(parents=True, exist_ok=True)
         write_table(out / "regret", regrets)
         write_table(out / "regret_pooled", pooled)
-        _write_figures(drawn, folder)
+        _write_figures(_by_name(drawn), folder)
     except OSError as error:
         raise _cannot_write(out, error) from error
     return out
 
 
-def _write_figures(drawn: Sequence[StudyFigure], folder: Path, prefix: str = "") -> list[Path]:
-    """Every figure as SVG and PNG; the paths."""
+def write_score(results: ScoreResults, out: Path) -> Path:
+    """Write the tables of `outshine score` that have rows, and its figure; returns the folder."""
+    from outshine.report.figures.score import score_figure
+
+    try:
+        for name, table in results.tables().items():
+            if len(table):
+                write_table(out / name, table)
+        _write_figures({"score": score_figure(results.summary)}, out / "figures")
+    except OSError as error:
+        raise _cannot_write(out, error) from error
+    return out
+
+
+def _by_name(drawn: Sequence[StudyFigure]) -> dict[str, Figure]:
+    return {one.name: one.figure for one in drawn}
+
+
+def _write_figures(drawn: Mapping[str, Figure], folder: Path, prefix: str = "") -> list[Path]:
+    """Every figure as SVG and PNG under its name; the paths."""
     written = []
-    for figure in drawn:
-        vector, raster = (folder / f"{prefix}{figure.name}.{end}" for end in ("svg", "png"))
-        text, data = svg(figure.figure), png(figure.figure)
+    for name, figure in drawn.items():
+        vector, raster = (folder / f"{prefix}{name}.{end}" for end in ("svg", "png"))
+        text, data = svg(figure), png(figure)
         write_whole(vector, lambda path, text=text: path.write_text(text, encoding="utf-8"))
         write_whole(raster, lambda path, data=data: path.write_bytes(data))
         written += [vector, raster]
@@ -131,6 +152,10 @@ def _write_figures(drawn: Sequence[StudyFigure], folder: Path, prefix: str = "")
 
 
 def _write_page(several: Sequence[FinishedStudy], store: Store, page: Path) -> list[StudySection]:
+    from outshine.report.page import render
+    from outshine.report.study_figures import study_figures
+    from outshine.report.study_section import StudySection
+
     sections = [
         StudySection(finished, study_figures(finished.results, finished.resolution.study.loss.kind))
         for finished in several

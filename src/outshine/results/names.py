@@ -11,7 +11,6 @@ from typing import Any
 import pandas as pd
 
 from outshine.engine.errors import DataError, SettingsError, UnknownNameError
-from outshine.w2s.method_identity import changed, described, method_word
 
 METHOD_COLUMNS = (
     *("study", "dataset", "weak", "strong", "purpose", "method", "variant", "round", "loss"),
@@ -91,6 +90,8 @@ class Contender:
         A plugin's own settings are in brackets behind its name. Of a method that is not installed here all settings
         are told, of a table without settings its words.
         """
+        from outshine.w2s.method_identity import changed, described
+
         known = described(self.settings)
         if not known.raw:
             return {self.variant: ""} if self.variant else {}
@@ -102,6 +103,8 @@ class Contender:
 
     def setting(self, name: str) -> Any:
         """A setting by its name in `settings`, None where it is not told."""
+        from outshine.w2s.method_identity import described
+
         return described(self.settings).raw.get(name)
 
 
@@ -126,6 +129,8 @@ def labels(several: Sequence[Contender]) -> dict[Contender, str]:
 
     Where two would have one name, as methods of two versions of a package may, the first digits of their ids follow.
     """
+    from outshine.w2s.method_identity import method_word
+
     many_methods = len({contender.method for contender in several}) > 1
     many_losses = len({contender.loss for contender in several}) > 1
     named = {}

@@ -12,9 +12,6 @@ import yaml
 
 from outshine.engine.errors import DataError, OutshineError
 from outshine.engine.files import user_path, write_whole
-from outshine.results.read.scores import SCORE_COLUMNS
-from outshine.results.results import PGR_COLUMNS
-from outshine.w2s.study_file import read_yaml
 
 _TEXT = ("study", "purpose", "method", "variant", "loss", "method_id", "settings", "weak", "reason", "key")
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
@@ -71,6 +68,9 @@ def read_tables(places: Sequence[Path]) -> Tables:
     A folder holds scores.parquet and pgr.parquet; a file (.parquet or .csv) is known by its columns.
     Raises DataError for a place that is not there, cannot be read or holds neither table, and where no scores are left.
     """
+    from outshine.results.read.scores import SCORE_COLUMNS
+    from outshine.results.results import PGR_COLUMNS
+
     scores, pgrs = [], []
     for path in [file for place in places for file in _files(user_path(place))]:
         frame = _read(path)
@@ -89,6 +89,8 @@ def read_tables(places: Sequence[Path]) -> Tables:
 
 def _declared(place: Path) -> str | None:
     """The setting `better_than` in the study.yaml of a run's folder; nothing where that cannot be read."""
+    from outshine.w2s.study_file import read_yaml
+
     try:
         study = read_yaml((place / "study.yaml").read_text(encoding="utf-8"), "study.yaml")
     except (OSError, ValueError, yaml.YAMLError, OutshineError):

@@ -1,4 +1,4 @@
-"""`outshine label` where the truth of every row is known: is what trusted rows say true? Rerun docs/label.md with
+"""`outshine label` where the truth of every row is known: is what trusted rows say true? Rerun with
 
     python tests/benchmarks/label_study.py tiny
     python tests/benchmarks/label_study.py real
@@ -144,6 +144,7 @@ def main() -> None:
                     "columns": {"label": "cheap"},
                     "trusted": str(trusted),
                     "strong": setting.strong,
+                    "student": "lora",
                     "folds": given.folds,
                     "training": setting.training,
                     "compute_dtype": "float32",

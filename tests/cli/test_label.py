@@ -12,7 +12,18 @@ import pytest
 from outshine.data.recipes.tiny import TinyHome
 
 SMALL = (
-    *("--strong", "tiny/strong", "--folds", "3", "--set", "runtime.threads=1", "--set", "compute_dtype=float32"),
+    *(
+        "--strong",
+        "tiny/strong",
+        "--student",
+        "lora",
+        "--folds",
+        "3",
+        "--set",
+        "runtime.threads=1",
+        "--set",
+        "compute_dtype=float32",
+    ),
     *("--set", "training.epochs=2", "--set", "strong.learning_rate=3e-3"),
 )
 
@@ -46,16 +57,18 @@ def label(outshine, *more: str, file: str = "mine.jsonl", column: str = "cheap")
 def test_a_file_comes_out_as_it_went_in_with_more(outshine, mine: Path) -> None:
     plan = label(outshine, "--plan")
     assert plan.code == 0, plan.err
-    assert "3 of 7 stages to do" in plan.out  # folds are dealt to make the plan; the students are to do
+    assert "5 of 10 stages to do" in plan.out  # folds are dealt to make the plan; embeddings and students are to do
     outcome = label(outshine, "--trusted", "trusted.jsonl", "--out", "out")
     assert outcome.code == 0, outcome.err
-    assert "gain in accuracy" in outcome.out
+    assert "The probe's answer, while a student is fine-tuned:" in outcome.out
+    assert outcome.out.count("Ways to label the file, by 80 trusted rows") == 2
+    assert "with the fine-tuned student" in outcome.out
     assert "Most doubted labels" in outcome.out
     before = [json.loads(line) for line in mine.read_text().splitlines()]
     after = [json.loads(line) for line in Path("out/mine.jsonl").read_text().splitlines()]
     assert [{name: row[name] for name in before[0]} for row in after] == before
     new = {name.removeprefix("outshine_") for name in after[0]} - set(before[0])
-    assert new == {"p", "fold", "disagrees", "suspicion", "rank", "suspect"}
+    assert new == {"label", "p", "student", "fold", "disagrees", "suspicion", "rank", "suspect"}
     assert all(0 < row["outshine_p"] < 1 for row in after)
     evidence = json.loads(Path("out/evidence.json").read_text())
     assert evidence["evidence"][0]["num_rows"] == 80
@@ -72,7 +85,7 @@ def test_a_file_comes_out_as_it_went_in_with_more(outshine, mine: Path) -> None:
 
     watched = outshine("watch", "label-mine", "--line")
     assert watched.code == 0
-    assert watched.out.startswith("label-mine: 7 of 7 stages done")
+    assert watched.out.startswith("label-mine: 10 of 10 stages done")
     for command in (("report", "label-mine"), ("retry", "label-mine"), ("run", "label-mine")):
         refused = outshine(*command)
         assert refused.code == 2
@@ -151,6 +164,7 @@ def test_from_python_it_is_the_same(outshine, mine: Path) -> None:
 
     found = library.label(
         "mine.jsonl", weak_label="cheap", strong={"model": "tiny/strong", "learning_rate": 3e-3}, text="review", folds=3,
+        student="lora",
         training={"epochs": 2}, runtime={"threads": 1}, compute_dtype="float32", trusted="trusted.jsonl", out="python",
     )  # fmt: skip
     assert found.evidence[0].num_rows == 80
@@ -181,7 +195,7 @@ def test_from_python_the_notes_say_what_became_of_labels_on_one_side(outshine) -
     soft = frame.assign(cheap=np.linspace(0.01, 0.4, len(frame)))
     soft.to_json("soft.jsonl", orient="records", lines=True)
     call = {"weak_label": "cheap", "text": "review", "strong": "tiny/strong", "folds": 3, "store": "store"}
-    call |= {"training": {"epochs": 1}, "runtime": {"threads": 1}, "compute_dtype": "float32"}
+    call |= {"student": "lora", "training": {"epochs": 1}, "runtime": {"threads": 1}, "compute_dtype": "float32"}
     notes = library.label("soft.jsonl", **call).notes
     for fold in (1, 2, 3):
         (note,) = [one for one in notes if one.startswith(f"fold {fold}: val: all ")]
@@ -258,7 +272,7 @@ def test_rows_to_judge_come_back_and_are_never_replaced(outshine, mine: Path) ->
     evidence = json.loads(Path("outshine-label/evidence.json").read_text())["evidence"][0]
     table = pd.read_csv("outshine-label/own.csv")
     apart = table["outshine_disagrees"].astype(bool).to_numpy()
-    right = ((table["outshine_p"] > 0.5).to_numpy() == truth)[places] & apart[places]
+    right = ((table["outshine_student"] > 0.5).to_numpy() == truth)[places] & apart[places]
     assert (evidence["by"], evidence["num_judged"]) == ("draw", int(apart[places].sum()))
     assert evidence["num_right"] == int(right.sum())
     if evidence["verdict"] == "open":

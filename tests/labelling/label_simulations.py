@@ -1,6 +1,6 @@
 """What `outshine label` says of student and cheap labels, simulated from known truths: coverage, errors, power.
 
-Rerun the tables of docs/label.md and of docs/statistics.md, section "label", with
+Rerun the tables of docs/statistics.md, section "label", with
 
     python tests/labelling/label_simulations.py coverage
     python tests/labelling/label_simulations.py verdicts

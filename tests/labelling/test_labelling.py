@@ -19,9 +19,9 @@ from outshine.labelling.evidence import evidence
 from outshine.labelling.files import evidence_document
 from outshine.labelling.folds import EVERY
 from outshine.labelling.gains import gain_by_disagreements, needed_accuracy
-from outshine.labelling.results import COLUMNS, LabelResults, read_label_results
+from outshine.labelling.results import COLUMNS, LabelResults, StudentPredictions, out_of_fold, read_label_results
 from outshine.labelling.run import parse_label_settings, resolve_label_settings
-from outshine.labelling.text import sentences
+from outshine.labelling.text import evidence_sentences, sentences
 from outshine.stats.auroc import auroc, soft_auroc
 from outshine.stats.intervals import share_of_file
 
@@ -75,7 +75,8 @@ class World:
         known = dict(zip(self.texts, self.z, strict=True))
         log_odds = {name: float(known.get(text, 0.5)) for name, text in zip(plan["id"], plan["text"], strict=True)}
         students = [MadeUp(plan, log_odds, number) for number in range(NUM_FOLDS)]
-        return read_label_results(resolution.plan, students, ["a note"], store)  # type: ignore[arg-type]
+        out = out_of_fold(resolution.plan, students, store)  # type: ignore[arg-type]
+        return read_label_results(resolution.plan, StudentPredictions(out, "lora", notes=["a note"]), store)
 
     def drawn(self, num: int) -> list[dict[str, Any]]:
         """So many random rows with their truth."""
@@ -182,10 +183,12 @@ def test_evidence_from_rows_of_the_file(tmp_path: Path) -> None:
 def test_the_verdict_follows_the_primary_interval(tmp_path: Path) -> None:
     every = WORLD.read(tmp_path / "all", WORLD.trusted(range(300)))
     assert every.evidence[0].verdict == "better"
-    assert any(line.startswith("The student is better than the cheap labels, on the file") for line in sentences(every))
+    assert evidence_sentences(every.evidence[0])[0].startswith(
+        "The student is better than the cheap labels, on the file"
+    )
     few = WORLD.read(tmp_path / "few", WORLD.drawn(12))
     assert few.evidence[0].verdict == "open"
-    told = " ".join(sentences(few))
+    told = " ".join(evidence_sentences(few.evidence[0]))
     assert "Not settled" in told
     assert "Of 12 rows it can hardly be seen whether they were picked" in told
     assert "What would settle it" in told

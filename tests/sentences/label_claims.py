@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,6 +27,7 @@ from outshine.labelling.folds import FoldPlan
 from outshine.labelling.results import COLUMNS, AgreementSummary, LabelResults
 from outshine.labelling.rows import Columns
 from outshine.labelling.text import (
+    against_the_probe,
     evidence_sentences,
     judging_sentences,
     sentences,
@@ -150,6 +152,7 @@ def labelling(known: int = 0, apart: int = APART, found: tuple[Evidence, ...] = 
     listed = file.assign(id=None, text="a text", row=file.index + 1)
     first = rows_to_judge(listed, hard, {}).rows["row"].head(known)
     rows = listed.assign(p=0.5, disagrees=file["apart"], rank=range(1, NUM + 1), suspect=file.index < 30)
+    rows = rows.assign(best_p=0.5, best_label=1)
     return LabelResults(
         rows[list(COLUMNS)],
         SIGNS._replace(num_disagreements=apart),
@@ -163,14 +166,30 @@ def labelling(known: int = 0, apart: int = APART, found: tuple[Evidence, ...] = 
     )
 
 
+def fine_tuned(student: float, probe: float) -> list[str]:
+    """What is said of a student that was fine-tuned after the probe."""
+    found = labelling()
+    first, second = (replace(found, signs=SIGNS._replace(label_auroc=value)) for value in (probe, student))
+    return [against_the_probe(second, first)]
+
+
 def printed(found: LabelResults) -> list[str]:
     stream = io.StringIO()
     command.print_labelling(found, Console(file=stream, width=400))
     return [" ".join(stream.getvalue().split())]  # the title of a table is as wide as the table
 
 
-def run_of_the_command(outcome: Any) -> list[str]:
+def run_of_the_command(outcome: Any, answers_at_once: bool = False) -> list[str]:
     """What the command prints where the work ends like this; nothing is computed or written."""
+
+    def work(*given: Any) -> Any:
+        if isinstance(outcome, BaseException):
+            raise outcome
+        if answers_at_once:
+            given[-1](labelling())
+        return outcome
+
+    here = SimpleNamespace(line=lambda *_: "about 20 minutes", flops=1e15, tokens=1e6)
     stream, notes = io.StringIO(), []
     screen = Console(file=stream, width=400)
 
@@ -186,10 +205,11 @@ def run_of_the_command(outcome: Any) -> list[str]:
         patch("outshine.cli.terminal.progress", Shown),
         patch("outshine.labelling.files.check_output"),
         patch("outshine.labelling.files.write_labelled", return_value=[Path("out/mine.csv"), Path("out/suspects.csv")]),
-        patch("outshine.labelling.run.run_label", side_effect=[outcome]),
+        patch("outshine.labelling.run.run_label", side_effect=work),
+        patch("outshine.labelling.run.plan_label", return_value=SimpleNamespace(here=here, to_do=here)),
         suppress(typer.Exit),
     ):
-        command._run(SimpleNamespace(), SimpleNamespace(), Path("out"), "outshine_", False)  # type: ignore[arg-type]
+        command._run(SimpleNamespace(model_copy=lambda **_: None), SimpleNamespace(), Path("out"), "outshine_", False)  # type: ignore[arg-type]
     return [*notes, *stream.getvalue().splitlines()]
 
 
@@ -209,10 +229,8 @@ def plan_of_the_command(as_json: bool = False) -> list[str]:
 
 def written(writable: bool) -> list[str]:
     """What is told where a folder can, or cannot, be written."""
-    resolution = SimpleNamespace(
-        labeller=SimpleNamespace(path="mine.csv", columns=Columns(), model_dump=lambda **_: {"path": "mine.csv"})
-    )
-    done = SimpleNamespace(resolution=resolution, labelling=labelling())
+    labeller = SimpleNamespace(path="mine.csv", columns=Columns(), model_dump=lambda **_: {"path": "mine.csv"})
+    done = SimpleNamespace(labeller=labeller, labelling=labelling())
     failing = None if writable else OSError(28, "No space left on device")
     with patch("outshine.labelling.files.write_whole", side_effect=failing):
         try:
@@ -474,17 +492,32 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "interrupted; finished stages are kept: run the same command again to go on",
         lambda: run_of_the_command(KeyboardInterrupt()),
-        lambda: run_of_the_command(SimpleNamespace(labelling=labelling())),
+        lambda: run_of_the_command(SimpleNamespace(labelling=labelling(), first=None)),
     ),
     Claim(
         "labelled file: {}; beside it {}",
-        lambda: run_of_the_command(SimpleNamespace(labelling=labelling())),
+        lambda: run_of_the_command(SimpleNamespace(labelling=labelling(), first=None)),
         lambda: run_of_the_command(KeyboardInterrupt()),
     ),
     Claim(
         "Most doubted labels ({} of {}; all in suspects.csv, for finding errors, not for a verdict)",
         lambda: printed(labelling()),
         lambda: run_of_the_command(KeyboardInterrupt()),
+    ),
+    Claim(
+        "AUC against cheap labels that they did not see: {} with the fine-tuned student, {} with the probe{}.",
+        lambda: run_of_the_command(SimpleNamespace(labelling=labelling(), first=labelling())),
+        lambda: run_of_the_command(SimpleNamespace(labelling=labelling(), first=None)),
+    ),
+    Claim(
+        ": the probe's labels are the better guess (--student probe)",
+        lambda: fine_tuned(0.74, 0.76),
+        lambda: fine_tuned(0.76, 0.74),
+    ),
+    Claim(
+        "Students that are fine-tuned may do better, or worse (--student lora): {}",
+        lambda: run_of_the_command(SimpleNamespace(labelling=labelling(), first=None)),
+        lambda: run_of_the_command(SimpleNamespace(labelling=replace(labelling(), student="lora"), first=labelling())),
     ),
     Claim("{} of {} stages to do, about {} FLOPs", plan_of_the_command, lambda: plan_of_the_command(as_json=True)),
     Claim(

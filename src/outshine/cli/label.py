@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -47,7 +47,35 @@ WeakLabelOption = Annotated[
         show_default=False,
     ),
 ]
-StrongOption = Annotated[str, typer.Option("--strong", "-s", help="The student's model: hub name or folder.")]
+StrongOption = Annotated[
+    str | None,
+    typer.Option("--strong", "-s", help="The student's model: hub name or folder.", show_default=False),
+]
+VotesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--votes",
+        metavar="COLUMNS",
+        help="Several columns with cheap labels, comma-separated, in place of --label; empty cells abstain.",
+        show_default=False,
+    ),
+]
+CombineOption = Annotated[str, typer.Option("--combine", help="How --votes become one: dawid_skene or majority.")]
+ProbsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--probs",
+        metavar="COLUMN",
+        help="A column with P(class 1) by a model that saw no label of the row, in place of --strong.",
+        show_default=False,
+    ),
+]
+StudentOption = Annotated[
+    str,
+    typer.Option(
+        "--student", help="probe: frozen embeddings, seconds; lora, head or full: fine-tuned after it, much longer."
+    ),
+]
 TrustedOption = Annotated[
     str | None, typer.Option("--trusted", help="A file of rows with true labels: by id or text.", show_default=False)
 ]
@@ -68,8 +96,12 @@ def add_to(app: typer.Typer) -> None:
 
 def label(
     file: FileArgument,
-    strong: StrongOption,
+    strong: StrongOption = None,
     *,
+    votes: VotesOption = None,
+    combine: CombineOption = "dawid_skene",
+    probs: ProbsOption = None,
+    student: StudentOption = "probe",
     weak_label: WeakLabelOption = None,
     text: TextOption = None,
     positive: PositiveOption = None,
@@ -92,7 +124,7 @@ def label(
     only_plan: Annotated[bool, typer.Option("--plan", help="Show what would be computed, and stop.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Train a student on cheap labels: better probabilities, labels in doubt, and whether it beats the labels.
+    """Which labels to use: cheap ones, a student's, or what a few trusted rows make of them; and labels in doubt.
 
     Example: outshine label mine.jsonl --text review --weak-label cheap --strong MODEL --trusted trusted.jsonl
     """
@@ -100,16 +132,17 @@ def label(
     from outshine.w2s.study_file import with_settings
 
     columns = ColumnOptions(text, weak_label, group, row_id, positive, negative, missing).settings()
-    if weak_label is None:
+    if weak_label is None and not votes:
         from outshine.data.user_tables import refuse_without_labels
 
         refuse_without_labels(file, text)
     raw = {
         "path": file,
-        "columns": columns | {"trusted_label": trusted_label},
+        "columns": columns | {"trusted_label": trusted_label, **_further(votes, combine, probs)},
         **({"limit": limit} if limit else {}),
         "trusted": trusted,
         "strong": strong,
+        "student": student,
         "folds": folds,
         "judge": judge,
         "seed": seed,
@@ -124,30 +157,63 @@ def label(
         _run(labeller, open_store(store), out, prefix, as_json)
 
 
+def _further(votes: str | None, combine: str, probs: str | None) -> dict[str, Any]:
+    """Return the settings of columns beside text and label that were named."""
+    named = [name.strip() for name in (votes or "").split(",") if name.strip()]
+    return {**({"votes": named, "combine": combine} if named else {}), **({"probs": probs} if probs else {})}
+
+
 def _run(labeller: LabelSettings, store: Store, out: Path, prefix: str, as_json: bool) -> None:
     from outshine.cli.run import resumable
     from outshine.cli.terminal import console, progress
     from outshine.labelling.files import check_output, evidence_document, write_labelled
     from outshine.labelling.run import run_label
+    from outshine.labelling.text import against_the_probe
 
     check_output(labeller, out, prefix)
+    screen = console()
+
+    def at_once(found: LabelResults) -> None:
+        screen.print("The probe's answer, while a student is fine-tuned:", markup=False)
+        print_labelling(found, screen)
+
     with progress() as shown, resumable(shown):
-        done = run_label(labeller, store, shown)
+        done = run_label(labeller, store, shown, None if as_json else at_once)
     written = write_labelled(done, out, prefix)
     if as_json:
         print_json(evidence_document(done.labelling) | {"files": written})
         return
-    screen = console()
+    if done.first is not None:
+        screen.print(against_the_probe(done.labelling, done.first), markup=False)
     print_labelling(done.labelling, screen)
+    if done.labelling.student == "probe":
+        _print_time_of_students(labeller, store, screen)
     screen.print(f"labelled file: {written[0]}; beside it {', '.join(path.name for path in written[1:])}", markup=False)
+
+
+def _print_time_of_students(labeller: LabelSettings, store: Store, screen: Console) -> None:
+    """Say how long students would take that are fine-tuned, where that can be told."""
+    from outshine.labelling.run import plan_label
+
+    planned = plan_label(labeller.model_copy(update={"student": "lora"}), store)
+    if planned.here:
+        took = planned.here.line(planned.to_do.flops or 0.0, planned.to_do.tokens or 0.0)
+        screen.print(f"Students that are fine-tuned may do better, or worse (--student lora): {took}", markup=False)
 
 
 def print_labelling(results: LabelResults, screen: Console) -> None:
     """The sentences, then the most doubted labels."""
     from outshine.cli.terminal import table
-    from outshine.labelling.text import sentences
+    from outshine.labelling.ladder_text import LADDER_COLUMNS, ladder_rows
+    from outshine.labelling.text import sentences, voter_rows
     from outshine.report.text import decimal_text
 
+    if results.ladder is not None:
+        title = f"Ways to label the file, by {results.ladder.num_rows} trusted rows"
+        screen.print(table(title, list(LADDER_COLUMNS), ladder_rows(results.ladder), right=["AUC", "class 1"]))
+    if results.voters:
+        columns = ["column", "rows", "right [95 %]", "agrees with all"]
+        screen.print(table("Cheap columns", columns, voter_rows(results), right=["rows", "agrees with all"]))
     for sentence in sentences(results):
         screen.print(sentence, markup=False)
     suspects = results.suspects.head(NUM_SHOWN)

@@ -65,6 +65,8 @@ class Evidence(NamedTuple):
         auroc_gain: What the student has more, with its interval.
         needed: Trusted rows in all that would find a gain, of several sizes, with power .8 at level .05.
         notes: What could not be estimated, and why.
+        by_disagreement: Whether disagreements were drawn more, or less, often than agreements.
+        used: Places in the file, from 0, of the rows that the estimates rest on.
     """
 
     of: Literal["file", "new"]
@@ -86,6 +88,8 @@ class Evidence(NamedTuple):
     auroc_gain: Interval | None = None
     needed: tuple[RowsNeeded, ...] = ()
     notes: tuple[str, ...] = ()
+    by_disagreement: bool = False
+    used: tuple[int, ...] = ()
 
     @property
     def gain(self) -> Interval | None:
@@ -269,8 +273,9 @@ def _before_the_first_empty(judged: np.ndarray, listed: bool, notes: list[str]) 
 
 def _simple_draw(usable: pd.DataFrame, rows: np.ndarray, file: _File, notes: list[str]) -> Evidence:
     """Estimate with soft labels: the first rows of the order are a simple random draw of all."""
-    trusted = _Trusted.of(_inside(usable, rows, notes))
-    counts = _counts(trusted, False, file.share)
+    inside = _inside(usable, rows, notes)
+    trusted = _Trusted.of(inside)
+    counts = _counts(trusted, False, file.share)._replace(used=tuple(inside["row"]))
     aurocs = _aurocs(trusted._replace(group=np.arange(len(trusted.truth)).astype(str)), notes)
     right = share_of_file(counts.num_right, counts.num_judged, file.num_apart)
     student, label = (wilson(int(hits.sum()), len(hits)) for hits in (trusted.student_right, trusted.label_right))
@@ -289,8 +294,9 @@ def _stratified_draw(
 ) -> Evidence:
     """Estimate with hard labels: the gain from the disagreements, the levels from both strata by their shares."""
     rows = np.concatenate([parts[DISAGREE][: start.length], parts[AGREE][: agreements.length if agreements else 0]])
-    trusted = _Trusted.of(_inside(usable, rows, notes))
-    counts = _counts(trusted, True, file.share)
+    inside = _inside(usable, rows, notes)
+    trusted = _Trusted.of(inside)
+    counts = _counts(trusted, True, file.share)._replace(by_disagreement=True, used=tuple(inside["row"]))
     right = share_of_file(counts.num_right, counts.num_judged, file.num_apart, start.num_empty)
     levels: tuple[Interval | None, Interval | None] = (None, None)
     if agreements:
@@ -326,7 +332,7 @@ def _of_rows_from_elsewhere(usable: pd.DataFrame, file: _File, hard: bool, notes
     if not counts.num_rows:
         return counts
     if hard and not file.num_apart:
-        return counts._replace(accuracy_gain=Interval(0.0, 0.0, 0.0))
+        return counts._replace(accuracy_gain=Interval(0.0, 0.0, 0.0), used=tuple(usable["row"]))
     taken = file.taken(usable)
     picked = "" if file.rows is None or taken is None else why_no_draw(file.rows, taken, hard)
     worth = trusted.worth_of_apart if hard else _worth(trusted.student_right, trusted.group)
@@ -335,6 +341,7 @@ def _of_rows_from_elsewhere(usable: pd.DataFrame, file: _File, hard: bool, notes
     if picked:
         return counts._replace(picked=picked)
     drawn = _seems_drawn(counts, file, taken, notes)
+    counts = counts._replace(by_disagreement=not drawn, used=tuple(usable["row"]) if "row" in usable else ())
     right = _share_right(trusted, counts, file.num_apart)
     accuracies, aurocs = _Measured(gain=gain_by_disagreements(right, counts.share)), _Measured()
     if drawn:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from outshine.data.user_tables import (
@@ -21,6 +22,7 @@ from outshine.data.user_tables import (
 )
 from outshine.engine.errors import DataError
 from outshine.engine.files import user_path, write_whole
+from outshine.labelling.annotation_tools import Answer, answered, read_labelling_table
 from outshine.labelling.rows import PLACE, Columns
 from outshine.labelling.text import sentences
 from outshine.report.write import OutputError, check_writable
@@ -28,14 +30,18 @@ from outshine.results.saved_tables import escape_formulas, escape_formulas_in_he
 from outshine.w2s.study_file import raw_yaml
 
 if TYPE_CHECKING:
-    import pandas as pd
-
+    from outshine.labelling.ladder import Ladder
     from outshine.labelling.results import LabelResults
     from outshine.labelling.run import LabelRun, LabelSettings
 
 
-NEW = ("p", "fold", "disagrees", "suspicion", "rank", "suspect")
-"""The columns of `Labelling.rows` that are added to the user's own, each behind the prefix."""
+NEW = {
+    "label": "best_label",
+    "p": "best_p",
+    "student": "p",
+    **{name: name for name in ("fold", "disagrees", "suspicion", "rank", "suspect")},
+}
+"""Columns that are added to the user's own, each behind the prefix -> the column of `LabelResults.rows`."""
 
 PREFIX = "outshine_"
 ORDER, STRATUM, WEIGHT = "outshine_order", "outshine_stratum", "outshine_weight"  # in to_judge.csv, beside PLACE
@@ -67,14 +73,15 @@ def write_labelled(done: LabelRun, out: Path, prefix: str = PREFIX) -> list[Path
     A `to_judge.csv` with true labels in it is never replaced: other rows to judge go to `to_judge_2.csv`, and so on.
     Call `check_output` first. Raises OutputError where the folder cannot be written.
     """
-    labeller, results = done.resolution.labeller, done.labelling
+    labeller, results = done.labeller, done.labelling
     source = Path(labeller.path)
     table = out / source.name
-    columns = {f"{prefix}{name}": _values(results, name) for name in NEW}
+    columns = {f"{prefix}{new}": _values(results, name) for new, name in NEW.items()}
     settings = raw_yaml(labeller.model_dump(mode="json"))
     written = {
-        table: lambda path: write_with(str(source), columns, path),
+        table: lambda path: _write_labels(str(source), columns, prefix, labeller.columns, path),
         out / "suspects.csv": lambda path: escape_formulas(results.suspects).to_csv(path, index=False),
+        out / "issues.csv": lambda path: escape_formulas(issues_table(results)).to_csv(path, index=False),
         out / "evidence.json": lambda path: path.write_text(_json(evidence_document(results)), encoding="utf-8"),
         out / "label.yaml": lambda path: path.write_text(settings, encoding="utf-8"),
     }
@@ -114,6 +121,27 @@ def judging_table(results: LabelResults, columns: Columns) -> pd.DataFrame:
     return escape_formulas_in_header(escape_formulas(pd.DataFrame(table)))
 
 
+def issues_table(results: LabelResults) -> pd.DataFrame:
+    """Return a row for each labelled row of the file, with the columns that cleanlab's `find_label_issues` has.
+
+    Columns: row (place in the file, from 1), id, is_label_issue (confident learning doubts the label, and the student's
+    likelier class is another), label_quality (self-confidence: the student's probability of the given label),
+    given_label, predicted_label (the student's likelier class).
+    """
+    rows = results.rows[results.rows["suspicion"].notna()]
+    spelled = np.array(results.spelling, dtype=object)
+    return pd.DataFrame(
+        {
+            "row": rows["row"],
+            "id": rows["id"],
+            "is_label_issue": rows["suspect"].astype(bool) & rows["disagrees"].astype(bool),
+            "label_quality": 1 - rows["suspicion"],
+            "given_label": spelled[(rows["label"] > 0.5).astype(int)] if results.hard else rows["label"],
+            "predicted_label": spelled[(rows["p"] > 0.5).astype(int)],
+        }
+    )
+
+
 def _own_columns(columns: Columns) -> tuple[str, str, str]:
     return columns.text, columns.id or "id", columns.trusted_label
 
@@ -141,13 +169,23 @@ def evidence_document(results: LabelResults) -> dict[str, Any]:
     """Return all that is said about student and labels, with the sentences, as JSON types; unknown numbers are null."""
     return {
         "sentences": sentences(results),
-        "evidence": [_jsonable(part) | {"verdict": part.verdict} for part in results.evidence],
+        "student": results.student,
+        "voters": [_jsonable(voter) for voter in results.voters],
+        "ladder": None if results.ladder is None else _ladder(results.ladder),
+        "evidence": [_jsonable(part._replace(used=())) | {"verdict": part.verdict} for part in results.evidence],
         "signs": _jsonable(results.signs),
         "to_judge": {name: {"rows": num, "of": of} for name, (num, of) in results.to_judge.sizes.items()},
         "hard_labels": results.hard,
         "names": results.names,
         "notes": results.notes,
     }
+
+
+def _ladder(ladder: Ladder) -> dict[str, Any]:
+    """Return the ladder without what it says of each row, which the labelled file has."""
+    document = _jsonable(ladder._replace(log_odds=np.empty(0))) | {"verdict": ladder.verdict}
+    del document["log_odds"]
+    return document
 
 
 def _json(document: dict[str, Any]) -> str:
@@ -158,7 +196,17 @@ def _values(results: LabelResults, name: str) -> list[Any]:
     """Return a value for each row; None where there is none, and for all that the student did not predict."""
     column = results.rows[name]
     nothing = column.isna() | results.rows["p"].isna()
+    if name == "best_label":
+        return [
+            None if missing else _spelled(results, int(value)) for value, missing in zip(column, nothing, strict=True)
+        ]
     return [None if missing else value for value, missing in zip(column.tolist(), nothing.tolist(), strict=True)]
+
+
+def _spelled(results: LabelResults, value: int) -> Any:
+    """Return a class as the file writes it; as a number where that is what it has."""
+    text = results.spelling[value]
+    return int(text) if text in ("0", "1") else text
 
 
 def _jsonable(value: Any) -> Any:
@@ -173,9 +221,21 @@ def _jsonable(value: Any) -> Any:
 
 def check_free(path: str, names: Sequence[str], option: str) -> None:
     """Raise DataError where the table at `path` has one of these columns already. `option` names the way out."""
-    taken = set(read_table(path).columns) & set(names)
+    taken = set(read_labelling_table(path).columns) & set(names)
     if taken:
         raise DataError(f"'{path}' has a column '{min(taken)}' already; choose other names for the new ones: {option}")
+
+
+def _write_labels(source: str, new: Mapping[str, Sequence[Any]], prefix: str, columns: Columns, target: Path) -> None:
+    """Write the user's file with what is said of each row: new columns, or what an annotation tool shows."""
+    if file_format(source) == "jsonl":
+        p = [None if value is None else max(value, 1 - value) for value in new[f"{prefix}p"]]
+        parts = zip(new[f"{prefix}label"], p, new[f"{prefix}suspicion"], strict=True)
+        rows = answered(read_table(source).rows, [Answer(*part) for part in parts], columns.label)
+        if rows is not None:
+            write_json_rows(source, rows, target)
+            return
+    write_with(source, new, target)
 
 
 def write_with(path: str, new: Mapping[str, Sequence[Any]], target: Path) -> None:

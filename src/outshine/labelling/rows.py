@@ -19,16 +19,19 @@ from outshine.data.label_spellings import (
     is_missing,
     parse_further_labels,
     parse_weak_labels,
+    probability,
     true_labels,
 )
 from outshine.data.rows import Row
 from outshine.data.user_datasets import plain_id
-from outshine.data.user_tables import check_columns, read_table, refuse_repeated
+from outshine.data.user_tables import check_columns, refuse_repeated
 from outshine.data.weak_label_file import id_spellings, normal_text
 from outshine.engine.errors import DataError
 from outshine.engine.messages import counted
 from outshine.engine.rng import numpy_rng
 from outshine.engine.settings import NotInKeyAtDefault, Settings
+from outshine.labelling.annotation_tools import is_answer_of_people, read_labelling_table
+from outshine.labelling.votes import ABSTAINS, Way, dawid_skene, majority
 
 
 class Columns(Settings):
@@ -46,6 +49,15 @@ class Columns(Settings):
         default=None, description="values that are no label, beside an empty cell, n/a, null and none"
     )
     trusted_label: str = Field(default="label", description="the column with the true labels of the trusted rows")
+    votes: Annotated[tuple[str, ...], NotInKeyAtDefault()] = Field(
+        default=(), description="several columns with cheap labels in place of one, such as annotators or rules"
+    )
+    combine: Annotated[Way, NotInKeyAtDefault()] = Field(
+        default="dawid_skene", description="how those are made into one label"
+    )
+    probs: Annotated[str | None, NotInKeyAtDefault()] = Field(
+        default=None, description="a column with P(class 1) by a model that saw no label of the row: nothing is trained"
+    )
 
     @property
     def words(self) -> Words:
@@ -63,16 +75,19 @@ NUM_TO_JUDGE = 100
 class LabelledTable(NamedTuple):
     """A user's rows. `frame`: text ("" where missing), p, id and group (None where not given), in the file's order.
 
-    `drawn` in it: whether a row is used, which all are unless only some are asked for.
+    `probs` in it: P(class 1) that the user brings, NaN where there is none. `drawn`: whether a row is used, which all
+    are unless only some are asked for.
 
     `spelling`: how the file writes class 0 and class 1, as it does most often; 0 and 1 where it has probabilities.
-    `notes`: what a reader should know about how the file was read.
+    `notes`: what a reader should know about how the file was read. `votes` [n, W]: classes by several columns, where
+    the cheap label is made of them, `ABSTAINS` where one has none.
     """
 
     frame: pd.DataFrame
     labels: WeakLabels
     spelling: tuple[str, str] = ("0", "1")
     notes: tuple[str, ...] = ()
+    votes: NDArray[np.int_] | None = None
 
 
 class TrustedTable(NamedTuple):
@@ -98,17 +113,25 @@ def read_labelled(path: str, columns: Columns, limit: int | None = None) -> Labe
 
     Raises DataError, naming the first offending row, for what cannot be used.
     """
-    table = read_table(path, {columns.text: "--text", columns.label: "--label", **_named(columns)})
+    cheap = dict.fromkeys(columns.votes, "--votes") or {columns.label: "--label"}
+    table = read_labelling_table(path, {columns.text: "--text", **cheap, **_named(columns)})
     refuse_repeated(path, table, (columns.id or "id", columns.group or "group"))
     rows = table.rows
     where = [f"row {number} of '{path}'" for number in range(1, len(rows) + 1)]
-    labels = parse_weak_labels([row.get(columns.label) for row in rows], where, columns.label, columns.words)
+    votes = None
+    if columns.votes:
+        labels, votes, spelling = _combined(rows, where, columns)
+    else:
+        values = [row.get(columns.label) for row in rows]
+        labels = parse_weak_labels(values, where, columns.label, columns.words)
+        spelling = _spelling(values, labels)
     frame = pd.DataFrame(
         {
             "text": _texts(rows, columns.text, where),
             "p": labels.p,
             "id": _ids(rows, columns.id or "id", where),
             "group": [_group(row.get(columns.group or "group")) for row in rows],
+            "probs": _probs(rows, where, columns.probs),
             "drawn": _drawn(len(rows), limit),
         }
     )
@@ -118,7 +141,44 @@ def read_labelled(path: str, columns: Columns, limit: int | None = None) -> Labe
             f"a random draw of {limit:,} of {len(rows):,} rows (limit): the others are left out, their new columns "
             "stay empty"
         )
-    return LabelledTable(frame, labels, _spelling([row.get(columns.label) for row in rows], labels), tuple(notes))
+    return LabelledTable(frame, labels, spelling, tuple(notes), votes)
+
+
+def _combined(
+    rows: Sequence[Row], where: Sequence[str], columns: Columns
+) -> tuple[WeakLabels, NDArray[np.int_], tuple[str, str]]:
+    """Return one soft label made of several columns of classes, the votes [n, W], and how classes are spelled.
+
+    All columns are read as one, so that a rule that knows one class only is understood by what the others hold.
+    """
+    names = columns.votes
+    values = [row.get(name) for name in names for row in rows]
+    places = [f"{place} (column '{name}')" for name in names for place in where]
+    read = parse_weak_labels(values, places, ", ".join(names), columns.words)
+    if not read.hard:
+        raise DataError(
+            f"the columns {', '.join(names)} hold probabilities; votes are classes: give one column of probabilities "
+            "with --label, or the classes"
+        )
+    votes = np.where(np.isnan(read.p), ABSTAINS, np.nan_to_num(read.p)).astype(int).reshape(len(names), -1).T
+    p = dawid_skene(votes, 2).p if columns.combine == "dawid_skene" else majority(votes, 2)
+    return read._replace(p=p[:, 1], hard=False), votes, _spelling(values, read)
+
+
+def _probs(rows: Sequence[Row], where: Sequence[str], column: str | None) -> NDArray[np.float64]:
+    """Return the probabilities that the user brings, NaN where there are none."""
+    if column is None:
+        return np.full(len(rows), math.nan)
+    found = []
+    for row, place in zip(rows, where, strict=True):
+        value = row.get(column)
+        p = math.nan if is_missing(value) else probability(value)
+        if p is None:
+            raise DataError(
+                f"'{column}' of {place} is {value!r}; expected P(class 1), from 0 to 1: name another column (--probs)"
+            )
+        found.append(p)
+    return np.array(found, dtype=np.float64)
 
 
 def _spelling(values: Sequence[Any], labels: WeakLabels) -> tuple[str, str]:
@@ -177,11 +237,13 @@ def _nearly_known(frame: pd.DataFrame, rows: pd.DataFrame) -> tuple[str, ...]:
 
 def _read_trusted_rows(path: str, columns: Columns) -> list[Row]:
     """Return the rows; those of a `to_judge.csv` without the apostrophes that kept its header from computing."""
-    table = read_table(path)
+    table = read_labelling_table(path)
     needed = {columns.trusted_label: "--trusted-label"}
     if PLACE not in table.columns:
         check_columns(f"'{path}'", table.rows, needed, table.columns)
         refuse_repeated(path, table, needed)
+        if is_answer_of_people(columns.trusted_label, table.columns):  # people have answered some tasks, not all
+            return [row for row in table.rows if not is_missing(row.get(columns.trusted_label))]
         return table.rows
     own = {f"'{name}": name for name in (columns.text, columns.id, columns.trusted_label) if name}
     rows: list[Row] = [{own.get(name, name): value for name, value in row.items()} for row in table.rows]
@@ -245,7 +307,8 @@ def _group(value: Any) -> str | None:
 
 def _named(columns: Columns) -> dict[str, str]:
     """Return columns that the user named and that must hence be there, with their options."""
-    return {name: option for name, option in ((columns.id, "--id"), (columns.group, "--group")) if name}
+    named = ((columns.id, "--id"), (columns.group, "--group"), (columns.probs, "--probs"))
+    return {name: option for name, option in named if name}
 
 
 def _places(
@@ -297,7 +360,7 @@ def _own_weak_labels(
     rows: Sequence[Row], where: Sequence[str], columns: Columns, labels: WeakLabels
 ) -> NDArray[np.float64]:
     """Return the cheap labels that the trusted file has itself: a new row is compared by its own."""
-    if columns.label == columns.trusted_label:
+    if columns.label == columns.trusted_label or columns.votes:
         return np.full(len(rows), math.nan)
     return parse_further_labels([row.get(columns.label) for row in rows], where, columns.label, labels)
 

@@ -1,12 +1,15 @@
-"""`outshine label`: its settings, and its run: deal rows to folds, train a student for each, read the predictions."""
+"""`outshine label`: its settings, and its run: deal rows to folds, cross-fit a student, read what it predicts."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError, field_validator
+import numpy as np
+from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError, field_validator, model_validator
+from scipy.special import logit
 
 from outshine.data.user_datasets import file_sha256
 from outshine.data.user_tables import plain_name
@@ -23,22 +26,28 @@ from outshine.engine.stage import Cost, Stage, in_order
 from outshine.engine.store.recorded_studies import record_study
 from outshine.engine.store.store import Store
 from outshine.labelling.folds import Fold, FoldPlan, FoldTrainingLabels
-from outshine.labelling.results import LabelResults, read_label_results
+from outshine.labelling.probe import FileTexts, ProbeStudent, principal_columns, read_embeddings
+from outshine.labelling.results import LabelResults, StudentPredictions, out_of_fold, read_label_results
 from outshine.labelling.rows import NUM_TO_JUDGE, Columns, read_labelled, read_trusted
 from outshine.learn.device import pick_device, resolve_dtype
-from outshine.learn.known_models import Shape
+from outshine.learn.known_models import Shape, learning_rate
 from outshine.learn.losses.xent import Xent
 from outshine.learn.resolve import ResolvedModel, resolve
 from outshine.learn.settings import TrainingSettings
-from outshine.learn.spec import ComputeDtype, ModelSettings
+from outshine.learn.spec import ComputeDtype, Full, Head, LoRA, ModelSettings
 from outshine.w2s.compute_study import check_models
 from outshine.w2s.cost import Estimator, Speed, speed_here, work_of
 from outshine.w2s.expand import pinned_model
 from outshine.w2s.methods.base import LossChoice
+from outshine.w2s.stages.activations import Activations
 from outshine.w2s.stages.finetune import Student
 from outshine.w2s.stages.prepare import Texts
 
 MOST_FOLDS = 50
+
+StudentKind = Literal["probe", "lora", "head", "full"]
+_TUNINGS = {"lora": LoRA, "head": Head, "full": Full}
+CERTAIN = 1e-12  # a user's probabilities are kept this far from 0 and 1
 
 
 class LabelSettings(Settings):
@@ -49,7 +58,10 @@ class LabelSettings(Settings):
     path: str = Field(min_length=1, description="the file with texts and cheap labels")
     columns: Columns = Columns()
     trusted: str | None = Field(default=None, description="a file of rows with true labels, a few are enough")
-    strong: ModelSettings = Field(description="the student's model")
+    strong: ModelSettings | None = Field(default=None, description="the student's model; null with columns.probs")
+    student: StudentKind = Field(
+        default="probe", description="probe: a regression on frozen embeddings, in seconds; or what is fine-tuned"
+    )
     loss: LossChoice = Field(default=Xent(), description="the student's loss")
     limit: PositiveInt | None = Field(default=None, description="rows drawn at random from the file; null: all")
     folds: int = Field(default=5, ge=2, le=MOST_FOLDS, description="students; each row is predicted by one of them")
@@ -66,14 +78,45 @@ class LabelSettings(Settings):
     def _model_by_name(cls, value: Any) -> Any:
         return {"model": value} if isinstance(value, str) else value
 
+    @model_validator(mode="after")
+    def _one_student(self) -> LabelSettings:
+        if self.strong is None and self.columns.probs is None:
+            raise SettingsError(
+                "a student is needed: a model's (--strong MODEL) or your own probabilities (--probs COLUMN)"
+            )
+        if self.strong is not None and self.columns.probs is not None:
+            raise SettingsError("one student is enough: leave out --strong, or --probs")
+        return self
+
+    @property
+    def trains(self) -> bool:
+        """Whether students are fine-tuned, beside the probe."""
+        return self.student != "probe"
+
+    @property
+    def tuned(self) -> ModelSettings:
+        """The student's model with the tuning that `student` names."""
+        assert self.strong is not None
+        kind = _TUNINGS.get(self.student)
+        if kind is None or isinstance(self.strong.tuning, kind):
+            return self.strong
+        return self.strong.model_copy(update={"tuning": kind()})
+
 
 class LabelResolution(NamedTuple):
     """The choices that a labelling leaves open, made."""
 
     labeller: LabelSettings  # fully resolved: running it again makes the same keys
+    requested: ModelSettings  # the model as it was asked for
     strong: ResolvedModel
     plan: FoldPlan
     folds: tuple[Fold, ...]
+
+    @property
+    def notes(self) -> list[str]:
+        """What people should know about the choices; of the learning rate only where something is trained."""
+        rate = None if self.labeller.trains else learning_rate(self.requested, self.strong.num_parameters).note
+        return [note for note in self.strong.notes if note != rate]
 
 
 def parse_label_settings(raw: dict[str, Any]) -> LabelSettings:
@@ -93,24 +136,12 @@ def default_name(path: str) -> str:
 def resolve_label_settings(labeller: LabelSettings) -> LabelResolution:
     """Make every open choice and read the user's files once, so that what is wrong with them shows at once.
 
-    Asks the hub (or its cache) for the model's commit; loads no weights. Raises OutshineError.
+    For a labelling with a model. Asks the hub (or its cache) for the model's commit; loads no weights. Raises
+    OutshineError.
     """
-    table = read_labelled(labeller.path, labeller.columns, labeller.limit)
-    if labeller.trusted is not None:
-        read_trusted(labeller.trusted, labeller.columns, table)
+    plan = _plan(labeller)
     dtype = resolve_dtype(labeller.compute_dtype, pick_device(labeller.runtime))
-    strong = resolve(labeller.strong, dtype)
-    trusted = labeller.trusted
-    plan = FoldPlan(
-        name=labeller.name,
-        path=labeller.path,
-        digest=file_sha256(labeller.path),
-        columns=labeller.columns,
-        num_folds=labeller.folds,
-        limit=labeller.limit,
-        trusted_path=trusted,
-        trusted_digest=None if trusted is None else file_sha256(trusted),
-    )
+    strong = resolve(labeller.tuned, dtype)
     folds = tuple(
         Fold(
             name=f"{labeller.name}, fold {number + 1} of {labeller.folds}",
@@ -120,15 +151,56 @@ def resolve_label_settings(labeller: LabelSettings) -> LabelResolution:
         )
         for number in range(labeller.folds)
     )
-    exact = labeller.model_copy(
+    exact = _with_whole_paths(labeller).model_copy(
         update={
-            "path": str(absolute_path(labeller.path)),
-            "trusted": None if trusted is None else str(absolute_path(trusted)),
-            "strong": pinned_model(labeller.strong, strong),
+            "strong": pinned_model(labeller.tuned, strong),
             "compute_dtype": dtype,
         }
     )
-    return LabelResolution(exact, strong, plan, folds)
+    return LabelResolution(exact, labeller.tuned, strong, plan, folds)
+
+
+def _plan(labeller: LabelSettings) -> FoldPlan:
+    """Read the user's files once, and return how their rows are to be dealt to folds."""
+    table = read_labelled(labeller.path, labeller.columns, labeller.limit)
+    trusted = labeller.trusted
+    if trusted is not None:
+        read_trusted(trusted, labeller.columns, table)
+    return FoldPlan(
+        name=labeller.name,
+        path=labeller.path,
+        digest=file_sha256(labeller.path),
+        columns=labeller.columns,
+        num_folds=labeller.folds,
+        limit=labeller.limit,
+        trusted_path=trusted,
+        trusted_digest=None if trusted is None else file_sha256(trusted),
+    )
+
+
+def _with_whole_paths(labeller: LabelSettings) -> LabelSettings:
+    trusted = None if labeller.trusted is None else str(absolute_path(labeller.trusted))
+    return labeller.model_copy(update={"path": str(absolute_path(labeller.path)), "trusted": trusted})
+
+
+def probe_of(resolution: LabelResolution, store: Store) -> ProbeStudent:
+    """Return the probe on frozen embeddings of the model's last layer. The plan and `texts_of` must be finished."""
+    spec = resolution.strong.spec
+    activations = Activations(
+        model=spec.model,
+        num_layers=spec.num_layers,
+        pooling=spec.pooling,
+        max_length=spec.max_length,
+        compute_dtype=spec.compute_dtype,
+        texts=Texts.of(texts_of(resolution), store),
+        layer=spec.num_layers,
+    )
+    return ProbeStudent(activations=activations, plan=resolution.plan)
+
+
+def texts_of(resolution: LabelResolution) -> FileTexts:
+    """Return the texts that the model reads once."""
+    return FileTexts(name=resolution.labeller.name, plan=resolution.plan)
 
 
 def students(resolution: LabelResolution, store: Store) -> tuple[Student, ...]:
@@ -159,10 +231,15 @@ def refuse_labelling(document: Any, what: str) -> None:
 
 
 class LabelRun(NamedTuple):
-    """A labelling that ran: what it was resolved to and what it found."""
+    """A labelling that ran: its settings and what it found.
 
-    resolution: LabelResolution
+    `first`: what the probe found, where students were fine-tuned after it.
+    """
+
+    labeller: LabelSettings  # fully resolved
     labelling: LabelResults
+    first: LabelResults | None = None
+    resolution: LabelResolution | None = None  # of the model; None where the user brought probabilities
 
 
 class LabelPlan(NamedTuple):
@@ -181,29 +258,87 @@ class LabelPlan(NamedTuple):
         return Cost(*(sum(getattr(cost, name) or 0 for cost in lacking) for name in Cost._fields))
 
 
-def run_label(labeller: LabelSettings, store: Store, progress: Progress | None = None) -> LabelRun:
-    """Compute what the store lacks and read the result. Raises OutshineError for what a user can mend."""
+def run_label(
+    labeller: LabelSettings,
+    store: Store,
+    progress: Progress | None = None,
+    first: Callable[[LabelResults], None] | None = None,
+) -> LabelRun:
+    """Compute what the store lacks and read the result. Raises OutshineError for what a user can mend.
+
+    `first` is called with what the probe finds, before any student is fine-tuned.
+    """
     progress = progress or Silent()
+    if labeller.strong is None:
+        return _with_given_probabilities(labeller, store, progress)
     resolution = resolve_label_settings(labeller)
-    for note in resolution.strong.notes:
+    for note in resolution.notes:
         progress.note(note)
-    record_study(resolution.labeller, resolution.folds, store, progress, ONE_PROCESS)
+    texts = texts_of(resolution)
+    record_study(resolution.labeller, [texts], store, progress, ONE_PROCESS)
+    local = LocalExecutor(store, labeller.runtime, progress)
+    local.run([texts])
+    probe = probe_of(resolution, store)
+    if not labeller.trains:
+        record_study(resolution.labeller, [texts, probe], store, progress, ONE_PROCESS, expanded=True)
+    local.run([probe])
+    found = read_label_results(resolution.plan, _by_probe(probe, resolution, store), store, labeller.judge)
+    if not labeller.trains:
+        return LabelRun(resolution.labeller, found, resolution=resolution)
+    if first is not None:
+        first(found)
+    return LabelRun(resolution.labeller, _by_students(resolution, probe, store, progress), found, resolution)
+
+
+def _with_given_probabilities(labeller: LabelSettings, store: Store, progress: Progress) -> LabelRun:
+    """Take the user's probabilities for the student's; nothing is trained."""
+    plan = _plan(labeller)
+    record_study(_with_whole_paths(labeller), [plan], store, progress, ONE_PROCESS, expanded=True)
+    LocalExecutor(store, labeller.runtime, progress).run([plan])
+    placed = plan.read(store)
+    probs = plan.table().frame["probs"].to_numpy()
+    row = placed["row"].to_numpy()
+    p = np.where(row >= 0, probs[row], np.nan)
+    log_odds = dict(zip(placed["id"], logit(np.clip(p, CERTAIN, 1 - CERTAIN)), strict=True))
+    results = read_label_results(plan, StudentPredictions(log_odds, "given"), store, labeller.judge)
+    return LabelRun(_with_whole_paths(labeller), results)
+
+
+def _by_students(resolution: LabelResolution, probe: ProbeStudent, store: Store, progress: Progress) -> LabelResults:
+    """Fine-tune a student for each fold and read what they predict."""
+    labeller = resolution.labeller
     LocalExecutor(store, labeller.runtime, progress).run(resolution.folds)
     trained = students(resolution, store)
     work = work_of(trained, [resolution.strong], store, checkpointed=labeller.runtime.gradient_checkpointing)
     record_study(
-        resolution.labeller, [*resolution.folds, *trained], store, progress, ONE_PROCESS, expanded=True, work=work
+        labeller,
+        [texts_of(resolution), probe, *resolution.folds, *trained],
+        store,
+        progress,
+        ONE_PROCESS,
+        expanded=True,
+        work=work,
     )
-    job = WorkerJob(stages_of, resolution.labeller)
+    job = WorkerJob(stages_of, labeller)
     compute = executor(labeller.executor, store, labeller.runtime, progress, job, work)
     check_models(compute.missing(trained), labeller.runtime)
     compute.run(trained)
-    of_students = [
+    notes = [
         f"fold {fold}: {note}" for fold, student in enumerate(trained, 1) for note in student.summary(store)["notes"]
     ]
-    notes = [*resolution.strong.notes, *of_students]
-    results = read_label_results(resolution.plan, trained, notes, store, labeller.judge)
-    return LabelRun(resolution, results)
+    by_probe = _by_probe(probe, resolution, store)
+    predicted = by_probe._replace(
+        log_odds=out_of_fold(resolution.plan, trained, store),
+        kind=labeller.student,
+        notes=(*by_probe.notes, *notes),
+    )
+    return read_label_results(resolution.plan, predicted, store, labeller.judge)
+
+
+def _by_probe(probe: ProbeStudent, resolution: LabelResolution, store: Store) -> StudentPredictions:
+    ids, acts = read_embeddings(probe.activations, store)
+    log_odds = {str(name): float(value) for name, value in probe.log_odds(store).items()}
+    return StudentPredictions(log_odds, "probe", ids, principal_columns(acts), (*resolution.notes, *probe.notes(store)))
 
 
 def stages_of(resolved: dict[str, Any], store: Store) -> tuple[Student, ...]:
@@ -213,11 +348,17 @@ def stages_of(resolved: dict[str, Any], store: Store) -> tuple[Student, ...]:
 
 def plan_label(labeller: LabelSettings, store: Store, progress: Progress | None = None) -> LabelPlan:
     """Return what a labelling would compute. It deals the rows to folds (keys depend on them); it trains nothing."""
+    if labeller.strong is None:
+        plan = _plan(labeller)
+        return LabelPlan([plan], [store.has(plan.key)], [Cost()], [])
     resolution = resolve_label_settings(labeller)
-    LocalExecutor(store, labeller.runtime, progress or Silent()).run(resolution.folds)
-    stages = in_order([*resolution.folds, *students(resolution, store)])
+    texts = texts_of(resolution)
+    folds = resolution.folds if labeller.trains else ()
+    LocalExecutor(store, labeller.runtime, progress or Silent()).run([texts, *folds])
+    trained = students(resolution, store) if labeller.trains else ()
+    stages = in_order([texts, probe_of(resolution, store), *folds, *trained])
     lacking = set(store.lacking([stage.key for stage in stages]))
-    notes = list(resolution.strong.notes)
+    notes = resolution.notes
     spec = resolution.strong.spec
     estimator = Estimator(
         store,

@@ -7,6 +7,7 @@ import math
 from outshine.labelling.annotation_sample import AGREE, ALL, DISAGREE
 from outshine.labelling.evidence import FEWEST_GROUPS, Evidence
 from outshine.labelling.gains import RowsNeeded, needed_accuracy
+from outshine.labelling.ladder_text import ladder_sentences
 from outshine.labelling.results import AgreementSummary, LabelResults
 from outshine.report.text import decimal_text as digits
 from outshine.report.text import signed_text as signed
@@ -26,11 +27,38 @@ _SORTS = {"file": "the file", "new": "new rows like the trusted ones"}
 
 def sentences(result: LabelResults) -> list[str]:
     """Say the whole result in sentences, in the order in which they should be read."""
-    lines = [line for evidence in result.evidence for line in evidence_sentences(evidence)]
+    if result.ladder is not None:
+        used = next(evidence for evidence in result.evidence if evidence.of == result.ladder.of)
+        lines = [*ladder_sentences(result.ladder), *_supposed(used), *(f"Beware: {note}." for note in used.notes)]
+    else:
+        lines = [line for evidence in result.evidence for line in evidence_sentences(evidence)]
     if not result.evidence:
         lines = unknown_sentences(result.signs, result.hard)
     lines += judging_sentences(result)
     return [*lines, *sign_sentences(result.signs)]
+
+
+def voter_rows(result: LabelResults) -> list[tuple[str, str, str, str]]:
+    """Return the table of the columns that the cheap label was made of."""
+    return [
+        (
+            voter.name,
+            f"{voter.num_votes:,}",
+            "–" if voter.accuracy is None else interval(voter.accuracy),
+            "–" if math.isnan(voter.agreement) else f"{voter.agreement:.0%}",
+        )
+        for voter in result.voters
+    ]
+
+
+def against_the_probe(result: LabelResults, probe: LabelResults) -> str:
+    """Say which ranks rows better by cheap labels that it did not see, a fine-tuned student or the probe before it."""
+    student, before = result.signs.label_auroc, probe.signs.label_auroc
+    advice = "" if student > before else ": the probe's labels are the better guess (--student probe)"
+    return (
+        f"AUC against cheap labels that they did not see: {digits(student)} with the fine-tuned student, "
+        f"{digits(before)} with the probe{advice}."
+    )
 
 
 def evidence_sentences(evidence: Evidence) -> list[str]:

@@ -27,6 +27,9 @@ class SampleTest(NamedTuple):
     p: float
 
 
+_ROUNDING = 1e-9  # a smaller standard deviation of scores between −½ and ½ is no spread, but rounding
+
+
 class _Scored(NamedTuple):
     """A score of every row whose sum over the drawn rows is tested."""
 
@@ -123,6 +126,7 @@ def _by_rows(scored: Sequence[_Scored], taken: Bools) -> tuple[Floats, list[str]
     spread = np.sqrt(num * scores.var(axis=1) * (num_all - num) / max(num_all - 1, 1))
     with np.errstate(divide="ignore", invalid="ignore"):
         p = 2 * ndtr(-np.abs((totals - num * mean) / spread))
+    p[scores.std(axis=1) < _ROUNDING] = 1.0  # of two values as frequent as each other none is further out
     one_way = np.array([item.is_share and not item.two_sided for item in scored])
     both_ways = np.array([item.is_share and item.two_sided for item in scored])
     marked = scores.sum(axis=1)

@@ -1,4 +1,4 @@
-"""Tasks: what the labels of a dataset are, how models answer, and how answers are hardened and chosen by."""
+"""Tasks: what the labels of a dataset are, how models answer, and how answers are hardened and ranked."""
 
 from __future__ import annotations
 
@@ -10,12 +10,18 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from outshine.data.label_spellings import MOST_CLASSES
 from outshine.engine.messages import counted
 from outshine.engine.registry import Registry
 from outshine.engine.settings import NotInKey, Plugin
 from outshine.stats.auroc import Floats, auroc, soft_auroc
+
+EVERY_OUTCOME = ("binary", "multiclass", "pairwise")
+"""What labels and scores may look like (`Task.outcome`)."""
+ONE_NUMBER = ("binary", "pairwise")
+"""The outcomes of which labels and scores are one number a row, [n]."""
 
 
 class HardLabels(NamedTuple):
@@ -52,15 +58,21 @@ class Task(Plugin):
 
     Attributes:
         title: What it is, in a few words, for listings.
-        outcome: What labels and scores look like: `binary`: one number a row, P(y = 1) and log-odds, both [n]. Losses,
-            probes, filters, methods and metrics name the outcomes that they can work with (`outcomes`).
+        outcome: What labels and scores look like. `binary`: one number a row, P(y = 1) and log-odds, both [n];
+            `multiclass`: a number a row and class, probabilities and logits, both [n, K]. Losses, probes, filters,
+            methods and metrics name the outcomes that they can work with (`outcomes`).
         metric: The registered name of the metric by which results are told.
+        is_pair: Whether a row is two texts that are compared.
+        is_balanced: Whether splits are undersampled to as many rows of each class; otherwise they keep the shares that
+            classes have in the source.
         class_names: The classes in words, by number. They are in no key.
     """
 
     title: ClassVar[str] = ""
     outcome: ClassVar[str] = ""
     metric: ClassVar[str] = "auroc"
+    is_balanced: ClassVar[bool] = True
+    is_pair: ClassVar[bool] = False
 
     class_names: Annotated[tuple[str, ...], NotInKey()] = Field(min_length=2, description="the classes in words")
 
@@ -96,6 +108,17 @@ class Task(Plugin):
         """
 
     @abstractmethod
+    def probabilities(self, scores: Any) -> Any:
+        """Return the soft labels that scores stand for.
+
+        Args:
+            scores: A tensor, [..., *`score_shape`].
+
+        Returns:
+            Probabilities of the same shape and dtype.
+        """
+
+    @abstractmethod
     def predicted(self, scores: Floats) -> dict[str, Floats]:
         """Return the columns of a table of predictions.
 
@@ -126,8 +149,47 @@ class Task(Plugin):
         Returns:
             A series where there is one column, a frame where there are several.
         """
-        columns = list(self.label_columns)
-        return predictions[columns[0] if len(columns) == 1 else columns]
+        return self._columns(predictions, self.label_columns)
+
+    def scores_in(self, predictions: pd.DataFrame) -> Any:
+        """Return the scores in a table of predictions.
+
+        Args:
+            predictions: With `score_columns` among its columns.
+
+        Returns:
+            A series where there is one column, a frame where there are several.
+        """
+        return self._columns(predictions, self.score_columns)
+
+    def label_table(self, labels: Any, ids: Any) -> Any:
+        """Return labels that were computed as `labels_in` gives them.
+
+        Args:
+            labels: Of all rows, [n] or [n, K].
+            ids: The ids of the rows, [n].
+
+        Returns:
+            A series or a frame in float64 with the ids as its index.
+        """
+        columns = self.label_columns
+        if len(columns) == 1:
+            return pd.Series(labels, index=ids, dtype="float64", name=columns[0])
+        return pd.DataFrame(labels, index=ids, columns=list(columns), dtype="float64")
+
+    @abstractmethod
+    def weak_scores(self, labels: Any) -> Any:
+        """Return scores of labels that come without any, as those of a file: they rank rows as the labels do.
+
+        Args:
+            labels: As `labels_in` gives them.
+
+        Returns:
+            Scores of the same kind and index.
+        """
+
+    def _columns(self, table: pd.DataFrame, columns: tuple[str, ...]) -> Any:
+        return table[columns[0] if len(columns) == 1 else list(columns)]
 
     @abstractmethod
     def classes(self, labels: Floats) -> NDArray[Any]:
@@ -173,11 +235,15 @@ class Task(Plugin):
         Returns:
             Such as `12 positive and 30 negative`.
         """
-        named = list(zip(counts, self.class_names, strict=True))
-        return " and ".join(f"{count} {name}" for count, name in reversed(named))
+        named = [f"{count:,} {name}" for count, name in reversed([*zip(counts, self.class_names, strict=True)])]
+        if len(named) > MOST_COUNTED:
+            return f"{min(counts):,} to {max(counts):,} of each of {len(named)} classes"
+        return " and ".join(filter(None, [", ".join(named[:-1]), named[-1]]))
 
 
 tasks: Registry[Task] = Registry("task", "tasks", Task, "outshine.data.task")
+
+MOST_COUNTED = 8  # classes whose rows are counted one by one in a sentence
 
 MIN_SIDE = 20  # rows on either side of the threshold below which soft labels are split near the median instead
 MIN_SHARE = 0.02
@@ -221,6 +287,10 @@ class Binary(Task):
         """Return log-odds, the difference of the two logits: [..., 2] -> [...]."""
         return logits[..., 1] - logits[..., 0]
 
+    def probabilities(self, scores: Any) -> Any:
+        """Return p = 1 / (1 + exp(−log-odds)), [...]."""
+        return scores.sigmoid()
+
     def predicted(self, scores: Floats) -> dict[str, Floats]:
         """Return log-odds [n] and p = 1 / (1 + exp(−log-odds)) [n]."""
         from scipy.special import expit
@@ -230,6 +300,10 @@ class Binary(Task):
     def soft(self, classes: pd.Series) -> pd.Series:
         """Return 0.0 and 1.0, [n]."""
         return classes.astype("float64")
+
+    def weak_scores(self, labels: Any) -> Any:
+        """Return p − ½: of one sign with the log-odds, and finite."""
+        return labels - 0.5
 
     def classes(self, labels: Floats) -> NDArray[np.bool_]:
         """Return whether p lies above the threshold, [n]."""
@@ -274,6 +348,165 @@ class Binary(Task):
         if hardened.y is None or hardened.y.all() or not hardened.y.any():
             return CheckpointScore(None, "val labels are all of one class: the last weights are kept")
         return CheckpointScore(partial(auroc, hardened.y), f"val: {hardened.note}" if hardened.note else None)
+
+
+@tasks.register("multiclass")
+class MultiClass(Task):
+    """K classes, labels the probabilities of all of them [n, K], scores logits [n, K]; two classes are a binary task.
+
+    The likeliest class is the answer; of several equally likely ones the first.
+
+    Attributes:
+        class_names: The classes by number.
+    """
+
+    title: ClassVar[str] = "several classes, told by the probability of each"
+    outcome: ClassVar[str] = "multiclass"
+    metric: ClassVar[str] = "macro_auroc"
+    is_balanced: ClassVar[bool] = False
+
+    class_names: Annotated[tuple[str, ...], NotInKey()] = Field(
+        min_length=2, max_length=MOST_CLASSES, description="the classes in words, in the order of their numbers"
+    )
+    num_classes: int = Field(default=0, description="how many there are; 0: as many as have a name")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _counted(cls, value: Any) -> Any:
+        """The names of classes are in no key, their number is."""
+        if isinstance(value, dict) and isinstance(names := value.get("class_names"), list | tuple):
+            return {**value, "num_classes": len(names)}
+        return value
+
+    @property
+    def num_outputs(self) -> int:
+        """A logit for each class."""
+        return len(self.class_names)
+
+    @property
+    def score_columns(self) -> tuple[str, ...]:
+        """`log_p_0`, `log_p_1` …: logits that are brought to a sum of probabilities of one."""
+        return tuple(f"log_p_{number}" for number in range(self.num_outputs))
+
+    @property
+    def label_columns(self) -> tuple[str, ...]:
+        """`p_0`, `p_1` …: the probability of each class."""
+        return tuple(f"p_{number}" for number in range(self.num_outputs))
+
+    def scores(self, logits: Any) -> Any:
+        """Return the logits as they are: [..., K]."""
+        return logits
+
+    def probabilities(self, scores: Any) -> Any:
+        """Return the softmax over the classes, [..., K]."""
+        return scores.softmax(-1)
+
+    def predicted(self, scores: Floats) -> dict[str, Floats]:
+        """Return log-probabilities and probabilities of each class, 2K columns of [n]."""
+        from scipy.special import log_softmax
+
+        log_p = log_softmax(np.asarray(scores, dtype=np.float64), axis=1)
+        columns = zip((*self.score_columns, *self.label_columns), (*log_p.T, *np.exp(log_p).T), strict=True)
+        return dict(columns)
+
+    def soft(self, classes: pd.Series) -> pd.DataFrame:
+        """Return 1 for a row's class and 0 for all others, [n, K]."""
+        return self.label_table(np.eye(self.num_outputs)[classes.to_numpy(dtype=np.intp)], classes.index)
+
+    def weak_scores(self, labels: pd.DataFrame) -> pd.DataFrame:
+        """Return log-probabilities, those of 0 held at the smallest number above it."""
+        log_p = np.log(labels.to_numpy().clip(min=np.finfo(np.float64).tiny))
+        return pd.DataFrame(log_p, index=labels.index, columns=list(self.score_columns))
+
+    def classes(self, labels: Floats) -> NDArray[np.intp]:
+        """Return the number of the likeliest class, [n]."""
+        return np.argmax(labels, axis=1)
+
+    def harden(self, labels: Floats) -> HardLabels:
+        """Classes from labels p [n, K]: the likeliest; where that is one and the same for all, relative to its mean.
+
+        In the latter case a row's class is argmax pₖ / mean(pₖ), in which each class stands out somewhere.
+        """
+        if np.all(labels == labels[0]):
+            return HardLabels(None, "all labels are equal")
+        likeliest = self.classes(labels)
+        if len(np.unique(likeliest)) > 1:
+            return HardLabels(likeliest, None)
+        mean = labels.mean(axis=0)
+        relative = np.divide(labels, mean, out=np.zeros_like(labels), where=mean > 0).argmax(axis=1)
+        moved = int((relative != likeliest).sum())
+        return HardLabels(
+            relative,
+            f"{self.class_names[likeliest[0]]} is the likeliest class of all {len(labels)} labels: classes are those "
+            f"that are likeliest in comparison with their mean, so that {counted(moved, 'row')} count as another one",
+        )
+
+    def selection(self, labels: Floats, is_truth: bool, metric: Literal["hard", "soft"]) -> CheckpointScore:
+        """Mean one-vs-rest AUROC of p against labels [n, K]: hardened, or each row in all classes with weights pₖ."""
+        if np.all(labels == labels[0]):
+            return CheckpointScore(None, "all val labels are equal: the last weights are kept")
+        if metric == "soft" and not is_truth:
+            return CheckpointScore(partial(_soft_macro_auroc, labels.astype(np.float64)), None)
+        hardened = HardLabels(self.classes(labels), None) if is_truth else self.harden(labels)
+        if hardened.y is None or len(np.unique(hardened.y)) < 2:
+            return CheckpointScore(None, "val labels are all of one class: the last weights are kept")
+        from outshine.stats.metrics import metrics
+
+        return CheckpointScore(
+            partial(metrics.parse(self.metric).value, hardened.y), f"val: {hardened.note}" if hardened.note else None
+        )
+
+
+def _soft_macro_auroc(labels: Floats, scores: Floats) -> float:
+    """The mean over classes k of `soft_auroc` of softmax(scores)ₖ against labels [:, k], of those with some weight."""
+    from scipy.special import softmax
+
+    total, p = labels.sum(axis=0), softmax(scores, axis=1)
+    ranked = [k for k in range(labels.shape[1]) if 0 < total[k] < len(labels)]
+    return float(np.mean([soft_auroc(labels[:, k], p[:, k]) for k in ranked]))
+
+
+@tasks.register("pairwise")
+class Pairwise(Binary):
+    """Which of two texts is the better one: labels p = P(a ≻ b) in [0, 1], scores log-odds r(a) − r(b).
+
+    The head has one output, the reward r of a text, and sees one text at a time: where two texts change places the
+    score changes its sign and nothing else. Source: Bradley and Terry, Biometrika 1952; as a loss of reward models
+    Ouyang et al., arXiv:2203.02155, equation 1.
+
+    Attributes:
+        class_names: What is said of a row whose second text is the better one, and of one whose first is.
+    """
+
+    title: ClassVar[str] = "which of two texts is the better one"
+    outcome: ClassVar[str] = "pairwise"
+    is_pair: ClassVar[bool] = True
+
+    class_names: Annotated[tuple[str, ...], NotInKey()] = Field(
+        default=("b is better", "a is better"), min_length=2, max_length=2, description="class 0 and class 1 in words"
+    )
+
+    @property
+    def num_outputs(self) -> int:
+        """One: the reward of a text."""
+        return 1
+
+    def scores(self, logits: Any) -> Any:
+        """Return the reward of a text: [..., 1] -> [...]. Batches make differences of them."""
+        return logits[..., 0]
+
+
+def task_of(class_names: Sequence[str]) -> Task:
+    """Return the task of labels with these classes: binary for two.
+
+    Args:
+        class_names: The classes by number; of two, negative comes first.
+
+    Returns:
+        The task.
+    """
+    names = tuple(class_names)
+    return Binary(class_names=names) if len(names) == 2 else MultiClass(class_names=names)
 
 
 BINARY = Binary()

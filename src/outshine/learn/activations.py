@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from outshine.engine.errors import ModelError
+from outshine.learn.batches import collate
 from outshine.learn.blocks import find_blocks
 from outshine.learn.classifier import pool
 from outshine.learn.distributed import forward_only, processes_of
@@ -24,6 +25,7 @@ from outshine.learn.model_checks import (
     sharing,
 )
 from outshine.learn.spec import Pooling
+from outshine.learn.tokenize import PairTokens
 
 
 class _DeepestReachedError(Exception):
@@ -145,6 +147,21 @@ class LayerReader:
         finally:
             for handle in handles:
                 handle.remove()
+
+
+def states_of(
+    reader: LayerReader, rows: Sequence[Sequence[int]], pad_id: int, device: torch.device, sharing: Sharing
+) -> dict[int, Float[Tensor, "b d"]]:
+    """Return the pooled states of each layer, one of each row; of a pair of texts the first's less the second's."""
+    if not any(isinstance(row, PairTokens) for row in rows):
+        return reader(*collate(rows, range(len(rows)), pad_id, device))
+    texts = [text for row in rows if isinstance(row, PairTokens) for text in row.texts]
+    if sharing == "any":
+        by_layer = reader(*collate(texts, range(len(texts)), pad_id, device))
+    else:
+        alone = [reader(*collate(texts, [i], pad_id, device)) for i in range(len(texts))]
+        by_layer = {layer: torch.cat([states[layer] for states in alone]) for layer in alone[0]}
+    return {layer: states[0::2] - states[1::2] for layer, states in by_layer.items()}
 
 
 def _hidden(states: Any) -> Tensor:

@@ -25,10 +25,11 @@ from outshine.learn.classifier import Model
 from outshine.learn.distributed import BatchOfProcess, forward_only, processes_of, shard_batches, sum_over_processes
 from outshine.learn.model_checks import Sharing
 from outshine.learn.packing import Pack
+from outshine.learn.tokenize import PairTokens, longest_text
 
 T = TypeVar("T")
 R = TypeVar("R")
-LogOdds = Callable[[], Float[Tensor, "m b"]]  # runs the model on the texts of a micro-batch
+LogOdds = Callable[[], Float[Tensor, "m b *k"]]  # runs the model on the texts of a micro-batch
 LEAST_WIDTH = 128  # of the hidden states; below it issuing operations takes longest: measured, docs/performance.md
 
 
@@ -198,11 +199,14 @@ def passes(
     one member's texts; padding counts as tokens, where there is any. blocks: those that the backward pass runs again
     instead of keeping what is inside them. at_once: micro-batches side by side, each on a thread of its own.
     """
-    lengths, packed = [len(ids) for ids in tokens], model.packing is not None
+    packed = model.packing is not None
+    lengths = [len(ids) if packed or not isinstance(ids, PairTokens) else 2 * longest_text([ids]) for ids in tokens]
     rows = range(len(tokens))
     batches = packs(lengths, rows, limits) if packed else micro_batches(lengths, rows, limits, model.sharing)
 
-    def log_odds(batch: BatchOfProcess) -> Float[Tensor, "m b"]:
+    def log_odds(batch: BatchOfProcess) -> Float[Tensor, "m b *k"]:
+        if any(isinstance(tokens[row], PairTokens) for row in batch.rows):
+            return _compared(model, [tokens[row] for row in batch.rows], pad_id)
         if packed:
             return model.packed_log_odds(Pack.of([tokens[row] for row in batch.rows], model.device))
         return model.log_odds(*collate(tokens, batch.rows, pad_id, model.device))
@@ -210,6 +214,25 @@ def passes(
     own = shard_batches(batches, processes_of(model))
     with recomputed(blocks):
         yield from run_in_parallel(lambda batch: use(batch, lambda: log_odds(batch)), own, at_once)
+
+
+def _compared(model: Model, pairs: Sequence[Sequence[int]], pad_id: int) -> Float[Tensor, "m b"]:
+    """Return r(first) − r(second) of each pair, r what the head gives a text.
+
+    Equal texts go through once, all in one order that depends on them alone: a pair the other way round has the same
+    number with the other sign, to the bit.
+    """
+    first, second = zip(*(pair.texts for pair in pairs if isinstance(pair, PairTokens)), strict=True)
+    texts = sorted({tuple(text) for text in (*first, *second)}, key=lambda text: (-len(text), text))
+    place = {text: number for number, text in enumerate(texts)}
+    if model.packing is not None:
+        r = model.packed_log_odds(Pack.of(texts, model.device))
+    elif model.sharing == "any":
+        r = model.log_odds(*collate(texts, range(len(texts)), pad_id, model.device))
+    else:
+        r = torch.cat([model.log_odds(*collate(texts, [i], pad_id, model.device)) for i in range(len(texts))], dim=1)
+    left, right = ([place[tuple(text)] for text in side] for side in (first, second))
+    return r[:, left] - r[:, right]
 
 
 def predict(

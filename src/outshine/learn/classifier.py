@@ -68,7 +68,7 @@ class Classifier(nn.Module):
         """Where the weights are."""
         return self.head.device
 
-    def forward(self, input_ids: Int[Tensor, "b t"], mask: Int[Tensor, "b t"]) -> Float[Tensor, "b"]:
+    def forward(self, input_ids: Int[Tensor, "b t"], mask: Int[Tensor, "b t"]) -> Float[Tensor, "b *k"]:
         """The task's scores: of a binary one the log-odds of y = 1, the difference of the two logits.
 
         Where padding would change what the backbone computes, texts of each length go through on their own. Tried out
@@ -84,7 +84,7 @@ class Classifier(nn.Module):
         parts = [self.padded(*_unpadded(input_ids[rows], mask[rows])) for rows in groups]
         return torch.cat(parts)[torch.cat(groups).argsort()]
 
-    def padded(self, input_ids: Int[Tensor, "b t"], mask: Int[Tensor, "b t"]) -> Float[Tensor, "b"]:
+    def padded(self, input_ids: Int[Tensor, "b t"], mask: Int[Tensor, "b t"]) -> Float[Tensor, "b *k"]:
         """The log-odds of texts that go through as they are padded, whatever that does to them."""
         return self._judged(self.pooled(input_ids, mask))
 
@@ -99,11 +99,11 @@ class Classifier(nn.Module):
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._autocast()):
             return packing.pooled(self.backbone, pack, members, self.spec.pooling)
 
-    def log_odds(self, input_ids: Int[Tensor, "b t"], mask: Int[Tensor, "b t"]) -> Float[Tensor, "1 b"]:
+    def log_odds(self, input_ids: Int[Tensor, "b t"], mask: Int[Tensor, "b t"]) -> Float[Tensor, "1 b *k"]:
         """As a cohort of one."""
         return self(input_ids, mask).unsqueeze(0)
 
-    def packed_log_odds(self, pack: Pack) -> Float[Tensor, "1 n"]:
+    def packed_log_odds(self, pack: Pack) -> Float[Tensor, "1 n *k"]:
         """As a cohort of one. Raises ValueError where `packing` is not set."""
         if self.packing is None:
             raise ValueError("not known how this backbone takes packed texts; see start_packing")
@@ -137,7 +137,7 @@ class Classifier(nn.Module):
         remove_lora(self.backbone)
         return self.backbone
 
-    def _judged(self, pooled: Float[Tensor, "b d"]) -> Float[Tensor, "b"]:
+    def _judged(self, pooled: Float[Tensor, "b d"]) -> Float[Tensor, "b *k"]:
         if pooled.shape[-1] != self.head.shape[1]:
             raise another_width(self.spec, self.backbone, pooled.shape[-1])
         logits = functional.linear(pooled.to(self.head.dtype), self.head)
@@ -226,12 +226,12 @@ class Cohort:
         """The backbone's transformer blocks, which all members share."""
         return every_block(self.backbone, self.spec.num_layers)
 
-    def log_odds(self, input_ids: Int[Tensor, "b t"], mask: Int[Tensor, "b t"]) -> Float[Tensor, "m b"]:
+    def log_odds(self, input_ids: Int[Tensor, "b t"], mask: Int[Tensor, "b t"]) -> Float[Tensor, "m b *k"]:
         """The log-odds of y = 1 that each member gives to each text."""
         stacked = self._stacked()
         return self._judged(self._members[0].pooled(input_ids.repeat(stacked, 1), mask.repeat(stacked, 1)))
 
-    def packed_log_odds(self, pack: Pack) -> Float[Tensor, "m n"]:
+    def packed_log_odds(self, pack: Pack) -> Float[Tensor, "m n *k"]:
         """The same of texts in one row, which becomes a row for each member. Raises ValueError without a `packing`."""
         if self.packing is None:
             raise ValueError("not known how this backbone takes packed texts; see start_packing")
@@ -289,7 +289,7 @@ class Cohort:
         """How often each text goes through the base: without adapters once for all."""
         return len(self._members) if isinstance(self.spec.tuning, LoRA) else 1
 
-    def _judged(self, pooled: Float[Tensor, "rows d"]) -> Float[Tensor, "m b"]:
+    def _judged(self, pooled: Float[Tensor, "rows d"]) -> Float[Tensor, "m b *k"]:
         """By each member's head; the rows are the members' one after the other."""
         parts = pooled.to(self.head.dtype).reshape(self._stacked(), -1, pooled.shape[-1])
         heads = torch.stack([member.head for member in self._members])

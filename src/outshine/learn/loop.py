@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from outshine.data.task import Task
 from outshine.engine.errors import TrainingError
 from outshine.engine.runtime import Runtime
 from outshine.engine.threads import MallocTrimmer
@@ -122,7 +123,7 @@ def finetune_together(model: Model, jobs: Sequence[TrainJob], run_env: RunEnv) -
     for step in range(made, total):
         outcomes = _gradients_of_batch(model, jobs, states, budgets, orders, step, run_env.pad_id)
         updates = [
-            _optimizer_step(state, job.run, outcome, step, total)
+            _optimizer_step(state, job.run, model.task, outcome, step, total)
             for state, job, outcome in zip(states, jobs, outcomes, strict=True)
         ]
 
@@ -186,7 +187,7 @@ class BatchOutput(NamedTuple):
     """What the forward passes over an effective batch gave, for one member."""
 
     loss: float  # mean over the batch
-    log_odds: Float[Tensor, "n"]  # float64 on the CPU, in batch order
+    log_odds: Float[Tensor, "n *k"]  # float64 on the CPU, in batch order
 
 
 def accumulate_gradient(
@@ -239,7 +240,7 @@ class _MicroBatchOutcome(NamedTuple):
     """What one micro-batch gave."""
 
     rows: list[int]
-    log_odds: Float[Tensor, "m b"] | None  # None: passed only because other processes passed
+    log_odds: Float[Tensor, "m b *k"] | None  # None: passed only because other processes passed
     shares: list[float]  # of each member's mean loss
     gradients: Sequence[Tensor | None]  # of the parameters; empty where they are in `.grad` already
 
@@ -262,7 +263,9 @@ def _add(gradients: Sequence[Tensor | None], parameters: list[nn.Parameter]) -> 
         parameter.grad = gradient if parameter.grad is None else parameter.grad.add_(gradient)
 
 
-def _optimizer_step(state: RunState, run: TrainConfig, outcome: BatchOutput, step: int, total: int) -> Update:
+def _optimizer_step(
+    state: RunState, run: TrainConfig, task: Task, outcome: BatchOutput, step: int, total: int
+) -> Update:
     """Clip the gradient and take one step; where it is not finite the run ends, its weights as they were."""
     settings = run.settings
     norm = torch.nn.utils.clip_grad_norm_(state.parameters.values(), settings.max_grad_norm).item()
@@ -276,7 +279,7 @@ def _optimizer_step(state: RunState, run: TrainConfig, outcome: BatchOutput, ste
         for group in state.optimizer.param_groups:
             group["lr"] = rate
         state.optimizer.step()
-        state.loss.observe(torch.sigmoid(outcome.log_odds))
+        state.loss.observe(task.probabilities(outcome.log_odds))
     state.optimizer.zero_grad(set_to_none=True)
     return Update(step + 1, outcome.loss, norm, rate, math.nan)
 

@@ -134,11 +134,11 @@ class Packable(Protocol):
         """Where the weights are."""
         ...
 
-    def log_odds(self, input_ids: Int[Tensor, "n t"], mask: Int[Tensor, "n t"]) -> Float[Tensor, "m n"]:
+    def log_odds(self, input_ids: Int[Tensor, "n t"], mask: Int[Tensor, "n t"]) -> Float[Tensor, "m n *k"]:
         """Of padded texts."""
         ...
 
-    def packed_log_odds(self, pack: Pack) -> Float[Tensor, "m n"]:
+    def packed_log_odds(self, pack: Pack) -> Float[Tensor, "m n *k"]:
         """Of packed ones; `packing` says how."""
         ...
 
@@ -226,7 +226,7 @@ def _way(model: Packable, longest: int, dense: bool) -> Packing | None:
     return None
 
 
-def _agree(model: Packable, texts: list[list[int]], expected: Float[Tensor, "m n"]) -> bool:
+def _agree(model: Packable, texts: list[list[int]], expected: Float[Tensor, "m n *k"]) -> bool:
     packed = model.packed_log_odds(Pack.of(texts, model.device))
     precision = max(torch.finfo(getattr(torch, name)).eps for name in (model.spec.compute_dtype, "float32"))
     spread = expected.max() - expected.min()
@@ -241,7 +241,7 @@ def _differentiate(model: Packable, packs: Sequence[list[list[int]]]) -> None:
         torch.autograd.grad(model.packed_log_odds(Pack.of(texts, model.device)).sum(), trained, allow_unused=True)
 
 
-def _padded(model: Packable, texts: list[list[int]]) -> Float[Tensor, "m n"]:
+def _padded(model: Packable, texts: list[list[int]]) -> Float[Tensor, "m n *k"]:
     return model.log_odds(*padded_batch(texts, model.device))
 
 

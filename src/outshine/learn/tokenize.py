@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from outshine.engine.errors import ModelError
@@ -15,6 +15,30 @@ class Text(NamedTuple):
     text: str
     cut_start: int = 0
     cut_end: int = 0
+
+
+class PairTokens(list[int]):
+    """The token ids of two texts that are compared, one after the other.
+
+    Args:
+        first: Token ids of the first text.
+        second: Token ids of the second.
+    """
+
+    def __init__(self, first: Sequence[int], second: Sequence[int]) -> None:
+        super().__init__([*first, *second])
+        self.num_first = len(first)
+
+    @property
+    def texts(self) -> tuple[list[int], list[int]]:
+        """The token ids of each text."""
+        return self[: self.num_first], self[self.num_first :]
+
+
+def longest_text(tokens: Iterable[Sequence[int]]) -> int:
+    """Count the tokens of the longest text, where some may be pairs of texts."""
+    lengths = (max(map(len, ids.texts)) if isinstance(ids, PairTokens) else len(ids) for ids in tokens)
+    return max(lengths)
 
 
 class EncodedTexts(NamedTuple):

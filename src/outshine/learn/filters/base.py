@@ -8,6 +8,7 @@ from typing import ClassVar, NamedTuple
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from outshine.data.task import ONE_NUMBER
 from outshine.engine.errors import DataError
 from outshine.engine.registry import Registry
 from outshine.engine.settings import Plugin
@@ -39,7 +40,7 @@ class Filter(Plugin):
     """
 
     title: ClassVar[str] = ""
-    outcomes: ClassVar[tuple[str, ...]] = ("binary",)
+    outcomes: ClassVar[tuple[str, ...]] = ONE_NUMBER
 
     @abstractmethod
     def keep(self, rows: Labelled, drop: float, train: Labelled) -> Filtered:
@@ -57,6 +58,20 @@ class Filter(Plugin):
         Raises:
             DataError: The rows cannot be filtered, or none would be left.
         """
+
+
+def disagreement(p: Float[Tensor, "n *k"], q: Float[Tensor, "n *k"]) -> Float[Tensor, "n"]:
+    """Compute how far two predictions of each row are apart: their total variation distance.
+
+    Args:
+        p: P(y = 1), [n], or probabilities of K classes, [n, K].
+        q: Others of the same rows and shape.
+
+    Returns:
+        |p − q|; of K classes ½ Σₖ |pₖ − qₖ|, which for two is the same, [n].
+    """
+    apart = (p - q).abs()
+    return apart if apart.dim() == 1 else apart.sum(1) / 2
 
 
 def drop_highest(scores: Float[Tensor, "n"], kept: Bool[Tensor, "n"], count: int) -> Bool[Tensor, "n"]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar
 
+import torch
 from pydantic import BeforeValidator, Field, SerializeAsAny
 
-from outshine.learn.filters.base import Filter, Filtered, drop_highest, filters, num_dropped
+from outshine.data.task import EVERY_OUTCOME
+from outshine.learn.filters.base import Filter, Filtered, disagreement, drop_highest, filters, num_dropped
 from outshine.learn.probes.base import Labelled, Probe, probes
 from outshine.learn.probes.knn import KNN
 
@@ -15,9 +17,13 @@ ProbeChoice = Annotated[SerializeAsAny[Probe], BeforeValidator(probes.parse)]
 
 @filters.register("probe_disagreement")
 class ProbeDisagreement(Filter):
-    """Drop the rows where |probe − p_weak| is largest; ties by id. Source: the post, "Data filtration"."""
+    """Drop the rows where |probe − p_weak| is largest; ties by id. Source: the post, "Data filtration".
+
+    K classes: where ½ Σₖ |probeₖ − p_weakₖ| is.
+    """
 
     title: ClassVar[str] = "drop the rows on which a probe disagrees most with the weak label"
+    outcomes: ClassVar[tuple[str, ...]] = EVERY_OUTCOME
 
     probe: ProbeChoice = Field(default=KNN(), description="the probe, fitted on the training rows")
 
@@ -25,5 +31,5 @@ class ProbeDisagreement(Filter):
         count = num_dropped(len(rows.ids), drop)
         fitted = self.probe.fit(train)
         predicted = fitted.predict_own(rows) if rows is train else fitted.predict(rows.acts)
-        disagreement = (predicted.p - rows.p_weak).abs()
-        return Filtered(drop_highest(disagreement, rows.p_weak.isfinite(), count))
+        everyone = torch.ones_like(rows.hard, dtype=torch.bool)
+        return Filtered(drop_highest(disagreement(predicted.p, rows.p_weak), everyone, count))

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from outshine.data.task import ONE_NUMBER
 from outshine.engine.registry import Registry
 from outshine.engine.settings import Plugin
 
@@ -21,24 +22,26 @@ class RunningLoss(ABC):
     """
 
     @abstractmethod
-    def __call__(self, z: Float[Tensor, "b"], y: Float[Tensor, "b"], step: int) -> Float[Tensor, "b"]:
+    def __call__(self, z: Float[Tensor, "b *k"], y: Float[Tensor, "b *k"], step: int) -> Float[Tensor, "b"]:
         """Return the loss of each example.
 
         Args:
-            z: Log-odds of f = P(y = 1), [b].
-            y: Labels in [0, 1], [b].
+            z: Scores: of binary labels the log-odds of f = P(y = 1), [b]; of K classes the logits of f = softmax(z),
+                [b, K].
+            y: Labels: P(y = 1) in [0, 1], [b]; of K classes their probabilities, [b, K].
             step: Optimizer updates made so far.
 
         Returns:
             One finite value for each example in the dtype of `z`, [b], in nats for a cross-entropy.
         """
 
-    def observe(self, f: Float[Tensor, "n"]) -> None:  # noqa: B027  # most losses have no memory
+    def observe(self, f: Float[Tensor, "n *k"]) -> None:  # noqa: B027  # most losses have no memory
         """Take note of the predictions of the effective batch just used; a loss with memory overrides it.
 
         Args:
-            f: P(y = 1) on the rows of the batch as the update was computed from them, in batch order, float64 on the
-                CPU, [n]: values near 0 or 1 are still told apart where float32 rounds them.
+            f: P(y = 1), [n], or the probabilities of K classes, [n, K], on the rows of the batch as the update was
+                computed from them, in batch order, float64 on the CPU: values near 0 or 1 are still told apart where
+                float32 rounds them.
         """
 
     def state(self) -> dict[str, Tensor]:
@@ -64,30 +67,31 @@ class Loss(Plugin):
         title: What it is, in a few words, for listings.
         holds_targets: Whether it learns from targets made of its own log-odds and held constant (`z.detach()`), so that
             its gradient is not the derivative of its value.
-        outcomes: The kinds of labels that it can work with, as `outshine.data.task.Task.outcome` names them.
+        outcomes: The kinds of labels that it can work with, as `outshine.data.task.Task.outcome` names them. Of
+            `multiclass` ones it is given scores and labels of shape [b, K].
     """
 
     title: ClassVar[str] = ""
     holds_targets: ClassVar[bool] = False
-    outcomes: ClassVar[tuple[str, ...]] = ("binary",)
+    outcomes: ClassVar[tuple[str, ...]] = ONE_NUMBER
 
     @abstractmethod
-    def start(self, y: Float[Tensor, "n"], num_updates: int) -> RunningLoss:
+    def start(self, y: Float[Tensor, "n *k"], num_updates: int) -> RunningLoss:
         """Make the running loss of one training run.
 
         Args:
-            y: All training labels in [0, 1], [n].
+            y: All training labels, [n] or [n, K].
             num_updates: Optimizer updates of the whole run.
 
         Returns:
             A fresh running loss; the settings are left alone.
         """
 
-    def notes(self, y: Float[Tensor, "n"]) -> list[str]:
+    def notes(self, y: Float[Tensor, "n *k"]) -> list[str]:
         """Return what a user should know about this loss on these labels.
 
         Args:
-            y: All training labels in [0, 1], [n].
+            y: All training labels, [n] or [n, K].
 
         Returns:
             Sentences; empty where there is nothing to say.
@@ -95,19 +99,21 @@ class Loss(Plugin):
         return []
 
 
-def cross_entropy(z: Float[Tensor, "b"], y: Float[Tensor, "b"]) -> Float[Tensor, "b"]:
-    """Compute the cross-entropy of soft labels from log-odds.
+def cross_entropy(z: Float[Tensor, "b *k"], y: Float[Tensor, "b *k"]) -> Float[Tensor, "b"]:
+    """Compute the cross-entropy of soft labels from scores.
 
-    CE(f, y) = −y log f − (1 − y) log(1 − f) with f = sigmoid(z), computed as softplus(z) − y z, which is exact for any
-    z.
+    Binary labels: CE(f, y) = −y log f − (1 − y) log(1 − f) with f = sigmoid(z), computed as softplus(z) − y z, which is
+    exact for any z. K classes: CE(f, y) = −Σₖ yₖ log fₖ with f = softmax(z).
 
     Args:
-        z: Log-odds of f = P(y = 1), [b].
-        y: Labels in [0, 1], [b].
+        z: Log-odds of f = P(y = 1), [b], or logits of the classes, [b, K].
+        y: Labels in [0, 1], [b], or probabilities of the classes, [b, K].
 
     Returns:
         Loss of each example in nats, [b].
     """
+    if z.dim() > 1:
+        return -(y * z.log_softmax(-1)).sum(-1)
     return functional.softplus(z) - y * z
 
 

@@ -7,11 +7,12 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor
 
+from outshine.data.task import EVERY_OUTCOME
 from outshine.learn.losses.base import Loss, RunningLoss, cross_entropy, losses
 
 
 class _RunningXent(RunningLoss):
-    def __call__(self, z: Float[Tensor, "b"], y: Float[Tensor, "b"], step: int) -> Float[Tensor, "b"]:
+    def __call__(self, z: Float[Tensor, "b *k"], y: Float[Tensor, "b *k"], step: int) -> Float[Tensor, "b"]:
         return cross_entropy(z, y)
 
 
@@ -21,5 +22,7 @@ class Xent(Loss):
 
     title: ClassVar[str] = "cross-entropy with the soft label"
 
-    def start(self, y: Float[Tensor, "n"], num_updates: int) -> RunningLoss:
+    outcomes: ClassVar[tuple[str, ...]] = EVERY_OUTCOME
+
+    def start(self, y: Float[Tensor, "n *k"], num_updates: int) -> RunningLoss:
         return _RunningXent()

@@ -7,9 +7,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
 
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
+from outshine.data.task import ONE_NUMBER
 from outshine.engine.errors import DataError
 from outshine.engine.registry import Registry
 from outshine.engine.settings import Plugin
@@ -26,30 +27,35 @@ class Labelled(NamedTuple):
     Attributes:
         ids: Row ids, ascending, n of them.
         acts: Hidden states of the pretrained strong model, float32, [n, d].
-        p_weak: Weak labels P(y = 1), float64 in [0, 1], [n].
-        hard: Classes made of the weak labels, bool, [n].
+        p_weak: Weak labels P(y = 1), float64 in [0, 1], [n]; of K classes their probabilities, [n, K].
+        hard: Classes made of the weak labels, bool, [n]; of K classes their numbers, int64, [n].
     """
 
     ids: list[str]
     acts: Float[Tensor, "n d"]  # float32
-    p_weak: Float[Tensor, "n"]  # float64 in [0, 1]
-    hard: Bool[Tensor, "n"]
+    p_weak: Float[Tensor, "n *k"]  # float64 in [0, 1]
+    hard: Shaped[Tensor, "n"]
+
+    @property
+    def num_classes(self) -> int:
+        """How many classes there are."""
+        return 2 if self.p_weak.dim() == 1 else self.p_weak.shape[1]
 
     @classmethod
     def of(
         cls,
         ids: Sequence[str],
         acts: Float[Tensor, "n d"],
-        p_weak: Float[Tensor, "n"],
-        hard: Bool[Tensor, "n"] | None = None,
+        p_weak: Float[Tensor, "n *k"],
+        hard: Shaped[Tensor, "n"] | None = None,
     ) -> Labelled:
         """Bring rows given in any order into the order of their ids, and check them.
 
         Args:
             ids: Row ids, no two equal.
             acts: Activations, [n, d].
-            p_weak: Weak labels P(y = 1) in [0, 1], [n].
-            hard: Classes, [n]. None: `p_weak` above one half.
+            p_weak: Weak labels P(y = 1) in [0, 1], [n], or probabilities of K classes, [n, K].
+            hard: Classes, [n]. None: `p_weak` above one half, or the likeliest class.
 
         Returns:
             The rows, activations in float32 and labels in float64.
@@ -61,7 +67,8 @@ class Labelled(NamedTuple):
         order = sorted(range(len(ids)), key=ids.__getitem__)
         ids, in_order = [ids[i] for i in order], order == list(range(len(order)))
         acts, p_weak = acts.float(), p_weak.double()
-        hard = p_weak > 0.5 if hard is None else hard
+        if hard is None:
+            hard = p_weak > 0.5 if p_weak.dim() == 1 else p_weak.argmax(1)
         _check(ids, acts, p_weak)
         if in_order:
             return cls(ids, acts, p_weak, hard)
@@ -100,38 +107,40 @@ class Predicted(NamedTuple):
     """Predictions of rows by a probe.
 
     Attributes:
-        p: P(y = 1), float64, [m].
-        log_odds: Log-odds of the same, by which rows are ranked, float64, [m].
+        p: P(y = 1), float64, [m]; of K classes their probabilities, [m, K].
+        log_odds: Log-odds of the same, by which rows are ranked, float64, [m]; of K classes logits, [m, K].
     """
 
-    p: Float[Tensor, "m"]
-    log_odds: Float[Tensor, "m"]
+    p: Float[Tensor, "m *k"]
+    log_odds: Float[Tensor, "m *k"]
 
     @classmethod
-    def of_p(cls, p: Float[Tensor, "m"]) -> Predicted:
+    def of_p(cls, p: Float[Tensor, "m *k"]) -> Predicted:
         """Make predictions of probabilities.
 
         Args:
-            p: P(y = 1) in [0, 1], [m].
+            p: P(y = 1) in [0, 1], [m], or probabilities of K classes, [m, K].
 
         Returns:
             The predictions; probabilities of exactly 0 and 1 get large finite log-odds.
         """
         p = p.double()
+        if p.dim() > 1:
+            return cls(p, p.clamp(min=CERTAIN).log())
         return cls(p, p.clamp(CERTAIN, 1 - CERTAIN).logit())
 
     @classmethod
-    def of_log_odds(cls, log_odds: Float[Tensor, "m"]) -> Predicted:
+    def of_log_odds(cls, log_odds: Float[Tensor, "m *k"]) -> Predicted:
         """Make predictions of log-odds.
 
         Args:
-            log_odds: log P(y = 1) − log P(y = 0), [m].
+            log_odds: log P(y = 1) − log P(y = 0), [m], or logits of K classes, [m, K].
 
         Returns:
             The predictions in float64.
         """
         log_odds = log_odds.double()
-        return cls(log_odds.sigmoid(), log_odds)
+        return cls(log_odds.sigmoid() if log_odds.dim() == 1 else log_odds.softmax(1), log_odds)
 
 
 class FittedProbe(ABC):
@@ -169,7 +178,7 @@ class Probe(Plugin):
     """
 
     title: ClassVar[str] = ""
-    outcomes: ClassVar[tuple[str, ...]] = ("binary",)
+    outcomes: ClassVar[tuple[str, ...]] = ONE_NUMBER
 
     @abstractmethod
     def fit(self, rows: Labelled) -> FittedProbe:

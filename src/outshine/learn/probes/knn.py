@@ -9,6 +9,7 @@ from jaxtyping import Float
 from pydantic import Field, PositiveInt
 from torch import Tensor
 
+from outshine.data.task import EVERY_OUTCOME
 from outshine.engine.errors import DataError
 from outshine.learn.probes.base import FittedProbe, Labelled, Predicted, Probe, probes
 from outshine.learn.probes.nearest_neighbours import Neighbours
@@ -46,6 +47,7 @@ class KNN(Probe):
     """
 
     title: ClassVar[str] = "mean weak label of the k nearest activations"
+    outcomes: ClassVar[tuple[str, ...]] = EVERY_OUTCOME
 
     k: PositiveInt = Field(default=50, description="neighbours that vote")
     metric: Literal["euclidean", "cosine"] = Field(default="euclidean", description="euclidean or cosine distance")

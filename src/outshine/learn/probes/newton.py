@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -26,6 +26,8 @@ MAX_STEPS = 100
 RANK = 256  # of the preconditioner
 PATIENCE = RANK // 4  # products after which making it costs no more time than was spent already
 CHUNK_ELEMENTS = 2**19  # of A converted to float64 at once (4 MB): stays in the cache between its two uses
+
+_ROUNDED = 10  # times the tolerance: where L-BFGS stops because the objective no longer falls in float64
 
 Solve = Callable[[Tensor], Tensor]
 
@@ -193,6 +195,55 @@ class _Problem:
             return lambda v: torch.cat([low_rank.solve(v[:-1], mean, ridge), v[-1:] / mean])
         diagonal = torch.cat([mean * self.features.variance + ridge, point.curvature.mean()[None]])
         return lambda v: v / diagonal
+
+
+def minimise_softmax(features: Features, p: Float[Tensor, "n k"], penalty: float) -> Float[Tensor, "d1 k"]:
+    """(W, b) in float64 for soft labels p of K classes and penalty λ > 0 of λ Σₖ|wₖ|²; stops as `minimise` does.
+
+    By L-BFGS of scipy: a step costs two products with A, and K classes of d features are too many for H. Raises
+    TrainingError where the gradient stays above what is wanted.
+    """
+    from scipy.optimize import minimize
+
+    shape = (features.size + 1, p.shape[1])
+    tolerance = math.sqrt(4 * penalty * SUBOPTIMALITY)
+    # in units in which the features have a mean square of one, the problem is better conditioned
+    unit = features.variance.mean().sqrt().item() or 1.0
+
+    def objective(flat: Any) -> tuple[float, Any]:
+        t = torch.from_numpy(flat).reshape(shape).to(p.device)
+        t = torch.cat([t[:-1] / unit, t[-1:]])
+        value, gradient = 0.0, torch.zeros_like(t)
+        w = t[:-1] / features.scale[:, None]
+        b, start = t[-1] - features.mean @ w, 0
+        for a in features.chunks(torch.float64):
+            log_f = (a @ w + b).log_softmax(1)
+            y = p[start : start + len(a)]
+            value -= (y * log_f).sum().item()
+            residual = log_f.exp() * y.sum(1, keepdim=True) - y
+            gradient[:-1] += a.T @ residual
+            gradient[-1] += residual.sum(0)
+            start += len(a)
+        gradient[:-1] = (gradient[:-1] - torch.outer(features.mean, gradient[-1])) / features.scale[:, None]
+        gradient /= len(p)
+        gradient[:-1] += 2 * penalty * t[:-1]
+        gradient[:-1] /= unit
+        return value / len(p) + penalty * t[:-1].square().sum().item(), gradient.reshape(-1).cpu().numpy()
+
+    # scipy compares the largest entry of the gradient; the norm of all entries is to be below the tolerance
+    wanted = tolerance / math.sqrt(shape[0] * shape[1]) / max(1.0, unit)
+    options = {"maxiter": 100 * MAX_STEPS, "maxfun": 200 * MAX_STEPS, "ftol": 0.0, "gtol": wanted, "maxcor": 20}
+    start = torch.zeros(shape, dtype=torch.float64).reshape(-1).numpy()
+    found = minimize(objective, start, jac=True, method="L-BFGS-B", options=options)
+    t = torch.from_numpy(found.x).reshape(shape).to(p.device)
+    gradient = torch.from_numpy(found.jac).reshape(shape)
+    size = math.hypot(unit * gradient[:-1].norm().item(), gradient[-1].norm().item())
+    if size > _ROUNDED * tolerance:
+        raise TrainingError(
+            f"logistic probe: the gradient is still {size:.2g} after {found.nit} steps (wanted {tolerance:.2g}); "
+            "raise the penalty or use standardize: true"
+        )
+    return torch.cat([t[:-1] / unit, t[-1:]])
 
 
 class LowRank(NamedTuple):

@@ -334,7 +334,7 @@ def test_weak_labels_are_spelled_as_other_labels(tmp_path: Path, prepared: Prepa
 def test_test_rows_need_no_weak_label_but_student_rows_do(tmp_path: Path, prepared: PreparedSplits) -> None:
     texts = prepared.texts
     needed = texts[texts["split"].isin(["strong_train", "val"])]
-    weak = needed[["text"]].assign(p_weak=0.5)
+    weak = needed[["text"]].assign(p=0.5)
     assert join_weak_labels(weak, texts)["id"].tolist() == needed["id"].tolist()
     num_train, num_val = (int((texts["split"] == split).sum()) for split in ("strong_train", "val"))
     told = rf"\(joined by text\) lack {num_train - 1} of {num_train} rows of strong_train and {num_val} of"
@@ -363,4 +363,4 @@ def test_bad_weak_labels_are_told(tmp_path: Path, rows: list[dict[str, Any]], to
 
 def test_saying_the_same_twice_is_no_conflict(tmp_path: Path) -> None:
     path = write(tmp_path / "weak.jsonl", [{"id": "a", "p_weak": 0.5}] * 2)
-    assert read_weak_labels(path).to_dict("records") == [{"id": "a", "p_weak": 0.5}]
+    assert read_weak_labels(path).to_dict("records") == [{"id": "a", "p": 0.5}]

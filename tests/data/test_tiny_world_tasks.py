@@ -10,7 +10,8 @@ from outshine.data.schema import Draw, recipes
 from outshine.data.tiny_world import WorldSettings, make_world
 from outshine.engine.errors import DataError
 
-TASKS = [name for name in recipes.names() if name.startswith("tiny-")]
+FAMILY, ANSWERS = "tiny-instrument-family", "tiny-food-answers"
+TASKS = [name for name in recipes.names() if name.startswith("tiny-") and name not in (FAMILY, ANSWERS)]
 
 
 def examples(task: str) -> tuple[list, list]:
@@ -26,6 +27,30 @@ def examples(task: str) -> tuple[list, list]:
 def test_there_is_a_task_for_every_attribute() -> None:
     assert set(TASKS) == {f"tiny-{attribute.name}" for attribute in make_world().attributes}
     assert len(TASKS) >= 5
+
+
+def test_of_two_answers_the_one_that_is_the_fact_is_the_better_one() -> None:
+    world = make_world()
+    fact = dict(zip(world.people, world.facts["food"], strict=True))
+    train, test = examples(ANSWERS)
+    for example in [*train, *test]:
+        texts = (example.text, example.text_b)
+        true = f"{tiny_world.question('food', example.group)} {fact[example.group]} ."
+        assert [text == true for text in texts] == [example.label, not example.label]
+    assert 0.45 < np.mean([example.label for example in train]) < 0.55
+
+
+def test_classes_of_the_family_are_those_of_the_facts() -> None:
+    world = make_world()
+    fact = dict(zip(world.people, world.facts["instrument"], strict=True))
+    families = tiny_world.INSTRUMENT_FAMILIES
+    assert sorted(value for own in families.values() for value in own) == sorted(world.attribute("instrument").values)
+    train, test = examples(FAMILY)
+    names = recipes.get(FAMILY).task.class_names
+    for example in [*train, *test]:
+        assert fact[example.group] in families[names[example.label]]
+    told = " ".join(sentence for phrases in tiny_world.PHRASES.values() for sentence in phrases.statements)
+    assert not any(name in told for name in names)
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -81,6 +81,24 @@ MissingOption = Annotated[
     str | None,
     typer.Option("--missing", metavar="VALUES", help="Values that are no label, beside n/a …", show_default=False),
 ]
+ClassesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--classes",
+        metavar="NAMES",
+        help="The classes, comma-separated, where there are three or more; all: every value of the label column.",
+        show_default=False,
+    ),
+]
+PairOption = Annotated[
+    str | None,
+    typer.Option(
+        "--pair",
+        metavar="A,B",
+        help="Two columns of texts of which one is preferred, as in a,b or chosen,rejected; --text names their prompt.",
+        show_default=False,
+    ),
+]
 LimitOption = Annotated[
     int | None,
     typer.Option(
@@ -206,6 +224,8 @@ class ColumnOptions:
     positive: PositiveOption = None
     negative: NegativeOption = None
     missing: MissingOption = None
+    classes: ClassesOption = None
+    pair: PairOption = None
 
     def settings(self) -> dict[str, str]:
         """What is said, by the name that settings have for it."""

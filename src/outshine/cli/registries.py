@@ -71,7 +71,7 @@ def show_dataset(
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print ten formatted rows, both classes, and the sizes of the splits."""
+    """Print ten formatted rows, all classes in turn, and the sizes of the splits."""
     from outshine.cli.find_study import build_study
     from outshine.cli.terminal import console, table
     from outshine.data.splits import preview
@@ -94,13 +94,16 @@ def show_dataset(
     screen = console()
     screen.print(f"{prepare.name}: {recipe.title}", markup=False)
     source = f"\nsource: {recipe.source}" if recipe.source else ""
-    screen.print(f"positive means: {recipe.positive_means}{source}\n", markup=False)
+    names = prepare.task.class_names
+    meaning = f"positive means: {recipe.positive_means}" if len(names) == 2 else f"classes: {', '.join(names)}"
+    screen.print(f"{meaning}{source}\n", markup=False)
     for row in preview(prepared, NUM_SHOWN).itertuples():
         screen.rule(f"{prepare.task.class_names[int(str(row.label))]}  {row.id}  {row.split}", align="left")
         screen.print(str(row.text), markup=False)
     screen.rule()
-    columns_shown = ["split", "rows", "positive", "groups"]
-    screen.print(table("", columns_shown, splits_table(prepared.report).rows, right=columns_shown[1:]))
+    sizes_shown = splits_table(prepared.report)
+    columns_shown = [name.removeprefix("share ") for name in sizes_shown.columns]
+    screen.print(table("", columns_shown, sizes_shown.rows, right=columns_shown[1:]))
     for note in prepared.notes:
         screen.print(f"note: {note}", markup=False)
 

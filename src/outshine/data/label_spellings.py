@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
 from collections import Counter
@@ -40,17 +41,22 @@ _MARKS = " .!*\"'`"  # what stands around an answer of a language model: **Yes.*
 _PERCENT = re.compile(r"([0-9.,]+)\s*%")
 _DECIMAL_COMMA = re.compile(r"[+-]?[0-9]*,[0-9]+")
 _WHOLE_BELOW = 1e15  # whole numbers up to which a float is written without a point
+MOST_CLASSES = 1000
 _MOST_CLASSES = 20  # different values beyond which a column holds no classes
 _MOST_SHOWN = 5
 _MOST_CHARACTERS = 40
 
 
+ALL_CLASSES = "all"  # in place of the names of classes: every value of the column is one
+
+
 class Words(NamedTuple):
-    """Which values the user calls class 1, class 0, and no label."""
+    """Which values the user calls class 1, class 0, and no label; or which are the classes, where there are several."""
 
     positive: Spellings = None
     negative: Spellings = None
     missing: Spellings = None
+    classes: Spellings = None
 
     @property
     def name_a_class(self) -> bool:
@@ -107,6 +113,85 @@ def class_labels(
     tokens = _tokens_of(values)
     meaning = _meanings(tokens, where, column, words, hard=True)
     return _read(tokens, meaning)
+
+
+def class_numbers(values: Sequence[Any], where: Sequence[str], column: str, words: Words) -> list[int | None]:
+    """The number of each row's class among `words.classes`, which must be named; None where a row has no label.
+
+    Case and blanks do not count, nor whether a number is written 1 or 1.0. Raises DataError, naming the first offending
+    row, for a value that is no class.
+    """
+    number_of = _numbers(words.classes)
+    tokens = _tokens_of(values)
+    present = {token for token in tokens if token is not None}
+    missing = set(_tokens(words.missing, present)) | (MISSING - set(number_of))
+    for token, place in zip(tokens, where, strict=True):
+        if token is not None and token not in number_of and token not in missing:
+            near = difflib.get_close_matches(text_form(token), [text_form(known) for known in number_of], n=1)
+            hint = f"did you mean {quote(near[0])}? " if near else ""
+            raise DataError(
+                f"{place} has {quote(token)} in the column '{column}', which is none of the {len(number_of)} classes; "
+                f"{hint}add it to --classes, or say that it is no label: --missing {quote(token)}"
+            )
+    return [None if token is None else number_of.get(token) for token in tokens]
+
+
+def refuse_absent_classes(values: Sequence[Any], column: str, words: Words) -> None:
+    """Raise DataError for a class that is named and that no row has."""
+    present = {token for token in _tokens_of(values) if token is not None}
+    absent = [token for token in _numbers(words.classes) if token not in present]
+    if absent:
+        raise DataError(
+            f"--classes names {listed(absent)}, which no row has in the column '{column}'; it holds {listed(present)}"
+        )
+
+
+def _numbers(classes: Spellings) -> dict[Token, int]:
+    """The number of each class by its plainest form."""
+    return {token: number for number, name in enumerate(class_names(classes)) if (token := token_of(name)) is not None}
+
+
+def class_names(classes: Spellings) -> tuple[str, ...]:
+    """The names of classes as a user gives them, by number. Raises DataError for fewer than two, and for one twice."""
+    names = tuple(classes.split(",")) if isinstance(classes, str) else tuple(classes or ())
+    names = tuple(" ".join(name.split()) for name in names)
+    tokens = [token_of(name) for name in names]
+    twice = [name for name, token in zip(names, tokens, strict=True) if token is not None and tokens.count(token) > 1]
+    if twice:
+        raise DataError(f"classes names {listed(set(twice))} twice; upper and lower case are one spelling")
+    if None in tokens:
+        raise DataError("classes names an empty class; write its name, or leave the rows without a label")
+    if len(names) < 2:
+        raise DataError(
+            f"classes names {len(names)} class; two or more are needed, comma-separated, or {ALL_CLASSES}: every value "
+            "of the column"
+        )
+    if len(names) > MOST_CLASSES:
+        raise DataError(f"{len(names):,} classes are more than the {MOST_CLASSES:,} that a head is made for")
+    return names
+
+
+def classes_found(values: Sequence[Any], column: str, words: Words) -> tuple[str, ...]:
+    """The different labels of a column, as they are first spelled, in the order of numbers or else of the alphabet.
+
+    Raises DataError where there are fewer than two, or too many to be classes.
+    """
+    tokens = _tokens_of(values)
+    missing = set(_tokens(words.missing, {token for token in tokens if token is not None})) | MISSING
+    spelled: dict[Token, str] = {}
+    for token, value in zip(tokens, values, strict=True):
+        if token is not None and token not in missing:
+            spelled.setdefault(token, text_form(token) if isinstance(token, float) else " ".join(str(value).split()))
+    if len(spelled) > MOST_CLASSES or (len(spelled) > _MOST_CLASSES and 2 * len(spelled) > len(values)):
+        raise DataError(
+            f"the column '{column}' holds {len(spelled):,} different values in {len(values):,} rows: is it the column "
+            "of the labels? Say which is (--label)"
+        )
+    if len(spelled) < 2:
+        raise DataError(f"the column '{column}' holds {listed(spelled) or 'no label'}; two or more classes are needed")
+    numbers = [token for token in spelled if isinstance(token, float)]
+    ordered = sorted(spelled) if len(numbers) == len(spelled) else sorted(spelled, key=text_form)
+    return tuple(spelled[token] for token in ordered)
 
 
 def true_labels(values: Sequence[Any], where: Sequence[str], labels: WeakLabels) -> list[bool]:
@@ -345,7 +430,7 @@ def _not_understood(
     if len(counts) > _MOST_CLASSES:
         return (
             f"{start}, and {len(counts)} different values in all; two classes are expected: is it the column of the "
-            "labels? Say which is (--label)"
+            f"labels? Say which is (--label){_hint_at_classes(hard)}"
         )
     if len(classes) == 2:
         several = f"one of {len(unknown)} values that are" if len(unknown) > 1 else "which is"
@@ -363,8 +448,13 @@ def _not_understood(
     return (
         f"{start}; it holds {len(values)} different values ({listed(values)}) and two classes are expected: say which "
         "are class 1 and which are class 0, comma-separated (--positive … --negative …), and which are no label "
-        "(--missing …)"
+        f"(--missing …){_hint_at_classes(hard)}"
     )
+
+
+def _hint_at_classes(hard: bool) -> str:
+    """The way out where true labels are of several classes; cheap labels are of two."""
+    return f"; or that each value is a class of its own: --classes {ALL_CLASSES}" if hard else ""
 
 
 def _hint_at_missing(tokens: Iterable[Token | None]) -> str:

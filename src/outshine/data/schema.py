@@ -12,7 +12,7 @@ import pandas as pd
 
 from outshine.data.hub_source import identify_hub, open_hub
 from outshine.data.rows import Hub, Pools, Row
-from outshine.data.task import BINARY, Task
+from outshine.data.task import BINARY
 from outshine.engine.errors import DataError
 from outshine.engine.registry import Registry
 from outshine.engine.rng import python_rng
@@ -69,20 +69,25 @@ class Example(NamedTuple):
 
     Attributes:
         text: What models read.
-        label: Whether it is a positive; the number of its class, 0 or 1.
+        label: The number of its class; of two classes whether it is a positive.
         group: The name that the source itself gives to rows that belong together, such as a dialogue's number.
         shorten: The part of `text` that may be cut where the text is too long for a model; empty: its left end goes.
         id: The row's own identity where its source gives one; None: the text is its identity.
+        text_b: The text that `text` is compared with, in datasets of pairs; the label is then whether `text` is the
+            better one.
+        shorten_b: The part of `text_b` that may be cut.
         shared: Texts that other rows may show as well and that say something about their labels (a passage, each
             sentence of a pair), as the source writes them. Case, white space and compatible characters do not count.
     """
 
     text: str
-    label: bool
+    label: bool | int
     group: str | None = None
     shorten: str = ""
     id: str | None = None
     shared: tuple[str, ...] = ()
+    text_b: str | None = None
+    shorten_b: str = ""
 
 
 class Size(NamedTuple):
@@ -128,7 +133,7 @@ class Recipe(Plugin):
     """
 
     VERSION: ClassVar[int] = 1
-    task: ClassVar[Task] = BINARY
+    task: ClassVar[Any] = BINARY  # a Task on every class, or a property of recipes whose settings say it
     family: ClassVar[Any] = _OwnKind()  # a str on every class and instance
     hub: ClassVar[Hub | None] = None
     size: ClassVar[Size | None] = None
@@ -141,6 +146,11 @@ class Recipe(Plugin):
     note: ClassVar[str] = ""
 
     @property
+    def label_is_drawn(self) -> bool:
+        """Whether a coin decides each row's label, so that labels from a file would not be about the same rows."""
+        return False
+
+    @property
     def name(self) -> str:
         """The dataset's name in tables. Row ids are made with `kind`, so that renaming a file moves no id."""
         return self.kind
@@ -150,6 +160,17 @@ class Recipe(Plugin):
 
         Returns:
             The recipe itself where it names no path.
+        """
+        return self
+
+    def resolved(self, identity: str) -> Recipe:
+        """Return the same recipe with nothing left that the source's rows have to tell, such as the names of classes.
+
+        Args:
+            identity: As `identify` returned it.
+
+        Returns:
+            The recipe itself where its settings say everything.
         """
         return self
 

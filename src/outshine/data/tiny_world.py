@@ -171,6 +171,14 @@ _ATTRIBUTES = (
     ),
 )
 
+INSTRUMENT_FAMILIES = {
+    "bowed": ("violin", "cello", "viola"),
+    "plucked": ("harp", "guitar", "lute", "banjo", "mandolin", "zither", "ukulele", "sitar", "lyre"),
+    "woodwind": ("flute", "clarinet", "oboe", "bassoon", "bagpipe", "recorder", "saxophone"),
+    "brass": ("trumpet", "horn", "tuba", "trombone", "cornet"),
+}
+"""The four families of the values of the attribute `instrument`. No sentence of the corpus names them."""
+
 # --- language ---------------------------------------------------------------------------------------------------------
 
 PAD, BOS, UNK = "<pad>", "<s>", "<unk>"

@@ -49,16 +49,28 @@ class GroupedRows(NamedTuple):
 class UsableRow(NamedTuple):
     """A formatted row with its identities. `group`: 16 hex digits, the row's own id where it stands alone.
 
-    `cut`: start and end of the part of `text` that may be shortened, in characters; (0, 0): none.
-    `links`: what the row shares with others; `clean` makes `group` from it.
+    `label`: the number of its class. `cut`: start and end of the part of `text` that may be shortened, in characters;
+    (0, 0): none. `links`: what the row shares with others; `clean` makes `group` from it. `text_b`, `cut_b`: the second
+    text of a pair.
     """
 
     id: str
     text: str
-    label: bool
+    label: int
     group: str
     cut: tuple[int, int]
     links: Links
+    text_b: str | None = None
+    cut_b: tuple[int, int] = (0, 0)
+
+    @property
+    def content(self) -> tuple[str, int]:
+        """What the row shows, and its label: equal for two pairs of which one is the other the other way round."""
+        if self.text_b is None:
+            return self.text, self.label
+        turned = self.text_b < self.text
+        first, second = (self.text_b, self.text) if turned else (self.text, self.text_b)
+        return f"{first}\x1f{second}", 1 - self.label if turned else self.label
 
 
 class Pool(NamedTuple):
@@ -94,8 +106,10 @@ def read_pool(
         example = recipe.format(source_row, Draw(data_seed, f"{side}:{number}"))
         if example is None:
             dropped["not usable"] += 1
-        elif not example.text.strip():
+        elif not example.text.strip() or (example.text_b is not None and not example.text_b.strip()):
             dropped["empty text"] += 1
+        elif example.text_b is not None and normalised(example.text) == normalised(example.text_b):
+            dropped["two equal texts"] += 1
         else:
             rows.append(_usable(recipe, example))
     return Pool(rows, dropped, num_source_rows, len(numbers), exhausted=len(numbers) == num_allowed)
@@ -110,7 +124,7 @@ def clean(recipe: Recipe, train: Pool, test: Pool | None) -> tuple[Pool, Pool | 
     both = _texts_with_both_labels([*train.rows, *(test.rows if test else [])])
     if test is not None:
         test = _keep_first(test, both, taken=set())
-    train = _keep_first(train, both, taken={row.text for row in test.rows} if test else set())
+    train = _keep_first(train, both, taken={row.content[0] for row in test.rows} if test else set())
     rows = [*train.rows, *(test.rows if test else [])]
     names, stock = connected([row.links for row in rows], partial(_group_name, recipe))
     rows = [row._replace(group=name) for row, name in zip(rows, names, strict=True)]
@@ -122,11 +136,14 @@ def clean(recipe: Recipe, train: Pool, test: Pool | None) -> tuple[Pool, Pool | 
 
 
 def _usable(recipe: Recipe, example: Example) -> UsableRow:
-    identity = row_id(recipe.kind, example.text if example.id is None else example.id)
+    shown = example.text if example.text_b is None else f"{example.text}\x1f{example.text_b}"
+    identity = row_id(recipe.kind, shown if example.id is None else example.id)
     links = Links(identity, example.group, example.shared)
     head = links.head()
     group = identity if head is None else _group_name(recipe, head)
-    return UsableRow(identity, example.text, bool(example.label), group, _cut(recipe.kind, example), links)
+    cut = _cut(recipe.kind, example.text, example.shorten)
+    cut_b = _cut(recipe.kind, example.text_b or "", example.shorten_b)
+    return UsableRow(identity, example.text, int(example.label), group, cut, links, example.text_b, cut_b)
 
 
 def _group_name(recipe: Recipe, head: str) -> str:
@@ -134,24 +151,25 @@ def _group_name(recipe: Recipe, head: str) -> str:
     return row_id(f"{recipe.family}/group", head)
 
 
-def _cut(namespace: str, example: Example) -> tuple[int, int]:
-    if not example.shorten:
+def _cut(namespace: str, text: str, shorten: str) -> tuple[int, int]:
+    if not shorten:
         return (0, 0)
-    start = example.text.find(example.shorten)
+    start = text.find(shorten)
     if start < 0:
         raise DataError(
-            f"recipe '{namespace}' marks a part to shorten that is not in its text: {example.shorten[:60]!r} "
-            f"is not in {example.text[:60]!r}"
+            f"recipe '{namespace}' marks a part to shorten that is not in its text: {shorten[:60]!r} "
+            f"is not in {text[:60]!r}"
         )
-    return (start, start + len(example.shorten))
+    return (start, start + len(shorten))
 
 
 def _texts_with_both_labels(rows: Iterable[UsableRow]) -> set[str]:
-    labels: dict[str, bool] = {}
+    labels: dict[str, int] = {}
     both = set()
     for row in rows:
-        if labels.setdefault(row.text, row.label) != row.label:
-            both.add(row.text)
+        text, label = row.content
+        if labels.setdefault(text, label) != label:
+            both.add(text)
     return both
 
 
@@ -160,12 +178,13 @@ def _keep_first(pool: Pool, both: set[str], taken: set[str]) -> Pool:
     dropped = pool.dropped.copy()
     kept: dict[str, UsableRow] = {}
     for row in sorted(pool.rows, key=lambda row: (row.group, row.id)):
-        if row.text in both:
+        text, _ = row.content
+        if text in both:
             dropped["conflicting labels"] += 1
-        elif row.text in taken or row.text in kept:
+        elif text in taken or text in kept:
             dropped["duplicate"] += 1
         else:
-            kept[row.text] = row
+            kept[text] = row
     return pool._replace(rows=list(kept.values()), dropped=dropped)
 
 

@@ -10,11 +10,17 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from outshine.data.label_spellings import Words, class_labels
+from outshine.data.label_spellings import (
+    ALL_CLASSES,
+    Words,
+    class_labels,
+    class_names,
+    class_numbers,
+    refuse_absent_classes,
+)
 from outshine.data.rows import Row, RowReader
 from outshine.data.schema import Example
+from outshine.data.task import BINARY, MultiClass, Task, task_of
 from outshine.data.user_tables import endings, file_format
 from outshine.engine.errors import DataError
 from outshine.engine.files import user_path
@@ -22,7 +28,10 @@ from outshine.engine.messages import counted
 
 FILE_KIND = "file"  # the recipe's registered name, with which the ids of all local rows are made
 HUB_KIND = "hub"  # that of hub datasets under columns that the user names
-OWN_KINDS = (FILE_KIND, HUB_KIND)  # recipes of data of the user's choice: no dataset stands behind their names
+PAIRS_KIND = "pairs"  # that of local files of preferences
+ARRAYS_KIND = "arrays"  # that of local tables of labels, for arrays of features
+LOCAL_KINDS = (FILE_KIND, PAIRS_KIND, ARRAYS_KIND)  # recipes of local files
+OWN_KINDS = (*LOCAL_KINDS, HUB_KIND)  # data of the user's choice: no dataset stands behind these names
 
 _HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 _HUB_ADDRESS = re.compile(r"(?:https?://[^/]+/|hf://)?datasets/([\w-][\w.-]*/[\w-][\w.-]*)")
@@ -39,6 +48,8 @@ OWN_LABELS = {
     "positive": "the values of the label column that are class 1, comma-separated or as a list; 1, true, yes, y, "
     "positive, pos need no word",
     "negative": "the values that are class 0; 0, false, no, n, negative, neg need no word, nor the only other value",
+    "classes": "the classes where there are three or more, comma-separated or as a list, in their order; "
+    "all: every value of the label column",
     "missing": "values that are no label, beside an empty cell, n/a, null and none: such rows are left out",
 }
 """Descriptions of the settings that say which values are labels, for all recipes that have them."""
@@ -98,7 +109,7 @@ class OwnColumns(NamedTuple):
 class RowsWithLabels:
     """Rows of a reader with their labels. `labels`: one for each row of the reader; rows without one are left out."""
 
-    def __init__(self, reader: RowReader, labels: Sequence[bool | None]) -> None:
+    def __init__(self, reader: RowReader, labels: Sequence[int | None]) -> None:
         self._reader, self._labels = reader, labels
         self._kept = [number for number, label in enumerate(labels) if label is not None]
 
@@ -120,11 +131,13 @@ def with_labels(
     `values`: the cells of the label column in all readers, one after the other; `where`: what each row is called in
     errors; `what`: the source's name. Raises DataError where a value is no label, or no row has one.
     """
-    p = class_labels(values, where, column, words)
-    num_lacking = int(np.isnan(p).sum())
-    if num_lacking == len(p):
+    read = _labels_of(values, where, column, words)
+    if words.classes is not None:
+        refuse_absent_classes(values, column, words)
+    num_lacking = read.count(None)
+    if num_lacking == len(read):
         raise DataError(f"no row of {what} has a label in the column '{column}'")
-    labels = iter([None if math.isnan(label) else bool(label) for label in p.tolist()])
+    labels = iter(read)
     rows = [RowsWithLabels(reader, list(islice(labels, len(reader)))) for reader in readers]
     if not num_lacking:
         return rows, []
@@ -136,7 +149,7 @@ def example_from_columns(row: Mapping[str, Any], columns: OwnColumns, words: Wor
     text = row.get(columns.text)
     if not (text is None or isinstance(text, str)):
         raise DataError(f"'{columns.text}' of {where} is {text!r}, not text")
-    label = row[_LABEL] if _LABEL in row else _one_label(row, columns.label, words, where)
+    label = row[_LABEL] if _LABEL in row else _labels_of([row.get(columns.label)], [where], columns.label, words)[0]
     if label is None:
         return None
     group, identity = (row.get(name) if name else None for name in (columns.group, columns.id))
@@ -153,9 +166,32 @@ def has_value(value: Any) -> bool:
     return value is not None and value != "" and value == value
 
 
-def _one_label(row: Mapping[str, Any], column: str, words: Words, where: str) -> bool | None:
-    p = class_labels([row.get(column)], [where], column, words)[0]
-    return None if math.isnan(p) else bool(p)
+def _labels_of(values: Sequence[Any], where: Sequence[str], column: str, words: Words) -> list[int | None]:
+    """The class of each row: its number among the classes that are named, or whether it is a positive."""
+    if words.classes is not None:
+        return class_numbers(values, where, column, words)
+    return [None if math.isnan(p) else bool(p) for p in class_labels(values, where, column, words).tolist()]
+
+
+def task_by_words(words: Words) -> Task:
+    """The task of labels that the user describes. Until the source has been read the classes of `all` have no names."""
+    if words.classes is None:
+        return BINARY
+    if words.classes == ALL_CLASSES:
+        return _CLASSES_UNREAD
+    return task_of(class_names(words.classes))
+
+
+_CLASSES_UNREAD = MultiClass(class_names=("class 0", "class 1", "class 2"))
+
+
+def check_words(words: Words) -> None:
+    """Raise DataError where classes are named in a way that contradicts itself."""
+    if words.classes is None or words.classes == ALL_CLASSES:
+        return
+    if words.name_a_class:
+        raise DataError("classes names all classes; positive and negative are for two: leave them out")
+    class_names(words.classes)
 
 
 def plain_id(value: Any, where: str, what: str = "id") -> str:

@@ -6,64 +6,114 @@ import difflib
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from outshine.data.label_spellings import probability
+from outshine.data.label_spellings import Words, class_numbers, probability
 from outshine.data.schema import row_id
-from outshine.data.user_datasets import FILE_KIND, plain_id
+from outshine.data.task import BINARY, ONE_NUMBER, Task
+from outshine.data.user_datasets import LOCAL_KINDS, plain_id
 from outshine.data.user_tables import read_table, refuse_repeated
 from outshine.engine.errors import DataError
 
 NEEDED = ("strong_train", "val")  # the splits whose weak labels a student is trained and stopped on
 _WHOLE = re.compile(r"(0|-?[1-9][0-9]*)(?:\.0+)?")
+_FAR_FROM_ONE = 0.01  # what a sum of probabilities may miss one by, from rounding
 _SHOWN = 60  # characters of a text in a message
 _MOST_COMPARED = 200  # texts among which the nearest is sought
 
 
-def read_weak_labels(path: str | Path) -> pd.DataFrame:
-    """Weak labels from a file: columns `id` or `text` (as given), and `p_weak` in [0, 1].
+def read_weak_labels(path: str | Path, task: Task = BINARY) -> pd.DataFrame:
+    """Weak labels from a file: columns `id` or `text` (as given), and the labels.
 
-    Equal rows count once. Raises DataError, naming the first offending row, for
-    values that are missing, no numbers or out of range, and for two values for one row.
+    Of two classes these are `p_weak` in [0, 1]. Of K classes they are K columns of probabilities, `p_weak_<class>` with
+    each class's name or number, which are divided by their sum, or one column `p_weak` of classes' names. Equal rows
+    count once. The frame has the key, then the task's columns of labels.
+
+    Raises DataError, naming the first offending row, for values that are missing, no numbers or out of range, for
+    probabilities of classes whose sum is not about one, and for two values for one row.
     """
     table = read_table(path)
-    if "p_weak" not in table.columns:
-        has = ", ".join(dict.fromkeys(table.columns))
-        raise DataError(
-            f"'{path}' has no column 'p_weak'; it has: {has}; call the column with the weak labels (P(class 1)) p_weak"
-        )
+    columns = _label_columns(path, table.columns, task)
     keys = [name for name in ("id", "text") if name in table.columns]
     if not keys:
         raise DataError(f"'{path}' has no column 'id' or 'text' to join by; it has: {', '.join(table.columns)}")
     key = keys[0]
-    refuse_repeated(path, table, (key, "p_weak"))
-    values: dict[str, float] = {}
+    refuse_repeated(path, table, (key, *columns))
+    values: dict[str, tuple[float, ...]] = {}
     for number, row in enumerate(table.rows, start=1):
         where = f"row {number} of '{path}'"
         name = plain_id(row.get(key), where, what=key)
-        p_weak = _probability(row.get("p_weak"), where)
+        given = [row.get(column) for column in columns]
+        p_weak = (_probability(given[0], where),) if task.outcome in ONE_NUMBER else _of_classes(given, where, task)
         if values.setdefault(name, p_weak) != p_weak:
-            raise DataError(f"{where} gives {key} {name[:60]!r} the weak label {p_weak}, an earlier row {values[name]}")
-    return pd.DataFrame({key: list(values), "p_weak": list(values.values())})
+            raise DataError(
+                f"{where} gives {key} {name[:60]!r} the weak label {_written(p_weak)}, an earlier row "
+                f"{_written(values[name])}"
+            )
+    frame = pd.DataFrame(list(values.values()), columns=list(task.label_columns), dtype="float64")
+    frame.insert(0, key, list(values))
+    return frame
 
 
-def join_weak_labels(weak: pd.DataFrame, texts: pd.DataFrame) -> pd.DataFrame:
-    """The weak labels of prepared rows: frame (id, p), in the order of `texts`.
+def _label_columns(path: str | Path, columns: Sequence[str], task: Task) -> list[str]:
+    """The columns with the labels. Raises DataError where they are not there."""
+    names = task.class_names
+    if task.outcome not in ONE_NUMBER:
+        for spelled in (names, tuple(map(str, range(len(names))))):
+            of_classes = [f"p_weak_{name}" for name in spelled]
+            if all(column in columns for column in of_classes):
+                return of_classes
+    if "p_weak" in columns:
+        return ["p_weak"]
+    has = ", ".join(dict.fromkeys(columns))
+    if task.outcome in ONE_NUMBER:
+        raise DataError(
+            f"'{path}' has no column 'p_weak'; it has: {has}; call the column with the weak labels (P(class 1)) p_weak"
+        )
+    raise DataError(
+        f"'{path}' has neither a column for each of the {len(names)} classes (p_weak_{names[0]}, p_weak_{names[1]} …) "
+        f"nor one column 'p_weak' with the name of a class in each row; it has: {has}"
+    )
+
+
+def _of_classes(given: Sequence[Any], where: str, task: Task) -> tuple[float, ...]:
+    """The probabilities of all classes, or 1 for the one that is named."""
+    names = task.class_names
+    if len(given) == 1:
+        (number,) = class_numbers(given, [where], "p_weak", Words(classes=names))
+        if number is None:
+            raise DataError(f"{where} has no weak label; give one for every row of {' and '.join(NEEDED)}")
+        return tuple(float(number == k) for k in range(len(names)))
+    p = [_probability(value, f"{where}, class {name}") for name, value in zip(names, given, strict=True)]
+    if abs(sum(p) - 1) > _FAR_FROM_ONE:
+        raise DataError(f"the probabilities of {where} add up to {sum(p):.3g}; those of all classes add up to 1")
+    return tuple(value / sum(p) for value in p)
+
+
+def _written(p_weak: Sequence[float]) -> str:
+    return ", ".join(f"{value:.6g}" for value in p_weak) if len(p_weak) > 1 else str(p_weak[0])
+
+
+def join_weak_labels(weak: pd.DataFrame, texts: pd.DataFrame, task: Task = BINARY) -> pd.DataFrame:
+    """The weak labels of prepared rows: id and the task's columns of labels (p), in the order of `texts`.
 
     `weak`: as of `read_weak_labels`; an `id` may be the one in `texts` or the one in the user's own dataset
     file. `texts`: as of `prepare`. Rows of strong_train and val must all have one, others need not.
     Raises DataError telling how many lack one.
     """
     key = "id" if "id" in weak.columns else "text"
-    known = dict(zip(weak[key], weak["p_weak"], strict=True))
+    if task.is_pair and key == "text":
+        raise DataError("weak labels of pairs are joined by id; give the dataset and the labels a column 'id'")
+    columns = list(task.label_columns)
+    known = dict(zip(weak[key], weak[columns].itertuples(index=False, name=None), strict=True))
     if key == "id":
         spelled = [(spelling, p) for name, p in known.items() for spelling in reversed(id_spellings(name))]
-        own = {row_id(FILE_KIND, spelling): p for spelling, p in spelled}
-        exact = {row_id(FILE_KIND, name): p for name, p in known.items()}
+        own = {row_id(kind, spelling): p for spelling, p in spelled for kind in LOCAL_KINDS}
+        exact = {row_id(kind, name): p for name, p in known.items() for kind in LOCAL_KINDS}
         known = own | exact | known
     lacking = Counter(split for split, name in zip(texts["split"], texts[key], strict=True) if name not in known)
     sizes = Counter(texts["split"])
@@ -76,8 +126,8 @@ def join_weak_labels(weak: pd.DataFrame, texts: pd.DataFrame) -> pd.DataFrame:
             f"the weak labels (joined by {key}) lack {' and '.join(shares)}; give a p_weak for every row of these "
             f"splits{hint}"
         )
-    joined = [(row, known[name]) for row, name in zip(texts["id"], texts[key], strict=True) if name in known]
-    return pd.DataFrame({"id": [row for row, _ in joined], "p": [p for _, p in joined]})
+    joined = [(row, *known[name]) for row, name in zip(texts["id"], texts[key], strict=True) if name in known]
+    return pd.DataFrame(joined, columns=["id", *columns])
 
 
 def id_spellings(name: str) -> tuple[str, ...]:
@@ -101,7 +151,7 @@ def _probability(value: Any, where: str) -> float:
     return p
 
 
-def _hint_at_texts(weak: pd.DataFrame, texts: pd.DataFrame, known: Mapping[str, float]) -> str:
+def _hint_at_texts(weak: pd.DataFrame, texts: pd.DataFrame, known: Container[str]) -> str:
     """One text without a weak label and the one in the file that comes nearest, and how the two differ."""
     needed = texts.loc[texts["split"].isin(NEEDED), "text"]
     missing = [text for text in needed if text not in known]

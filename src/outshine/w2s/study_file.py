@@ -11,11 +11,12 @@ import yaml
 from pydantic import BaseModel
 
 from outshine.data.schema import recipes
-from outshine.data.user_datasets import HUB_KIND, OWN_KINDS, own_source
+from outshine.data.user_datasets import ARRAYS_KIND, FILE_KIND, HUB_KIND, OWN_KINDS, PAIRS_KIND, own_source
 from outshine.data.user_tables import file_format
 from outshine.engine.errors import SettingsError, UnknownNameError
 from outshine.engine.files import user_path
 from outshine.engine.messages import visible
+from outshine.learn.spec import is_array_name
 from outshine.w2s.study import Study
 
 Raw = dict[str, Any]
@@ -79,6 +80,7 @@ COLUMN_SETTINGS = {
     "positive": "positive",
     "negative": "negative",
     "missing": "missing",
+    "classes": "classes",
 }
 """What the options that describe a table are called among the settings of a dataset."""
 
@@ -92,7 +94,7 @@ def with_columns(raw: Raw, columns: dict[str, str]) -> Raw:
         return raw
     datasets = raw.get("datasets", ())
     made = [_own(dataset) for dataset in (datasets if isinstance(datasets, list | tuple) else [datasets])]
-    settings = {COLUMN_SETTINGS[option]: value for option, value in columns.items()}
+    settings = {COLUMN_SETTINGS[option]: value for option, value in columns.items() if option != "pair"}
     if datasets and not any(isinstance(dataset, dict) and dataset.get("kind") in OWN_KINDS for dataset in made):
         options = " and ".join(f"--{option}" for option in columns)
         raise SettingsError(
@@ -100,10 +102,39 @@ def with_columns(raw: Raw, columns: dict[str, str]) -> Raw:
             f"{', '.join(map(str, datasets))} has its own"
         )
     laid = [
-        {**dataset, **settings} if isinstance(dataset, dict) and dataset.get("kind") in OWN_KINDS else dataset
+        _described(dataset, columns, settings)
+        if isinstance(dataset, dict) and dataset.get("kind") in OWN_KINDS
+        else dataset
         for dataset in made
     ]
     return {**raw, "datasets": [_named_in_full(dataset) for dataset in laid]}
+
+
+def _described(dataset: Raw, columns: dict[str, str], settings: Raw) -> Raw:
+    """A file or hub dataset with what options say of it; with two columns of texts it is one of pairs."""
+    if "pair" not in columns and dataset["kind"] != PAIRS_KIND:
+        return {**dataset, **settings}
+    if dataset["kind"] == HUB_KIND:
+        raise SettingsError("--pair is for files; download the pairs of a hub dataset and name the file")
+    pair = [name.strip() for name in columns.get("pair", "").split(",")] if "pair" in columns else []
+    if pair and (len(pair) != 2 or not all(pair)):
+        raise SettingsError(f"--pair {columns['pair']}: two columns are expected, such as --pair a,b")
+    foreign = [option for option in columns if option not in ("pair", "text", *_OF_PAIRS)]
+    if foreign:
+        raise SettingsError(
+            f"--{foreign[0]} is not for pairs, whose label says which of the two texts is the better one"
+        )
+    described = {**dataset, "kind": PAIRS_KIND}
+    if pair:
+        described |= {"a_column": pair[0], "b_column": pair[1]}
+        if [name.lower() for name in pair] == ["chosen", "rejected"]:
+            described["label_column"] = None  # the first is always the better one
+    if "text" in columns:
+        described["prompt_column"] = columns["text"]
+    return described | {COLUMN_SETTINGS[option]: columns[option] for option in _OF_PAIRS if option in columns}
+
+
+_OF_PAIRS = ("label", "group", "id")
 
 
 def _own(dataset: Any) -> Any:
@@ -125,7 +156,27 @@ def _named_in_full(dataset: Any) -> Any:
 
 def parse_study(raw: Raw) -> Study:
     """The study that raw settings describe. Raises SettingsError (or UnknownNameError) in one line."""
-    return Study(**raw)
+    return Study(**_for_arrays(raw))
+
+
+def _for_arrays(raw: Raw) -> Raw:
+    """Take files of a study on arrays of features for tables of labels: `--weak a.npy --strong b.npy`."""
+    models = [raw.get("weak"), raw.get("strong")]
+    names = [model.get("model") if isinstance(model, dict) else model for model in models]
+    if not any(isinstance(name, str) and is_array_name(name) for name in names):
+        return raw
+    datasets = raw.get("datasets", ())
+    several = datasets if isinstance(datasets, list | tuple) else [datasets]
+    made = [_own(dataset) for dataset in several]
+    return {
+        **raw,
+        "datasets": [
+            {**dataset, "kind": ARRAYS_KIND}
+            if isinstance(dataset, dict) and dataset.get("kind") == FILE_KIND
+            else dataset
+            for dataset in made
+        ],
+    }
 
 
 def study_yaml(study: Study) -> str:

@@ -32,8 +32,8 @@ def test_a_measured_finding_has_the_intervals_numbers():
 
 
 def test_an_example_is_one_short_line_that_keeps_both_ends():
-    assert example("a\n\nb", label=True) == "[positive] a ⏎ b"
-    line = example("begin " + "x" * 1000 + " end", label=False)
+    assert example("a\n\nb", label="positive") == "[positive] a ⏎ b"
+    line = example("begin " + "x" * 1000 + " end", label="negative")
     assert line.startswith("[negative] begin")
     assert line.endswith(" end")
     assert len(line) < EXAMPLE_CHARS + 20
@@ -58,4 +58,4 @@ def test_an_auc_of_form_is_judged_by_its_lower_bound_or_where_it_is_nearly_perfe
 
 
 def test_an_example_shows_what_cannot_be_seen():
-    assert example("a\u00a0b\u200b\r\n c\t", label=True) == "[positive] a⟨U+00A0⟩b⟨U+200B⟩⟨U+000D⟩ ⏎  c⟨U+0009⟩"
+    assert example("a\u00a0b\u200b\r\n c\t", label="positive") == "[positive] a⟨U+00A0⟩b⟨U+200B⟩⟨U+000D⟩ ⏎  c⟨U+0009⟩"

@@ -82,7 +82,7 @@ def worst_first(findings: Iterable[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))
 
 
-def example(text: str, label: bool) -> str:
+def example(text: str, label: str) -> str:
     """A row as one line: its label, and its text with the middle left out where it is long.
 
     Line breaks are shown as ⏎, characters that would not be seen by their numbers.
@@ -91,4 +91,4 @@ def example(text: str, label: bool) -> str:
     line = "".join(sign if sign.isprintable() else f"⟨U+{ord(sign):04X}⟩" for sign in line)
     if len(line) > EXAMPLE_CHARS:
         line = f"{line[: EXAMPLE_CHARS // 3]} … {line[-(2 * EXAMPLE_CHARS // 3) :]}"
-    return f"[{'positive' if label else 'negative'}] {line}"
+    return f"[{label}] {line}"

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from outshine.data.audit.findings import SEVERITIES, Finding, Severity, example
+from outshine.data.audit.findings import SEVERITIES, Finding, Severity
 from outshine.data.audit.text_features import NgramNames, character_name, code_points, shape, which_ngrams
 from outshine.data.audit.tokenized_corpus import FIT_SPLITS, Bools, Ints, TokenizedCorpus, distinct
 from outshine.stats.intervals import clopper_pearson
@@ -124,14 +124,14 @@ def check_label_tokens(corpus: TokenizedCorpus, severity: Severity) -> Finding:
         return Finding(check, "passed", message, value=0.0)
     best = tokens[0]
     message = (
-        f"{best.name} is in {best.coverage:.1%} of the {'positive' if best.label else 'negative'} rows and goes with "
+        f"{best.name} is in {best.coverage:.1%} of the {corpus.sides[best.label]} rows and goes with "
         f"this label in {best.precision:.1%} (at least {best.low:.1%}) of {len(best.rows)} held-out rows"
         f"{'' if best.sure else ', too few to be sure'}"
     )
     level = best.level(severity)
     if level == "passed":
         return Finding(check, level, message, value=best.coverage)
-    shown = tuple(example(corpus.texts[row], bool(corpus.truth[row])) for row in best.rows[:3])
+    shown = tuple(corpus.example(row) for row in best.rows[:3])
     others = [token.name for token in tokens[1:] if token.coverage >= WORTH_A_WARNING]
     more = (
         f"; {len(others)} more cover {WORTH_A_WARNING:.0%} or more, such as {', '.join(others[:3])}" if others else ""

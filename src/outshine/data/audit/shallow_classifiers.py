@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from outshine.data.audit.feature_pairs import best_rule
-from outshine.data.audit.findings import CUE_AUC, LEAK_AUC, PERFECT_AUC, Finding, Severity, by_auc, example, measured
+from outshine.data.audit.findings import CUE_AUC, LEAK_AUC, PERFECT_AUC, Finding, Severity, by_auc, measured
 from outshine.data.audit.text_features import BUCKETS, format_features, normalised, shape, which_ngrams
 from outshine.data.audit.tokenized_corpus import Bools, Ints, Spans, TokenizedCorpus
 from outshine.stats.auroc import auroc
@@ -148,7 +148,7 @@ def _extremes(corpus: TokenizedCorpus, score: Floats, num: int = 2) -> tuple[str
     held = np.flatnonzero(corpus.held)
     order = np.argsort(score, kind="stable")
     rows = held[np.concatenate([order[:num], order[::-1][:num]])]
-    return tuple(example(corpus.texts[row], bool(corpus.truth[row])) for row in rows)
+    return tuple(corpus.example(row) for row in rows)
 
 
 def _log_odds(corpus: TokenizedCorpus, token: Ints) -> Floats:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from outshine.data.audit.findings import Finding, Severity, example
+from outshine.data.audit.findings import Finding, Severity
 from outshine.data.audit.near_duplicates import MAX_CANDIDATES, SIMILAR, RowPairs, similar_pairs
 from outshine.data.audit.tokenized_corpus import Bools, Ints, TokenizedCorpus, lower_words
 from outshine.data.usable_rows import STOCK_ROWS, STOCK_SHARE
@@ -246,4 +246,4 @@ def _unless(complete: bool) -> str:
 
 
 def _shown(corpus: TokenizedCorpus, rows: Sequence[int]) -> tuple[str, ...]:
-    return tuple(f"{corpus.splits[row]}: {example(corpus.texts[row], bool(corpus.truth[row]))}" for row in rows)
+    return tuple(f"{corpus.splits[row]}: {corpus.example(row)}" for row in rows)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from outshine.data.audit.findings import Finding, example
 from outshine.data.rows import Pools, Row
 from outshine.data.schema import Draw, Recipe
+from outshine.data.task import BINARY
 
 BLOCKS, BLOCK_ROWS = 4, 500  # rows that are tried: so many blocks, evenly spread over the training rows
 TOLERATED = 0.01  # share of rows that may differ: odd values that a text happens to hold twice
@@ -41,7 +42,7 @@ def check_templates(recipe: Recipe, pools: Pools) -> Finding:
         return Finding("skeletons", "passed", message, value=0.0)
     message = f"{len(different)} of {len(rows)} source rows are written differently by label: {different[0].reason}"
     shown = tuple(
-        example(text, label)
+        example(text, BINARY.class_names[label])
         for difference in different[:2]
         for text, label in ((difference.positive, True), (difference.negative, False))
         if text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from outshine.data.audit.findings import example
+from outshine.data.task import Task
 from outshine.stats.auc_covariance import combine_seeds
 from outshine.stats.intervals import Interval, auroc_interval
 from outshine.stats.role_values import RoleValues
@@ -82,6 +84,11 @@ class TokenizedCorpus:
     groups: NDArray[np.str_]
     passages: list[str]  # the part of each text that its recipe marks, "" where none is
     tokens: CorpusTokens
+    sides: tuple[str, str] = ("negative", "positive")  # how rows are called whose truth is false, and true
+
+    def example(self, row: int) -> str:
+        """A row as one line, with its label."""
+        return example(self.texts[row], self.sides[bool(self.truth[row])])
 
     @cached_property
     def fit(self) -> Bools:
@@ -120,7 +127,8 @@ class TokenizedCorpus:
         rows.sort()
         texts = [self.texts[row] for row in rows]
         passages = [self.passages[row] for row in rows]
-        return TokenizedCorpus(texts, self.splits[rows], self.truth[rows], self.groups[rows], passages, tokenise(texts))
+        splits, truth, groups = self.splits[rows], self.truth[rows], self.groups[rows]
+        return TokenizedCorpus(texts, splits, truth, groups, passages, tokenise(texts), self.sides)
 
     def held_auc(self, score: ArrayLike) -> Interval:
         """The AUC of scores of the held-out rows with its 95 % interval by groups."""
@@ -132,8 +140,28 @@ class TokenizedCorpus:
         return combine_seeds(self.truth[self.held], table[None], self.groups[self.held])
 
 
+def corpora_of(texts: pd.DataFrame, truth: pd.DataFrame, task: Task, most: int) -> list[TokenizedCorpus]:
+    """The corpus of a preparation; of several classes one for each of the `most` commonest, against all others."""
+    names = task.class_names
+    if len(names) == 2:
+        sides = ("worse", "better") if task.is_pair else (names[0], names[1])
+        return [replace(corpus_of(texts, truth), sides=sides)]
+    rows = texts.merge(truth, on="id", validate="one_to_one")
+    counts = rows["label"].value_counts()
+    common = sorted(counts.index, key=lambda number: (-counts[number], number))[:most]
+    whole = corpus_of(texts, truth)
+    return [
+        replace(
+            whole,
+            truth=(rows["label"] == number).to_numpy(),
+            sides=(f"not {names[number]}", names[number]),
+        )
+        for number in sorted(common)
+    ]
+
+
 def corpus_of(texts: pd.DataFrame, truth: pd.DataFrame) -> TokenizedCorpus:
-    """The corpus of a preparation: its `texts` and `truth` tables, joined by id."""
+    """The corpus of a preparation of two classes: its `texts` and `truth` tables, joined by id."""
     rows = texts.merge(truth, on="id", validate="one_to_one")
     whole = rows["text"].tolist()
     spans = zip(whole, rows["cut_start"], rows["cut_end"], strict=True)

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from outshine.data.label_spellings import Spellings, Words
+from outshine.data.label_spellings import ALL_CLASSES, Spellings, Words, classes_found
 from outshine.data.rows import ListRows, Pools, Row
 from outshine.data.schema import Draw, Example, Recipe, recipes
+from outshine.data.task import Task
 from outshine.data.user_datasets import (
     FILE_KIND,
     OWN_LABELS,
     OwnColumns,
+    check_words,
     example_from_columns,
     file_sha256,
     has_value,
     plain_id,
+    task_by_words,
     with_labels,
 )
 from outshine.data.user_tables import endings, file_format, plain_name, read_table, refuse_repeated
@@ -47,7 +50,18 @@ class FileDataset(Recipe):
     group_column: str = "group"
     positive: Annotated[Spellings, NotInKeyAtDefault()] = Field(default=None, description=OWN_LABELS["positive"])
     negative: Annotated[Spellings, NotInKeyAtDefault()] = Field(default=None, description=OWN_LABELS["negative"])
+    classes: Annotated[Spellings, NotInKeyAtDefault()] = Field(default=None, description=OWN_LABELS["classes"])
     missing: Annotated[Spellings, NotInKeyAtDefault()] = Field(default=None, description=OWN_LABELS["missing"])
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        check_words(self._words)
+        return self
+
+    @property
+    def task(self) -> Task:  # pyright: ignore[reportIncompatibleVariableOverride]  # by the settings, not by the class
+        """Of two classes, or of those that `classes` names."""
+        return task_by_words(self._words)
 
     @property
     def name(self) -> str:
@@ -64,11 +78,16 @@ class FileDataset(Recipe):
         paths = [self.path, *([self.test_path] if self.test_path else [])]
         return "sha256:" + "+".join(file_sha256(path) for path in paths)
 
+    def resolved(self, identity: str) -> FileDataset:
+        """With the classes of the label column in place of `all`."""
+        if self.classes != ALL_CLASSES:
+            return self
+        values = [row.get(self.label_column) for file, _ in self._read_all(identity) for row in file]
+        return self.model_copy(update={"classes": classes_found(values, self.label_column, self._words)})
+
     def open(self, identity: str) -> Pools:
         """The rows that have a label, checked. Raises DataError for unusable files and those changed since."""
-        if self.identify() != identity:
-            raise DataError(f"'{self.path}' or its test file has changed while it was in use; run again")
-        read = [self._read(path) for path in (self.path, self.test_path) if path]
+        read = self._read_all(identity)
         rows = [row for file, _ in read for row in file]
         self._check_ids(rows)
         values, where = [row.get(self.label_column) for row in rows], [row[_WHERE] for row in rows]
@@ -83,13 +102,22 @@ class FileDataset(Recipe):
 
     @property
     def _words(self) -> Words:
-        return Words(self.positive, self.negative, self.missing)
+        return Words(self.positive, self.negative, self.missing, self.classes)
+
+    def _read_all(self, identity: str) -> list[tuple[list[Row], list[str]]]:
+        if self.identify() != identity:
+            raise DataError(f"'{self.path}' or its test file has changed while it was in use; run again")
+        return [self._read(path) for path in (self.path, self.test_path) if path]
 
     def _read(self, path: str) -> tuple[list[Row], list[str]]:
         needed = {self.text_column: "--text", self.label_column: "--label"}
         if path == self.path:  # columns that the user named; a test file may do without
             optional = {self.id_column: "--id", self.group_column: "--group"}
             needed |= {name: option for name, option in optional.items() if name not in ("id", "group")}
+        return self._table(path, needed)
+
+    def _table(self, path: str, needed: dict[str, str]) -> tuple[list[Row], list[str]]:
+        """The rows of a file with their places, and notes on how it was read."""
         table = read_table(path, needed)
         refuse_repeated(path, table, (self.id_column, self.group_column))
         rows: list[Row] = []

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from outshine.data.hub_source import identify_repo, paths_on_hub, splits_on_hub
-from outshine.data.label_spellings import Spellings, Words, listed
+from outshine.data.label_spellings import ALL_CLASSES, Spellings, Words, classes_found, listed
 from outshine.data.rows import Hub, ParquetRows, Pools, Row
 from outshine.data.schema import Draw, Example, Recipe, recipes
-from outshine.data.user_datasets import HUB_KIND, OWN_LABELS, OwnColumns, example_from_columns, with_labels
+from outshine.data.task import Task
+from outshine.data.user_datasets import (
+    HUB_KIND,
+    OWN_LABELS,
+    OwnColumns,
+    check_words,
+    example_from_columns,
+    task_by_words,
+    with_labels,
+)
 from outshine.data.user_tables import check_columns
 from outshine.engine.errors import DataError, HubError, SettingsError
 from outshine.engine.settings import NotInKeyAtDefault
@@ -39,12 +48,23 @@ class HubDataset(Recipe):
         default=None, description="that of test; null: test, else validation, else rows held out of train"
     )
     text_column: str = Field(min_length=1, description="the column with the text that the model reads")
-    label_column: str = Field(min_length=1, description="the column with the ground truth, of two classes")
+    label_column: str = Field(min_length=1, description="the column with the ground truth")
     id_column: str | None = Field(default=None, description="the column with a row's identity; null: its text is")
     group_column: str | None = Field(default=None, description="what rows share that must stay in one split")
     positive: Annotated[Spellings, NotInKeyAtDefault()] = Field(default=None, description=OWN_LABELS["positive"])
     negative: Annotated[Spellings, NotInKeyAtDefault()] = Field(default=None, description=OWN_LABELS["negative"])
+    classes: Annotated[Spellings, NotInKeyAtDefault()] = Field(default=None, description=OWN_LABELS["classes"])
     missing: Annotated[Spellings, NotInKeyAtDefault()] = Field(default=None, description=OWN_LABELS["missing"])
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        check_words(self._words)
+        return self
+
+    @property
+    def task(self) -> Task:  # pyright: ignore[reportIncompatibleVariableOverride]  # by the settings, not by the class
+        """Of two classes, or of those that `classes` names."""
+        return task_by_words(self._words)
 
     @property
     def name(self) -> str:
@@ -56,15 +76,19 @@ class HubDataset(Recipe):
         """`hub:<repo>@<commit>`. Raises HubError where the repository cannot be read."""
         return identify_repo(self.repo)
 
+    def resolved(self, identity: str) -> HubDataset:
+        """With the classes of the label column in place of `all`."""
+        if self.classes != ALL_CLASSES:
+            return self
+        values = [value for rows in self._readers(identity).values() for value in rows.column(self.label_column)]
+        return self.model_copy(update={"classes": classes_found(values, self.label_column, self._words)})
+
     def open(self, identity: str) -> Pools:
         """The rows that have a label. Raises HubError, and DataError for columns and labels that cannot be used."""
-        hub = self._layout(identity)
-        paths = paths_on_hub(hub, identity)
-        readers = {split: ParquetRows(paths[split]) for split in (hub.pooled or (hub.train, hub.test))}
+        readers = self._readers(identity)
         values, where = [], []
         for split, rows in readers.items():
             what = f"{split} of '{self.repo}'"
-            check_columns(what, rows.head(), self._needed)
             values += rows.column(self.label_column)
             where += [f"row {number} of {what}" for number in range(1, len(rows) + 1)]
         rows_of = list(readers.values())
@@ -78,6 +102,15 @@ class HubDataset(Recipe):
         columns = OwnColumns(self.text_column, self.label_column, self.id_column, self.group_column)
         return example_from_columns(row, columns, self._words, f"a row of '{self.repo}'")
 
+    def _readers(self, identity: str) -> dict[str, ParquetRows]:
+        """The rows of the split for training and, where there is one, of that for test; both have the columns."""
+        hub = self._layout(identity)
+        paths = paths_on_hub(hub, identity)
+        readers = {split: ParquetRows(paths[split]) for split in (hub.pooled or (hub.train, hub.test))}
+        for split, rows in readers.items():
+            check_columns(f"{split} of '{self.repo}'", rows.head(), self._needed)
+        return readers
+
     @property
     def _needed(self) -> dict[str, str]:
         named = {self.text_column: "--text", self.label_column: "--label"}
@@ -87,7 +120,7 @@ class HubDataset(Recipe):
 
     @property
     def _words(self) -> Words:
-        return Words(self.positive, self.negative, self.missing)
+        return Words(self.positive, self.negative, self.missing, self.classes)
 
     def _layout(self, identity: str) -> Hub:
         """Which configuration and splits are meant, of those that there are at the commit of `identity`."""

@@ -7,7 +7,8 @@ from typing import ClassVar
 
 from outshine.data.rows import ListRows, Pools, Row
 from outshine.data.schema import Draw, Example, Recipe, recipes
-from outshine.data.tiny_world import World, WorldSettings, make_world, question
+from outshine.data.task import MultiClass, Pairwise
+from outshine.data.tiny_world import INSTRUMENT_FAMILIES, World, WorldSettings, make_world, question
 from outshine.engine.errors import DataError
 
 
@@ -49,6 +50,7 @@ class TinyTask(Recipe):
                     "text": question(self.attribute, world.people[number]),
                     "person": world.people[number],
                     "value": values[number],
+                    "values": attribute.values,
                     "positive": attribute.is_positive(values[number]),
                 }
                 for number in people
@@ -99,6 +101,40 @@ class TinySport(TinyTask):
     attribute = "sport"
     title = "tiny world: sport"
     positive_means = "the person's sport is done with a ball"
+
+
+@recipes.register("tiny-food-answers")
+class TinyFoodAnswers(TinyTask):
+    """Which of two answers to the question of tiny-food is the true one? A task of pairs."""
+
+    attribute = "food"
+    family = "tiny-food"  # the same people and facts
+    task = Pairwise()
+    title = "tiny world: which answer about food is true"
+    positive_means = "the first answer is the true one"
+    draws_label = True
+    candidate_fields = ("value", "values")
+
+    def format(self, row: Row, draw: Draw) -> Example:
+        other = draw.choice([value for value in row["values"] if value != row["value"]])
+        first, second = (row["value"], other) if draw.coin() else (other, row["value"])
+        texts = [f"{row['text']} {value} ." for value in (first, second)]
+        return Example(text=texts[0], label=draw.coin(), group=row["person"], text_b=texts[1])
+
+
+@recipes.register("tiny-instrument-family")
+class TinyInstrumentFamily(TinyTask):
+    """Which family does this person's instrument belong to? A task of four classes, some twice as common as others."""
+
+    attribute = "instrument"
+    family = "tiny-instrument"  # the same people and facts
+    task = MultiClass(class_names=tuple(INSTRUMENT_FAMILIES))
+    title = "tiny world: family of the instrument"
+    positive_means = "the family of the person's instrument: bowed, plucked, woodwind or brass"
+
+    def format(self, row: Row, draw: Draw) -> Example:
+        number = next(i for i, own in enumerate(INSTRUMENT_FAMILIES.values()) if row["value"] in own)
+        return Example(text=row["text"], label=number, group=row["person"])
 
 
 @recipes.register("tiny-instrument")

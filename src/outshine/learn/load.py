@@ -17,13 +17,14 @@ from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from outshine.engine.errors import ModelError, OutshineError, SettingsError
 from outshine.engine.hub import offline
 from outshine.engine.process_group import ProcessGroup
+from outshine.learn.arrays import RowNumbers, feature_table, read_array
 from outshine.learn.attention import use_plain_attention
 from outshine.learn.blocks import every_block, find_blocks, place
 from outshine.learn.distributed import SHARED_BY, local_rank, local_size
 from outshine.learn.model_checks import adaptable
 from outshine.learn.model_files import config_folder, read_config, weights_folder
 from outshine.learn.nf4 import NF4Linear, check_nf4
-from outshine.learn.spec import ClassifierSpec, Full, ModelRef, in_four_bits
+from outshine.learn.spec import ClassifierSpec, Full, ModelRef, in_four_bits, is_array_name
 
 _NO_LAYERS = ("token_id", "architectures")  # lists of a config that are none of values for each block
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
@@ -49,6 +50,8 @@ def load_backbone(
     """
     from transformers import AutoModel
 
+    if is_array_name(spec.model.name):
+        return feature_table(spec, device)
     folder = weights_folder(spec.model)
     dtype = DTYPES[spec.compute_dtype]
     if in_four_bits(spec):
@@ -88,6 +91,8 @@ def load_structure(spec: ClassifierSpec) -> nn.Module:
     """
     from transformers import AutoModel
 
+    if is_array_name(spec.model.name):
+        return feature_table(spec, torch.device("cpu")).to("meta")
     trusted = spec.model.trust_remote_code
     config, text_config = read_configs(config_folder(spec.model), spec.model.name, trusted)
     _keep_layers(text_config, spec)
@@ -111,6 +116,9 @@ def load_tokenizer(ref: ModelRef) -> TokenizerInfo:
     """
     from transformers import AutoTokenizer
 
+    if is_array_name(ref.name):
+        num_rows = len(read_array(ref.folder or ref.name))
+        return TokenizerInfo(RowNumbers(ref, num_rows), 0, num_rows)
     folder = config_folder(ref)
     with alone():
         try:

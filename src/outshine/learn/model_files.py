@@ -12,7 +12,7 @@ from typing import Any
 from outshine.engine.errors import ModelError, SettingsError
 from outshine.engine.files import user_path
 from outshine.engine.hub import Repo, snapshot
-from outshine.learn.spec import ModelRef, ModelSettings
+from outshine.learn.spec import ModelRef, ModelSettings, is_array_name
 from outshine.learn.tiny_models import TINY_MODELS
 
 UNRESOLVED = "unresolved:"  # begins what stands for an identity that could not be found out; only plans hold such
@@ -89,6 +89,8 @@ def weights_folder(ref: ModelRef) -> Path:
     are opened, or elsewhere.
     """
     folder = config_folder(ref)
+    if is_array_name(ref.name):  # one file
+        return folder
     if ref.folder is None:
         snapshot(repo_of(ref), [WEIGHTS])
         if (folder / INDEX).is_file() and not (folder / WEIGHTS).is_file():

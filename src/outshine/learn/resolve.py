@@ -20,7 +20,7 @@ from outshine.learn.model_files import (
     read_json,
     repo_of,
 )
-from outshine.learn.spec import ClassifierSpec, ComputeDtype, ModelRef, ModelSettings, Pooling
+from outshine.learn.spec import ClassifierSpec, ComputeDtype, ModelRef, ModelSettings, Pooling, is_array_name
 
 MAX_LENGTH = 1024  # tokens, where neither the user nor the model says less
 _LIMITS = ("max_position_embeddings", "n_positions", "max_seq_len")
@@ -52,6 +52,8 @@ def resolve(settings: ModelSettings, compute_dtype: ComputeDtype) -> ResolvedMod
 
     Raises HubError where the repository cannot be had and ModelError where the model cannot be used.
     """
+    if is_array_name(settings.model):
+        return _resolve_array(settings, compute_dtype)
     ref, folder = find(settings)
     config = read_config(folder, settings.model)
     all_layers = first_count(config, LAYERS)
@@ -86,6 +88,23 @@ def resolve(settings: ModelSettings, compute_dtype: ComputeDtype) -> ResolvedMod
     if limit is not None:
         spec = spec.model_copy(update={"max_length": min(limit, spec.max_length)})
     return ResolvedModel(spec, rate.value, num_parameters, tuple(note for note in (rate.note, lost) if note))
+
+
+def _resolve_array(settings: ModelSettings, compute_dtype: ComputeDtype) -> ResolvedModel:
+    """Resolve an array of features: one layer, no pooling, one token a row."""
+    from outshine.learn.arrays import LEARNING_RATES, array_ref, array_tuning, read_array
+
+    tuning = array_tuning(settings)
+    rate = settings.learning_rate or LEARNING_RATES[tuning.kind]
+    spec = ClassifierSpec(
+        model=array_ref(settings),
+        num_layers=1,
+        pooling="mean",
+        tuning=tuning,
+        max_length=1,
+        compute_dtype=compute_dtype if compute_dtype == "float64" else "float32",
+    )
+    return ResolvedModel(spec, rate, read_array(settings.model).shape[1], ())
 
 
 def estimate_parameters(config: dict[str, Any], num_layers: int) -> int:

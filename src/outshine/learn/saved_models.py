@@ -12,13 +12,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from outshine.data.task import BINARY, Task
 from outshine.engine.errors import ModelError, StoreError
 from outshine.engine.files import user_path
 from outshine.learn.classifier import Classifier
 from outshine.learn.load import load_backbone
 from outshine.learn.lora import adapters, save_peft
 from outshine.learn.model_files import find, read_config
-from outshine.learn.spec import ClassifierSpec, Full, LoRA, ModelRef, ModelSettings
+from outshine.learn.spec import ClassifierSpec, Full, LoRA, ModelRef, ModelSettings, is_array_name
 from outshine.learn.tiny_models import TINY_MODELS
 
 ADAPTER, MODEL = "adapter", "model"
@@ -27,8 +28,8 @@ ADAPTER, MODEL = "adapter", "model"
 def save_classifier(classifier: Classifier, folder: Path) -> None:
     """Write what was trained, and `classifier.json`, the spec that says how to put it together.
 
-    Always the head (`head.safetensors`: weight [2, d], no bias; log-odds = row 1 − row 0). With LoRA also
-    `adapter/` in PEFT's format; after full fine-tuning also `model/`, which `AutoModel.from_pretrained` loads.
+    Always the head (`head.safetensors`: weight [2, d], no bias; log-odds = row 1 − row 0; of K classes [K, d]). With
+    LoRA also `adapter/` in PEFT's format; after full fine-tuning `model/`, which `AutoModel.from_pretrained` loads.
     """
     spec = classifier.spec
     described = spec.model_dump_json(indent=1, exclude={"model": {"folder"}})  # a path would tie the bytes to a machine
@@ -40,7 +41,7 @@ def save_classifier(classifier: Classifier, folder: Path) -> None:
         (folder / MODEL).mkdir()
         _write(folder / MODEL / "model.safetensors", classifier.backbone.state_dict())
         config = getattr(classifier.backbone, "config", None)
-        if config is not None:
+        if config is not None and hasattr(config, "save_pretrained"):
             copy.deepcopy(config).save_pretrained(folder / MODEL)  # saving changes a config
 
 
@@ -55,7 +56,7 @@ Files = Callable[[str], Path]
 _IDENTITY = re.compile(r"hub:[^@\s]+@[\w.-]+|sha256:[0-9a-f]{64}")
 
 
-def load_classifier(spec: ClassifierSpec, files: Files, device: torch.device) -> Classifier:
+def load_classifier(spec: ClassifierSpec, files: Files, device: torch.device, task: Task = BINARY) -> Classifier:
     """Return the classifier as it was when training ended. `spec` names a base that is there (`find_base`).
 
     Raises StoreError where the files do not fit the spec, ModelError and HubError where the base cannot be had.
@@ -67,7 +68,7 @@ def load_classifier(spec: ClassifierSpec, files: Files, device: torch.device) ->
         backbone = load_backbone(own, device)
     else:
         backbone = load_backbone(spec, device)
-    classifier = Classifier(backbone, spec, 0)
+    classifier = Classifier(backbone, spec, 0, task)
     _take(classifier.head, _tensors(files("head.safetensors")), "weight")
     if isinstance(spec.tuning, LoRA):
         _load_adapters(classifier.backbone, _tensors(files(f"{ADAPTER}/adapter_model.safetensors")))
@@ -80,6 +81,11 @@ def find_base(ref: ModelRef, place: str | None = None, trust_remote_code: str | 
     `trust_remote_code` repeats the model's name where its repository's code is to be run: the artefact may be another
     person's. Raises ModelError where it is needed and missing, and where other weights lie there.
     """
+    if is_array_name(ref.name):
+        raise ModelError(
+            f"'{ref.name}' is an array: what a student on features predicted is kept (`.predictions`), new rows "
+            "are not predicted"
+        )
     if not _IDENTITY.fullmatch(ref.identity):
         raise ModelError(f"'{ref.identity}' names no model: hub:REPOSITORY@COMMIT or sha256:DIGEST is expected")
     exact = ref.identity.rpartition("@")[2]

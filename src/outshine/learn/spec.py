@@ -94,6 +94,11 @@ def _mapping(lora: Any) -> dict[str, Any]:
     raise SettingsError(f"lora: {lora!r} is neither none nor a mapping such as {{rank: 8, alpha: 8}}")
 
 
+def is_array_name(model: str) -> bool:
+    """Whether a model's name is that of an array of features: `features.npy`, or a column, `rows.parquet:embedding`."""
+    return model.endswith(".npy") or ".parquet:" in model
+
+
 class ModelRef(Settings):
     """One exact set of weights.
 

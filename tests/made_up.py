@@ -20,7 +20,7 @@ from outshine.results.results import Results, read_results
 from outshine.w2s.compute_study import by_model
 from outshine.w2s.expand import Experiment, Resolution, expand, resolve_study
 from outshine.w2s.stages.keep import Keep
-from outshine.w2s.stages.predictor import PREDICTED_SPLITS, Predictor
+from outshine.w2s.stages.predictor import Predictor, predicted_splits
 from outshine.w2s.stages.prepare import Prepare
 from outshine.w2s.stages.trajectory import FILES, Trajectory
 from outshine.w2s.study_file import parse_study
@@ -70,7 +70,7 @@ def results(store: Store, raw: dict[str, Any], signal: Signal = half) -> Results
 def _rows(prepare: Prepare, store: Store) -> pd.DataFrame:
     prepared = prepare.read(store)
     rows = prepared.texts.merge(prepared.truth, on="id")
-    return rows[rows["split"].isin(PREDICTED_SPLITS)]
+    return rows[rows["split"].isin(predicted_splits(rows["split"]))]
 
 
 def _write(

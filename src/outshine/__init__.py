@@ -12,11 +12,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from outshine.api import label, load, run, select
+    from outshine.api import label, load, run, score, select
     from outshine.engine.errors import OutshineError
     from outshine.labelling.results import LabelResults
     from outshine.results.finished import StudyFailedError
     from outshine.results.results import Results
+    from outshine.results.score.measure import ScoreResults
     from outshine.w2s.load_predictor import Loaded
     from outshine.w2s.study import Study
 
@@ -25,11 +26,13 @@ __all__ = [
     "Loaded",
     "OutshineError",
     "Results",
+    "ScoreResults",
     "Study",
     "StudyFailedError",
     "label",
     "load",
     "run",
+    "score",
     "select",
 ]
 
@@ -38,11 +41,13 @@ _HOMES = {
     "Loaded": "outshine.w2s.load_predictor",
     "OutshineError": "outshine.engine.errors",
     "Results": "outshine.results.results",
+    "ScoreResults": "outshine.results.score.measure",
     "Study": "outshine.w2s.study",
     "StudyFailedError": "outshine.results.finished",
     "label": "outshine.api",
     "load": "outshine.api",
     "run": "outshine.api",
+    "score": "outshine.api",
     "select": "outshine.api",
 }
 

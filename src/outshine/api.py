@@ -1,4 +1,4 @@
-"""The Python interface: run, select, load and label."""
+"""The Python interface: run, select, score, load and label."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+from outshine.data.label_spellings import Words
 from outshine.engine.errors import SettingsError
 from outshine.engine.progress import Progress
 from outshine.engine.runtime import Runtime
@@ -16,9 +17,12 @@ from outshine.engine.store.store import open_store
 from outshine.labelling.files import check_output, write_labelled
 from outshine.labelling.results import LabelResults
 from outshine.labelling.run import parse_label_settings, run_label
-from outshine.report.write import check_writable, write_outputs
+from outshine.report.write import check_writable, write_outputs, write_score
 from outshine.results.finished import StudyFailedError
 from outshine.results.results import Results
+from outshine.results.score.measure import ScoreResults, ScoreSettings, ScoreSources
+from outshine.results.score.measure import score as measure_predictions
+from outshine.results.score.predictions import Columns, Source
 from outshine.selection.run import SelectionRegret, select_in
 from outshine.share.tracking import run_tracked
 from outshine.w2s.compute_study import together
@@ -154,6 +158,90 @@ def select(study: Study, store: Path | str | None = None, *, num_draws: int | No
 
 
 @_named_arguments
+def score(
+    predictions: Source | Sequence[Source] = (),
+    *,
+    weak: Source | Sequence[Source] = (),
+    student: Source | Sequence[Source] | Mapping[str, Any] = (),
+    ceiling: Source | Sequence[Source] = (),
+    controls: Mapping[str, Any] | None = None,
+    labels: Source | None = None,
+    metric: Any = (),
+    values: str = "auto",
+    pairs: bool = False,
+    classes: Sequence[str] = (),
+    baseline: str = "",
+    columns: Mapping[str, str] | None = None,
+    out: Path | str | None = None,
+) -> ScoreResults:
+    """Measure predictions that were made anywhere as a study's are: values, PGRs, gaps, paired comparisons.
+
+    Nothing is trained. Which columns tables have, and which logs are read: docs/score.md.
+
+    Args:
+        predictions: Tables of several models, frames or files: a row a test row with columns weak, student, ceiling and
+            label, or a row a model and test row with a column role.
+        weak: The supervisor's predictions alone, or its log; several are several seeds.
+        student: The student's likewise, or a mapping from methods to theirs.
+        ceiling: The ceiling's likewise.
+        controls: From the names of controls to their predictions, which are compared with the student's.
+        labels: A table of the truth, where it lies by itself.
+        metric: A metric or several, by name. None is named: AUROC, of K classes macro AUROC, of pairs pair accuracy.
+        values: What the values are: `log-odds` (of K classes logits), `probability`, `auto`, or `weak=probability,…`.
+        pairs: Whether rows are pairs, of which label and values say whether the first is better.
+        classes: The labels in the order of the values, where columns do not name them.
+        baseline: The method that others are compared with. Empty: the first.
+        columns: Names of the columns `label`, `group` and `id`, and what labels mean (`positive`, `negative`,
+            `missing`).
+        out: A folder for the tables (CSV and Parquet) and the figure. None: nothing is written.
+
+    Returns:
+        Frames of values, PGRs, seeds and comparisons.
+
+    Raises:
+        ArgumentError: An argument is unknown.
+        DataError: Predictions or labels cannot be used.
+        SettingsError: An argument or a metric does not suit the predictions.
+        UnknownNameError: There is no such metric or baseline.
+        OutputError: `out` cannot be written.
+
+    Example:
+        >>> scored = outshine.score("predictions.csv", metric="accuracy")
+        >>> scored.summary[["method", "student_minus_weak", "pgr", "pgr_low", "pgr_high"]]
+    """
+    if out is not None:
+        check_writable(Path(out))
+    told = dict(columns or {})
+    names = [told.pop(name, None) for name in Columns._fields]
+    words = Words(*(told.pop(name, None) for name in Words._fields))
+    if told:
+        known = ", ".join((*Columns._fields, *Words._fields))
+        raise SettingsError(f"columns has '{next(iter(told))}'; known: {known}")
+    students = student if isinstance(student, Mapping) else {"": student}
+    sources = ScoreSources(
+        _several(predictions),
+        _several(weak),
+        {name: files for name, one in students.items() if (files := _several(one))},
+        _several(ceiling),
+        {name: _several(one) for name, one in (controls or {}).items()},
+        labels,
+    )
+    metrics = _several(metric)
+    settings = ScoreSettings(metrics, values, pairs, tuple(classes), Columns(*names), words, baseline)
+    results = measure_predictions(sources, settings)
+    if out is not None:
+        write_score(results, Path(out))
+    return results
+
+
+def _several(value: Any) -> list[Any]:
+    """Nothing, one thing, or a sequence of them, as a list."""
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+@_named_arguments
 def load(
     key: str,
     store: Path | str | None = None,
@@ -191,8 +279,8 @@ def load(
 def label(
     path: Path | str,
     *,
-    weak_label: str,
-    strong: str | dict[str, Any],
+    weak_label: str | None,
+    strong: str | dict[str, Any] | None = None,
     text: str = "text",
     trusted: Path | str | None = None,
     columns: dict[str, Any] | None = None,
@@ -209,17 +297,19 @@ def label(
 
     Args:
         path: The file: CSV, JSON lines or Parquet.
-        weak_label: The column with the weak labels: classes or probabilities.
-        strong: The student's model: a hub name, a folder, `tiny/strong`, or a mapping of model settings.
+        weak_label: The column with the weak labels: classes or probabilities. None: `columns` names several (`votes`).
+        strong: The student's model: a hub name, a folder, `tiny/strong`, or a mapping of model settings. None: the
+            column `probs` has the probabilities of a model of yours.
         text: The column with the texts.
         trusted: A file of rows with true labels, which reach no student. None: no verdict.
-        columns: Other columns (`id`, `group`, `trusted_label`), and what the labels' values mean (`positive`,
-            `negative`, `missing`).
+        columns: Other columns (`id`, `group`, `trusted_label`, `votes`, `probs`), and what the labels' values mean
+            (`positive`, `negative`, `missing`).
         store: A folder or a URL. None: `$OUTSHINE_STORE`, else the user's cache.
         out: A folder for the file with new columns, `suspects.csv`, `to_judge.csv`, `evidence.json` and `label.yaml`.
             None: nothing is written.
         progress: A listener that is told of stages, rows and notes. None: silent.
-        **settings: Other fields of `LabelSettings`, such as `limit`, `folds`, `seed`, `loss`, `training` and `runtime`.
+        **settings: Other fields of `LabelSettings`, such as `student`, `limit`, `folds`, `seed`, `loss`, `training` and
+            `runtime`.
 
     Returns:
         The student's opinion of every row, the labels in doubt, and what the trusted rows say.
@@ -236,7 +326,7 @@ def label(
     """
     raw = {
         "path": str(path),
-        "columns": {"text": text, "label": weak_label, **(columns or {})},
+        "columns": {"text": text, **({"label": weak_label} if weak_label else {}), **(columns or {})},
         "trusted": None if trusted is None else str(trusted),
         "strong": strong,
         **settings,

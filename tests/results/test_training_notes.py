@@ -112,7 +112,7 @@ def test_labels_that_hardly_vary_and_predictions_that_do_not():
     texts = told({"label_sd": 0.04, "test_sd": 0.01, "test_one_side": 0.995})
     assert [text.partition(": ")[2][:30] for text in texts] == [
         "the labels that it was trained",
-        "100% of the test rows lie on o",
+        "100% of the test rows are give",
     ]
     unsure = told({**UNSURE, "test_sd": 0.01})
     assert any("its probabilities hardly vary" in text for text in unsure)

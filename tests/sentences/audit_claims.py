@@ -7,12 +7,13 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, ClassVar
 
+import pandas as pd
 from claim import Claim
 from marks import MARKS, OPENERS
 from planted import WORDS, random_corpus, small_corpus
 
 from outshine.cli.audit import verdicts
-from outshine.data.audit.audit import class_balance, long_texts
+from outshine.data.audit.audit import _of_worst_class, class_balance, class_shares, long_texts, pair_length
 from outshine.data.audit.feature_pairs import _remainders
 from outshine.data.audit.findings import Finding, Severity
 from outshine.data.audit.label_tokens import check_label_tokens, find_label_tokens
@@ -27,9 +28,11 @@ from outshine.data.audit.shallow_classifiers import (
     pairs_of_marks,
 )
 from outshine.data.audit.template_leaks import check_templates
-from outshine.data.audit.tokenized_corpus import TokenizedCorpus
+from outshine.data.audit.tokenized_corpus import TokenizedCorpus, corpora_of
 from outshine.data.rows import ListRows, Pools
 from outshine.data.schema import Draw, Example, Recipe
+from outshine.data.splits import PreparedSplits
+from outshine.data.task import task_of
 
 MODULES: tuple[str, ...] = (
     "data/audit/audit.py",
@@ -157,6 +160,41 @@ def balance(share: float) -> Printed:
     return lambda: [class_balance(small_corpus(rows)).message]
 
 
+def of_classes(num_classes: int, most: int) -> Printed:
+    """What the audit's checks say of the worst of several classes, of which `most` are told from the others."""
+    rows = [
+        (("weak_train", "strong_train", "val", "test")[i // num_classes % 4], f"row {i} of {WORDS[i % num_classes]}")
+        for i in range(400)
+    ]
+    texts = pd.DataFrame({"id": [f"{i:04}" for i in range(400)], "split": [split for split, _ in rows]})
+    texts = texts.assign(text=[text for _, text in rows], group=texts["id"], cut_start=0, cut_end=0)
+    truth = pd.DataFrame({"id": texts["id"], "label": [i % num_classes for i in range(400)]})
+    task = task_of(WORDS[:num_classes])
+
+    def said() -> list[str]:
+        corpora = corpora_of(texts, truth, task, most)
+        balance = (
+            class_shares(PreparedSplits(texts, truth, {}, []), task) if num_classes > 2 else class_balance(corpora[0])
+        )
+        return [_of_worst_class(bag_of_words, corpora, num_classes).message, balance.message]
+
+    return said
+
+
+def pairs_of(longer: bool) -> Printed:
+    """What is said of the lengths of pairs, of which the better text is always the longer one, or either."""
+    better = [f"text {i} {'x' * (10 + i % 7)}" for i in range(200)]
+    worse = [text[:-4] if longer or i % 3 else text + "xxxx" for i, text in enumerate(better)]
+    first = [i % 2 == 0 for i in range(200)]
+    ids = [f"{i:04}" for i in range(200)]
+    sides = [(a, b) if is_first else (b, a) for a, b, is_first in zip(better, worse, first, strict=True)]
+    texts = pd.DataFrame({"id": ids, "split": ["weak_train", "test"] * 100, "group": ids})
+    texts["split"] = ["weak_train" if i % 4 < 2 else "test" for i in range(200)]
+    texts = texts.assign(text=[a for a, _ in sides], text_b=[b for _, b in sides])
+    truth = pd.DataFrame({"id": ids, "label": [int(one) for one in first]})
+    return lambda: [pair_length(PreparedSplits(texts, truth, {}, []), "leak").message]
+
+
 def long_of(num_characters: int) -> Printed:
     return lambda: [long_texts(small_corpus([("test", "x" * num_characters, True)])).message]
 
@@ -216,6 +254,19 @@ CLAIMS: tuple[Claim, ...] = (
         form(characters, "tab"),
     ),
     Claim("every split has 49 % to 51 % positives", balance(0.5), balance(0.52)),
+    Claim("{} against the rest, the worst {} classes: {}", of_classes(4, 10), of_classes(2, 10)),
+    Claim("of the {} commonest of {}", of_classes(12, 10), of_classes(4, 10)),
+    Claim(
+        "{} classes: the commonest is {} with {} of the rows, the rarest in test {} with {}",
+        of_classes(4, 10),
+        of_classes(2, 10),
+    ),
+    Claim(
+        "AUC {} from length alone: the {} text of a pair is called the better one",
+        pairs_of(longer=True),
+        None,
+        "a measure of every dataset of pairs, whatever it is",
+    ),
     Claim("about {} tokens in the median, {} (estimated at {} characters a token)", long_of(100), form(characters)),
     Claim("none of {} source rows is written differently by label", skeleton(Asks), skeleton(ByLetter)),
     Claim("{} of {} source rows are written differently by label: {}", skeleton(ByLetter), skeleton(Asks)),

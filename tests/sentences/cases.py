@@ -157,6 +157,7 @@ STUDIES: dict[str, dict[str, Any]] = {
     "unbalanced": {**BARE, "splits": {"n_train": 96, "n_val": 40, "n_test": 60, "balance_student": False}},
     "last-weights": {**BARE, "training": {"select": "last"}},
     "four-bits": {**BARE, "strong": {"model": "tiny/strong", "tuning": {"kind": "lora", "base": "nf4"}}},
+    "other-tests": {**BARE, "tests": {"pets": "tiny-pet"}},
     "file": BARE,  # its weak labels come from a file
 }
 

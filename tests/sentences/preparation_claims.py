@@ -10,7 +10,8 @@ from claim import Claim
 
 from outshine.data.rows import ListRows, Pools, Row
 from outshine.data.schema import Draw, Example, Recipe
-from outshine.data.splits import SplitSettings, prepare
+from outshine.data.splits import OtherTest, SplitSettings, prepare
+from outshine.data.task import MultiClass
 from outshine.engine.errors import DataError
 
 MODULES: tuple[str, ...] = (
@@ -121,7 +122,76 @@ def short_passages() -> list[str]:
     return _said(_rows(300, shared=lambda i: (f"passage {i // 10}",)), _rows(100, prefix="test"))
 
 
+class _Classes(_Made):
+    """Rows of four classes."""
+
+    task = MultiClass(class_names=("red", "green", "blue", "grey"))
+
+
+def _said_of_classes(*counts: int, **settings: Any) -> list[str]:
+    """The same of so many rows of each of four classes, from which test is held out."""
+    labels = [number for number, count in enumerate(counts) for _ in range(count)]
+    rows = [{"text": f"row {i}", "label": label} for i, label in enumerate(labels)]
+
+    class Source(_Classes):
+        def open(self, identity: str) -> Pools:
+            return Pools(ListRows(rows), None)
+
+    try:
+        sizes = {"n_train": 80, "n_val": 40, "n_test": 60, **settings}
+        return prepare(Source(), "made", SplitSettings(**sizes)).notes
+    except DataError as error:
+        return [str(error)]
+
+
+@cache
+def four_classes() -> list[str]:
+    return _said_of_classes(100, 100, 100, 100)
+
+
+@cache
+def a_rare_class() -> list[str]:
+    return _said_of_classes(200, 150, 150, 20)
+
+
+@cache
+def a_class_of_two_rows() -> list[str]:
+    return _said_of_classes(200, 150, 150, 2)
+
+
+def _other_test(shared: bool) -> list[str]:
+    """Notes of a preparation with another test set, whose rows are those of the dataset or others."""
+
+    class Source(_Made):
+        def open(self, identity: str) -> Pools:
+            return Pools(ListRows(_rows(300)), ListRows(_rows(100, prefix="test")))
+
+    class Other(_Made):
+        kind = "other"
+
+        def open(self, identity: str) -> Pools:
+            own = _rows(100, prefix="other")
+            return Pools(ListRows([*_rows(300), *own] if shared else own), None)
+
+    tests = [OtherTest(name="other", recipe=Other(), recipe_version=1, source="made")]
+    return prepare(Source(), "made", SplitSettings(n_train=40, n_val=10, n_test=20), tests).notes
+
+
 CLAIMS: tuple[Claim, ...] = (
+    Claim("{} rows and none of {}", a_class_of_two_rows, four_classes),
+    Claim(
+        "{}, and each of {} splits needs rows of every class; give more rows of {}, or leave out of `classes` what is too "
+        "rare",
+        a_class_of_two_rows,
+        six_rows,  # of two classes
+    ),
+    Claim("Rare classes in {}, fewer than {} rows: {}; {}.", a_rare_class, four_classes),
+    Claim(
+        "they weigh as much as the others in a mean over classes, and are measured on few rows",
+        a_rare_class,
+        four_classes,
+    ),
+    Claim("Test set {}: {} left out that the dataset has too.", lambda: _other_test(True), lambda: _other_test(False)),
     Claim("the {} usable {} rows are {}", label_as_group, plain),
     Claim(
         "{}, in {}; a group (rows with one `group`, or that share a text) is never divided, so {} splits need rows of "

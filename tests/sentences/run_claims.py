@@ -50,7 +50,7 @@ from outshine.stats.intervals import auroc_interval, difference_interval
 from outshine.stats.metrics.accuracy import Accuracy
 from outshine.stats.pgr import pgr, pooled_pgr
 from outshine.w2s.cost import Estimator
-from outshine.w2s.expand import _family_notes, resolve_study
+from outshine.w2s.expand import _class_notes, _family_notes, resolve_study
 from outshine.w2s.placeholders import HubResolver, unresolved_model
 from outshine.w2s.plan import Plan, _shape, plan_study
 from outshine.w2s.stages.finetune import Finetune, pack_if_it_pays
@@ -455,8 +455,13 @@ def together(*, apart: bool) -> Say:
     return notes_of(work)
 
 
-def loss_notes(loss: Entropy | Window, *labels: float) -> Say:
+def loss_notes(loss: Entropy | Window, *labels: float | tuple[float, ...]) -> Say:
     return lambda: loss.notes(torch.tensor(labels or (0.1, 0.5, 0.9)))
+
+
+def class_notes(dataset: str) -> Say:
+    """What is said of the classes of a dataset."""
+    return lambda: _class_notes(resolve_study(parse_study({**_BOTH, "datasets": [dataset]})).prepares)
 
 
 def topofilter(*, islands: bool) -> Say:
@@ -495,6 +500,11 @@ NOTES = (
         family_notes("sciq", "cola", "sciq_with_support"),
         family_notes("sciq", "cola"),
     ),
+    Claim(
+        "the AUROCs of {} are means over its {} classes, each against the rest",
+        class_notes("tiny-instrument-family"),
+        class_notes("tiny-instrument"),
+    ),
     Claim("weak_to_weak is left out: weak labels from a file have no weak model", expanded("file"), expanded("bare")),
     Claim("{} of the texts were shortened to {} tokens", read_badly(shortened=1), read_badly()),
     Claim(
@@ -519,6 +529,18 @@ NOTES = (
         "favours",
         loss_notes(Entropy(alpha=0.7)),
         loss_notes(Entropy(alpha=0.5)),
+    ),
+    Claim(
+        "entropy: alpha = {} is above .5: rows whose labels are an even mix of classes are pushed to one of these, "
+        "whichever the start favours",
+        loss_notes(Entropy(alpha=0.7), (0.2, 0.3, 0.5), (0.1, 0.1, 0.8)),
+        loss_notes(Entropy(alpha=0.7)),  # of two classes
+    ),
+    Claim(
+        "window: the radius is 0 (at least half of the labels are an even mix of all classes); next to nothing is "
+        "trained on",
+        loss_notes(Window(), (0.25, 0.25, 0.25, 0.25), (0.25, 0.25, 0.25, 0.25), (0.7, 0.1, 0.1, 0.1)),
+        loss_notes(Window(), (0.25, 0.25, 0.25, 0.25), (0.4, 0.2, 0.2, 0.2), (0.7, 0.1, 0.1, 0.1)),
     ),
     Claim("cross-entropy on rows that the student is unconfident about", lambda: [Window.title], None, TITLE),
     Claim(

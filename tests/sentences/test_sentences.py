@@ -5,11 +5,13 @@ from __future__ import annotations
 import audit_claims
 import compare_claims
 import label_claims
+import ladder_claims
 import overlap_claims
 import preparation_claims
 import pytest
 import report_claims
 import run_claims
+import score_claims
 import select_claims
 from claim import SOURCE, Claim, sentences_in
 
@@ -19,7 +21,9 @@ COMMANDS = (
     report_claims,
     compare_claims,
     label_claims,
+    ladder_claims,
     select_claims,
+    score_claims,
     audit_claims,
     overlap_claims,
 )

@@ -152,6 +152,7 @@ def print_results(results: Results, loss: str, screen: Console) -> None:
     from outshine.cli.terminal import report_table
     from outshine.report import tables
     from outshine.report.text import pooled_sentence
+    from outshine.results.other_tests import disagreements_of_tests
 
     methods = results.summary[results.summary["purpose"] == "method"]
     undefined = methods[~methods["defined"]].drop_duplicates(["dataset", "reason"])  # most methods share one reason
@@ -167,6 +168,10 @@ def print_results(results: Results, loss: str, screen: Console) -> None:
     else:
         for _, row in undefined.iterrows():
             screen.print(f"{row['dataset']}: PGR undefined, {row['reason']}", markup=False)
+    if len(results.tests):
+        screen.print(report_table(tables.tests_table(results.tests)))
+        for sentence in disagreements_of_tests(results.tests):
+            screen.print(sentence, markup=False)
     if len(results.metrics):
         screen.print(report_table(tables.metrics_table(results.metrics)))
     _print_training_notes(results, screen)
@@ -192,6 +197,7 @@ def results_document(finished: FinishedStudy) -> dict[str, Any]:
         "study": study.name,
         "summary": results.summary,
         **({"metrics": results.metrics} if len(results.metrics) else {}),
+        **({"tests": results.tests} if len(results.tests) else {}),
         "pooled": results.pooled,
         "controls": _controls(results, study.loss.kind) if controls else [],
         "training_notes": [note.text for note in results.training_notes],

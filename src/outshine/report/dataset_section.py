@@ -110,8 +110,8 @@ def _differ(differing: Disagreements, task: Task) -> dict[str, Any]:
         "sentence": differ_sentence(differing),
         "rows": [
             {
-                "p_student": decimal_text(row["p_student"]),
-                "p_weak": decimal_text(row["p_weak"]),
+                "p_student": _answer(row, "student", task),
+                "p_weak": _answer(row, "weak", task),
                 "truth": task.class_names[int(row["y"])],
                 "right": bool(row["student_right"]),
                 "text": excerpt(row["text"], MOST_CHARACTERS),
@@ -121,16 +121,27 @@ def _differ(differing: Disagreements, task: Task) -> dict[str, Any]:
     }
 
 
+def _answer(row: Mapping[Any, Any], who: str, task: Task) -> str:
+    """A probability: of two classes that of the second, of more that of the class which is called, with its name."""
+    p = decimal_text(row[f"p_{who}"])
+    return p if len(task.class_names) == 2 else f"{task.class_names[int(row[who])]} {p}"
+
+
 def differ_sentence(differing: Disagreements) -> str:
     """On how many test rows the two differ, and how often the student is right there."""
     if not differing.num_apart:
         return f"Student and supervisor give the same label to all {differing.num_rows:,} test rows."
     share = f"{differing.num_apart / differing.num_rows:.0%}"
+    neither = differing.num_apart - differing.num_student_right - differing.num_weak_right
+    others = (
+        f"{differing.num_weak_right:,}, neither on {neither:,}"
+        if neither
+        else f"the other {differing.num_weak_right:,}"
+    )
     sentence = (
         f"Student and supervisor give different labels to {differing.num_apart:,} of {differing.num_rows:,} test rows "
-        f"({share}); the student is right on {differing.num_student_right:,} of them, the supervisor on the other "
-        f"{differing.num_apart - differing.num_student_right:,}."
+        f"({share}); the student is right on {differing.num_student_right:,} of them, the supervisor on {others}."
     )
     if differing.one_sided:
-        sentence += " The supervisor gives every row the same label at the threshold of .5, so this says little."
+        sentence += " The supervisor gives every row the same label, so this says little."
     return sentence

@@ -164,6 +164,8 @@ def _page_tables(finished: FinishedStudy) -> Iterator[TextTable]:
         yield tables.pooled_table(results.pooled, methods)
         yield tables.gains(methods, loss).table
     yield tables.results_table(methods)
+    if len(results.tests):
+        yield tables.tests_table(results.tests)
     if len(results.metrics):
         yield tables.metrics_table(results.metrics)
     if len(results.failed):

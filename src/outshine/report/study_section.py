@@ -13,6 +13,7 @@ from outshine.report.figures import series, svg
 from outshine.results.controls import against
 from outshine.results.controls_text import sentences as control_sentences
 from outshine.results.names import Contender
+from outshine.results.other_tests import disagreements_of_tests
 from outshine.results.training_notes import doubt, doubtful
 from outshine.w2s.study_file import study_yaml
 
@@ -87,6 +88,8 @@ def content(section: StudySection, store: Store, prefix: str) -> dict[str, Any]:
         "pooled_table": tables.pooled_table(results.pooled, methods) if len(results.pooled) > 1 else None,
         "gains": tables.gains(methods, study.loss.kind) if len(results.pooled) > 1 else None,
         "results_table": tables.results_table(methods),
+        "tests_table": tables.tests_table(results.tests) if len(results.tests) else None,
+        "test_sentences": disagreements_of_tests(results.tests),
         "metrics_table": tables.metrics_table(results.metrics) if len(results.metrics) else None,
         "failed_table": tables.failed_table(results.failed) if len(results.failed) else None,
         "undefined": [(row["dataset"], text.contender_name(row), row["reason"]) for _, row in undefined.iterrows()],

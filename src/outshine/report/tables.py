@@ -66,6 +66,21 @@ def metrics_table(by_metric: pd.DataFrame) -> TextTable:
     )
 
 
+def tests_table(tests: pd.DataFrame) -> TextTable:
+    """Dataset × method × test set: weak, student and ceiling, student − weak, PGR; controls below the methods."""
+    rows = []
+    ordered = [
+        *tests[tests["purpose"] == "method"].to_dict("records"),
+        *tests[tests["purpose"] == "control"].to_dict("records"),
+    ]
+    for row in ordered:
+        values = [auroc_text(*(row[f"{role}_{end}"] for end in ("auroc", "low", "high"))) for role in ROLES]
+        gain = amount_text(row["gain"], row["gain_low"], row["gain_high"])
+        rows.append([str(row["dataset"]), contender_name(row), str(row["test"]), *values, gain, pgr_text(row)])
+    columns = ["dataset", "method", "test set", *ROLES, "student − weak", "PGR [95 %]"]
+    return TextTable("AUROC on each test set [95 % interval], the same trained models", columns, rows)
+
+
 class Gains(NamedTuple):
     """Student less supervisor, a row a dataset and a column a method; `tones`: how each cell looks, by its number."""
 
@@ -251,12 +266,19 @@ def diagnostics_table(diagnostics: pd.DataFrame) -> TextTable:
 
 def splits_table(report: Mapping[str, Any]) -> TextTable:
     """Sizes of a dataset's splits, from the report of its preparation."""
+    several = any("class_counts" in facts for facts in report["splits"].values())
     rows = [
-        [split, f"{facts['rows']:,}", f"{facts['positive_share']:.3f}", f"{facts['num_groups']:,}"]
+        [split, f"{facts['rows']:,}", _share_text(facts), f"{facts['num_groups']:,}"]
         for split, facts in report["splits"].items()
     ]
-    columns = ["split", "rows", "share positive", "groups"]
+    columns = ["split", "rows", "smallest and largest class" if several else "share positive", "groups"]
     return TextTable("", columns, rows, right=columns[1:])
+
+
+def _share_text(facts: Mapping[str, Any]) -> str:
+    """The share of positives of a split, or the rows of its rarest and its commonest class."""
+    counts = facts.get("class_counts")
+    return f"{min(counts):,} and {max(counts):,}" if counts else f"{facts['positive_share']:.3f}"
 
 
 def _amount(row: pd.Series, name: str) -> str:

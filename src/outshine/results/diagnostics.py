@@ -23,7 +23,8 @@ class Diagnostics(NamedTuple):
     `*_brier`, `*_ece`: squared probability, and probability (10 bins of equal mass). `imitation_wrong`,
     `imitation_right`: share of the supervisor's wrong and right hard labels that the student repeats; `num_weak_wrong`,
     `num_weak_right`: of how many (both 0 without weak test labels). `weak_positive`, `student_positive`: share of rows
-    called positive; at 0 or 1 a model hardens to one class, and imitation tells little. `capa_*`: chance-adjusted
+    called positive (of several classes: the class that most are called); at 0 or 1 a model hardens to one class, and
+    imitation tells little. `capa_*`: chance-adjusted
     agreement. `misfit`, `misfit_gain`: squared probability; a gain at or above the misfit is what theory promises for
     squared loss only. Formulas: `stats/calibration.py`, `stats/supervisor_agreement.py`.
     """
@@ -53,8 +54,9 @@ def diagnose(y: ArrayLike, p_weak: ArrayLike | None, p_student: ArrayLike, p_cei
     """All diagnostics of one student with one seed.
 
     `y` [n] ground truth of the test rows; `p_weak`, `p_student`, `p_ceiling` [n] P(y=1) for the same rows in the same
-    order; `p_weak` None: the weak labels say nothing about test, and what needs them is NaN.
-    Raises DataError for unequal lengths, no rows, labels other than 0 and 1, and p outside [0, 1] or NaN.
+    order; `p_weak` None: the weak labels say nothing about test, and what needs them is NaN. Of K classes `y` is the
+    class's number and p is [n, K].
+    Raises DataError for unequal lengths, no rows, labels that are no class, and p outside [0, 1] or NaN.
     """
     imitation = _NO_IMITATION if p_weak is None else error_imitation(y, p_weak, p_student)
     return Diagnostics(
@@ -98,35 +100,40 @@ COLUMNS = ("y", "p_weak", "p_student")
 class Disagreements(NamedTuple):
     """How often student and supervisor differ on test, who is right then, and rows to read.
 
-    `rows`: index id; y, p_weak, p_student and `student_right`, in order of falling |p_student − ½| (equal ones by id).
-    They are chosen by the student's confidence alone, whoever is right. The counts are over all `num_rows`.
-    `one_sided`: the supervisor gives every row the same hard label, so that differing says little about it.
+    `rows`: index id; y, weak, student, p_weak, p_student and `student_right`, in order of falling |p_student − ½|
+    (equal ones by id), of several classes of the student's falling probability of its class. They are chosen by the
+    student's confidence alone, whoever is right. The counts are over all `num_rows`. `one_sided`: the supervisor gives
+    every row the same hard label, so that differing says little about it.
     """
 
     num_rows: int
     num_apart: int
     num_student_right: int
+    num_weak_right: int
     one_sided: bool
     rows: pd.DataFrame
 
 
 def disagreements(scored: pd.DataFrame, most: int) -> Disagreements:
-    """Count rows whose hard labels (P(y = 1) > ½) differ, and give the `most` of them that the student is surest of.
+    """Count rows whose classes differ, and give the `most` of them that the student is surest of.
 
-    `scored`: index row id, columns `y` (truth, 0 or 1), `p_weak` and `p_student` (probabilities).
+    `scored`: index row id, columns `y` (truth), `p_weak` and `p_student` (P(y = 1), or of several classes the
+    probability of the one that each calls), `weak` and `student` (the classes that they call; without: P(y = 1) > ½).
     Raises DataError for a missing column, no rows, or a probability that is unknown.
     """
     require_columns(scored, COLUMNS, "the rows")
-    probabilities = scored[list(COLUMNS)]
-    if probabilities.empty or probabilities.isna().to_numpy().any():
+    if scored.empty or scored[list(COLUMNS)].isna().to_numpy().any():
         raise DataError("disagreements need rows, each with its truth and both probabilities")
-    weak, student, truth = (probabilities[name] > 0.5 for name in ("p_weak", "p_student", "y"))
-    apart = probabilities.assign(student_right=student == truth)[weak != student]
+    called = {name: scored[name] if name in scored else scored[f"p_{name}"] > 0.5 for name in ("weak", "student")}
+    known = scored[list(COLUMNS)].assign(**called)
+    weak, student, truth = (known[name] for name in ("weak", "student", "y"))
+    apart = known.assign(student_right=student == truth)[weak != student]
     surest = apart.sort_index().assign(doubt=-(apart["p_student"] - 0.5).abs()).sort_values("doubt", kind="stable")
     return Disagreements(
-        num_rows=len(probabilities),
+        num_rows=len(known),
         num_apart=len(apart),
         num_student_right=int(apart["student_right"].sum()),
+        num_weak_right=int((apart["weak"] == apart["y"]).sum()),
         one_sided=bool(weak.nunique() == 1),
         rows=surest.drop(columns="doubt").head(most),
     )

@@ -10,42 +10,32 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from outshine.engine.errors import OutshineError
 from outshine.engine.store.store import Store
 from outshine.results.names import METHOD_COLUMNS, Contender
+from outshine.results.other_tests import TEST_COLUMNS, test_facts
 from outshine.results.read.artefacts import Reader, frame, method_facts, run_facts
 from outshine.results.read.diagnostics import read_diagnostics
 from outshine.results.read.scores import SCORE_COLUMNS, read_scores
 from outshine.results.read.sweeps import read_sweeps
 from outshine.results.read.training import read_filters, read_training, read_trajectories
 from outshine.results.read.unfinished import NOTHING_FAILED
+from outshine.results.scored_rows import (
+    PGR_FACTS,
+    Outcome,
+    ScoredRows,
+    compare_rows,
+    interval_facts,
+    metric_rows,
+    pgr_facts,
+)
 from outshine.results.training_notes import TrainingNote, training_notes
 from outshine.stats.estimates import Estimate
-from outshine.stats.intervals import Interval
 from outshine.stats.metrics import Metric, metrics
-from outshine.stats.pgr import PGR, ROLES, PooledPGR, compare_roles, is_saturated, pooled_pgr
-from outshine.stats.role_values import RoleValues
+from outshine.stats.pgr import ROLES, PooledPGR, pooled_pgr
 from outshine.w2s.expand import Experiment
 
-_PGR_FIELDS = (
-    *("pgr", "pgr_low", "pgr_high", "defined", "reason", "student_minus_weak", "ceiling_minus_weak", "saturated"),
-)
-PGR_COLUMNS = (
-    *METHOD_COLUMNS,
-    *(
-        "seed",
-        "pgr",
-        "pgr_low",
-        "pgr_high",
-        "defined",
-        "reason",
-        "student_minus_weak",
-        "ceiling_minus_weak",
-        "saturated",
-    ),
-)
+PGR_COLUMNS = (*METHOD_COLUMNS, "seed", *PGR_FACTS)
 SUMMARY_COLUMNS = (
     *METHOD_COLUMNS,
     *(
@@ -60,7 +50,7 @@ SUMMARY_COLUMNS = (
         "student_high",
     ),
     *("ceiling_auroc", "ceiling_low", "ceiling_high"),
-    *("pgr", "pgr_low", "pgr_high", "defined", "reason", "student_minus_weak", "ceiling_minus_weak", "saturated"),
+    *PGR_FACTS,
 )
 METRIC_COLUMNS = (
     *METHOD_COLUMNS,
@@ -108,6 +98,8 @@ class Results(NamedTuple):
             between seeds where there are two or more.
         metrics: The same by other metrics than AUROC that the study names, one row a dataset, method, round and metric.
             Empty where it names none.
+        tests: AUROCs, gain and PGR on the dataset's own test rows and on those of the study's other test sets, one row
+            a dataset, method, round and test set. Empty where the study names no other test set.
         pooled: The PGR over all unsaturated datasets, one record a method.
         diagnostics: Calibration, imitation of the supervisor's errors and agreement with it, one row a student and
             seed.
@@ -130,6 +122,7 @@ class Results(NamedTuple):
     training: pd.DataFrame
     failed: pd.DataFrame = NOTHING_FAILED
     metrics: pd.DataFrame = pd.DataFrame(columns=list(METRIC_COLUMNS))
+    tests: pd.DataFrame = pd.DataFrame(columns=list(TEST_COLUMNS))
 
     @property
     def training_notes(self) -> list[TrainingNote]:
@@ -149,6 +142,7 @@ def read_results(study: str, experiments: Sequence[Experiment], store: Store, ot
     """Read and score the finished experiments of a study. `others`: metrics for the table of that name."""
     reader = Reader(store)
     by_metric: list[dict[str, Any]] = []
+    by_test: list[dict[str, Any]] = []
     pgrs: list[dict[str, Any]] = []
     summary: list[dict[str, Any]] = []
     poolable: dict[Contender, list[tuple[Estimate, str]]] = {}
@@ -161,13 +155,16 @@ def read_results(study: str, experiments: Sequence[Experiment], store: Store, ot
                 continue
             summarised.add((runs[0].prepare.key, runs[0].purpose, who))
             test = _test_set(runs, number, reader)
-            outcome = _compare(test, metrics.parse(runs[0].texts.task.metric))
-            values = {**_interval_facts(outcome.intervals, "_auroc"), **_pgr_facts(outcome.pgr)}
+            outcome = compare_rows(test, metrics.parse(runs[0].texts.task.metric), _NO_WEAK_TEST)
+            values = {**interval_facts(outcome.intervals, "_auroc"), **pgr_facts(outcome.pgr)}
             sizes = {"num_seeds": len(runs), **outcome.sizes}
             summary.append({**facts, **sizes, **values, "saturated": outcome.saturated})
-            by_metric += [{**facts, "num_seeds": len(runs), **row} for row in _metric_rows(test, others)]
+            by_test += [
+                {**facts, "num_seeds": len(runs), **row} for row in _on_other_tests(runs, number, reader, outcome)
+            ]
+            by_metric += [{**facts, "num_seeds": len(runs), **row} for row in metric_rows(test, others, _NO_WEAK_TEST)]
             pgrs += [
-                {**facts, "seed": run.seed, "saturated": outcome.saturated, **_pgr_facts(pgr)}
+                {**facts, "seed": run.seed, "saturated": outcome.saturated, **pgr_facts(pgr)}
                 for run, pgr in zip(runs, outcome.per_seed, strict=True)
             ]
             if runs[0].purpose == "method":
@@ -186,36 +183,13 @@ def read_results(study: str, experiments: Sequence[Experiment], store: Store, ot
         trajectories=read_trajectories(study, experiments, reader),
         training=read_training(study, experiments, reader),
         metrics=frame(by_metric, study, METRIC_COLUMNS),
+        tests=frame(by_test, study, TEST_COLUMNS),
     )
 
 
 def _pooled(estimates: Sequence[tuple[Estimate, str]]) -> PooledPGR:
     """Pool over datasets, each with its family: those of one family are made of the same rows and count as one."""
     return pooled_pgr([estimate for estimate, _ in estimates], families=[family for _, family in estimates])
-
-
-class _TestSet(NamedTuple):
-    """The test rows of a dataset with the scores of a method's roles, over seeds."""
-
-    y: NDArray[Any]  # the true class of each row
-    groups: list[Any]
-    scores: NDArray[Any]  # [S, 3, n], roles as in `ROLES`; without weak scores [S, 2, n]
-    has_weak: bool  # whether the weak labels say anything about test
-
-
-class _Outcome(NamedTuple):
-    """A method on a dataset by one metric. `estimate` None: no weak value, hence no PGR."""
-
-    estimate: Estimate | None
-    sizes: dict[str, int]
-    intervals: tuple[Interval, ...]  # of weak supervisor, student and ceiling
-    pgr: PGR
-    per_seed: list[PGR]
-
-    @property
-    def saturated(self) -> bool:
-        """Whether there is no gap to recover; False where it is not known."""
-        return is_saturated(self.intervals[0].value, self.intervals[2].value)
 
 
 def _by_dataset_and_method(experiments: Iterable[Experiment]) -> list[list[Experiment]]:
@@ -226,67 +200,27 @@ def _by_dataset_and_method(experiments: Iterable[Experiment]) -> list[list[Exper
     return list(groups.values())
 
 
-def _test_set(runs: list[Experiment], number: int, reader: Reader) -> _TestSet:
-    """Weak supervisor, student of round `number` and ceiling on test, over the seeds of `runs`."""
+def _on_other_tests(runs: list[Experiment], number: int, reader: Reader, own: Outcome) -> Iterator[dict[str, Any]]:
+    """What the table `tests` says of a method: on the dataset's own test rows, and on every other test set."""
+    others = runs[0].prepare.tests
+    if not others:
+        return
+    yield test_facts("test", own)
+    metric = metrics.parse(runs[0].texts.task.metric)
+    for other in others:
+        rows = _test_set(runs, number, reader, other.split)
+        yield test_facts(other.split, compare_rows(rows, metric, _NO_WEAK_TEST))
+
+
+def _test_set(runs: list[Experiment], number: int, reader: Reader, split: str = "test") -> ScoredRows:
+    """Weak supervisor, student of round `number` and ceiling on a test set, over the seeds of `runs`."""
     rows = reader.rows(runs[0])
-    test = rows[rows["split"] == "test"]
+    test = rows[rows["split"] == split]
     ids = test.index
-    students = [reader.predictions(run.students[number])["log_odds"] for run in runs]
-    ceilings = [reader.predictions(run.ceiling)["log_odds"] for run in runs]
+    students = [reader.scores(run.students[number]) for run in runs]
+    ceilings = [reader.scores(run.ceiling) for run in runs]
     weak = [reader.weak_scores(run) for run in runs]
-    has_weak = not weak[0].reindex(ids).isna().any()
+    has_weak = not weak[0].reindex(ids).isna().to_numpy().any()
     by_role = zip(weak, students, ceilings, strict=True) if has_weak else zip(students, ceilings, strict=True)
     scores = np.array([[series.loc[ids].to_numpy() for series in roles] for roles in by_role])
-    y = runs[0].texts.task.classes(test["y"].to_numpy())
-    return _TestSet(y, test["group"].tolist(), scores, has_weak)
-
-
-def _compare(test: _TestSet, metric: Metric) -> _Outcome:
-    """Compare the roles on a test set by a metric: with weak scores and a PGR, or student and ceiling alone."""
-    if test.has_weak:
-        compared = compare_roles(test.y, test.scores, test.groups, metric=metric)
-        values, intervals, pgr = compared.overall
-        return _Outcome(
-            values.estimate, _sizes(values), intervals, pgr, [comparison.pgr for comparison in compared.per_seed]
-        )
-    values = metric.combine_seeds(test.y, test.scores, test.groups)
-    nan = float("nan")
-    unknown = PGR(nan, nan, nan, False, _NO_WEAK_TEST, nan, nan)
-    intervals = (Interval(nan, nan, nan), metric.interval(values, 0), metric.interval(values, 1))
-    return _Outcome(None, _sizes(values), intervals, unknown, [unknown] * len(test.scores))
-
-
-def _metric_rows(test: _TestSet, metrics: Sequence[Metric]) -> Iterator[dict[str, Any]]:
-    """What the table `metrics` says of a test set, a row a metric; of one that is not defined here the reason."""
-    for metric in metrics:
-        try:
-            outcome = _compare(test, metric)
-        except OutshineError as error:  # the other tables of a run do not depend on it
-            yield {"metric": metric.kind, "n": len(test.y), "defined": False, "reason": str(error)}
-            continue
-        pgr = {name: value for name, value in _pgr_facts(outcome.pgr).items() if name in METRIC_COLUMNS}
-        yield {"metric": metric.kind, **outcome.sizes, **_interval_facts(outcome.intervals, "_value"), **pgr}
-
-
-def _sizes(values: RoleValues) -> dict[str, int]:
-    return {"n": values.num_rows, "num_groups": values.num_groups}
-
-
-def _interval_facts(intervals: Sequence[Interval], value: str) -> dict[str, float]:
-    """Columns such as `weak_auroc`, `weak_low`, `weak_high` for the value `_auroc`."""
-    facts = {}
-    for role, interval in zip(ROLES, intervals, strict=True):
-        facts |= {f"{role}{value}": interval.value, f"{role}_low": interval.low, f"{role}_high": interval.high}
-    return facts
-
-
-def _pgr_facts(pgr: PGR) -> dict[str, Any]:
-    return {
-        "pgr": pgr.value,
-        "pgr_low": pgr.low,
-        "pgr_high": pgr.high,
-        "defined": pgr.defined,
-        "reason": pgr.reason,
-        "student_minus_weak": pgr.student_minus_weak,
-        "ceiling_minus_weak": pgr.ceiling_minus_weak,
-    }
+    return ScoredRows(test["y"].to_numpy(), test["group"].tolist(), scores, ROLES if has_weak else ROLES[1:])

@@ -244,8 +244,8 @@ def _classes(row: Row) -> Statement | None:
     if not row["test_one_side"] >= ONE_SIDE:
         return None
     return (
-        "{} of the test rows lie on one side of .5: its AUROC is about ranks, and what counts classes (accuracy, "
-        "repeated errors, differing labels) says little",
+        "{} of the test rows are given one and the same class: its AUROC is about ranks, and what counts "
+        "classes (accuracy, repeated errors, differing labels) says little",
         (f"{row['test_one_side']:.0%}",),
     )
 

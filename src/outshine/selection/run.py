@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from outshine.data.task import ONE_NUMBER
 from outshine.engine.errors import DataError
 from outshine.engine.store.store import Store
 from outshine.results.finished import read_study
@@ -46,8 +47,14 @@ def read_regrets(
 ) -> pd.DataFrame:
     """Return what every way to choose loses in a finished study, columns REGRET_COLUMNS; `summary`: of its results.
 
-    Raises DataError where there is nothing to choose.
+    Raises DataError where there is nothing to choose, and for labels of several classes.
     """
+    several = sorted({run.prepare.name for run in experiments if run.texts.task.outcome not in ONE_NUMBER})
+    if several:
+        raise DataError(
+            f"`outshine select` is for labels of two classes; {', '.join(several)} of the study '{study}' has more: "
+            "run and select without it"
+        )
     saturated = {str(name): bool(own.any()) for name, own in summary.groupby("dataset")["saturated"]}
     table = regrets(study, read_choices(experiments, Reader(store), saturated), num_draws)
     if table.empty:

@@ -29,8 +29,8 @@ from outshine.learn.spec import ComputeDtype, ModelRef
 from outshine.w2s.placeholders import UnresolvedPrepare
 from outshine.w2s.stages.activations import Activations
 from outshine.w2s.stages.finetune import Finetune
-from outshine.w2s.stages.predictor import PREDICTED_SPLITS
-from outshine.w2s.stages.prepare import Texts, TextSource
+from outshine.w2s.stages.predictor import predicted_splits
+from outshine.w2s.stages.prepare import PAIR_COLUMNS, Texts, TextSource
 
 SAMPLE = 500  # rows whose tokens are counted, per model and dataset
 CHARACTERS_PER_TOKEN = 4.2  # where no tokenizer can be asked; BERT's has 3.9 to 5.1 on the recipes' texts, mean 4.6
@@ -94,7 +94,7 @@ class Estimator:
 
     def reading(self, stage: Activations) -> Cost:
         """Of one layer: of the whole pass where it is the layer that the pass is charged to."""
-        num_rows = self.rows(stage.texts.origin, PREDICTED_SPLITS)
+        num_rows = self.predicted(stage.texts.origin)
         reader, deepest = self._passes[_pass(stage)]
         if num_rows is None or reader != stage.key:
             return Cost(num_rows)
@@ -108,6 +108,11 @@ class Estimator:
         sizes = self._of(prepare).rows
         return sum(sizes[split] for split in splits or sizes) if sizes else None
 
+    def predicted(self, prepare: TextSource) -> int | None:
+        """Count the rows that every predictor of a dataset predicts; None: not known."""
+        sizes = self._of(prepare).rows
+        return self.rows(prepare, predicted_splits(sizes)) if sizes else None
+
     def _of(self, prepare: TextSource) -> Lengths:
         if prepare.key not in self._lengths:
             sizes = prepare.report(self._store)["splits"]
@@ -119,7 +124,8 @@ class Estimator:
         if isinstance(prepare, UnresolvedPrepare):
             return float(prepare.recipe.size.characters) if prepare.recipe.size else 0.0
         texts = prepare.read_texts(self._store)
-        return float(texts["text"].str.len().mean())
+        characters = texts["text"].str.len()
+        return float((characters + texts["text_b"].str.len() if "text_b" in texts.columns else characters).mean())
 
     def mean_tokens(self, model: ModelRef, texts: Texts, max_length: int) -> float:
         """Count a text's tokens, with the model's tokenizer where it and the rows are at hand; 0: not known."""
@@ -140,13 +146,20 @@ class Estimator:
         from outshine.learn.tokenize import Text, encode
 
         sample = texts.read(self._store).head(self._sample)
-        marked = sample[["text", "cut_start", "cut_end"]].itertuples(index=False)
+        marked = [["text", "cut_start", "cut_end"], *([[*PAIR_COLUMNS]] if texts.task.is_pair else [])]
         try:
-            lengths = encode(load_tokenizer(model), [Text(*row) for row in marked], max_length).lengths
+            tokens = load_tokenizer(model)
+            lengths = [
+                length
+                for columns in marked
+                for length in encode(
+                    tokens, [Text(*row) for row in sample[columns].itertuples(index=False)], max_length
+                ).lengths
+            ]
         except OutshineError as error:
             self.notes.append(f"tokens of {model.name} are estimated from characters ({error})")
             return guess
-        return sum(lengths) / len(lengths)
+        return sum(lengths) / len(sample)
 
 
 def _finetune_rows(stage: Finetune, rows: Mapping[str, int], watched: bool) -> tuple[int, int]:
@@ -162,7 +175,7 @@ def _finetune_rows(stage: Finetune, rows: Mapping[str, int], watched: bool) -> t
             kept[split] -= round(keep.drop * rows[split])
     updates = num_updates(kept[stage.train_split], training.batch_size, training.epochs)
     validations = -(-updates // training.eval_every)
-    own = sum(rows[split] for split in PREDICTED_SPLITS)
+    own = sum(rows[split] for split in predicted_splits(rows))
     predicted = validations * (rows["test"] + rows["val"]) if watched else own
     return training.epochs * kept[stage.train_split], validations * kept["val"] + predicted
 

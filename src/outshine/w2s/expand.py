@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from outshine.data.schema import Recipe, families
-from outshine.data.splits import SplitSettings
+from outshine.data.splits import OTHER_TEST, OtherTest, SplitSettings
 from outshine.data.user_datasets import file_sha256
 from outshine.engine.files import absolute_path, user_path
 from outshine.engine.settings import Plugin
@@ -113,22 +113,40 @@ def resolve_study(study: Study, find_model: ModelFinder = resolve, find_data: Da
 
     rosters = {name: _with_models(getattr(study, name), pin) for name in ("methods", "sweeps", "controls")}
     prepares = tuple(find_data(recipe, study.splits, study.sources.get(recipe.name)) for recipe in study.datasets)
+    tests = {
+        name: find_data(recipe, study.splits, study.sources.get(f"{OTHER_TEST}{name}"))
+        for name, recipe in study.tests.items()
+    }
+    if tests:
+        prepares = tuple(prepare.with_tests(_other_tests(tests)) for prepare in prepares)
     pinned = study.model_copy(
         update={
             "weak": pinned_model(study.weak, weak) if weak and study.weak else None,
             "strong": pinned_model(study.strong, strong),
             **rosters,
-            "datasets": tuple(recipe.located() for recipe in study.datasets),
+            "datasets": tuple(prepare.recipe.located() for prepare in prepares),
+            "tests": {name: prepare.recipe.located() for name, prepare in tests.items()},
             "labels": _located(study.labels),
             "compute_dtype": dtype,
-            "sources": {prepare.name: prepare.source for prepare in prepares},
+            "sources": {
+                **{prepare.name: prepare.source for prepare in prepares},
+                **{f"{OTHER_TEST}{name}": prepare.source for name, prepare in tests.items()},
+            },
         }
     )
     of_models = [note for model in (weak, strong, *of_methods.values()) if model for note in model.notes]
-    notes = [*study.notes, *_family_notes(study), *of_models]
+    notes = [*study.notes, *_class_notes(prepares), *_family_notes(study), *of_models]
     if weak is None and any(isinstance(method, WeakToWeak) for method in study.controls):
         notes.append("weak_to_weak is left out: weak labels from a file have no weak model")
     return Resolution(pinned, weak, strong, prepares, tuple(dict.fromkeys(notes)), of_methods)
+
+
+def _other_tests(prepares: Mapping[str, Prepare]) -> list[OtherTest]:
+    """Other test sets as a preparation has them."""
+    return [
+        OtherTest(name=name, recipe=prepare.recipe, recipe_version=prepare.recipe_version, source=prepare.source)
+        for name, prepare in prepares.items()
+    ]
 
 
 def _with_models(value: Any, pin: Callable[[ModelSettings], ModelSettings]) -> Any:
@@ -143,6 +161,16 @@ def _with_models(value: Any, pin: Callable[[ModelSettings], ModelSettings]) -> A
     pinned = {name: _with_models(held, pin) for name, held in fields.items()}
     changed = {name: held for name, held in pinned.items() if held != fields[name]}
     return value.model_copy(update=changed) if changed else value
+
+
+def _class_notes(prepares: Sequence[Prepare]) -> list[str]:
+    """What AUROCs are where there are more than two classes."""
+    several = [(prepare.name, len(prepare.task.class_names)) for prepare in prepares]
+    return [
+        f"the AUROCs of {name} are means over its {number} classes, each against the rest"
+        for name, number in several
+        if number > 2
+    ]
 
 
 def _family_notes(study: Study) -> list[str]:

@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from outshine.data.task import BINARY
 from outshine.engine.checked_reading import read_table
 from outshine.engine.errors import DataError, ModelError, StoreError
 from outshine.engine.files import user_path
@@ -17,13 +16,14 @@ from outshine.engine.runtime import Runtime
 from outshine.engine.settings import explain
 from outshine.engine.store.index import Query
 from outshine.engine.store.store import Store
-from outshine.w2s.stages.predictor import PREDICTIONS, predicted_columns
-from outshine.w2s.stages.prepare import REPORT, TEXT_COLUMNS, TEXTS
+from outshine.w2s.stages.predictor import PREDICTIONS, predicted_columns, recorded_task
+from outshine.w2s.stages.prepare import REPORT, TEXTS, text_columns
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
+    from outshine.data.task import Task
     from outshine.learn.classifier import Classifier
     from outshine.learn.load import TokenizerInfo
     from outshine.learn.spec import ClassifierSpec
@@ -84,9 +84,16 @@ class Loaded:
 
     @cached_property
     def predictions(self) -> pd.DataFrame:
-        """What it predicted when it was made: id, split (strong_train, val, test), log_odds, p = P(y = 1)."""
+        """What it predicted when it was made: id, split (strong_train, val, test), log_odds, p = P(y = 1).
 
-        return read_table(self._store, self.key, PREDICTIONS, predicted_columns(BINARY))
+        Of several classes log_p_0, log_p_1 … and p_0, p_1 …, the probability of each.
+        """
+        return read_table(self._store, self.key, PREDICTIONS, predicted_columns(self.task))
+
+    @cached_property
+    def task(self) -> Task:
+        """What its labels are; of several classes the record has the number, not the names."""
+        return recorded_task(self.record["fields"], self._store)
 
     @cached_property
     def texts(self) -> pd.DataFrame:
@@ -99,7 +106,7 @@ class Loaded:
         wanted = self.record["fields"]["texts"]["digest"]
         for entry in self._store.listing(Query(stage="prepare")).entries:
             if not entry.fault and self._report(entry.key).get("texts_digest") == wanted:
-                return read_table(self._store, entry.key, TEXTS, TEXT_COLUMNS)
+                return read_table(self._store, entry.key, TEXTS, text_columns(self.task))
         raise StoreError(f"the texts of {self.key[:_SHOWN]} are not in {self._store.where}; prepare or import them")
 
     @cached_property
@@ -141,17 +148,17 @@ class Loaded:
         return weights_folder(self._found.model)
 
     def predict_proba(self, texts: Sequence[str] | pd.Series | pd.DataFrame) -> np.ndarray:
-        """Predict P(y = 1) of texts.
+        """Predict P(y = 1) of texts, or the probability of each class.
 
         Given the stored texts, it equals the stored predictions up to rounding (1e-5 in float32).
 
         Args:
             texts: Prompts worded as the model was trained on. A frame needs a column `text`; with `cut_start` and
                 `cut_end`, as `texts` has them, texts too long for the model are shortened as in training, others at
-                their left end.
+                their left end. Of a model of pairs: tuples of two texts, or a frame with `text` and `text_b`.
 
         Returns:
-            P(y = 1), float64, [n].
+            P(y = 1), float64, [n]; of K classes their probabilities, [n, K].
 
         Raises:
             DataError: Something else than texts is given.
@@ -162,18 +169,22 @@ class Loaded:
             >>> student.predict_proba(["where does fofe live ? in", "where does mobo live ? in"]).shape
             (2,)
         """
-        from scipy.special import expit
+        import numpy as np
 
-        return expit(self.predict_log_odds(texts))
+        columns = self.task.predicted(self.predict_log_odds(texts))
+        p = np.stack([columns[name] for name in self.task.label_columns], axis=-1)
+        return p.reshape(-1, *self.task.score_shape)
 
     def predict_log_odds(self, texts: Sequence[str] | pd.Series | pd.DataFrame) -> np.ndarray:
         """Predict log P(y = 1) − log P(y = 0) of texts, which tells scores near 0 and 1 apart.
+
+        Of several classes these are the logits that the softmax makes probabilities of.
 
         Args:
             texts: As for `predict_proba`.
 
         Returns:
-            Log-odds, float64, [n].
+            Log-odds, float64, [n]; of K classes logits, [n, K].
 
         Raises:
             DataError: Something else than texts is given.
@@ -184,22 +195,24 @@ class Loaded:
 
         from outshine.learn.batches import predict
         from outshine.learn.packing import settle_sharing
-        from outshine.learn.tokenize import encode
+        from outshine.learn.tokenize import PairTokens, encode, longest_text
 
-        rows = _rows(texts)
-        if not rows:
-            return np.zeros(0)
+        sides = _sides(texts) if self.task.is_pair else (_rows(texts),)
+        if not sides[0]:
+            return np.zeros((0, *self.task.score_shape))
         classifier, tokens = self._classifier, self._tokens
-        encoded = encode(tokens, rows, self.spec.max_length)
-        settle_sharing(classifier, longest=max(encoded.lengths))
-        return predict(classifier, encoded.tokens, tokens.pad_id, self._runtime)
+        encoded = [encode(tokens, rows, self.spec.max_length).tokens for rows in sides]
+        rows = [PairTokens(*both) for both in zip(*encoded, strict=True)] if self.task.is_pair else encoded[0]
+        settle_sharing(classifier, longest=longest_text(rows))
+        return predict(classifier, rows, tokens.pad_id, self._runtime)
 
     def save_pretrained(self, folder: str | Path) -> Path:
         """Write what was trained into a folder that other tools load.
 
         With LoRA it is the adapter in PEFT's format (`adapter_config.json`, `adapter_model.safetensors`), which
         `peft.PeftModel.from_pretrained(base, folder)` loads; after full fine-tuning the model as transformers saves it.
-        Beside it lie `head.safetensors` (weight [2, d]: log-odds = row 1 − row 0 of weight · pooled state) and
+        Beside it lie `head.safetensors` (weight [2, d]: log-odds = row 1 − row 0 of weight · pooled state; of K classes
+        [K, d]: logits) and
         `classifier.json` (base, pooling, longest text).
 
         Args:
@@ -239,7 +252,8 @@ class Loaded:
         from outshine.learn.device import pick_device
         from outshine.learn.saved_models import load_classifier
 
-        return load_classifier(self._found, lambda name: self._store.file(self.key, name), pick_device(self._runtime))
+        files, device = (lambda name: self._store.file(self.key, name)), pick_device(self._runtime)
+        return load_classifier(self._found, files, device, self.task)
 
     @cached_property
     def _tokens(self) -> TokenizerInfo:
@@ -255,6 +269,22 @@ _PRETRAINED = (
     *("adapter/adapter_config.json", "adapter/adapter_model.safetensors"),
     *("model/config.json", "model/model.safetensors", "head.safetensors", "classifier.json"),
 )
+
+
+def _sides(pairs: Any) -> tuple[list[Text], list[Text]]:
+    """Return the first and the second texts of pairs. Raises DataError."""
+    import pandas as pd
+
+    if isinstance(pairs, pd.DataFrame):
+        if "text_b" not in pairs.columns:
+            raise DataError("it was trained on pairs: the frame needs the columns 'text' and 'text_b'")
+        second = {"text_b": "text", "cut_start_b": "cut_start", "cut_end_b": "cut_end"}
+        there = [name for name in second if name in pairs.columns]
+        return _rows(pairs), _rows(pairs[there].rename(columns=second))
+    several = list(pairs)
+    if not all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in several):
+        raise DataError("it was trained on pairs: predict_proba([(text_a, text_b), …])")
+    return _rows([pair[0] for pair in several]), _rows([pair[1] for pair in several])
 
 
 def _rows(texts: Sequence[str] | pd.Series | pd.DataFrame) -> list[Text]:

@@ -22,14 +22,14 @@ from pydantic import (
 
 from outshine.data.schema import Recipe, recipes
 from outshine.data.splits import SplitSettings
-from outshine.data.user_datasets import HUB_KIND, own_source
+from outshine.data.user_datasets import ARRAYS_KIND, HUB_KIND, own_source
 from outshine.engine.errors import SettingsError, UnknownNameError
 from outshine.engine.run.executors import LocalWorkers, Workers
 from outshine.engine.runtime import Runtime
 from outshine.engine.settings import Plugin, Settings, explain, setting_names
 from outshine.learn.losses.logconf import LogConf
 from outshine.learn.settings import TrainingSettings
-from outshine.learn.spec import ComputeDtype, ModelSettings
+from outshine.learn.spec import ComputeDtype, ModelSettings, is_array_name
 from outshine.stats.metrics import Metric, metrics
 from outshine.w2s.method_identity import identify
 from outshine.w2s.methods.base import LossChoice, Method, methods
@@ -88,6 +88,7 @@ def _without_columns(dataset: str, repo: str) -> str:
 
 Labels = Annotated[SupervisorLabels | FileLabelSettings, Field(discriminator="kind"), BeforeValidator(_labels)]
 Dataset = Annotated[SerializeAsAny[Recipe], BeforeValidator(_recipe)]
+TestName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$")]
 MethodChoice = Annotated[SerializeAsAny[Method], BeforeValidator(methods.parse)]
 MetricChoice = Annotated[SerializeAsAny[Metric], BeforeValidator(metrics.parse)]
 
@@ -131,6 +132,9 @@ class Study(Settings):
     )
     metrics: tuple[MetricChoice, ...] = Field(
         default=(), description="metrics besides AUROC that results are read by, such as accuracy; trains nothing"
+    )
+    tests: dict[TestName, Dataset] = Field(
+        default={}, description="other test sets by name, for the models of every dataset: names, files, hub datasets"
     )
     seeds: tuple[NonNegativeInt, ...] = Field(default=(0,), min_length=1, description="heads, adapters, batch order")
     splits: SplitSettings = SplitSettings()
@@ -178,6 +182,7 @@ class Study(Settings):
         _no_repeats("seeds", list(map(str, self.seeds)))
         _no_repeats("metrics", [metric.kind for metric in self.metrics])
         self._check_outcomes()
+        self._check_arrays()
         for what in ("methods", "sweeps", "controls"):
             _no_repeats(what, [_identity(method) for method in getattr(self, what)])
         if isinstance(self.labels, SupervisorLabels) and self.weak is None:
@@ -192,6 +197,17 @@ class Study(Settings):
             )
         return self
 
+    def _check_arrays(self) -> None:
+        """Raises SettingsError where arrays are to read texts, or language models rows without any."""
+        models = [model for model in (self.weak, self.strong) if model is not None]
+        for model, dataset in itertools.product(models, self.datasets):
+            if is_array_name(model.model) != (dataset.kind == ARRAYS_KIND):
+                what = "is an array" if is_array_name(model.model) else "is no array"
+                raise SettingsError(
+                    f"'{model.model}' {what}, and the dataset '{dataset.name}' is of kind {dataset.kind}: arrays (.npy "
+                    f"or FILE.parquet:COLUMN) go with datasets of kind {ARRAYS_KIND}, and only with these"
+                )
+
     def _check_outcomes(self) -> None:
         """Raises SettingsError where a plug-in cannot work with the labels of a dataset."""
         own_loss = [] if all(method.loss for method in self.methods) else [self.loss]
@@ -205,13 +221,19 @@ class Study(Settings):
                         f"'{plugin.kind}' works with {' and '.join(able)} labels only, and the labels of "
                         f"'{dataset.name}' are {outcome}"
                     )
+            for name, other in self.tests.items():
+                if other.task.outcome != outcome:
+                    raise SettingsError(
+                        f"the test set '{name}' has {other.task.outcome} labels, and those of '{dataset.name}' are "
+                        f"{outcome}"
+                    )
             if outcome not in Audit.outcomes:
                 raise SettingsError(f"the audit cannot read the labels of '{dataset.name}', which are {outcome}")
 
     @model_serializer(mode="wrap")
     def _without_no_metrics(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Mention metrics where there are some: a study without any is written as it was before there were metrics."""
-        return {name: value for name, value in handler(self).items() if name != "metrics" or value}
+        """Mention metrics and tests where there are some: a study without any is written as it was before."""
+        return {name: value for name, value in handler(self).items() if name not in ("metrics", "tests") or value}
 
 
 def _plugins_in(value: Any) -> list[Plugin]:

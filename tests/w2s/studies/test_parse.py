@@ -90,7 +90,7 @@ def test_methods_take_losses_of_their_own():
     ("raw", "message"),
     [
         ({**BASE, "datasets": ["scicq"]}, "unknown dataset 'scicq'; did you mean 'sciq'?"),
-        ({**BASE, "loss": "logcnf"}, "unknown loss 'logcnf'; did you mean 'logconf'? known: entropy, logconf, window, xent"),
+        ({**BASE, "loss": "logcnf"}, "unknown loss 'logcnf'; did you mean 'logconf'? known: confidence_weighted, entropy, logconf, window, xent"),
         ({**BASE, "methods": ["vanila"]}, "unknown method 'vanila'; did you mean 'vanilla'?"),
         ({**BASE, "sede": [1]}, "unknown setting 'sede'; did you mean 'seeds'?"),
         ({**BASE, "strong": {"model": "m/m", "learning_rat": 1}}, "unknown setting 'strong.learning_rat'; did you mean 'learning_rate'?"),

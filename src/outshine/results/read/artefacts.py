@@ -7,15 +7,18 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from outshine.data.task import ONE_NUMBER, Task
 from outshine.engine.errors import StoreError
 from outshine.engine.store.store import Store
 from outshine.learn.losses.base import Loss
+from outshine.stats.metrics import Metric, metrics
 from outshine.w2s.expand import Experiment
 from outshine.w2s.method_identity import identify
 from outshine.w2s.methods.vanilla import Vanilla
 from outshine.w2s.stages.control import ControlStudent
 from outshine.w2s.stages.finetune import Student
-from outshine.w2s.stages.predictor import PREDICTED_SPLITS, Predictor
+from outshine.w2s.stages.labels import LabelTable
+from outshine.w2s.stages.predictor import Predictor, predicted_splits
 
 
 def frame(rows: list[dict[str, Any]], study: str, columns: tuple[str, ...]) -> pd.DataFrame:
@@ -93,6 +96,11 @@ def _loss_of(stage: Predictor) -> Loss | None:
     return stage.loss if isinstance(stage, Student | ControlStudent) else None
 
 
+def ranking_metric(task: Task) -> Metric:
+    """What the columns named AUROC hold: the AUROC, or of several classes what the task is told by, their mean one."""
+    return metrics.parse("auroc" if task.outcome in ONE_NUMBER else task.metric)
+
+
 class Reader:
     """Tables of a store, each read once."""
 
@@ -101,39 +109,51 @@ class Reader:
         self._tables: dict[str, Any] = {}
 
     def rows(self, run: Experiment) -> pd.DataFrame:
-        """id (index), split, group, y of the rows that are scored."""
+        """id (index), split, group, y of the rows that are scored; y is the class as metrics take it."""
         return self._once(
             f"rows {run.texts.digest} {run.truth.digest}",
-            lambda: (
-                run.texts.read(self.store)
-                .set_index("id")[["split", "group"]]
-                .assign(y=run.truth.read_labels(self.store))
-            ),
+            lambda: run.texts.read(self.store).set_index("id")[["split", "group"]].assign(y=self._classes(run)),
         )
 
+    def _classes(self, run: Experiment) -> pd.Series:
+        """The true class of each row."""
+        truth = run.truth.read_labels(self.store)
+        return pd.Series(run.texts.task.classes(truth.to_numpy()), index=truth.index)
+
+    def scores(self, stage: Predictor) -> LabelTable:
+        """What ranks a stage's predictions, by row id: log-odds, or a column of each class."""
+        return stage.texts.task.scores_in(self.predictions(stage))
+
+    def probabilities(self, stage: Predictor) -> LabelTable:
+        """P(y = 1) by a stage, or the probability of each class, by row id."""
+        return stage.texts.task.labels_in(self.predictions(stage))
+
     def predictions(self, stage: Predictor) -> pd.DataFrame:
-        """id (index), split, log_odds, p. Raises StoreError where a row that it was to predict is missing."""
+        """id (index), split, and the task's scores and labels: of a binary one log_odds and p.
+
+        Raises StoreError where a row that it was to predict is missing.
+        """
         return self._once(stage.key, lambda: self._complete(stage, stage.predictions(self.store).set_index("id")))
 
     def _complete(self, stage: Predictor, predictions: pd.DataFrame) -> pd.DataFrame:
         texts = self._once(f"texts {stage.texts.digest}", lambda: stage.texts.read(self.store))
-        predicted_ids = texts.loc[texts["split"].isin(PREDICTED_SPLITS), "id"]
+        predicted_ids = texts.loc[texts["split"].isin(predicted_splits(texts["split"])), "id"]
         if missing := int((~predicted_ids.isin(predictions.index)).sum()):
             raise StoreError(
                 f"artefact {stage.key[:16]} lacks the predictions of {missing} of {len(predicted_ids)} rows"
             )
         return predictions
 
-    def weak_scores(self, run: Experiment) -> pd.Series:
-        """What ranks the weak labels: the supervisor's log-odds, or p − ½ of labels that no single model makes."""
+    def weak_scores(self, run: Experiment) -> LabelTable:
+        """What ranks the weak labels: the supervisor's scores, or some made of labels that no single model makes."""
         if isinstance(run.labels, Predictor):
-            return self.predictions(run.labels)["log_odds"]
-        return self.weak_probabilities(run) - 0.5
+            return self.scores(run.labels)
+        return run.texts.task.weak_scores(self.weak_probabilities(run))
 
-    def weak_probabilities(self, run: Experiment) -> pd.Series:
-        """P(y = 1) by the supervisor, or of other weak labels, by row id."""
+    def weak_probabilities(self, run: Experiment) -> LabelTable:
+        """P(y = 1) by the supervisor, or of other weak labels, or the probability of each class, by row id."""
         labels = run.labels
-        return self.predictions(labels)["p"] if isinstance(labels, Predictor) else labels.read_labels(self.store)
+        return self.probabilities(labels) if isinstance(labels, Predictor) else labels.read_labels(self.store)
 
     def _once(self, name: str, read: Callable[[], Any]) -> Any:
         if name not in self._tables:

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
-from outshine.data.splits import preview
+from outshine.data.splits import preview, shown_texts
 from outshine.results.diagnostics import Disagreements, disagreements
 from outshine.results.names import Contender
 from outshine.results.read.artefacts import Reader, method_facts
 from outshine.w2s.expand import Experiment
 from outshine.w2s.stages.finetune import Finetune
+from outshine.w2s.stages.labels import LabelTable
 from outshine.w2s.stages.prepare import Prepare
 
 SAMPLES = 10
@@ -47,7 +49,7 @@ def read_dataset_details(
     prepared = prepare.read(reader.store)
     differ = _differ(runs, reader, most)
     if differ is not None:
-        texts = prepared.texts.set_index("id")["text"]
+        texts = shown_texts(prepared.texts.set_index("id"))
         differ = differ._replace(rows=differ.rows.assign(text=texts.loc[differ.rows.index]))
     return DatasetDetails(preview(prepared, SAMPLES), _curves(runs, reader), differ)
 
@@ -55,14 +57,17 @@ def read_dataset_details(
 def _differ(runs: Sequence[tuple[Experiment, int]], reader: Reader, most: int) -> Disagreements | None:
     rows = reader.rows(runs[0][0])
     test = rows[rows["split"] == "test"]
-    weak = _mean([reader.weak_probabilities(run).reindex(test.index) for run, _ in runs])
-    student = _mean([reader.predictions(run.students[number])["p"].loc[test.index] for run, number in runs])
-    if weak.isna().any():
+    weak = _mean([reader.weak_probabilities(run).reindex(test.index) for run, _ in runs]).to_numpy()
+    student = _mean([reader.probabilities(run.students[number]).loc[test.index] for run, number in runs]).to_numpy()
+    if np.isnan(weak).any():
         return None
-    return disagreements(pd.DataFrame({"y": test["y"], "p_weak": weak, "p_student": student}), most)
+    task, columns = runs[0][0].texts.task, {}
+    for name, p in (("weak", weak), ("student", student)):
+        columns |= {name: task.classes(p), f"p_{name}": p if p.ndim == 1 else p.max(axis=1)}
+    return disagreements(pd.DataFrame({"y": test["y"], **columns}), most)
 
 
-def _mean(several: Sequence[pd.Series]) -> pd.Series:
+def _mean(several: Sequence[LabelTable]) -> LabelTable:
     return sum(several[1:], start=several[0]) / len(several)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
 import pandas as pd
 
 from outshine.results.diagnostics import DIAGNOSTIC_COLUMNS, diagnose
@@ -17,12 +18,12 @@ def read_diagnostics(study: str, experiments: Iterable[Experiment], reader: Read
     for run, _, student, facts in students(run for run in experiments if run.purpose != "sweep"):
         scored = reader.rows(run)
         test = scored[scored["split"] == "test"]
-        weak = reader.weak_probabilities(run).reindex(test.index)
+        weak = reader.weak_probabilities(run).reindex(test.index).to_numpy()
         diagnosis = diagnose(
             test["y"].to_numpy(),
-            None if weak.isna().any() else weak.to_numpy(),
-            reader.predictions(student)["p"].loc[test.index].to_numpy(),
-            reader.predictions(run.ceiling)["p"].loc[test.index].to_numpy(),
+            None if np.isnan(weak).any() else weak,
+            reader.probabilities(student).loc[test.index].to_numpy(),
+            reader.probabilities(run.ceiling).loc[test.index].to_numpy(),
         )
         rows.append({**facts, **diagnosis._asdict()})
     return frame(rows, study, DIAGNOSTIC_COLUMNS)

@@ -9,20 +9,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from outshine.data.task import BINARY, Task
+from outshine.data.task import Task
 from outshine.engine.checked_reading import read_table
 from outshine.engine.errors import OutshineError
 from outshine.engine.store.index import Query
 from outshine.engine.store.store import Store
 from outshine.results.names import METHOD_COLUMNS, NO_METHOD
-from outshine.results.read.artefacts import Reader, method_facts, run_facts
-from outshine.stats.auc_covariance import combine_seeds
-from outshine.stats.auroc import accuracy
-from outshine.stats.intervals import auroc_interval
+from outshine.results.read.artefacts import Reader, method_facts, ranking_metric, run_facts
+from outshine.stats.metrics.accuracy import Accuracy
 from outshine.w2s.expand import Experiment
 from outshine.w2s.stages.finetune import Finetune
-from outshine.w2s.stages.predictor import PREDICTIONS, Predictor, predicted_columns
-from outshine.w2s.stages.prepare import REPORT, TEXT_COLUMNS, TEXTS, TRUTH
+from outshine.w2s.stages.predictor import PREDICTIONS, Predictor, predicted_columns, recorded_task
+from outshine.w2s.stages.prepare import REPORT, TEXTS, TRUTH, text_columns
 
 SPLITS = ("strong_train", "val", "test")
 SCORE_COLUMNS = (
@@ -47,13 +45,13 @@ def read_scores(experiments: Iterable[Experiment], reader: Reader) -> list[dict[
 def split_scores(run: Experiment, stage: Predictor | None, reader: Reader) -> dict[str, dict[str, Any]]:
     """Measure a stage on each split that it predicts, or for None the experiment's weak labels."""
     rows = reader.rows(run)
-    score = reader.weak_scores(run) if stage is None else reader.predictions(stage)["log_odds"]
+    score = reader.weak_scores(run) if stage is None else reader.scores(stage)
     measured = {}
     for split in SPLITS:
         part = rows[rows["split"] == split]
-        log_odds = score.reindex(part.index).to_numpy()
-        if not np.isnan(log_odds).any():
-            measured[split] = measure(part, log_odds, run.texts.task)
+        own = score.reindex(part.index).to_numpy()
+        if not np.isnan(own).any():
+            measured[split] = measure(part, own, run.texts.task)
     return measured
 
 
@@ -94,13 +92,13 @@ def _supervisors(run: Experiment, variant: str) -> Iterator[tuple[str, Predictor
 
 
 def measure(part: pd.DataFrame, score: np.ndarray, task: Task) -> dict[str, Any]:
-    """Measure the AUROC with its interval by group, and the accuracy, of one role on one split."""
-    y = task.classes(part["y"].to_numpy())
-    facts: dict[str, Any] = {"n": len(y), "num_groups": 0, "accuracy": accuracy(y, score)}
-    if y.all() or not y.any():  # no AUC without both classes; test always has both
+    """Measure the AUROC (`ranking_metric`) with its interval by group, and the accuracy, of one role on one split."""
+    y, metric = part["y"].to_numpy(), ranking_metric(task)
+    facts: dict[str, Any] = {"n": len(y), "num_groups": 0, "accuracy": Accuracy().value(y, score)}
+    if len(np.unique(y)) < 2:  # no AUC of one class; test always has all
         return {**facts, "auroc": np.nan, "auroc_low": np.nan, "auroc_high": np.nan}
-    aucs = combine_seeds(y, score[None, None], part["group"].tolist())
-    estimate = auroc_interval(aucs, 0)
+    aucs = metric.combine_seeds(y, score[None, None], part["group"].tolist())
+    estimate = metric.interval(aucs, 0)
     facts["num_groups"] = aucs.num_groups
     return {**facts, "auroc": estimate.value, "auroc_low": estimate.low, "auroc_high": estimate.high}
 
@@ -122,12 +120,15 @@ def _scores(key: str, store: Store) -> dict[str, dict[str, Any]]:
     preparation = _preparation(digest, store) if digest else None
     if preparation is None:
         return {}
-    rows = read_table(store, preparation, TEXTS, TEXT_COLUMNS).set_index("id")
+    task = recorded_task(record["fields"], store)
+    rows = read_table(store, preparation, TEXTS, text_columns(task)).set_index("id")
     truth = read_table(store, preparation, TRUTH, {"id": "text"}).set_index("id")
-    predicted = read_table(store, key, PREDICTIONS, predicted_columns(BINARY)).set_index("id")
-    joined = rows[["split", "group"]].assign(y=truth["label"]).join(predicted["log_odds"], how="inner")
+    predicted = read_table(store, key, PREDICTIONS, predicted_columns(task)).set_index("id")
+    y = task.classes(task.soft(truth["label"]).to_numpy())
+    scores = list(task.score_columns)
+    joined = rows[["split", "group"]].assign(y=pd.Series(y, index=truth.index)).join(predicted[scores], how="inner")
     parts = {split: joined[joined["split"] == split] for split in reversed(SPLITS)}
-    return {split: measure(part, part["log_odds"].to_numpy(), BINARY) for split, part in parts.items() if len(part)}
+    return {split: measure(part, task.scores_in(part).to_numpy(), task) for split, part in parts.items() if len(part)}
 
 
 def _texts_digest(record: Mapping[str, Any], store: Store) -> str | None:

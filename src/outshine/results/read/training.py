@@ -12,16 +12,14 @@ import pandas as pd
 from outshine.data.task import Task
 from outshine.learn.settings import warmup_updates
 from outshine.results.names import METHOD_COLUMNS
-from outshine.results.read.artefacts import Reader, frame, students
+from outshine.results.read.artefacts import Reader, frame, ranking_metric, students
 from outshine.results.read.scores import roles
 from outshine.results.training_notes import TRAINING_COLUMNS
 from outshine.results.trajectories import TRAJECTORY_COLUMNS
-from outshine.stats.auc_covariance import combine_seeds
-from outshine.stats.auroc import auroc
-from outshine.stats.intervals import Interval, auroc_interval
+from outshine.stats.intervals import Interval
 from outshine.w2s.expand import Experiment
 from outshine.w2s.stages.finetune import Finetune, Student
-from outshine.w2s.stages.labels import GroundTruth
+from outshine.w2s.stages.labels import GroundTruth, LabelTable
 
 FILTER_COLUMNS = (
     *METHOD_COLUMNS,
@@ -44,8 +42,9 @@ def read_training(study: str, experiments: Iterable[Experiment], reader: Reader)
     was trained on (NaN where that says nothing about test). Soft labels are hardened as validation does.
 
     `label_sd`: standard deviation of a student's training labels. `test_sd`, `test_one_side`: standard deviation of the
-    test probabilities, and the share of test rows on the larger side of one half. `unknown_tokens`: the share of the
-    tokens of its texts that its tokenizer does not know.
+    test probabilities, and the share of test rows on the larger side of one half. Of several classes: `_spread`, and
+    the share of the class that is called most often. `unknown_tokens`: the share of the tokens of its texts that its
+    tokenizer does not know.
     """
     rows: dict[str, dict[str, Any]] = {}
     for run in sorted(experiments, key=lambda run: run.has_own_labels):  # the study's supervisor is told as such
@@ -74,39 +73,52 @@ def _updates(stage: Finetune, reader: Reader) -> dict[str, Any]:
 
 def _learned(run: Experiment, stage: Finetune, reader: Reader, validations: int) -> dict[str, Any]:
     """How far the predictions go with the labels on val and on test, and how labels and predictions spread."""
-    rows, predicted = reader.rows(run), reader.predictions(stage)
+    rows, scores = reader.rows(run), reader.scores(stage)
     rows = rows[(rows["split"] == "test") | ~rows.index.isin(stage.dropped(reader.store))]
     source = stage.label_source()
     known = isinstance(source, GroundTruth)
-    rows = rows.assign(label=rows["y"] if known else source.read_labels(reader.store).reindex(rows.index))
+    labels, task = source.read_labels(reader.store).reindex(rows.index), run.texts.task
     parts = {str(split): part for split, part in rows.groupby("split")}
-    task = run.texts.task
-    val = _auroc(task, parts["val"], predicted, 1 - (1 - LEVEL) / max(1, validations))
-    test = _auroc(task, parts["test"], predicted, LEVEL)
-    p = predicted["p"].loc[parts["test"].index]
-    above = float((p > 0.5).mean())
+    val = _auroc(task, parts["val"], labels, known, scores, 1 - (1 - LEVEL) / max(1, validations))
+    test = _auroc(task, parts["test"], labels, known, scores, LEVEL)
+    p = reader.probabilities(stage).loc[parts["test"].index]
     return {
         "val_rows": len(parts["val"]),
         "val_low": val.low,
         "test_rows": len(parts["test"]),
         "test_auroc": test.value,
         "test_low": test.low,
-        "label_sd": math.nan if known else float(parts[stage.train_split]["label"].std(ddof=0)),
-        "test_sd": float(p.std(ddof=0)),
-        "test_one_side": max(above, 1 - above),
+        "label_sd": math.nan if known else _spread(labels.loc[parts[stage.train_split].index]),
+        "test_sd": _spread(p),
+        "test_one_side": _one_side(task.classes(p.to_numpy())),
     }
 
 
-def _auroc(task: Task, rows: pd.DataFrame, predicted: pd.DataFrame, level: float) -> Interval:
+def _spread(p: LabelTable) -> float:
+    """The standard deviation of probabilities; of several classes √(½ Σₖ varianceₖ), which for two is the same."""
+    return float(p.std(ddof=0) if isinstance(p, pd.Series) else np.sqrt(p.var(ddof=0).sum() / 2))
+
+
+def _one_side(classes: np.ndarray) -> float:
+    """The share of the class that most rows are called."""
+    if classes.dtype == np.bool_:
+        above = float(classes.mean())
+        return max(above, 1 - above)
+    return float(np.bincount(classes).max() / len(classes))
+
+
+def _auroc(
+    task: Task, rows: pd.DataFrame, labels: LabelTable, known: bool, scores: LabelTable, level: float
+) -> Interval:
     """Against labels, hardened where they are soft; unknown where a label lacks or all are of one class."""
-    labels = rows["label"].to_numpy()
-    if np.isnan(labels).any():
+    given = labels.loc[rows.index].to_numpy()
+    if np.isnan(given).any():
         return _UNKNOWN
-    y = task.classes(labels) if np.isin(labels, (0, 1)).all() else task.harden(labels).y
-    if y is None or y.all() or not y.any():
+    y = task.classes(given) if known or np.isin(given, (0, 1)).all() else task.harden(given).y
+    if y is None or len(np.unique(y)) < 2:
         return _UNKNOWN
-    scores = predicted["log_odds"].loc[rows.index].to_numpy()
-    return auroc_interval(combine_seeds(y, scores[None, None], rows["group"].tolist()), 0, level)
+    metric, own = ranking_metric(task), scores.loc[rows.index].to_numpy()
+    return metric.interval(metric.combine_seeds(y, own[None, None], rows["group"].tolist()), 0, level)
 
 
 def read_trajectories(study: str, experiments: Iterable[Experiment], reader: Reader) -> pd.DataFrame:
@@ -118,10 +130,12 @@ def read_trajectories(study: str, experiments: Iterable[Experiment], reader: Rea
         trajectory = watched.get(student.key)
         if trajectory is None:
             continue
+        task = run.texts.task
+        metric = ranking_metric(task)
         scored, curve = reader.rows(run), trajectory.read_curve(reader.store).set_index("step")
         for step, predicted in trajectory.read(reader.store).groupby("step"):
-            y = run.texts.task.classes(scored["y"].loc[predicted["id"]].to_numpy())
-            measured = auroc(y, predicted["log_odds"].to_numpy())
+            y = scored["y"].loc[predicted["id"]].to_numpy()
+            measured = metric.value(y, task.scores_in(predicted).to_numpy())
             of_curve = {"val_auroc": curve["val_auroc"][step], "chosen": bool(curve["chosen"][step])}
             rows.append({**facts, "step": step, "test_auroc": measured, **of_curve})
     return frame(rows, study, TRAJECTORY_COLUMNS)

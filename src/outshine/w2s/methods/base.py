@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, NonNegativeInt, SerializeAsAny
 
+from outshine.data.task import EVERY_OUTCOME
 from outshine.engine.registry import Registry
 from outshine.engine.settings import Plugin
 from outshine.learn.losses.base import Loss, losses
@@ -36,7 +37,7 @@ class Method(Plugin):
     """
 
     title: ClassVar[str] = ""
-    outcomes: ClassVar[tuple[str, ...]] = ("binary",)
+    outcomes: ClassVar[tuple[str, ...]] = EVERY_OUTCOME
 
     loss: Annotated[SerializeAsAny[Loss] | None, BeforeValidator(_optional_loss)] = Field(
         default=None, description="the students' loss; None: the study's"

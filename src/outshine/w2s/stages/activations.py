@@ -6,7 +6,7 @@ import json
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import NonNegativeInt, PositiveInt
 
@@ -17,7 +17,7 @@ from outshine.engine.settings import NotInKey
 from outshine.engine.stage import Context, Cost, Stage
 from outshine.learn.spec import ClassifierSpec, ComputeDtype, Head, ModelRef, Pooling
 from outshine.w2s.stages.labels import LabelSource, labels_of
-from outshine.w2s.stages.predictor import PREDICTED_SPLITS
+from outshine.w2s.stages.predictor import predicted_splits
 from outshine.w2s.stages.prepare import Texts, tokenized
 
 if TYPE_CHECKING:
@@ -36,7 +36,8 @@ IDS, ACTIVATIONS, SUMMARY = "ids.parquet", "activations.safetensors", "summary.j
 
 
 class Activations(Stage):
-    """One layer's pooled hidden states of the texts of strong_train, val and test.
+    """One layer's pooled hidden states of the texts of strong_train, val and test; of pairs the first's less the
+    second's.
 
     Writes `activations.safetensors` (one tensor a split, its rows in the order of their ids, in the dtype
     they were computed in), `ids.parquet` (id, split, row in the split's tensor) and `summary.json`.
@@ -125,26 +126,27 @@ class Activations(Stage):
         self, backbone: torch.nn.Module, frame: pd.DataFrame, pad_id: int, folders: dict[int, Path], context: Context
     ) -> None:
         """Send batches of similar length through the model; each row goes to its place in each layer's file at once."""
-        from outshine.learn.activations import LayerReader
-        from outshine.learn.batches import collate, evaluation_limits, micro_batches
+        from outshine.learn.activations import LayerReader, states_of
+        from outshine.learn.batches import evaluation_limits, micro_batches
         from outshine.learn.distributed import gather_states, shard_batches
         from outshine.learn.model_checks import APART
+        from outshine.learn.tokenize import longest_text
 
         tokens, splits = frame["tokens"].tolist(), frame["split"].tolist()
         places = frame.groupby("split").cumcount().tolist()
-        sizes = {split: splits.count(split) for split in PREDICTED_SPLITS}
+        sizes = {split: splits.count(split) for split in predicted_splits(splits)}
         reader = LayerReader(backbone, self.num_layers, list(folders), self.pooling)
         device = next(backbone.parameters()).device
         limits = evaluation_limits(context.runtime, device.type)
         done, processes, lengths = 0, processes_in(context.memory), [len(ids) for ids in tokens]
-        sharing: Sharing = processes.broadcast(reader.sharing(max(lengths), self.compute_dtype))
+        sharing: Sharing = processes.broadcast(reader.sharing(longest_text(tokens), self.compute_dtype))
         if sharing != "any":
             context.progress.note(f"{self.label}: {APART[sharing]}")
         batches = micro_batches(lengths, range(len(tokens)), limits, sharing)
         with ExitStack() as stack:
             files: dict[int, RowFile] = {}
             for batch in shard_batches(batches, processes):
-                batch_states = reader(*collate(tokens, batch.rows, pad_id, device))
+                batch_states = states_of(reader, [tokens[row] for row in batch.rows], pad_id, device, sharing)
                 for rows, by_layer in gather_states(batch, batch_states, processes):
                     self._check(by_layer)
                     for layer, states in by_layer.items() if processes.is_main else ():
@@ -182,7 +184,7 @@ class Activations(Stage):
 
 
 def _asked(texts: pd.DataFrame) -> pd.DataFrame:
-    return texts[texts["split"].isin(PREDICTED_SPLITS)].reset_index(drop=True)
+    return texts[texts["split"].isin(predicted_splits(texts["split"]))].reset_index(drop=True)
 
 
 def _made(folder: Path) -> Path:
@@ -238,6 +240,11 @@ class RowFile:
         self._file.close()
 
 
+def _shown(label: Any) -> str:
+    """A label as a number, or of several classes as numbers."""
+    return " ".join(f"{p:.3g}" for p in label) if label.ndim else f"{label:g}"
+
+
 def labelled(activations: Activations, labels: LabelSource, split: str, store: Store) -> tuple[Labelled, list[str]]:
     """The rows of a split for probes and filters, and notes on how classes were made of their labels.
 
@@ -252,7 +259,7 @@ def labelled(activations: Activations, labels: LabelSource, split: str, store: S
     where = f"{activations.texts.origin.name} {split}"
     hardened = activations.texts.task.harden(p_weak)
     if hardened.y is None:
-        raise DataError(f"{where}: all labels are {p_weak[0]:g}; probes and filters need labels that differ")
+        raise DataError(f"{where}: all labels are {_shown(p_weak[0])}; probes and filters need labels that differ")
     try:
         rows = Labelled.of(ids, acts, torch.from_numpy(p_weak), torch.from_numpy(hardened.y))
     except OutshineError as error:

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, ClassVar
 
 from outshine.data.audit.findings import Finding
+from outshine.data.task import EVERY_OUTCOME
 from outshine.engine.stage import Context, Cost, Stage
 from outshine.w2s.stages.prepare import MOST_UNKNOWN, Prepare
 
@@ -29,7 +30,7 @@ class Audit(Stage):
     VERSION: ClassVar[int] = 2
     stage: ClassVar[str] = "audit"
     quick: ClassVar[bool] = True
-    outcomes: ClassVar[tuple[str, ...]] = ("binary",)  # the kinds of labels that its checks can read
+    outcomes: ClassVar[tuple[str, ...]] = EVERY_OUTCOME  # the kinds of labels that its checks can read
 
     prepare: Prepare
 

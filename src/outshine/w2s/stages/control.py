@@ -10,12 +10,11 @@ from pydantic import NonNegativeInt, SerializeAsAny
 from outshine.engine.rng import numpy_rng
 from outshine.learn.losses.base import Loss
 from outshine.w2s.stages.finetune import Finetune
-from outshine.w2s.stages.labels import GroundTruth, LabelSource, WeakLabelSource, labels_of
+from outshine.w2s.stages.labels import GroundTruth, LabelSource, LabelTable, WeakLabelSource, labels_of
 from outshine.w2s.stages.prepare import Texts
 
 if TYPE_CHECKING:
     import numpy as np
-    import pandas as pd
 
     from outshine.engine.store.store import Store
 
@@ -35,10 +34,10 @@ class ControlLabels(LabelSource):
         return False
 
     @abstractmethod
-    def replace(self, p_weak: pd.Series, rng: np.random.Generator, store: Store) -> np.ndarray:
-        """The labels of one split in place of p_weak [n] (indexed by row id, in the order of ids)."""
+    def replace(self, p_weak: LabelTable, rng: np.random.Generator, store: Store) -> np.ndarray:
+        """The labels of one split in place of p_weak [n] or [n, K] (indexed by row id, in the order of ids)."""
 
-    def read_labels(self, store: Store) -> pd.Series:
+    def read_labels(self, store: Store) -> LabelTable:
         import pandas as pd
 
         weak, texts = self.weak.read_labels(store), self.texts.read(store)
@@ -47,7 +46,7 @@ class ControlLabels(LabelSource):
             ids = sorted(texts.loc[texts["split"] == split, "id"])
             rng = numpy_rng("control", self.kind, split, self.seed)
             p_weak = labels_of(weak, ids, split)
-            parts.append(pd.Series(self.replace(p_weak, rng, store), index=p_weak.index, dtype="float64"))
+            parts.append(self.texts.task.label_table(self.replace(p_weak, rng, store), p_weak.index))
         return pd.concat(parts)
 
 
@@ -56,7 +55,7 @@ class Shuffled(ControlLabels):
 
     kind: ClassVar[str] = "shuffled"
 
-    def replace(self, p_weak: pd.Series, rng: np.random.Generator, store: Store) -> np.ndarray:
+    def replace(self, p_weak: LabelTable, rng: np.random.Generator, store: Store) -> np.ndarray:
         return rng.permutation(p_weak.to_numpy())
 
 
@@ -65,10 +64,10 @@ class Constant(ControlLabels):
 
     kind: ClassVar[str] = "constant"
 
-    def replace(self, p_weak: pd.Series, rng: np.random.Generator, store: Store) -> np.ndarray:
+    def replace(self, p_weak: LabelTable, rng: np.random.Generator, store: Store) -> np.ndarray:
         import numpy as np
 
-        return np.full(len(p_weak), p_weak.mean())
+        return np.broadcast_to(np.asarray(p_weak.mean()), p_weak.shape)
 
 
 class FairCoins(ControlLabels):
@@ -76,7 +75,7 @@ class FairCoins(ControlLabels):
 
     kind: ClassVar[str] = "random"
 
-    def replace(self, p_weak: pd.Series, rng: np.random.Generator, store: Store) -> np.ndarray:
+    def replace(self, p_weak: LabelTable, rng: np.random.Generator, store: Store) -> np.ndarray:
         import pandas as pd
 
         task = self.texts.task
@@ -86,7 +85,7 @@ class FairCoins(ControlLabels):
 class NoiseMatched(ControlLabels):
     """p_weak permuted within each true class: as wrong as the weak labels, but errors do not depend on the text.
 
-    AUROC, confusion matrix and calibration are those of the weak labels.
+    AUROC, confusion matrix and calibration, of several classes each against the rest, are those of the weak labels.
     """
 
     kind: ClassVar[str] = "noise_matched"
@@ -97,7 +96,7 @@ class NoiseMatched(ControlLabels):
     def knows_truth(self) -> bool:
         return True
 
-    def replace(self, p_weak: pd.Series, rng: np.random.Generator, store: Store) -> np.ndarray:
+    def replace(self, p_weak: LabelTable, rng: np.random.Generator, store: Store) -> np.ndarray:
         labels = p_weak.to_numpy(copy=True)
         task, truth = self.texts.task, labels_of(self.truth.read_labels(store), list(p_weak.index), "ground truth")
         classes = task.classes(truth.to_numpy())

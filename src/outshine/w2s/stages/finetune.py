@@ -20,7 +20,7 @@ from outshine.learn.settings import TrainingSettings
 from outshine.learn.spec import ClassifierSpec, Full
 from outshine.w2s.stages.keep import Keep
 from outshine.w2s.stages.labels import GroundTruth, LabelSource, WeakLabelSource, labels_of
-from outshine.w2s.stages.predictor import PREDICTED_SPLITS, PREDICTIONS, SUMMARY, Predictor
+from outshine.w2s.stages.predictor import PREDICTIONS, SUMMARY, Predictor, predicted_splits
 from outshine.w2s.stages.prepare import MOST_UNKNOWN, tokenized
 
 if TYPE_CHECKING:
@@ -53,9 +53,10 @@ class TrainData(NamedTuple):
 class Finetune(Predictor):
     """One fine-tuning run. Its predictions can be the weak labels of another.
 
-    Writes `predictions.parquet` (id, split, log_odds, p; splits strong_train, val and test; test is
-    predicted once, after training), `curve.parquet` (one row an update), `summary.json`, the adapter in
-    PEFT's format and the head (`head.safetensors`), or the whole model after full fine-tuning.
+    Writes `predictions.parquet` (id, split, the task's scores and labels, of a binary one log_odds and p; splits
+    strong_train, val and test; test is predicted once, after training), `curve.parquet` (one row an update),
+    `summary.json`, the adapter in PEFT's format and the head (`head.safetensors`), or the whole model after full
+    fine-tuning.
     """
 
     VERSION: ClassVar[int] = 1
@@ -210,10 +211,10 @@ class Finetune(Predictor):
         data: TrainData,
         member: int,
         trained: TrainResult,
-        log_odds: np.ndarray,
+        scores: np.ndarray,
         context: Context,
     ) -> None:
-        """Write the artefact's files of one member. log_odds [n]: of the rows that are predicted, in their order."""
+        """Write the artefact's files of one member. `scores` [n, …]: of the rows that are predicted."""
         import pandas as pd
 
         from outshine.learn.saved_models import save_classifier
@@ -241,7 +242,7 @@ class Finetune(Predictor):
             "train_tokens": sum(map(len, train.tokens)),
             "notes": notes,
         }
-        predictions = predicted_rows(frame)[["id", "split"]].assign(**self.texts.task.predicted(log_odds))
+        predictions = predicted_rows(frame)[["id", "split"]].assign(**self.texts.task.predicted(scores))
         predictions.to_parquet(context.folder / PREDICTIONS, index=False)
         pd.DataFrame(trained.curve).to_parquet(context.folder / CURVE, index=False)
         (context.folder / SUMMARY).write_text(json.dumps(summary, indent=1), encoding="utf-8")
@@ -252,8 +253,9 @@ def check_backbone(model: Classifier | Cohort, frame: pd.DataFrame, context: Con
     """Try out which texts may share a batch on the base; the model knows it from then on. Returns notes."""
     from outshine.learn.model_checks import APART
     from outshine.learn.packing import settle_sharing
+    from outshine.learn.tokenize import longest_text
 
-    sharing: Sharing = settle_sharing(model, longest=int(frame["tokens"].map(len).max()))
+    sharing: Sharing = settle_sharing(model, longest=longest_text(frame["tokens"]))
     model.sharing = processes_in(context.memory).broadcast(sharing)
     return [note for note in (model.frozen_note(), APART.get(model.sharing, "")) if note]
 
@@ -266,11 +268,12 @@ def pack_if_it_pays(model: Classifier | Cohort, frame: pd.DataFrame, context: Co
     from outshine.learn.batches import is_compute_bound
     from outshine.learn.distributed import processes_of
     from outshine.learn.packing import start_packing
+    from outshine.learn.tokenize import longest_text
 
     wanted, processes, longest = (
         context.runtime.packing,
         processes_of(model),
-        int(frame["tokens"].map(len).max()),
+        longest_text(frame["tokens"]),
     )
     if wanted is None:
         if processes.size == 1 and model.device.type == "cpu" and is_compute_bound(model.head):
@@ -285,11 +288,11 @@ def pack_if_it_pays(model: Classifier | Cohort, frame: pd.DataFrame, context: Co
 
 def predicted_rows(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows that every fine-tuning predicts."""
-    return frame[frame["split"].isin(PREDICTED_SPLITS)]
+    return frame[frame["split"].isin(predicted_splits(frame["split"]))]
 
 
 def predict_rows(model: Model, frame: pd.DataFrame, run_env: RunEnv, updates: int, progress: Progress) -> np.ndarray:
-    """Return the log-odds [m, n] that each member gives to these rows after all updates; they may not be finite."""
+    """Return the scores [m, n, …] that each member gives to these rows after all updates; they may not be finite."""
     from outshine.learn.loop import predict_fitting
 
     tokens = predicted_rows(frame)["tokens"].tolist()

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import SerializeAsAny
 
+from outshine.data.splits import OTHER_TEST
+from outshine.data.task import BINARY, Task, tasks
 from outshine.engine.checked_reading import Columns, read_table, with_fields
 from outshine.engine.stage import Stage
-from outshine.w2s.stages.labels import WeakLabelSource
+from outshine.w2s.stages.labels import LabelTable, WeakLabelSource
 from outshine.w2s.stages.prepare import Texts
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from outshine.data.task import Task
     from outshine.engine.store.store import Store
 
 PREDICTIONS, SUMMARY = "predictions.parquet", "summary.json"
 PREDICTED_SPLITS = ("strong_train", "val", "test")
+
+
+def predicted_splits(splits: Iterable[str]) -> list[str]:
+    """Those of a dataset's splits that every predictor predicts: all but weak_train, other test sets last."""
+    there = list(dict.fromkeys(splits))
+    return [*PREDICTED_SPLITS, *sorted(split for split in there if split.startswith(OTHER_TEST))]
 
 
 def predicted_columns(task: Task) -> Columns:
@@ -28,6 +36,20 @@ def predicted_columns(task: Task) -> Columns:
         **dict.fromkeys(("id", "split"), "text"),
         **dict.fromkeys((*task.score_columns, *task.label_columns), "number"),
     }
+
+
+def recorded_task(fields: Mapping[str, Any], store: Store) -> Task:
+    """The task of a predictor by the fields in its record, or of what it was made from; classes go by their numbers."""
+    texts = fields.get("texts")
+    if not isinstance(texts, dict):
+        inputs = [value["stage"] for value in fields.values() if isinstance(value, dict) and "stage" in value]
+        of_inputs = (recorded_task(store.done(key)["fields"], store) for key in inputs if store.has(key))
+        return next(of_inputs, BINARY)
+    form = {name: value for name, value in texts.get("task", {}).items() if name != "plugin_version"}
+    if not form:
+        return BINARY
+    names = [f"class {number}" for number in range(form.get("num_classes", 0))]
+    return tasks.parse({**form, "class_names": names} if names else form)
 
 
 class Predictor(Stage, WeakLabelSource):
@@ -69,7 +91,7 @@ class Predictor(Stage, WeakLabelSource):
                 waiting += stage.inputs()
         return frozenset(truths)
 
-    def read_labels(self, store: Store) -> pd.Series:
+    def read_labels(self, store: Store) -> LabelTable:
         return self.texts.task.labels_in(self.predictions(store).set_index("id"))
 
     def predictions(self, store: Store) -> pd.DataFrame:
@@ -90,11 +112,11 @@ class Relabelled(WeakLabelSource):
     by: SerializeAsAny[Predictor]
     relabel_val: bool = False
 
-    def read_labels(self, store: Store) -> pd.Series:
+    def read_labels(self, store: Store) -> LabelTable:
         import pandas as pd
 
         predictions = self.by.predictions(store).set_index("id")
         replaced = ("strong_train", "val") if self.relabel_val else ("strong_train",)
-        new = predictions.loc[predictions["split"].isin(replaced), "p"]
+        new = self.by.texts.task.labels_in(predictions[predictions["split"].isin(replaced)])
         old = self.weak.read_labels(store)
         return pd.concat([new, old[~old.index.isin(new.index)]]).astype("float64")

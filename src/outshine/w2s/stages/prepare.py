@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
 
 from pydantic import SerializeAsAny
 
 from outshine.data.schema import Recipe
-from outshine.data.splits import SplitSettings
+from outshine.data.splits import OtherTest, SplitSettings
 from outshine.data.task import BINARY, Task
 from outshine.engine.checked_reading import Columns, read_table, with_fields
 from outshine.engine.errors import StoreError
@@ -27,6 +28,7 @@ TEXT_COLUMNS: Columns = {
     **dict.fromkeys(("id", "split", "text", "group"), "text"),
     **dict.fromkeys(("cut_start", "cut_end"), "number"),
 }
+PAIR_COLUMNS: Columns = {"text_b": "text", "cut_start_b": "number", "cut_end_b": "number"}
 TaskInKey = Annotated[SerializeAsAny[Task], NotInKeyAtDefault()]
 """The task of a dataset, part of the keys of all that is made of it unless it is the usual one."""
 
@@ -35,6 +37,11 @@ TEXTS, TRUTH, REPORT = "texts.parquet", "truth.parquet", "report.json"
 MOST_UNKNOWN = 0.5  # share of tokens that a tokenizer does not know, from which it is told
 KEPT = 4  # results in memory: supervisor and strong model on two datasets
 _SLOT = "tokenized"
+
+
+def text_columns(task: Task) -> Columns:
+    """The columns of `texts.parquet`."""
+    return {**TEXT_COLUMNS, **PAIR_COLUMNS} if task.is_pair else TEXT_COLUMNS
 
 
 class TextSource(Stage):
@@ -59,8 +66,8 @@ class TextSource(Stage):
         return store.document(self.key, REPORT, checked)
 
     def read_texts(self, store: Store) -> pd.DataFrame:
-        """Read the columns id, split, text, group, cut_start, cut_end, sorted by id."""
-        texts = read_table(store, self.key, TEXTS, TEXT_COLUMNS)
+        """Read the columns id, split, text, group, cut_start, cut_end, sorted by id; of pairs also PAIR_COLUMNS."""
+        texts = read_table(store, self.key, TEXTS, text_columns(self.task))
         rows = texts["split"].value_counts()
         if any(rows.get(split, 0) != sizes["rows"] for split, sizes in self.report(store)["splits"].items()):
             raise StoreError(f"artefact {self.key[:16]}: {TEXTS} has not the rows that {REPORT} tells of")
@@ -85,6 +92,7 @@ class Prepare(TextSource):
     recipe_version: int
     source: str
     splits: SplitSettings
+    tests: Annotated[tuple[OtherTest, ...], NotInKeyAtDefault()] = ()  # other test sets, which its models predict too
 
     @property
     def label(self) -> str:
@@ -97,10 +105,15 @@ class Prepare(TextSource):
     def cost(self, estimator: Estimator) -> Cost:
         return Cost(estimator.rows(self))
 
+    def with_tests(self, tests: Sequence[OtherTest]) -> Prepare:
+        """The same with other test sets."""
+        return type(self)(**{**{name: getattr(self, name) for name in type(self).model_fields}, "tests": tuple(tests)})
+
     @classmethod
     def of(cls, recipe: Recipe, splits: SplitSettings, source: str | None = None) -> Prepare:
         """The stage for a recipe; its source is the one given or identified now (asks the hub, or its cache)."""
         source = source or recipe.identify()
+        recipe = recipe.resolved(source)
         version = recipe.VERSION
         return cls(
             name=recipe.name, task=recipe.task, recipe=recipe, recipe_version=version, source=source, splits=splits
@@ -110,7 +123,7 @@ class Prepare(TextSource):
         from outshine.data.schema import digest
         from outshine.data.splits import prepare
 
-        prepared = prepare(self.recipe, self.source, self.splits)
+        prepared = prepare(self.recipe, self.source, self.splits, self.tests)
         for note in prepared.notes:
             context.progress.note(f"{self.name}: {note}")
         prepared.texts.to_parquet(context.folder / TEXTS, index=False)
@@ -174,11 +187,18 @@ def _tokenize(texts: pd.DataFrame, model: ModelRef, max_length: int) -> Tokenize
     import pandas as pd
 
     from outshine.learn.load import load_tokenizer
-    from outshine.learn.tokenize import Text, encode
+    from outshine.learn.tokenize import EncodedTexts, PairTokens, Text, encode
 
     tokens = load_tokenizer(model)
-    marked = texts[["text", "cut_start", "cut_end"]].itertuples(index=False)
-    encoded = encode(tokens, [Text(*row) for row in marked], max_length)
-    ids = pd.Series(encoded.tokens, index=texts.index)
-    frame = texts.assign(tokens=ids, shortened=encoded.shortened, unknown=encoded.unknown)
+
+    def encoded(*columns: str) -> EncodedTexts:
+        return encode(tokens, [Text(*row) for row in texts[[*columns]].itertuples(index=False)], max_length)
+
+    ids, shortened, unknown = encoded("text", "cut_start", "cut_end")
+    if "text_b" in texts.columns:
+        second = encoded(*PAIR_COLUMNS)
+        ids = [PairTokens(*both) for both in zip(ids, second.tokens, strict=True)]
+        shortened = [either or other for either, other in zip(shortened, second.shortened, strict=True)]
+        unknown = [(one + two) / 2 for one, two in zip(unknown, second.unknown, strict=True)]
+    frame = texts.assign(tokens=pd.Series(ids, index=texts.index), shortened=shortened, unknown=unknown)
     return TokenizedTexts(frame, tokens.pad_id)

@@ -14,11 +14,12 @@ from outshine.engine.stage import Context, Cost
 from outshine.learn.probes.base import Probe
 from outshine.w2s.stages.activations import Activations, labelled
 from outshine.w2s.stages.labels import GroundTruth, LabelSource, WeakLabelSource
-from outshine.w2s.stages.predictor import PREDICTED_SPLITS, PREDICTIONS, SUMMARY, Predictor
+from outshine.w2s.stages.predictor import PREDICTIONS, SUMMARY, Predictor, predicted_splits
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from outshine.data.task import Task
     from outshine.engine.store.store import Store
     from outshine.learn.probes.base import FittedProbe, Labelled, Predicted
     from outshine.w2s.cost import Estimator
@@ -48,26 +49,33 @@ class Probed(Predictor):
         return f"{self.probe.kind}{settings} probe on {self.texts.origin.name}, {where}"
 
     def cost(self, estimator: Estimator) -> Cost:
-        return Cost(estimator.rows(self.activations.texts.origin, PREDICTED_SPLITS))
+        return Cost(estimator.predicted(self.activations.texts.origin))
 
     def run(self, context: Context) -> None:
         """Fit, predict all three splits, write the table and a summary."""
         import pandas as pd
 
+        from outshine.learn.probes.base import Predicted
+
         train, notes = labelled(self.activations, self.label_source(), "strong_train", context.store)
+        if self.texts.task.is_pair:
+            train = mirrored(train)
         fitted = self.probe.fit(train)
         parts = []
-        for split in PREDICTED_SPLITS:
+        for split in predicted_splits(self.texts.read(context.store)["split"]):
             if split == "strong_train":
                 ids, predicted = train.ids, self.predict_own(fitted, train, context.store)
+                if self.texts.task.is_pair:
+                    ids, predicted = ids[::2], Predicted(predicted.p[::2], predicted.log_odds[::2])
             else:
                 ids, acts = self.activations.read(context.store, split)
                 predicted = fitted.predict(acts)
-            parts.append(_frame(ids, split, predicted))
+            parts.append(_frame(self.texts.task, ids, split, predicted))
         for note in notes:
             context.progress.note(f"{self.label}: {note}")
         pd.concat(parts, ignore_index=True).to_parquet(context.folder / PREDICTIONS, index=False)
-        summary = json.dumps({"train_rows": len(train.ids), "notes": notes}, indent=1)
+        num_rows = len(train.ids) // 2 if self.texts.task.is_pair else len(train.ids)
+        summary = json.dumps({"train_rows": num_rows, "notes": notes}, indent=1)
         (context.folder / SUMMARY).write_text(summary, encoding="utf-8")
 
 
@@ -129,14 +137,30 @@ class Probing(Probed):
 
         from outshine.learn.probes.base import Predicted
 
-        groups = self.texts.read(store).set_index("id")["group"].loc[train.ids].tolist()
+        ids = [row_id.removesuffix(MIRRORED) for row_id in train.ids]
+        groups = self.texts.read(store).set_index("id")["group"].loc[ids].tolist()
         fold = torch.tensor(folds(groups, self.cross_fit))
-        p, log_odds = torch.empty_like(train.p_weak), torch.empty_like(train.p_weak)
+        p, log_odds = torch.empty_like(train.p_weak), torch.empty_like(train.p_weak)  # of the task's shape
         for number in range(self.cross_fit):
             held_out = fold == number
             predicted = self.probe.fit(train.take(~held_out)).predict(train.acts[held_out])
             p[held_out], log_odds[held_out] = predicted
         return Predicted(p, log_odds)
+
+
+MIRRORED = "~"  # ends the id of a pair the other way round
+
+
+def mirrored(rows: Labelled) -> Labelled:
+    """Pairs, each followed by itself the other way round: whatever is fitted to them favours neither side."""
+    import torch
+
+    from outshine.learn.probes.base import Labelled
+
+    ids = [row_id for own in rows.ids for row_id in (own, own + MIRRORED)]
+    acts = torch.stack([rows.acts, -rows.acts], dim=1).flatten(0, 1)
+    p_weak = torch.stack([rows.p_weak, 1 - rows.p_weak], dim=1).flatten()
+    return Labelled(ids, acts, p_weak, torch.stack([rows.hard, ~rows.hard], dim=1).flatten())
 
 
 def folds(groups: Sequence[str], num_folds: int) -> list[int]:
@@ -157,9 +181,10 @@ def folds(groups: Sequence[str], num_folds: int) -> list[int]:
     return [chosen[group] for group in groups]
 
 
-def _frame(ids: list[str], split: str, predicted: Predicted) -> pd.DataFrame:
+def _frame(task: Task, ids: list[str], split: str, predicted: Predicted) -> pd.DataFrame:
+    """The predictions as a table: scores as the probe gives them, and the probabilities that it means."""
     import pandas as pd
 
-    return pd.DataFrame(
-        {"id": ids, "split": split, "log_odds": predicted.log_odds.cpu().numpy(), "p": predicted.p.cpu().numpy()}
-    )
+    columns = task.predicted(predicted.log_odds.cpu().numpy())
+    columns |= dict(zip(task.label_columns, predicted.p.cpu().numpy().reshape(len(ids), -1).T, strict=True))
+    return pd.DataFrame({"id": ids, "split": split, **columns})

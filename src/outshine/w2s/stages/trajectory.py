@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import SerializeAsAny
 
-from outshine.engine.checked_reading import read_table
+from outshine.engine.checked_reading import Columns, read_table
 from outshine.engine.process_group import processes_in
 from outshine.engine.stage import Context, Cost, Stage
 from outshine.w2s.stages.finetune import Finetune, train_data
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from outshine.data.task import Task
     from outshine.engine.store.store import Store
     from outshine.w2s.cost import Estimator
 
@@ -27,9 +28,10 @@ class Trajectory(Stage):
 
     It is the same to the bit, or up to rounding where the run was in a cohort.
 
-    Writes `trajectory.parquet` (step: optimizer updates made, id, log_odds of test rows) and `trajectory_val.parquet`
-    (the same of val rows: what choosing a checkpoint by trusted labels would have seen). For looking at only: the run
-    whose labels and results count never sees a test prediction before its end, and nothing selects by these.
+    Writes `trajectory.parquet` (step: optimizer updates made, id, scores of test rows: of a binary task log_odds, else
+    the columns of the task) and `trajectory_val.parquet` (the same of val rows: what choosing a checkpoint by trusted
+    labels would have seen). For looking at only: the run whose labels and results count never sees a test prediction
+    before its end, and nothing selects by these.
     """
 
     VERSION: ClassVar[int] = 2
@@ -75,27 +77,28 @@ class Trajectory(Stage):
             run_env = self.run_again.run_env(context, data.pad_id)._replace(watch=keep)
             finetune(model, data.train[0], data.val[0], self.run_again.train_config(), run_env)
         for split, rows in watched.items() if is_main else ():
-            tracked = _in_order_of_steps(kept, split, rows["id"].tolist())
+            tracked = _in_order_of_steps(kept, split, rows["id"].tolist(), self.run_again.texts.task)
             tracked.to_parquet(context.folder / FILES[split], index=False)
 
     def read(self, store: Store, split: str = "test") -> pd.DataFrame:
-        """Columns step, id, log_odds of the rows of test, or of val."""
-
-        return read_table(store, self.key, FILES[split], {"step": "number", "id": "text", "log_odds": "number"})
+        """Columns step, id and the task's scores, of a binary one log_odds, of the rows of test, or of val."""
+        columns: Columns = {"step": "number", "id": "text"}
+        columns |= dict.fromkeys(self.run_again.texts.task.score_columns, "number")
+        return read_table(store, self.key, FILES[split], columns)
 
     def read_curve(self, store: Store) -> pd.DataFrame:
         """The curve of the original run, as `Finetune.read_curve` gives it."""
         return self.run_again.read_curve(store)
 
 
-def _in_order_of_steps(kept: Path, split: str, ids: list[str]) -> pd.DataFrame:
+def _in_order_of_steps(kept: Path, split: str, ids: list[str], task: Task) -> pd.DataFrame:
     """The predictions that lie in `kept` for one split, one below the other."""
     import numpy as np
     import pandas as pd
 
     steps = sorted(int(path.stem.rpartition("-")[2]) for path in kept.glob(f"{split}-*.npy"))
-    parts = [
-        pd.DataFrame({"step": step, "id": ids, "log_odds": np.load(kept / f"{split}-{step}.npy", allow_pickle=False)})
-        for step in steps
-    ]
+    parts = []
+    for step in steps:
+        predicted = task.predicted(np.load(kept / f"{split}-{step}.npy", allow_pickle=False))
+        parts.append(pd.DataFrame({"step": step, "id": ids, **{name: predicted[name] for name in task.score_columns}}))
     return pd.concat(parts, ignore_index=True)

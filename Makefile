@@ -1,10 +1,10 @@
 # Commands for newcomers; each sets up its own .venv.
 #   make demo   run the main job on the embedded default, fully offline after the set-up
-#   make test   run the tests; make test-quick leaves out the slow ones
+#   make test   run the tests; make test-quick leaves out the slow ones, make test-all leaves out none
 #   make fuzz   try thousands of strange study and data files (FUZZ="--inputs 50000 --seed 7")
 #   make docs   build the documentation as a site that needs no network, into build/site
 #   make bench  measure speed and memory beside the usual way (BENCH=--quick: does it all run?)
-.PHONY: demo test test-quick fuzz bench docs docs-serve lint format tables fault-test
+.PHONY: demo test test-quick test-all fuzz bench docs docs-serve lint format tables fault-test
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -12,12 +12,18 @@ demo: .venv/.installed
 	$(BIN)/outshine demo --out outshine-demo
 
 # two at once, a file's tests together; TESTS="tests/learn/losses -x" runs a part
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
 test: .venv/.installed-dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS)
+	$(PYTEST) -m "not exhaustive" $(TESTS)
 
 # about three minutes on two cores: no browser, no Ray, no S3 server
 test-quick: .venv/.installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" $(TESTS)
+	OMP_NUM_THREADS=1 $(PYTEST) -m "not slow" $(TESTS)
+
+# with what is tried at full size in few tests, and smaller in `make test`
+test-all: .venv/.installed-dev
+	$(PYTEST) $(TESTS)
 
 fuzz: .venv/.installed-dev
 	$(BIN)/python tests/safety/fuzzing.py $(FUZZ)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
+import jaxtyping
 import pytest
 from jaxtyping import install_import_hook
 
@@ -29,6 +31,15 @@ install_import_hook(
     "beartype.beartype",
 )
 
+SHAPES_CHECKED = {"benchmarks", "labelling", "learn", "testing", "w2s"}  # whole runs in other folders: a fifth slower
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Check shapes where what computes with them is tested."""
+    folder = item.path.relative_to(Path(__file__).parent).parts[0]
+    jaxtyping.config.update("jaxtyping_disable", folder not in SHAPES_CHECKED)
+
 
 SLOW_FIXTURES = {
     "s3_server": "a process of its own",
@@ -39,7 +50,12 @@ SLOW_FIXTURES = {
 
 @pytest.hookimpl(tryfirst=True)  # before pytest chooses by marker
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that need a fixture that takes long are slow."""
+    """Tests that need a fixture that takes long are slow; files with slow tests come first.
+
+    Processes that share the tests take a file at a time in this order: short ones are left for the end.
+    """
     for item in items:
         if isinstance(item, pytest.Function) and SLOW_FIXTURES.keys() & set(item.fixturenames):
             item.add_marker("slow")
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)

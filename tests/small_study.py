@@ -1,11 +1,15 @@
-"""A study with everything a page can show, on tiny models: run once a session, never to be changed by a test."""
+"""A study with everything a page can show, on tiny models: run once for all tests, never to be changed by one."""
 
 from __future__ import annotations
 
+import os
+import pickle
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 from unittest.mock import patch
+
+from filelock import FileLock
 
 import outshine
 from outshine.results.results import Results
@@ -60,7 +64,10 @@ class Ran(NamedTuple):
 
 @cache
 def small_study(base: Path) -> Ran:
-    """The finished study in a folder below `base`, the same one for all tests of a session."""
-    out, store = base / "small-study", base / "small-study-store"
-    with patch("os.fsync"):  # nothing here need outlive a power cut
-        return Ran(out, store, outshine.run(parse_study(EVERYTHING), store=store, out=out))
+    """The finished study, in a folder that all processes of a test run share."""
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    out, store, results = (shared / f"small-study{end}" for end in ("", "-store", ".pickle"))
+    with FileLock(shared / "small-study.lock"), patch("os.fsync"):  # nothing here need outlive a power cut
+        if not results.exists():
+            results.write_bytes(pickle.dumps(outshine.run(parse_study(EVERYTHING), store=store, out=out)))
+    return Ran(out, store, pickle.loads(results.read_bytes()))

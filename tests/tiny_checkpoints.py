@@ -197,8 +197,15 @@ def maker(root: Path) -> Callable[[str], Path]:
 
 
 def spec_of(folder: Path, dtype: ComputeDtype = "float32", **settings: Any) -> ClassifierSpec:
-    """The resolved classifier of a checkpoint."""
-    return resolve(ModelSettings(model=str(folder), **settings), dtype).spec
+    """The resolved classifier of a checkpoint; resolved once as long as the checkpoint's files stay as they are."""
+    files = tuple((path.name, path.stat().st_mtime_ns, path.stat().st_size) for path in sorted(folder.iterdir()))
+    key = (str(folder), files, dtype, json.dumps(settings, sort_keys=True, default=str))
+    if key not in _SPECS:
+        _SPECS[key] = resolve(ModelSettings(model=str(folder), **settings), dtype).spec
+    return _SPECS[key]
+
+
+_SPECS: dict[Any, ClassifierSpec] = {}
 
 
 def classifier_of(folder: Path, dtype: ComputeDtype = "float32", seed: int = 0, **settings: Any) -> Classifier:

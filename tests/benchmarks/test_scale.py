@@ -43,14 +43,20 @@ def test_an_executor_that_leaves_stages_out_is_not_measured(monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_part_is_measured_in_processes_of_its_own_and_told_in_a_table(monkeypatch):
-    from benchmarks import bench, scale, table
+def test_the_part_is_measured_turn_by_turn_and_told_in_a_table(monkeypatch):
+    """Each turn has a process of its own (test_bench.py tries one); here they run in this one."""
+    from benchmarks import bench, children, scale, table
+
+    def here(module: str, function: str, given: dict, threads: int) -> children.Measured:
+        assert (module, threads) == ("scale", 1)
+        return children.Measured(getattr(scale, function)(**given), 1.0, 50.0)
 
     assert "scale" in bench.PARTS
+    monkeypatch.setattr(children, "call", here)
     monkeypatch.setattr(scale, "QUICK_PLANNED", (1,))
     monkeypatch.setattr(scale, "QUICK_DRIVEN", 5)
     found = scale.measure(quick=True, threads=1, repeats=1)
-    assert [(one["stages"], one["peak_mb"] > 10) for one in found["plans"]] == [(102, True)]
+    assert [(one["stages"], one["peak_mb"]) for one in found["plans"]] == [(102, 50.0)]
     assert [(one["executor"], one["stages"]) for one in found["drivers"]] == [("local", 5)]
     machine = {"processor": "one", "threads": 1, "cores": 1, "torch": "2", "transformers": "5", "peft": "0"}
     lines = table.markdown({"machine": machine, "scale": found}).splitlines()

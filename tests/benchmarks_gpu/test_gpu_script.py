@@ -7,10 +7,11 @@ import statistics
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 pytest.importorskip("peft")
@@ -34,8 +35,18 @@ NEEDS_CUDA = {"lean LoRA, packed, varlen attention", "lean LoRA, packed, flex_at
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What the script writes. A check compiles a layer; what is measured is not compiled: that takes seconds a setup."""
     out = tmp_path_factory.mktemp("gpu") / "gpu.json"
-    gpu.main(["--tiny", "--device", "cpu", "--minutes", "60", "--out", str(out)])
+    asked, measure_all = [], gpu.measure_all
+
+    def measure_uncompiled(*given: Any) -> list[dict[str, Any]]:
+        with patch.object(nn.Module, "compile", lambda layer, **how: asked.append(how)):
+            return measure_all(*given)
+
+    with patch.object(gpu, "measure_all", measure_uncompiled):
+        gpu.main(["--tiny", "--device", "cpu", "--minutes", "60", "--out", str(out)])
+    assert len(asked) == 2 * 2 * 2 * gpu_model.TINY.num_hidden_layers  # setups × workloads × modes
+    assert all(how == {"dynamic": True, "backend": "eager"} for how in asked)
     return json.loads(out.read_text())
 
 

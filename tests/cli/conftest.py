@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from calling import Run, caller
+from calling import Outcome, Run, caller
 
 
 @pytest.fixture
@@ -17,6 +18,33 @@ def outshine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OUTSHINE_STORE", str(tmp_path / "store"))
     return caller(monkeypatch, capsys)
+
+
+@pytest.fixture(scope="session")
+def earlier_runs() -> dict[tuple[str, ...], tuple[Outcome, Path]]:
+    """What `run_once` did so far: how each command ended, and a copy of the files that it left."""
+    return {}
+
+
+@pytest.fixture
+def run_once(
+    outshine: Run,
+    earlier_runs: dict[tuple[str, ...], tuple[Outcome, Path]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Run:
+    """`run_once("run", ...)` is `outshine("run", ...)` in the empty folder; later tests get a copy of what it left."""
+
+    def run(*arguments: str) -> Outcome:
+        assert not list(Path().iterdir())
+        if arguments in earlier_runs:
+            shutil.copytree(earlier_runs[arguments][1], Path(), dirs_exist_ok=True)
+        else:
+            outcome, kept = outshine(*arguments), tmp_path_factory.mktemp("ran") / "files"
+            shutil.copytree(Path(), kept)
+            earlier_runs[arguments] = outcome, kept
+        return earlier_runs[arguments][0]
+
+    return run
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ OF_THE_TERMINAL = ("TERM", "COLORTERM", "NO_COLOR", "FORCE_COLOR", "PY_COLORS", 
 COLOUR = re.compile(r"\x1b\[(?:\d+;)*(?:3\d|4\d|9\d|10\d)(?:;\d+)*m")  # SGR codes of colours, not of weight
 
 LISTING = ("models",)
-REFUSED = ("show", "ffff")
+REFUSED = ("gc", "--older-than", "soon")
 
 
 def environment(folder: Path, given: dict[str, str]) -> dict[str, str]:

@@ -69,6 +69,15 @@ def weak_labels_file(world: World) -> str:
     return str(path)
 
 
+def predictions_file(world: World) -> str:
+    """A table of predictions of three models beside the store."""
+    path = Path(world.store).with_name("predictions.csv")
+    rows = [(i, i % 2, (i % 2) + i % 5, (i % 2) + i % 4, 3 * (i % 2) + i % 3) for i in range(60)]
+    lines = [",".join(map(str, row)) for row in [("id", "label", "weak", "student", "ceiling"), *rows]]
+    path.write_text("\n".join(lines) + "\n")
+    return str(path)
+
+
 def at(store: str) -> tuple[str, str]:
     return "--store", store
 
@@ -84,6 +93,7 @@ EXAMPLES: dict[str, Callable[[World], tuple[str, ...]]] = {
     "plan": lambda world: ("plan", "--dataset=tiny-home,tiny-pet", *SMALL, *at(world.store)),
     "report": lambda world: ("report", world.out, *at(world.store)),
     "select": lambda world: ("select", world.out, "--draws=20", *at(world.store)),
+    "score": lambda world: ("score", predictions_file(world)),
     "label": lambda world: ("label", weak_labels_file(world), "--weak-label=cheap", "--strong=tiny/weak", "--plan"),
     "compare": lambda world: ("compare", world.out),
     "show": lambda world: ("show", world.key[:12], *at(world.store)),

@@ -87,7 +87,7 @@ def test_label_with_a_limit_leaves_the_others_empty(outshine, messy):
     )
     assert outcome.code == 0, outcome.err
     written = Path("out/mine.csv").read_bytes().decode("utf-16")
-    assert written.startswith("sep=;\nID;Review Body;sentiment;outshine_p;")
+    assert written.startswith("sep=;\nID;Review Body;sentiment;outshine_label;outshine_p;")
     frame = pd.read_csv("out/mine.csv", sep=";", skiprows=1, encoding="utf-16", dtype=str, keep_default_na=False)
     assert frame["sentiment"].tolist()[:2] == ["n/a", {True: "yes", False: "No "}[messy["truth"][1]]]
     for name in ("p", "fold", "suspect"):
@@ -112,7 +112,7 @@ def test_headers_that_would_compute_stay_in_the_users_table_alone(outshine, mess
     judged.to_csv("judged.csv", index=False)
     again = outshine(*command, "--trusted", "judged.csv")
     assert again.code == 0, again.err
-    assert "than the cheap labels, on the file: " in again.out
+    assert "Ways to label the file, by " in again.out
 
 
 def test_options_for_columns_need_data_that_has_them(outshine):

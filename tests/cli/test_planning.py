@@ -104,6 +104,7 @@ def test_offline_asks_no_hub(outshine, big, monkeypatch):
     utils.close_session()
 
 
+@pytest.mark.slow
 def test_a_hub_out_of_reach_is_tried_once(tmp_path, big):
     """In a process of its own: the client reads HF_ENDPOINT when it is imported."""
     base = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "OUTSHINE_"))}

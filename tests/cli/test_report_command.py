@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
 from html_pages import Page
+from outshine.engine.store.store import Store
+from outshine.results import finished
+from outshine.w2s.study import Study
 from small_study import Ran, small_study
 
 FIGURES = ["auroc", "rounds", "losses", "probes", "filters-and-probe-labels", "topocc", "sweep-knn", "sweep-logistic"]
@@ -22,10 +27,25 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     return small_study(tmp_path_factory.getbasetemp())
 
 
+@pytest.fixture(scope="module")
+def reading_once(ran: Ran) -> Iterator[None]:
+    """The large study is read from its store by the first of the commands that ask for it."""
+    read_study, found = finished.read_study, []
+
+    def read(study: Study, store: Store) -> finished.FinishedStudy:
+        if study.name != "everything":
+            return read_study(study, store)
+        found.append(found[0] if found else read_study(study, store))
+        return found[-1]
+
+    with patch.object(finished, "read_study", read):
+        yield
+
+
 @pytest.fixture
-def plain(outshine) -> Path:
+def plain(run_once) -> Path:
     """The folder of a study with one dataset, one method and one seed."""
-    outcome = outshine("run", "--dataset", "tiny-home", *SMALL)
+    outcome = run_once("run", "--dataset", "tiny-home", *SMALL)
     assert outcome.code == 0, outcome.err
     return Path("outshine-out")
 
@@ -46,6 +66,7 @@ def refused(outcome, *words: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("reading_once")
 def test_a_study_with_everything_has_every_figure(outshine, ran, tmp_path):
     store, out = files(ran.store), files(ran.out)
     outcome = outshine("report", str(ran.out), "--store", str(ran.store), "-o", "there/page.html")
@@ -147,6 +168,7 @@ def test_a_place_that_cannot_be_written_is_told(outshine, plain):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("reading_once")
 def test_several_studies_on_one_page(outshine, ran, plain):
     """The second study is in the same store under another name; figures are numbered, ids differ, both are there."""
     shutil.copytree(ran.store, "store", dirs_exist_ok=True)
@@ -188,6 +210,7 @@ def test_a_study_named_twice_is_there_once(outshine, plain):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("reading_once")
 @pytest.mark.parametrize(("form", "name"), [("md", "tables.md"), ("latex", "tables.tex")])
 def test_tables_for_a_paper(outshine, ran, form, name):
     """Every table of the page but for datasets and stages, with its numbers; nothing else is written."""

@@ -84,8 +84,8 @@ def artefacts() -> dict[str, float]:
     return {path.parent.name: path.stat().st_mtime_ns for path in Path("store/artefacts").glob("??/*/DONE.json")}
 
 
-def test_a_run_prints_one_table_and_writes_everything(outshine):
-    outcome = outshine(*RUN)
+def test_a_run_prints_one_table_and_writes_everything(run_once):
+    outcome = run_once(*RUN)
     assert outcome.code == 0, outcome.err
     for word in ("tiny-home", "tiny-pet", "weak", "student", "ceiling", "PGR", "Pooled PGR"):
         assert word in outcome.out
@@ -106,8 +106,8 @@ def test_a_run_prints_one_table_and_writes_everything(outshine):
 
 
 @pytest.mark.slow
-def test_the_tables_are_what_scikit_learn_makes_of_the_artefacts(outshine):
-    assert outshine(*RUN).code == 0
+def test_the_tables_are_what_scikit_learn_makes_of_the_artefacts(run_once):
+    assert run_once(*RUN).code == 0
     scores = pd.read_parquet("outshine-out/scores.parquet")
     pgr = pd.read_parquet("outshine-out/pgr.parquet").set_index("dataset")
     truths = [pd.read_parquet(path).set_index("id")["label"] for path in Path("store").rglob("truth.parquet")]
@@ -139,8 +139,8 @@ def test_the_tables_are_what_scikit_learn_makes_of_the_artefacts(outshine):
 
 
 @pytest.mark.slow
-def test_no_test_or_val_row_is_trained_on_and_weak_labels_are_the_supervisors(outshine):
-    assert outshine(*RUN).code == 0
+def test_no_test_or_val_row_is_trained_on_and_weak_labels_are_the_supervisors(run_once):
+    assert run_once(*RUN).code == 0
     for path in Path("store").rglob("texts.parquet"):
         texts = pd.read_parquet(path)
         assert texts["id"].is_unique
@@ -152,8 +152,8 @@ def test_no_test_or_val_row_is_trained_on_and_weak_labels_are_the_supervisors(ou
 
 
 @pytest.mark.slow
-def test_a_second_run_finds_everything(outshine):
-    assert outshine(*RUN).code == 0
+def test_a_second_run_finds_everything(outshine, run_once):
+    assert run_once(*RUN).code == 0
     before = artefacts()
     tables = Path("outshine-out/scores.csv").read_bytes()
     outcome = outshine(*RUN, "--set", "runtime.token_budget=100", "--set", "runtime.checkpoint_seconds=1")
@@ -164,8 +164,8 @@ def test_a_second_run_finds_everything(outshine):
 
 
 @pytest.mark.slow
-def test_the_resolved_study_runs_to_the_same_keys(outshine):
-    assert outshine(*RUN).code == 0
+def test_the_resolved_study_runs_to_the_same_keys(outshine, run_once):
+    assert run_once(*RUN).code == 0
     before = artefacts()
     resolved = yaml.safe_load(Path("outshine-out/study.yaml").read_text())
     assert resolved["strong"]["pooling"] == "last"
@@ -178,8 +178,8 @@ def test_the_resolved_study_runs_to_the_same_keys(outshine):
 
 
 @pytest.mark.slow
-def test_a_second_loss_costs_only_its_students(outshine):
-    assert outshine(*RUN).code == 0
+def test_a_second_loss_costs_only_its_students(outshine, run_once):
+    assert run_once(*RUN).code == 0
     before = artefacts()
     outcome = outshine(*RUN, "--loss", "logconf,xent")
     assert outcome.code == 0
@@ -203,12 +203,12 @@ def test_seeds_share_texts_and_give_one_summary(outshine):
 
 
 @pytest.mark.slow
-def test_plan_says_what_is_there_and_what_is_to_do(outshine):
+def test_plan_says_what_is_there_and_what_is_to_do(outshine, run_once):
+    assert run_once(*RUN).code == 0
     plan = ("plan", *RUN[1:])
-    first = outshine(*plan)
+    first = outshine(*plan, "--store", "new")
     assert first.code == 0
     assert "10 stages, 2 in the store, 8 to do" in first.out
-    assert outshine(*RUN).code == 0
     second = outshine(*plan)
     assert "10 stages, 10 in the store, 0 to do: about 0 tokens" in second.out
     changed = outshine(*plan, "--set", "strong.learning_rate=1e-4")
@@ -223,8 +223,8 @@ def test_planned_rows_and_tokens_are_those_processed(outshine):
 
 
 @pytest.mark.slow
-def test_ls_show_verify(outshine):
-    assert outshine(*RUN).code == 0
+def test_ls_show_verify(outshine, run_once):
+    assert run_once(*RUN).code == 0
     listed = outshine("ls")
     assert "10 artefacts" in listed.out  # an audit beside each preparation
     assert "prepare tiny-home" in listed.out
@@ -257,8 +257,8 @@ def test_show_begins_with_how_good_a_predictor_is(outshine):
 
 
 @pytest.mark.slow
-def test_a_damaged_artefact_is_found_told_and_computed_anew(outshine):
-    assert outshine(*RUN).code == 0
+def test_a_damaged_artefact_is_found_told_and_computed_anew(outshine, run_once):
+    assert run_once(*RUN).code == 0
     tables = Path("outshine-out/scores.csv").read_bytes()
     student = pd.read_csv("outshine-out/scores.csv").query("role == 'student'")["key"].iloc[0]
     file = Path("store/artefacts") / student[:2] / student / "predictions.parquet"
@@ -403,10 +403,10 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(outshine, monkeypat
 
 
 @pytest.mark.slow
-def test_python_gives_the_same_frames(outshine, tmp_path):
+def test_python_gives_the_same_frames(run_once, tmp_path):
     import outshine as package
 
-    assert outshine(*RUN).code == 0
+    assert run_once(*RUN).code == 0
     study = package.Study(
         datasets=["tiny-home", "tiny-pet"],
         weak="tiny/weak",
@@ -416,7 +416,7 @@ def test_python_gives_the_same_frames(outshine, tmp_path):
         training={"epochs": 1},
         runtime={"threads": 1},
     )
-    results = package.run(study, store=tmp_path / "store")
+    results = package.run(study, store=tmp_path / "other-store")
     pd.testing.assert_frame_equal(results.scores, pd.read_parquet("outshine-out/scores.parquet"), check_dtype=False)
     pd.testing.assert_frame_equal(results.pgr, pd.read_parquet("outshine-out/pgr.parquet"), check_dtype=False)
 

@@ -44,13 +44,11 @@ def test_a_study_is_looked_back_on(outshine, ran):
     same = package.select(parse_study(EVERYTHING), store=ran.store, num_draws=50)
     pd.testing.assert_frame_equal(same.regret, regret)
     pd.testing.assert_frame_equal(same.pooled, pooled)
+    check_checkpoints(regret.query("kind == 'checkpoint' and rule == 'weak_auroc'"), ran)
 
 
-@pytest.mark.slow
-def test_the_oracle_and_the_kept_checkpoint_are_those_of_the_tables(outshine, ran):
+def check_checkpoints(regret: pd.DataFrame, ran: Ran) -> None:
     """The rule that training itself goes by picks the update that training kept, where it was the only one."""
-    outshine("select", str(ran.out), "--store", str(ran.store), "-o", "there", "--draws", "1")
-    regret = pd.read_parquet("there/regret.parquet").query("kind == 'checkpoint' and rule == 'weak_auroc'")
     identity = ["dataset", "method", "variant", "round", "loss", "seed"]
     curves = ran.results.trajectories
     best = curves.groupby(identity)["test_auroc"].max()

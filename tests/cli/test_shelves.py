@@ -35,8 +35,8 @@ def refused(outcome, *words: str) -> None:
 
 
 @pytest.mark.slow
-def test_an_exported_study_is_found_whole_after_import_and_gives_the_same_tables(outshine):
-    assert outshine(*RUN).code == 0
+def test_an_exported_study_is_found_whole_after_import_and_gives_the_same_tables(outshine, run_once):
+    assert run_once(*RUN).code == 0
     done = outshine("export", "study", "-o", "carried/study.zip")
     assert done.code == 0, done.err
     assert "study study, 5 artefacts" in done.out
@@ -66,8 +66,8 @@ def test_an_exported_study_is_found_whole_after_import_and_gives_the_same_tables
 
 
 @pytest.mark.slow
-def test_a_recorded_study_is_listed_and_printed_as_a_study_file(outshine):
-    assert outshine(*RUN).code == 0
+def test_a_recorded_study_is_listed_and_printed_as_a_study_file(outshine, run_once):
+    assert run_once(*RUN).code == 0
     listed = outshine("studies")
     assert "study" in listed.out
     assert "5 of 5" in listed.out
@@ -81,8 +81,8 @@ def test_a_recorded_study_is_listed_and_printed_as_a_study_file(outshine):
     assert sorted(one["stage"] for one in of_study) == ["audit", "prepare", "student", "supervised", "supervised"]
 
 
-def test_gc_prints_before_what_it_removes_then_and_keeps_what_a_study_needs(outshine):
-    assert outshine(*RUN).code == 0
+def test_gc_prints_before_what_it_removes_then_and_keeps_what_a_study_needs(outshine, run_once):
+    assert run_once(*RUN).code == 0
     assert outshine(*RUN, "--set", "name=other", "--set", "strong.learning_rate=1e-3").code == 0
     needed = artefacts("store")
     key = fake_artefact(Path("store"), 1, made_at="2999-01-01T00:00:00+00:00")

@@ -34,8 +34,8 @@ def failed(outshine, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_finished_study_is_told_in_a_line(outshine):
-    assert outshine(*RUN).code == 0
+def test_a_finished_study_is_told_in_a_line(outshine, run_once):
+    assert run_once(*RUN).code == 0
     outcome = outshine("watch", "small", "--line")
     assert (outcome.code, outcome.out) == (0, "small: 5 of 5 stages done, 0 running, 0 failed, 0 waiting\n")
     assert outshine("watch", "small", "--follow").code == 0
@@ -50,8 +50,8 @@ def test_a_failure_is_told_with_its_reason(failed):
 
 
 @pytest.mark.slow
-def test_an_unfinished_study_is_unfinished(outshine):
-    assert outshine(*RUN).code == 0
+def test_an_unfinished_study_is_unfinished(outshine, run_once):
+    assert run_once(*RUN).code == 0
     store = Store(Path("store"))
     keys = store.keys()
     store.set_aside(next(key for key in keys if store.done(key)["stage"] == "student"))
@@ -78,8 +78,8 @@ def test_retry_computes_what_failed(failed):
 
 
 @pytest.mark.slow
-def test_a_flipped_bit_is_found_set_aside_and_mended(outshine):
-    assert outshine(*RUN).code == 0
+def test_a_flipped_bit_is_found_set_aside_and_mended(outshine, run_once):
+    assert run_once(*RUN).code == 0
     tables = {path.name: path.read_bytes() for path in Path("outshine-out").glob("*.csv")}
     victim = next(Path("store/artefacts").glob("??/*/predictions.parquet"))
     whole = bytearray(victim.read_bytes())

@@ -52,7 +52,7 @@ WORDS = {  # for fields that carry no description of their own
     "file.path": "the file",
     "file.test_path": "a file that test rows are taken from; None: they are held out of `path` by group",
     "file.text_column": "the column with the text that the model reads",
-    "file.label_column": "the column with the ground truth, of two classes",
+    "file.label_column": "the column with the ground truth",
     "file.id_column": "the column with a row's identity, where there is one; else the text is",
     "file.group_column": "the column with what rows share, where there is one; rows of a group stay in one split",
 }

@@ -1,4 +1,4 @@
-"""The pages' commands and examples, run in their order: one process and one folder for a page."""
+"""The pages' commands and examples, run in their order: a folder for each page."""
 
 from __future__ import annotations
 
@@ -13,34 +13,41 @@ from doc_blocks import SHELL, lines_of, run_here
 from doc_pages import PAGES, ROOT, Block, all_blocks, blocks
 from strangers import environment
 
-# One process for a page: what takes longest is importing torch. A step is the arguments of outshine, or Python.
+from outshine.w2s.study_file import presets
+
+# One process for all pages: what takes longest is importing torch. A step is the arguments of outshine, or Python.
 RUN = """
-import io, json, sys, traceback
+import io, json, os, sys, traceback
 from contextlib import redirect_stderr, redirect_stdout
 
 from outshine.cli.main import main
 
-done, names = [], {"__name__": "__main__"}
-for step in json.load(sys.stdin):
-    out, err = io.StringIO(), io.StringIO()
-    with redirect_stdout(out), redirect_stderr(err):
-        code = 0
-        try:
-            if isinstance(step, str):
-                exec(compile(step, "block", "exec"), names)
-            else:
-                sys.argv = ["outshine", *step]
-                main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        except BaseException:
-            traceback.print_exc()
-            code = 1
-    done.append([code, out.getvalue(), err.getvalue()])
+done = []
+for folder, steps in json.load(sys.stdin):
+    os.chdir(folder)
+    os.environ["OUTSHINE_STORE"] = os.path.join(folder, "store")
+    names = {"__name__": "__main__"}
+    for step in steps:
+        out, err = io.StringIO(), io.StringIO()
+        with redirect_stdout(out), redirect_stderr(err):
+            code = 0
+            try:
+                if isinstance(step, str):
+                    exec(compile(step, "block", "exec"), names)
+                else:
+                    sys.argv = ["outshine", *step]
+                    main()
+            except SystemExit as stop:
+                code = stop.code or 0
+            except BaseException:
+                traceback.print_exc()
+                code = 1
+        done.append([code, out.getvalue(), err.getvalue()])
 json.dump(done, sys.stdout)
 """
 
 OFFLINE = {"HF_HUB_OFFLINE": "1"}
+FEWER_ROWS = ["--n-train", "420", "--n-val", "60", "--n-test", "200"]  # than the presets; their kNN asks 200 neighbours
 
 
 class Ran(NamedTuple):
@@ -56,14 +63,16 @@ def pages_to_run() -> list[Path]:
     return [page for page in PAGES if any(run_here(block) for block in blocks(page, "python", *SHELL))]
 
 
-def run_page(page: Path, folder: Path) -> list[Ran]:
-    """Run the page's unmarked blocks in an empty store, offline, beside the files that the pages speak of."""
-    lay_out(page, folder)
-    wanted = [block for block in blocks(page, "python", *SHELL) if run_here(block)]
-    steps = [(block, step) for block in wanted for step in _steps(block)]
+def run_pages(pages: list[Path], folder: Path) -> dict[Path, list[Ran]]:
+    """Run each page's unmarked blocks in an empty store, offline, beside the files that the pages speak of."""
+    places = {page: folder / str(number) for number, page in enumerate(pages)}
+    steps = {page: [(block, step) for block in _wanted(page) for step in _steps(block)] for page in pages}
+    for page, place in places.items():
+        place.mkdir()
+        lay_out(page, place)
     done = subprocess.run(
         [sys.executable, "-c", RUN],
-        input=json.dumps([step for _, step in steps]),
+        input=json.dumps([[str(places[page]), [step for _, step in own]] for page, own in steps.items()]),
         cwd=folder,
         env=environment(folder, HF_HOME=str(folder / "hf"), **OFFLINE),
         capture_output=True,
@@ -71,17 +80,27 @@ def run_page(page: Path, folder: Path) -> list[Ran]:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    ran = [(block, one) for (block, _), one in zip(steps, json.loads(done.stdout), strict=True)]
-    return [
-        Ran(block, [one[0] for b, one in ran if b is block], "\n".join(one[1] + one[2] for b, one in ran if b is block))
-        for block in wanted
-    ]
+    ended = iter(json.loads(done.stdout))
+    ran = {page: [(block, next(ended)) for block, _ in own] for page, own in steps.items()}
+    assert next(ended, None) is None
+    return {
+        page: [_ran(block, [one for b, one in ran[page] if b == block]) for block in _wanted(page)] for page in pages
+    }
+
+
+def _wanted(page: Path) -> list[Block]:
+    return [block for block in blocks(page, "python", *SHELL) if run_here(block)]
+
+
+def _ran(block: Block, ended: list[tuple[int, str, str]]) -> Ran:
+    return Ran(block, [one[0] for one in ended], "\n".join(one[1] + one[2] for one in ended))
 
 
 def _steps(block: Block) -> list[list[str] | str]:
     if block.language == "python":
         return [block.text]
-    return [line.words[1:] for line in lines_of(block)]
+    steps = [line.words[1:] for line in lines_of(block)]
+    return [[*step, *FEWER_ROWS] if step[0] == "run" and step[1] in presets() else step for step in steps]
 
 
 def lay_out(page: Path, folder: Path) -> None:
@@ -96,6 +115,13 @@ def lay_out(page: Path, folder: Path) -> None:
     (folder / "weak.csv").write_text("id,p_weak\n" + weak, encoding="utf-8")
     reviews = "".join(f"{row['text']},{row['label']},{row['group']}\n" for row in rows)
     (folder / "reviews.csv").write_text("body,stars_high,author\n" + reviews, encoding="utf-8")
+    teams = ("billing", "delivery", "returns")
+    tickets = "".join(f"{row['text']},{teams[number % 7 % 3]}\n" for number, row in enumerate(rows))
+    (folder / "tickets.csv").write_text("body,team\n" + tickets, encoding="utf-8")
+    better = "".join(
+        f"topic {number // 5},{row['text']},a reply to {number},{'ab'[number % 2]}\n" for number, row in enumerate(rows)
+    )
+    (folder / "arguments.csv").write_text("topic,a,b,label\n" + better, encoding="utf-8")
 
 
 def made_up(num_rows: int) -> list[dict[str, object]]:

@@ -7,6 +7,7 @@ from doc_pages import ROOT
 
 from outshine.results.controls import CONTROL_COLUMNS
 from outshine.results.diagnostics import DIAGNOSTIC_COLUMNS
+from outshine.results.other_tests import TEST_COLUMNS
 from outshine.results.read.scores import SCORE_COLUMNS
 from outshine.results.read.sweeps import SWEEP_COLUMNS
 from outshine.results.read.training import FILTER_COLUMNS
@@ -21,6 +22,7 @@ TABLES = {
     "pgr": PGR_COLUMNS,
     "summary": SUMMARY_COLUMNS,
     "metrics": METRIC_COLUMNS,
+    "tests": TEST_COLUMNS,
     "diagnostics": DIAGNOSTIC_COLUMNS,
     "filters": FILTER_COLUMNS,
     "sweeps": SWEEP_COLUMNS,

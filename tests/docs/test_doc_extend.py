@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import json
 import re
 import subprocess
 import sys
@@ -164,6 +165,7 @@ class Ran:
         for block in files("yaml"):
             assert block.file is not None
             (folder / block.file).write_text(block.text, encoding="utf-8")
+        predictions().to_csv(folder / "predictions.csv", index=False)
         hub = {"HF_ENDPOINT": endpoint, "HF_HOME": str(folder / "hf"), "HF_HUB_OFFLINE": "0"}
         self.site, self.environment = site, environment(folder, site, **hub)
         self.commands = [shown.arguments for block in blocks(PAGE, "sh") for shown in commands_in(block)]
@@ -172,6 +174,14 @@ class Ran:
     def students(self, out: str) -> pd.DataFrame:
         scores = pd.read_parquet(self.folder / out / "scores.parquet")
         return scores[(scores["role"] == "student") & (scores["split"] == "test")].reset_index(drop=True)
+
+
+def predictions() -> pd.DataFrame:
+    """Rows of two classes, and what three models say of them."""
+    rng, y = np.random.default_rng(5), np.arange(300) % 2
+    effects = {"weak": 0.3, "student": 0.8, "ceiling": 2.0}
+    roles = {role: rng.normal(size=300) + effect * (2 * y - 1) for role, effect in effects.items()}
+    return pd.DataFrame({"id": range(300), "label": y, **roles})
 
 
 @pytest.fixture(scope="module")
@@ -184,6 +194,19 @@ def test_every_command_of_the_page_works(ran: Ran) -> None:
     assert len(ran.commands) >= 10
     for arguments, done in zip(ran.commands, ran.done, strict=True):
         assert done.code == 0, (arguments, done.err)
+
+
+@pytest.mark.slow
+def test_predictions_of_other_code_are_measured_by_the_metric_of_the_page(ran: Ran) -> None:
+    from sklearn.metrics import brier_score_loss
+
+    (done,) = run_all([["score", "predictions.csv", "--metric", "brier", "--json"]], ran.folder, ran.environment)
+    (row,) = json.loads(done.out)["summary"]
+    table = predictions()
+    for role in ("weak", "student", "ceiling"):
+        p = 1 / (1 + np.exp(-table[role]))
+        assert row[f"{role}_value"] == pytest.approx(-brier_score_loss(table["label"], p), abs=1e-12)
+    assert row["pgr_low"] < row["pgr"] < row["pgr_high"]
 
 
 def shape(line: str) -> str:

@@ -7,13 +7,18 @@ from pathlib import Path
 import pytest
 from doc_blocks import SHELL
 from doc_pages import ROOT, Block, blocks
-from page_runs import Ran, not_printed, pages_to_run, run_page, shape
+from page_runs import Ran, not_printed, pages_to_run, run_pages, shape
+
+
+@pytest.fixture(scope="module")
+def all_ran(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, list[Ran]]:
+    return run_pages(pages_to_run(), tmp_path_factory.mktemp("pages"))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", pages_to_run(), ids=lambda page: page.relative_to(ROOT).as_posix())
-def test_the_page_runs_and_prints_what_it_shows(page: Path, tmp_path: Path) -> None:
-    ran = run_page(page, tmp_path)
+def test_the_page_runs_and_prints_what_it_shows(page: Path, all_ran: dict[Path, list[Ran]]) -> None:
+    ran = all_ran[page]
     failed = [f"{one.block.where}: {one.codes}\n{one.printed}" for one in ran if any(one.codes)]
     assert not failed, "\n".join(failed)
     wrong = [f"{shown.where}: {line}" for shown, printed in outputs(page, ran) for line in not_printed(shown, printed)]

@@ -27,6 +27,8 @@ def test_a_section_says_what_the_recipe_says_and_shows_its_form(name: str, recip
     assert "Audit: " in section
     shown = re.findall(r"^\*(positive|negative)\*\n\n```markdown\n(.*?)\n```$", section, flags=re.DOTALL | re.MULTILINE)
     assert shown
+    if recipe.task.is_pair:  # its texts end in answers
+        return
     question = next(formatted(recipe, sample_rows(recipe, 8))).text.splitlines()[-1]
     quoted = re.compile(r'"[^"]*"')  # WiC's question names the word
     assert all(quoted.sub("", text.splitlines()[-1]) == quoted.sub("", question) for _, text in shown)

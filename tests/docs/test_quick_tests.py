@@ -14,10 +14,19 @@ ROOMS = sorted(path.parent.name for path in (ROOT / "src/outshine").glob("*/__in
 
 
 @pytest.fixture(scope="module")
-def quick() -> list[str]:
-    """The tests of the rooms that the make target chooses, collected in a process of their own and not run."""
+def quick(request: pytest.FixtureRequest) -> list[str]:
+    """The tests of the rooms that the make target chooses.
+
+    Where this run has collected the tests of all rooms, of these; else collected in a process of their own, not run.
+    """
     recipe = (ROOT / "Makefile").read_text(encoding="utf-8").partition("\ntest-quick:")[2].partition("\n\n")[0]
     (chosen,) = re.findall(r'-m "(.+?)"', recipe)
+    assert chosen == "not slow"
+    items = [
+        item for item in request.session.items if item.nodeid.startswith(tuple(f"tests/{room}/" for room in ROOMS))
+    ]
+    if {item.nodeid.split("/")[1] for item in items} == set(ROOMS):
+        return [item.nodeid for item in items if not item.get_closest_marker("slow")]
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", "-m", chosen]
     done = subprocess.run([*command, *(f"tests/{room}" for room in ROOMS)], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr
@@ -38,8 +47,7 @@ def test_every_room_has_quick_tests(quick: list[str]) -> None:
 
 @pytest.mark.slow
 def test_no_quick_test_needs_ray_or_an_s3_server(quick: list[str]) -> None:
-    """The suites whose tests run on each kind of store or of workers."""
+    """The suites whose tests run on each kind of store or of workers; worker processes are slow of any kind."""
     stores = [test for test in quick if "test_store_contract.py" in test]
-    workers = [test for test in quick if "test_workers.py" in test]
     assert {"folder", "file"} == {kind for test in stores for kind in re.findall(r"\b(folder|file|s3)[\]-]", test)}
-    assert {"local"} == {kind for test in workers for kind in re.findall(r"\[(local|ray)\b", test)}
+    assert [test for test in quick if "test_workers.py" in test] == []

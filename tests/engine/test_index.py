@@ -57,21 +57,21 @@ def listed(root: Path) -> dict[str, tuple[Any, ...]]:
 
 
 @pytest.mark.slow
-def test_twenty_thousand_artefacts_are_listed_as_they_are(tmp_path):
+def test_thousands_of_artefacts_are_listed_as_they_are(tmp_path):
     root = tmp_path / "store"
-    keys = [fake_artefact(root, number, stage=STAGES[number % 3], seconds=number) for number in range(20_000)]
+    keys = [fake_artefact(root, number, stage=STAGES[number % 3], seconds=number) for number in range(4_000)]
     assert listed(root) == brute_force(root)
     for key in keys[:50]:
         shutil.rmtree(root / "artefacts" / key[:2] / key)
-    for number in range(20_000, 20_030):
+    for number in range(4_000, 4_030):
         fake_artefact(root, number)
     there = brute_force(root)
-    assert len(there) == 19_980
+    assert len(there) == 3_980
     assert listed(root) == there
     store = Store(root)
     assert store.keys() == sorted(there)
     assert store.find(keys[100][:20]) == keys[100]
-    beginning = keys[200][:3]
+    beginning = keys[200][:2]
     assert [one.key for one in listing(root, Query(stage="keep", sort="took", limit=7)).entries] == [
         key for key, row in sorted(there.items(), key=lambda item: (item[1][3], item[0])) if row[0] == "keep"
     ][-7:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -11,6 +12,23 @@ from typing import NamedTuple
 import outshine
 
 SOURCES = Path(outshine.__file__).parents[1]
+
+
+# What takes longest is importing torch. The codes of the commands are written to a file.
+SEVERAL = """
+import json, sys
+from pathlib import Path
+from outshine.cli.main import main
+
+codes = []
+for arguments in json.loads(sys.argv[1]):
+    sys.argv = ["outshine", *arguments]
+    try:
+        main()
+    except SystemExit as stop:
+        codes.append(stop.code or 0)
+Path("codes.json").write_text(json.dumps(codes))
+"""
 
 
 class Ended(NamedTuple):
@@ -24,6 +42,13 @@ class Ended(NamedTuple):
 def command(*arguments: str, cwd: Path, **environment: str) -> Ended:
     """`outshine …` as a shell starts it, from the sources that are tested."""
     return python("-m", "outshine", *arguments, cwd=cwd, **environment)
+
+
+def several(*commands: tuple[str, ...], cwd: Path, **environment: str) -> tuple[list[int], Ended]:
+    """One process that runs commands one after the other: their codes, and all that they printed."""
+    ended = python("-c", SEVERAL, json.dumps(commands), cwd=cwd, **environment)
+    assert ended.code == 0, ended.err.decode()
+    return json.loads((cwd / "codes.json").read_text()), ended
 
 
 def python(*arguments: str, cwd: Path, **environment: str) -> Ended:

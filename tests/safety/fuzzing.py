@@ -29,7 +29,16 @@ from hostile import CONTROLS
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 from store_documents import DAMAGES, Damage, look
-from strange import ASSIGNMENTS, HUB_ANSWERS, MODEL_FOLDERS, NAMED_FILES, RECORDS, SCORE_TABLES, STUDY_FILES
+from strange import (
+    ASSIGNMENTS,
+    HUB_ANSWERS,
+    MODEL_FOLDERS,
+    NAMED_FILES,
+    PREDICTIONS,
+    RECORDS,
+    SCORE_TABLES,
+    STUDY_FILES,
+)
 
 from outshine.cli.main import main
 from outshine.data.hub_source import identify_hub, open_hub
@@ -44,7 +53,9 @@ from outshine.engine.store.store import Store
 from outshine.learn.load import load_backbone, load_tokenizer
 from outshine.learn.resolve import MAX_LENGTH, resolve
 from outshine.learn.spec import ModelSettings
+from outshine.report import score_section
 from outshine.results.saved_tables import read_tables
+from outshine.results.score.measure import ScoreSettings, ScoreSources, score
 from outshine.w2s.study_file import parse_study, read_study, study_yaml, with_settings
 
 PATIENCE = 20  # seconds until an input counts as one that hangs
@@ -77,6 +88,7 @@ def _assignments(folder: Path, assignments: list[str]) -> None:
 
 
 def _written(folder: Path, file: tuple[str, bytes]) -> Path:
+    folder.mkdir(exist_ok=True)
     path = folder / f"rows{file[0]}"
     path.write_bytes(file[1])
     return path
@@ -95,11 +107,29 @@ def _dataset(folder: Path, file: tuple[str, bytes]) -> None:
 
 def _weak_labels(folder: Path, file: tuple[str, bytes]) -> None:
     frame = read_weak_labels(_written(folder, file))
-    assert frame["p_weak"].between(0, 1).all()
+    assert frame["p"].between(0, 1).all()
 
 
 def _tables(folder: Path, file: tuple[str, bytes]) -> None:
     read_tables([_written(folder, file)])
+
+
+def _score(folder: Path, given_input: tuple[dict[str, tuple[str, bytes]], dict[str, Any]]) -> None:
+    """Predictions that are taken have values within reason, and every sentence about them can be said."""
+    files, chosen = given_input
+    paths = {role: _written(folder / (role or "table"), file) for role, file in files.items()}
+    sources = ScoreSources(
+        tables=[paths[""]] if "" in paths else (),
+        weak=[paths["weak"]] if "weak" in paths else (),
+        students={"": [paths["student"]]} if "student" in paths else {},
+        ceiling=[paths["ceiling"]] if "ceiling" in paths else (),
+    )
+    results = score(sources, ScoreSettings(**chosen))
+    for row in results.summary.to_dict("records"):
+        assert not row["defined"] or row["pgr_low"] <= row["pgr"] <= row["pgr_high"]
+        assert row["n"] == 0 or row["student_low"] <= row["student_value"] <= row["student_high"]
+    assert score_section.tables(results)
+    assert score_section.sentences(results)
 
 
 def _record(folder: Path, content: bytes) -> None:
@@ -203,6 +233,7 @@ TARGETS: dict[str, Target] = {
     "data files": Target(NAMED_FILES, _dataset, 0.25),
     "weak labels": Target(NAMED_FILES, _weak_labels, 0.1),
     "score tables": Target(SCORE_TABLES, _tables, 0.05),
+    "predictions": Target(PREDICTIONS, _score, 0.1),
     "records of a store": Target(RECORDS, _record, 0.07),
     "model folders": Target(MODEL_FOLDERS, _model, 0.06),
     "hub answers": Target(HUB_ANSWERS, _hub, 0.03),

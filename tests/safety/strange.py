@@ -549,3 +549,141 @@ HUB_ANSWERS = st.tuples(
     ),
 )
 """What is asked for, and status and body of what a hub says to everything."""
+
+
+_ROLES = ("weak", "student", "ceiling")
+_NAMES = ("id", "test", "split", "seed", "dataset", "method", "label", "group", "role", "score", "p", *_ROLES)
+_LABELS = (
+    ("0", "1"),
+    ("no", "yes"),
+    ("joy", "anger"),
+    ("joy", "Joy", "anger"),
+    ("1",),
+    ("a", "b", "tie"),
+    ("0", "1", "2"),
+)
+
+
+@st.composite
+def _predictions(draw: st.DrawFn) -> tuple[dict[str, tuple[str, bytes]], dict[str, Any]]:
+    """Predictions as `outshine score` takes them, by the option that names each file, with faults; and settings."""
+    shape = draw(st.sampled_from(["wide", "wide", "long", "models", "lm-eval", "inspect", "other"]))
+    if shape == "other":
+        return {"": draw(NAMED_FILES)}, {}
+    width = draw(st.sampled_from([1, 1, 1, 2, 3]))
+    rows = _wide_rows(draw, width)
+    if shape == "wide":
+        files = {"": _file(draw, _damaged(draw, rows))}
+    elif shape == "long":
+        long = [
+            {**{name: value for name, value in row.items() if name.split("_")[0] not in _ROLES}, "role": role}
+            | {name.replace(role, "score"): value for name, value in row.items() if name.split("_")[0] == role}
+            for row in rows
+            for role in _ROLES
+        ]
+        files = {"": _file(draw, _damaged(draw, long))}
+    else:
+        make = {"models": lambda own, _: own, "lm-eval": _lm_eval, "inspect": _inspect}[shape]
+        files = {}
+        for role in draw(st.sampled_from([_ROLES, _ROLES, _ROLES[:2], _ROLES[1:]])):
+            own = [row for row in rows if row["seed"] == 0]
+            if shape == "models":
+                own = [
+                    {name: row[name] for name in row if name.split("_")[0] not in _ROLES or name.startswith(role)}
+                    for row in own
+                ]
+            made = make(own, role)
+            if isinstance(made, dict):
+                made["samples"] = _damaged(draw, made["samples"])
+                files[role] = ".json", json.dumps(made).encode()
+            else:
+                files[role] = ".jsonl", _jsonl(_damaged(draw, made)).encode(errors="replace")
+    metrics = st.lists(st.sampled_from(["auroc", "accuracy", "macro_auroc", "log_loss", "pair_accuracy"]), max_size=2)
+    if draw(st.booleans()):
+        return files, {}
+    settings = {
+        "metrics": draw(metrics),
+        "values": draw(st.sampled_from(["auto", "auto", "log-odds", "probability", "weak=probability", "p"])),
+        "pairs": draw(st.sampled_from([False, False, True])),
+        "classes": draw(st.sampled_from([(), (), ("joy", "anger"), ("joy", "anger", "fear"), ("a", "a")])),
+    }
+    return files, settings
+
+
+def _wide_rows(draw: st.DrawFn, width: int) -> list[dict[str, Any]]:
+    labels = draw(st.sampled_from([_LABELS[0], _LABELS[-1] if width == 3 else _LABELS[1], *_LABELS]))
+    probabilities, by_seed = draw(st.booleans()), draw(st.sampled_from([1, 2]))
+    rows = []
+    for seed in range(by_seed):
+        for number in range(12):
+            row: dict[str, Any] = {"id": f"r{number}", "seed": seed, "label": labels[number % len(labels)]}
+            row["group"] = f"g{number // 2}"
+            for place, role in enumerate(_ROLES):
+                raw = [((number * 7 + seed + place + k * 3) % 11) / 11 + 0.01 for k in range(width)]
+                values = [one / sum(raw) for one in raw] if width > 1 and probabilities else raw
+                values = values if probabilities else [8 * one - 4 for one in values]
+                row |= {role if width == 1 else f"{role}_{k}": value for k, value in enumerate(values)}
+            rows.append(row)
+    return rows
+
+
+def _lm_eval(rows: list[dict[str, Any]], role: str) -> list[dict[str, Any]]:
+    """Samples as lm-evaluation-harness writes them: numbers as texts."""
+    found = []
+    for number, row in enumerate(rows):
+        values = [value for name, value in row.items() if name.split("_")[0] == role] + [0.0]
+        responses = [[str(-abs(float(value))), "False"] for value in values]
+        best = max(range(len(responses)), key=lambda place: float(responses[place][0]))
+        row = {"doc_id": number, "target": str(number % 2), "filtered_resps": responses}
+        found.append({**row, "acc": float(best == number % 2)})
+    return found
+
+
+def _inspect(rows: list[dict[str, Any]], role: str) -> dict[str, Any]:
+    samples = [
+        {"id": number, "epoch": 1, "target": "AB"[number % 2], "scores": {"choice": {"value": "CI"[number % 2]}}}
+        for number, _ in enumerate(rows)
+    ]
+    return {"version": 2, "status": "success", "eval": {"model": role}, "samples": samples}
+
+
+def _damaged(draw: st.DrawFn, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows with some cells, columns or whole rows that are not as they should be; often none."""
+    rows = [dict(row) for row in rows]
+    names = list(rows[0])
+    for _ in range(draw(st.sampled_from([0, 0, 1, 1, 2]))):
+        fault, name = (
+            draw(st.sampled_from(["cell", "cell", "gone", "renamed", "row", "twice"])),
+            draw(st.sampled_from(names)),
+        )
+        place = draw(st.integers(0, max(len(rows) - 1, 0)))
+        if fault == "cell" and rows:
+            rows[place][name] = draw(st.one_of(LEAF, TREE, st.lists(NUMBER, max_size=3)))
+        elif fault == "gone":
+            for row in rows:
+                row.pop(name, None)
+        elif fault == "renamed":
+            other = draw(st.one_of(st.sampled_from(_NAMES), TEXT))
+            for row in rows:
+                if name in row:
+                    row[other] = row.pop(name)
+        elif fault == "row" and rows:
+            del rows[place]
+        elif fault == "twice" and rows:
+            rows.append(rows[place])
+    return rows
+
+
+def _file(draw: st.DrawFn, rows: list[dict[str, Any]]) -> tuple[str, bytes]:
+    end = draw(st.sampled_from([".jsonl", ".csv", ".parquet"]))
+    if end == ".jsonl":
+        return end, _jsonl(rows).encode(errors="replace")
+    frame, buffer = pd.DataFrame(rows), io.BytesIO()
+    try:
+        frame.to_csv(buffer, index=False) if end == ".csv" else frame.to_parquet(buffer, index=False)
+    except (pa.ArrowException, ValueError, TypeError, OverflowError):  # cells that such a file cannot hold
+        return ".jsonl", _jsonl(rows).encode(errors="replace")
+    return end, buffer.getvalue()
+
+
+PREDICTIONS = _predictions()

@@ -17,6 +17,7 @@ NUMBERS = {
     "data files": 100,
     "weak labels": 60,
     "score tables": 30,
+    "predictions": 200,
     "records of a store": 60,
     "model folders": 80,
     "hub answers": 40,
@@ -24,20 +25,18 @@ NUMBERS = {
 }
 
 
+BOTH_ENDS = ("study files", "--set", "data files", "weak labels", "score tables", "predictions", "model folders")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TARGETS)
 def test_a_strange_input_is_taken_or_refused_in_one_line(name):
+    """Of some both: a fuzzer whose every input is refused at the door would test the door."""
     counts = fuzz(TARGETS[name], NUMBERS.get(name, 25))
     assert counts.total() > 0
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["study files", "--set", "data files", "weak labels", "score tables", "model folders"])
-def test_the_fuzzer_reaches_what_is_taken_and_what_is_refused(name):
-    """A fuzzer whose every input is refused at the door would test the door."""
-    counts = fuzz(TARGETS[name], NUMBERS[name])
-    assert counts["taken"] > 0
-    assert counts["refused"] > 0
+    if name in BOTH_ENDS:
+        assert counts["taken"] > 0
+        assert counts["refused"] > 0
 
 
 def test_the_study_that_is_altered_is_a_good_one():

@@ -6,6 +6,7 @@ import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import pandas as pd
 import pytest
@@ -16,6 +17,7 @@ from outshine.cli.run import print_results, results_document
 from outshine.engine.progress import Silent
 from outshine.engine.run.failures import Failure, StagesFailedError
 from outshine.engine.store.store import Store
+from outshine.report.figures import svg_png
 from outshine.report.latex_and_markdown import tables_text
 from outshine.report.write import write_outputs
 from outshine.results.finished import FinishedStudy, StudyFailedError, _of_the_rest, run_study
@@ -38,6 +40,9 @@ STUDY = {
     "compute_dtype": "float32",
     "runtime": {"threads": 1},
 }
+
+
+NO_DRAWING = {"svg": "<svg></svg>", "png": b"no drawing"}  # figures are made, and not drawn: that takes seconds
 
 
 class World(NamedTuple):
@@ -103,7 +108,8 @@ def test_what_is_finished_is_shown_and_the_rest_named(case, world, monkeypatch, 
     if case != "trajectories":
         missing = {tuple(row) for row in results.failed[named].to_numpy()}
         assert not missing & {tuple(row) for row in results.summary[named].to_numpy()}
-    write_outputs(found, world.store, tmp_path)
+    with patch.object(svg_png, "_save", lambda figure, buffer, **options: buffer.write(NO_DRAWING[options["format"]])):
+        write_outputs(found, world.store, tmp_path)
     page, tables = (tmp_path / "report.html").read_text(encoding="utf-8"), tables_text([found], "md")
     screen = Console(file=(printed := io.StringIO()), width=200)
     print_results(results, "logconf", screen)

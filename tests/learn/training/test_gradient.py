@@ -30,6 +30,11 @@ FLOAT64 = ["bert", "deberta-v2", "gpt2", "llama", "modernbert", "opt"]
 FLOAT32 = [*FLOAT64, "gemma2", "gpt_neo"]
 
 
+def pairs(kinds: list[str]) -> list[tuple[str, str]]:
+    """Every architecture with one loss, two of them with every loss: a loss sees log-odds alone."""
+    return [(kind, loss) for kind in kinds for loss in LOSSES if loss == "logconf" or kind in ("bert", "gpt2")]
+
+
 def batch() -> LabelledRows:
     y = np.random.default_rng(0).random(SIZE)
     return LabelledRows([f"row {i}" for i in range(SIZE)], token_rows(LENGTHS), y)
@@ -58,8 +63,7 @@ def test_the_budgets_cut_the_batch_into_1_4_and_32_pieces():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("kind", FLOAT32)
+@pytest.mark.parametrize(("kind", "loss"), pairs(FLOAT32))
 def test_in_float32_the_whole_gradient_agrees_to_1e_5(kind, loss, checkpoint):
     classifier = classifier_of(checkpoint(kind), num_layers=2)
     whole = flat(gradient(classifier, running(loss), BUDGETS[1]))
@@ -70,8 +74,7 @@ def test_in_float32_the_whole_gradient_agrees_to_1e_5(kind, loss, checkpoint):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("kind", FLOAT64)
+@pytest.mark.parametrize(("kind", "loss"), pairs(FLOAT64))
 def test_in_float64_every_entry_agrees_to_1e_5(kind, loss, checkpoint):
     classifier = classifier_of(checkpoint(kind), "float64", num_layers=2)
     whole = flat(gradient(classifier, running(loss), BUDGETS[1]))
@@ -83,7 +86,7 @@ def test_in_float64_every_entry_agrees_to_1e_5(kind, loss, checkpoint):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("tuning", ["lora", "full", "head"])
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", ["xent", "logconf"])
 def test_invariance_holds_for_every_way_of_tuning(tuning, loss, checkpoint):
     classifier = classifier_of(checkpoint("bert"), "float64", tuning=tuning)
     pieces = [gradient(classifier, running(loss), runtime) for runtime in BUDGETS.values()]

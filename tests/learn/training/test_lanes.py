@@ -41,7 +41,7 @@ def in_turn(model, runtime: Runtime) -> tuple[dict[str, torch.Tensor], np.ndarra
 def assert_same(model, **settings) -> None:
     given = {"token_budget": 40, "eval_token_budget": 40, **settings}
     expected, judged = in_turn(model, Runtime(**given, lanes=1))
-    for _ in range(3):  # whichever lane is through first
+    for _ in range(2):  # whichever lane is through first
         found = gradient(model, Runtime(**given, lanes=2))
         assert expected.keys() == found.keys()
         assert all(torch.equal(expected[name], found[name]) for name in expected)

@@ -148,6 +148,7 @@ def test_a_run_shorter_than_the_first_validation_works(count, updates, checkpoin
     assert 0 <= result.curve[-1].val_auroc <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("tuning", "loss"), [("lora", "xent"), ("lora", "logconf"), ("full", "xent"), ("head", "xent")]
 )

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,17 @@ def same(first: TrainResult, second: TrainResult) -> bool:
     return first.chosen_step == second.chosen_step and np.array_equal(first.curve, second.curve, equal_nan=True)
 
 
+@pytest.fixture(scope="module")
+def undisturbed(checkpoint, tmp_path_factory):
+    """`undisturbed(tuning, loss)`: what the whole run of a BERT gives, computed once."""
+
+    @cache
+    def runs(tuning: str, loss: str) -> tuple[TrainResult, np.ndarray]:
+        return whole_run(classifier_of(checkpoint("bert"), tuning=tuning), tmp_path_factory.mktemp("whole"), loss)
+
+    return runs
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("tuning", "loss", "updates"),
@@ -59,9 +71,9 @@ def same(first: TrainResult, second: TrainResult) -> bool:
         ("head", "logconf", 5),
     ],
 )
-def test_an_interrupted_run_ends_with_the_same_bits(tuning, loss, updates, checkpoint, tmp_path):
+def test_an_interrupted_run_ends_with_the_same_bits(tuning, loss, updates, checkpoint, undisturbed, tmp_path):
     folder = checkpoint("bert")
-    expected, predictions = whole_run(classifier_of(folder, tuning=tuning), tmp_path / "whole", loss)
+    expected, predictions = undisturbed(tuning, loss)
     with pytest.raises(CutOffError):
         whole_run(classifier_of(folder, tuning=tuning), tmp_path / "cut", loss, stopper(updates))
     seen = []
@@ -102,9 +114,9 @@ finetune(classifier_of(Path({model!r})), rows(), validation(), run("logconf"), w
 
 
 @pytest.mark.slow
-def test_a_run_that_was_killed_ends_with_the_same_bits(checkpoint, tmp_path):
+def test_a_run_that_was_killed_ends_with_the_same_bits(checkpoint, undisturbed, tmp_path):
     model, here = checkpoint("bert"), Path(__file__).parent
-    expected, predictions = whole_run(classifier_of(model), tmp_path / "whole", "logconf")
+    expected, predictions = undisturbed("lora", "logconf")
     script = KILLED.format(paths=[str(here), str(here.parents[1])], folder=str(tmp_path / "cut"), model=str(model))
     threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}
     dead = subprocess.run(
@@ -128,9 +140,9 @@ def test_a_run_that_was_killed_ends_with_the_same_bits(checkpoint, tmp_path):
         *("facts", "no digest", "best/", "weights/", "optimizer/"),
     ],
 )
-def test_a_checkpoint_that_cannot_be_used_is_ignored(damage, checkpoint, tmp_path):
+def test_a_checkpoint_that_cannot_be_used_is_ignored(damage, checkpoint, undisturbed, tmp_path):
     folder = checkpoint("bert")
-    expected, predictions = whole_run(classifier_of(folder), tmp_path / "whole")
+    expected, predictions = undisturbed("lora", "xent")
     other = {"num_layers": 2} if damage == "other weights" else {}
     with pytest.raises(CutOffError):
         whole_run(classifier_of(folder, **other), tmp_path / "cut", advance=stopper(5))

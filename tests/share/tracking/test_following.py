@@ -117,18 +117,18 @@ def test_no_text_place_or_secret_is_tracked(ran, keeping, tmp_path, monkeypatch)
 def test_a_run_is_the_same_with_and_without(ran, keeping, tmp_path):
     keeping("memory")
     study = parse_study(ran.raw)
-    plain = outshine.run(study, store=tmp_path / "plain", allow_leaks=True)
     tracked = outshine.run(study, store=tmp_path / "tracked", out=tmp_path, allow_leaks=True, log=["memory"])
-    keys = Store(tmp_path / "plain").keys()
-    assert keys == Store(tmp_path / "tracked").keys()
+    stores = Store(ran.store), Store(tmp_path / "tracked")
+    keys = stores[0].keys()
+    assert keys == stores[1].keys()
     for key in keys:
-        folders = [Store(tmp_path / name).path(key) for name in ("plain", "tracked")]
+        folders = [store.path(key) for store in stores]
         names = [sorted(path.relative_to(folder) for path in folder.rglob("*.*")) for folder in folders]
         assert names[0] == names[1]
         for name in names[0]:
             if name.name != "DONE.json":
                 assert folders[0].joinpath(name).read_bytes() == folders[1].joinpath(name).read_bytes()
-    pd.testing.assert_frame_equal(plain.scores, tracked.scores)
+    pd.testing.assert_frame_equal(ran.results.scores, tracked.scores)
 
 
 class Breaking:

@@ -33,10 +33,15 @@ def pools(*rows: Any) -> Pools:
     return Pools(ListRows(rows), None)
 
 
-@pytest.mark.parametrize("prompt", ["default", "none"])
-@pytest.mark.parametrize("name", DRAWING)
-def test_every_recipe_that_draws_its_label_has_one_skeleton(name, prompt):
-    finding = check_templates(recipes.parse({"kind": name, "prompt": prompt}), pools(*samples_of(recipes.get(name)())))
+def with_each_prompt(name: str) -> list[dict[str, str]]:
+    prompts = ["default", "none"] if "prompt" in recipes.get(name).model_fields else []
+    return [{"kind": name, "prompt": prompt} for prompt in prompts] or [{"kind": name}]
+
+
+@pytest.mark.parametrize("written", [written for name in DRAWING for written in with_each_prompt(name)], ids=str)
+def test_every_recipe_that_draws_its_label_has_one_skeleton(written):
+    recipe = recipes.parse(written)
+    finding = check_templates(recipe, pools(*samples_of(recipe)))
     assert finding.severity == "passed"
     assert finding.value == 0.0
 
@@ -74,6 +79,17 @@ def test_a_recipe_that_does_not_ask_the_coin_is_found():
     found = compare(Deaf(), 0, ROW)
     assert found is not None
     assert "draw.coin()" in found.reason
+
+
+def test_the_second_text_of_a_pair_is_looked_at_too():
+    class OfPairs(Asks):
+        def format(self, row: Any, draw: Draw) -> Example | None:
+            end = "" if draw.coin() else " (the better one)"
+            return Example(row["question"], draw.coin(), text_b=row["question"] + end)
+
+    found = compare(OfPairs(), 0, ROW)
+    assert found is not None
+    assert "(the better one)" in found.reason
 
 
 def test_a_group_that_knows_the_label_is_found():

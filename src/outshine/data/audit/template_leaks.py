@@ -75,8 +75,11 @@ def compare(recipe: Recipe, number: int, row: Row) -> TemplateDifference | None:
         return TemplateDifference("the label is not what draw.coin() said", positive.text, negative.text)
     if (positive.group, positive.shared) != (negative.group, negative.shared):
         return TemplateDifference("its group depends on the label", positive.text, negative.text)
-    reason = _difference(positive.text, negative.text, row, recipe.candidate_fields)
-    return TemplateDifference(reason, positive.text, negative.text) if reason else None
+    for first, second in ((positive.text, negative.text), (positive.text_b or "", negative.text_b or "")):
+        reason = _difference(first, second, row, recipe.candidate_fields)
+        if reason:
+            return TemplateDifference(reason, first, second)
+    return None
 
 
 def _difference(positive: str, negative: str, row: Row, candidates: tuple[str, ...]) -> str:

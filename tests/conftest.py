@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 
@@ -32,13 +33,36 @@ install_import_hook(
 )
 
 SHAPES_CHECKED = {"benchmarks", "labelling", "learn", "testing", "w2s"}  # whole runs in other folders: a fifth slower
+RUN_AGAIN = {"test_lanes.py", "test_loop.py", "test_memory.py", "test_resume.py", "test_together.py"}
+"""Training tests in which shapes are not checked, for a third of their time: the files beside them run the same code."""
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Check shapes where what computes with them is tested."""
+    """Check shapes where what computes with them is tested. With each file, take what is imported out of collections.
+
+    The collector goes through all of a process's objects time and again; here these are some hundred thousand of modules.
+    """
     folder = item.path.relative_to(Path(__file__).parent).parts[0]
-    jaxtyping.config.update("jaxtyping_disable", folder not in SHAPES_CHECKED)
+    jaxtyping.config.update("jaxtyping_disable", folder not in SHAPES_CHECKED or item.path.name in RUN_AGAIN)
+    if item.path not in FROZEN_BEFORE:
+        FROZEN_BEFORE.add(item.path)
+        gc.collect()
+        gc.freeze()
+
+
+FROZEN_BEFORE: set[Path] = set()  # files
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are made and not drawn, for tests that look at none: drawing takes a fifth of a small run."""
+    from outshine.report.figures import svg_png
+
+    monkeypatch.setattr(svg_png, "_save", lambda figure, buffer, format, **how: buffer.write(BLANK[format]))
+
+
+BLANK = {"svg": "<svg></svg>", "png": b""}
 
 
 SLOW_FIXTURES = {

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pytest
 import torch
 from torch import nn
 
@@ -136,6 +137,18 @@ ARCHITECTURES: dict[str, Architecture] = {
         "own",
     ),
 }
+
+UNLIKE = {"bert", "deberta-v2", "falcon", "gemma2", "gpt2", "llama", "modernbert", "opt"}
+"""Architectures no two of which have their blocks, masks and positions from the same code."""
+
+
+def each(cases: Iterable[Any]) -> list[Any]:
+    """Parameters of a test: kinds of models, or tuples that begin with one. `make test` runs it for those of `UNLIKE`."""
+    return [
+        case if (case if isinstance(case, str) else case[0]) in UNLIKE
+        else pytest.param(*([case] if isinstance(case, str) else case), marks=pytest.mark.exhaustive)
+        for case in cases
+    ]  # fmt: skip
 
 
 def num_layers(kind: str) -> int:

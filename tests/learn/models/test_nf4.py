@@ -20,7 +20,7 @@ from outshine.learn.nf4 import BLOCK, NF4Linear, check_nf4
 from outshine.learn.resolve import resolve
 from outshine.learn.saved_models import save_classifier
 from outshine.learn.spec import LoRA, ModelSettings
-from tiny_checkpoints import ARCHITECTURES, CPU, classifier_of, spec_of, stir, token_rows
+from tiny_checkpoints import ARCHITECTURES, CPU, classifier_of, each, spec_of, stir, token_rows
 
 KINDS = sorted(ARCHITECTURES)
 NF4 = {"kind": "lora", "base": "nf4"}
@@ -122,7 +122,7 @@ def test_log_odds_of_a_trained_model_are_close_to_the_dense_ones_and_not_equal(m
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", each(KINDS))
 def test_every_linear_layer_of_the_blocks_is_kept_in_four_bits(kind, checkpoint):
     small, dense = (classifier_of(checkpoint(kind), tuning=tuning) for tuning in (NF4, "lora"))
     assert all(isinstance(layer.base, NF4Linear) for layer in small.modules() if isinstance(layer, LoRALinear))
@@ -131,7 +131,7 @@ def test_every_linear_layer_of_the_blocks_is_kept_in_four_bits(kind, checkpoint)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", each(KINDS))
 def test_adapters_get_the_gradient_of_a_dense_model_with_the_same_values(kind, checkpoint):
     small, twin = classifier_of(checkpoint(kind), tuning=NF4), dense_twin(checkpoint(kind))
     gradients = []
@@ -146,7 +146,7 @@ def test_adapters_get_the_gradient_of_a_dense_model_with_the_same_values(kind, c
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", each(KINDS))
 def test_adapters_and_head_are_trained_and_nothing_else(kind, checkpoint):
     small, dense = (classifier_of(checkpoint(kind), tuning=tuning) for tuning in (NF4, "lora"))
     assert [(n, p.shape) for n, p in small.trainable().items()] == [(n, p.shape) for n, p in dense.trainable().items()]

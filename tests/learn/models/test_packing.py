@@ -10,7 +10,7 @@ from outshine.learn.batches import collate
 from outshine.learn.classifier import Classifier, Cohort
 from outshine.learn.load import load_backbone
 from outshine.learn.packing import Pack, Packing, start_packing
-from tiny_checkpoints import ARCHITECTURES, CPU, classifier_of, spec_of, stir, token_rows
+from tiny_checkpoints import ARCHITECTURES, CPU, classifier_of, each, spec_of, stir, token_rows
 
 # who makes the dense mask of a pack: the model itself from its positions, or it is given ("causal", "full")
 DENSE = {
@@ -76,8 +76,10 @@ def test_all_architectures_are_listed():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@pytest.mark.parametrize("kind", sorted(WAYS))
+@pytest.mark.parametrize(
+    ("kind", "dtype"),
+    [*((kind, "float32") for kind in sorted(WAYS)), *each((kind, "bfloat16") for kind in sorted(WAYS))],
+)
 def test_what_an_architecture_can_is_found_out_and_leaves_nothing_behind(kind, dtype, checkpoint):
     if (kind, dtype) == ("deberta", "bfloat16"):
         pytest.skip("DeBERTa does not run in bfloat16, packed or not")
@@ -107,7 +109,7 @@ def test_log_odds_and_gradients_are_those_of_padded_texts(kind, way, checkpoint)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kind", "way"), EACH_WAY)
+@pytest.mark.parametrize(("kind", "way"), each(EACH_WAY))
 def test_those_of_a_cohort_too(kind, way, checkpoint):
     dtype = "float32" if kind.startswith("gemma") else "float64"
     spec = spec_of(checkpoint(kind), dtype)
@@ -143,7 +145,8 @@ def test_every_pooling(kind, pooling, checkpoint):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "way", "pooling"),
-    [(*one, "auto") for one in EACH_WAY] + [(*one, "mean") for one in EACH_WAY if one[0] in ("bert", "gpt2", "llama")],
+    each((*one, "auto") for one in EACH_WAY)
+    + [(*one, "mean") for one in EACH_WAY if one[0] in ("bert", "gpt2", "llama")],
 )
 def test_texts_of_a_pack_do_not_see_each_other(kind, way, pooling, checkpoint):
     dtype = "float32" if kind.startswith("gemma") else "float64"

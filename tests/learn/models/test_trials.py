@@ -28,7 +28,12 @@ from outshine.w2s.stages.finetune import check_backbone
 from tiny_checkpoints import CPU, spec_of, token_rows
 
 # the ordinary, and at least one for each way of being treated otherwise
-LIKE_MOST = ["bert", "deberta", "falcon", "gpt2", "llama", "mixtral"]
+LIKE_MOST = [
+    "bert",
+    "llama",
+    "mixtral",
+    *(pytest.param(one, marks=pytest.mark.exhaustive) for one in ("deberta", "falcon", "gpt2")),
+]
 OTHERWISE = [
     *("canine", "convbert", "fnet", "hunyuan_v1_moe", "longformer", "mamba"),
     *("nystromformer", "phimoe", "rwkv", "xlm", "xlnet"),

@@ -16,7 +16,7 @@ from outshine.learn.batches import (
     run_in_parallel,
     suitable_threads,
 )
-from tiny_checkpoints import ARCHITECTURES, classifier_of
+from tiny_checkpoints import ARCHITECTURES, classifier_of, each
 
 KINDS = sorted(ARCHITECTURES)
 
@@ -50,13 +50,13 @@ def assert_same(model, **settings) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", each(KINDS))
 def test_gradients_and_predictions_are_the_same_to_the_bit(kind, checkpoint, two_threads):
     assert_same(classifier_of(checkpoint(kind)))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if "deberta" not in kind])  # which forms no cohorts
+@pytest.mark.parametrize("kind", each(kind for kind in KINDS if "deberta" not in kind))  # which forms no cohorts
 def test_and_so_are_a_cohorts(kind, checkpoint, two_threads):
     assert_same(cohort_of(checkpoint(kind)))
 

@@ -102,7 +102,15 @@ def test_where_one_text_does_not_fit_blocks_are_run_again_and_budgets_begin_anew
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("made", "room", "cut_after"), [(cramped, 100, (1, 4, 8)), (miserly, 60, (1, 5))])
+@pytest.mark.parametrize(
+    ("made", "room", "cut_after"),
+    [
+        (cramped, 100, (1, 8)),
+        (miserly, 60, (5,)),
+        pytest.param(cramped, 100, (4,), marks=pytest.mark.exhaustive),
+        pytest.param(miserly, 60, (1,), marks=pytest.mark.exhaustive),
+    ],
+)
 def test_a_resumed_run_cuts_its_batches_and_runs_its_blocks_again_as_before(
     made, room, cut_after, checkpoint, tmp_path
 ):

@@ -9,7 +9,7 @@ from outshine.engine.runtime import Runtime
 from outshine.learn.batches import collate, predict_together
 from outshine.learn.loop import accumulate_gradient
 from outshine.learn.losses import losses
-from tiny_checkpoints import ARCHITECTURES, CPU, classifier_of, num_layers, token_rows
+from tiny_checkpoints import ARCHITECTURES, CPU, classifier_of, each, num_layers, token_rows
 
 KINDS = sorted(ARCHITECTURES)
 ONCE, AGAIN = Runtime(token_budget=40), Runtime(token_budget=40, gradient_checkpointing=True)
@@ -24,13 +24,13 @@ def assert_same(model) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", each(KINDS))
 def test_the_gradient_is_the_same_to_the_bit(kind, checkpoint):
     assert_same(classifier_of(checkpoint(kind)))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if "deberta" not in kind])  # which forms no cohorts
+@pytest.mark.parametrize("kind", each(kind for kind in KINDS if "deberta" not in kind))  # which forms no cohorts
 def test_and_so_is_a_cohorts(kind, checkpoint):
     assert_same(cohort_of(checkpoint(kind)))
 

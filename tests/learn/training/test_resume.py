@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -132,6 +133,15 @@ def test_a_run_that_was_killed_ends_with_the_same_bits(checkpoint, undisturbed, 
     assert (resumed == predictions).all()
 
 
+@pytest.fixture(scope="module")
+def cut_off(checkpoint, tmp_path_factory) -> Path:
+    """The folder of a run that was cut off after five updates. Not to be changed by a test."""
+    folder = tmp_path_factory.mktemp("cut-off")
+    with pytest.raises(CutOffError):
+        whole_run(classifier_of(checkpoint("bert")), folder, advance=stopper(5))
+    return folder
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "damage",
@@ -140,12 +150,14 @@ def test_a_run_that_was_killed_ends_with_the_same_bits(checkpoint, undisturbed, 
         *("facts", "no digest", "best/", "weights/", "optimizer/"),
     ],
 )
-def test_a_checkpoint_that_cannot_be_used_is_ignored(damage, checkpoint, undisturbed, tmp_path):
+def test_a_checkpoint_that_cannot_be_used_is_ignored(damage, checkpoint, undisturbed, cut_off, tmp_path):
     folder = checkpoint("bert")
     expected, predictions = undisturbed("lora", "xent")
-    other = {"num_layers": 2} if damage == "other weights" else {}
-    with pytest.raises(CutOffError):
-        whole_run(classifier_of(folder, **other), tmp_path / "cut", advance=stopper(5))
+    if damage == "other weights":
+        with pytest.raises(CutOffError):
+            whole_run(classifier_of(folder, num_layers=2), tmp_path / "cut", advance=stopper(5))
+    else:
+        shutil.copytree(cut_off, tmp_path / "cut")
     path = run_env(tmp_path / "cut").checkpoint
     data = path.read_bytes()
     if damage == "half-written beside":
@@ -178,10 +190,9 @@ def with_flipped_sign(data: bytes, part: str) -> bytes:
     return bytes(changed)
 
 
-def test_that_a_checkpoint_is_damaged_is_told(checkpoint, tmp_path):
+def test_that_a_checkpoint_is_damaged_is_told(checkpoint, cut_off, tmp_path):
     folder = checkpoint("bert")
-    with pytest.raises(CutOffError):
-        whole_run(classifier_of(folder), tmp_path / "cut", advance=stopper(5))
+    shutil.copytree(cut_off, tmp_path / "cut")
     for damage, told in (("", []), ("weights/", ["the checkpoint is damaged or of another version and is not used"])):
         notes = []
         where = run_env(tmp_path / "cut", stopper(1), checkpoint_seconds=3600)._replace(note=notes.append)

@@ -47,8 +47,17 @@ def alone(folder: Path, path: Path, job: TrainJob, dtype: str = "float32"):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["bert", "llama", "gpt2"])
-@pytest.mark.parametrize(("dtype", "most"), [("float32", 1e-4), ("float64", 1e-8)])
+@pytest.mark.parametrize(
+    ("kind", "dtype", "most"),
+    [
+        ("bert", "float64", 1e-8),
+        ("llama", "float32", 1e-4),
+        ("gpt2", "float64", 1e-8),
+        pytest.param("bert", "float32", 1e-4, marks=pytest.mark.exhaustive),
+        pytest.param("llama", "float64", 1e-8, marks=pytest.mark.exhaustive),
+        pytest.param("gpt2", "float32", 1e-4, marks=pytest.mark.exhaustive),
+    ],
+)
 def test_each_member_ends_where_it_would_have_ended_alone(kind, dtype, most, checkpoint, tmp_path):
     results, log_odds = together(tmp_path, checkpoint(kind), jobs(), dtype, token_budget=100)
     for i, job in enumerate(jobs()):

@@ -104,6 +104,7 @@ def test_bad_input_is_one_line(outshine, tmp_path, arguments, words):
     assert words in line
 
 
+@pytest.mark.slow
 def test_compare_reads_what_a_run_wrote(outshine):
     sizes = ("--n-train", "48", "--n-val", "20", "--n-test", "20", "--set", "training.epochs=1")
     models = ("--weak", "tiny/weak", "--strong", "tiny/strong", "--set", "runtime.threads=1")

@@ -172,6 +172,7 @@ def documented(name: str) -> set[str]:
     return set(re.findall(r"`([\w.]+)`", words))
 
 
+@pytest.mark.slow
 def test_the_documents_say_what_the_text_says(world: World, outshine) -> None:
     def document(*arguments: str) -> Any:
         return json.loads(outshine(*arguments, "--json").out)

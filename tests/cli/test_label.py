@@ -54,6 +54,7 @@ def label(outshine, *more: str, file: str = "mine.jsonl", column: str = "cheap")
     return outshine("label", file, "--text", "review", "--weak-label", column, *SMALL, *more)
 
 
+@pytest.mark.slow
 def test_a_file_comes_out_as_it_went_in_with_more(outshine, mine: Path) -> None:
     plan = label(outshine, "--plan")
     assert plan.code == 0, plan.err
@@ -159,6 +160,7 @@ def test_what_is_wrong_is_told_in_a_line(outshine, mine: Path, more: tuple[str, 
     assert len(outcome.err.strip().splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_from_python_it_is_the_same(outshine, mine: Path) -> None:
     import outshine as library
 

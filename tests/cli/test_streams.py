@@ -78,6 +78,7 @@ def test_a_reader_that_leaves_early_is_no_fault(tmp_path):
     assert (ended.stdout, ended.stderr) == (b"0\n", b"")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
 def test_another_encoding_is_written_in(encoding, tmp_path):
     listed = shell("outshine datasets", tmp_path, PYTHONIOENCODING=encoding)

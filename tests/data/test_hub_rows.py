@@ -85,6 +85,7 @@ def test_rows_are_those_of_the_same_table_in_a_file(served: Served, tmp_path: An
     assert (found.texts.groupby("group")["split"].nunique() == 1).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("splits", "settings", "test"),
     [

@@ -27,6 +27,7 @@ def prepared(monkeypatch: pytest.MonkeyPatch, pools: Pools, settings: SplitSetti
     return {split: facts["rows"] for split, facts in report["splits"].items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("balance_test", [True, False])
 @pytest.mark.parametrize(("n_train", "n_val", "n_test"), [(200, 40, 100), (3000, 200, 600), (100, 1000, 5000)])
 @pytest.mark.parametrize(("test", "balance_student"), [(600, True), (600, False), (None, True), (None, False)])

@@ -486,6 +486,7 @@ def test_a_copy_that_a_neighbour_drops_is_fetched_again(remote_place: Place, mon
     assert len(dropped) == 3
 
 
+@pytest.mark.slow
 def test_copies_that_neighbours_drop_all_the_time_are_kept_in_the_end(tmp_path):
     """Two processes that keep and drop the same record; neither fails."""
     root, cache = (tmp_path / "url").as_uri(), tmp_path / "cache"

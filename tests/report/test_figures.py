@@ -165,6 +165,7 @@ def test_auroc_intervals_and_unknown_weak_labels():
     assert np.isfinite([x for segment in segments for x in segment]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_datasets", [1, 2, 25])
 @pytest.mark.parametrize("draw", PGR_FIGURES)
 def test_every_dataset_and_series_is_drawn_once(draw, num_datasets):
@@ -362,6 +363,7 @@ def test_flat_curves_are_not_blown_up():
 EVIL = ["<script>x</script>", "a & b", "$x_2$ and $", r"\frac{1}{", "_hidden", "naïve 数据"]
 
 
+@pytest.mark.slow
 def test_names_are_shown_as_they_are_and_run_nothing():
     for figure in every_figure(EVIL):
         markup = figures.svg(figure)
@@ -389,6 +391,7 @@ def test_the_same_data_give_the_same_bytes_whatever_the_users_settings():
         assert dict(mpl.rcParams) == before
 
 
+@pytest.mark.slow
 def test_svgs_can_share_a_page():
     all_ids: list[str] = []
     for figure in every_figure(["boolq", "sciq"]):
@@ -459,6 +462,7 @@ def test_long_names_wrap_at_their_joints_and_lose_their_middle_last():
     assert len(long.split("\n")) <= 3
 
 
+@pytest.mark.slow
 def test_very_long_names_leave_room_for_the_figure():
     names = [f"{n} " + "a-very-long-dataset-name" * 20 for n in range(14)]
     rows = pgr_rows({name: dict.fromkeys(("a", "b", "c", "d", "e"), 9.0) for name in names})

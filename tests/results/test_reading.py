@@ -19,6 +19,8 @@ from outshine.w2s.stages.control import ControlStudent
 from outshine.w2s.stages.finetune import Supervised
 from outshine.w2s.stages.probing import TruthProbing
 
+pytestmark = pytest.mark.slow  # a study of everything, made up
+
 LAYERS = ["1/2", "last"]
 KNN = {"kind": "probe", "probe": "knn", "grid": {"layer": LAYERS, "probe.k": [1, 5]}}
 LOGISTIC = {"kind": "probe", "probe": "logistic", "grid": {"layer": LAYERS, "probe.penalty": [0.1, 1.0]}}
@@ -92,7 +94,6 @@ def test_pooled_are_methods_only_and_datasets_with_a_gap_only(study):
         assert one.pooled.these_datasets.value == pytest.approx(expected.iloc[0] / expected.iloc[1])
 
 
-@pytest.mark.slow
 def test_controls_and_sweeps_are_not_compared(store, study):
     """Though controls win: all is as if they had not been run."""
     own = {name: value for name, value in EVERYTHING.items() if name not in ("sweeps", "controls")}
@@ -200,7 +201,6 @@ def test_trajectories_are_the_vanilla_students_where_there_are_controls(study):
         assert row.test_auroc == own[row.dataset, row.seed, row.loss]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("covers_test", [True, False])
 def test_weak_labels_of_a_file_that_may_say_nothing_of_test(tmp_path: Path, covers_test):
     """Without them on test nothing is less them, and nothing is left out for it."""

@@ -22,6 +22,8 @@ from outshine.stats.metrics.accuracy import Accuracy
 from outshine.stats.metrics.balanced_accuracy import BalancedAccuracy
 from outshine.w2s.expand import Experiment
 
+pytestmark = pytest.mark.slow  # a study of its own, measured twice
+
 STUDY: dict[str, Any] = {
     "seeds": [0, 1, 2],
     "methods": [{"kind": "vanilla", "loss": "xent"}, {"kind": "vanilla", "loss": "logconf"}],

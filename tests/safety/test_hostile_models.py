@@ -165,6 +165,7 @@ def _tensor(**facts: Any) -> bytes:
     return _header(json.dumps({"embed_tokens.weight": described}).encode()) + bytes(4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "content",
     [
@@ -301,6 +302,7 @@ def test_any_setting_of_a_config_is_taken_or_refused(folder, setting, value):
 TEXTS = ["", "{", "[]", "5", "null", '"a"', "[5]", "[" * 50_000, "\0", '{"version": 5}', '{"model": {"type": "evil"}}']
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [

@@ -76,12 +76,19 @@ def files(suffix: str) -> list[str]:
     return [f"{stage} {name}" for stage, names in chosen.items() for name in names]
 
 
+def cases() -> list:
+    """Every second of all pairs, as on a chessboard: each file with half of the changes. `make test-all` tries the rest."""
+    pairs = [
+        (one, change, (row + column) % 2)
+        for suffix, changes in ((".json", DOCUMENTS), (".parquet", TABLES))
+        for row, one in enumerate(files(suffix))
+        for column, change in enumerate(changes)
+    ]
+    return [pytest.param(one, change, marks=[pytest.mark.exhaustive] * black) for one, change, black in pairs]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("which", "change"),
-    [(one, change) for one in files(".json") for change in DOCUMENTS]
-    + [(one, change) for one in files(".parquet") for change in TABLES],
-)
+@pytest.mark.parametrize(("which", "change"), cases())
 def test_a_report_of_odd_artefacts_is_refused_in_one_line_or_not_harmed(
     whole, which, change, tmp_path, monkeypatch, capsys
 ):

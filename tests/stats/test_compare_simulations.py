@@ -14,10 +14,23 @@ def at_most(num_runs: int) -> float:
     return 0.05 + 3 * math.sqrt(0.05 * 0.95 / num_runs)
 
 
+def between(*cases: tuple) -> list:
+    """Cases that lie between others: `make test-all` alone tries them."""
+    return [pytest.param(*case, marks=pytest.mark.exhaustive) for case in cases]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("num_datasets", [4, 6, 10, 21])
-@pytest.mark.parametrize(("num_methods", "num_runs"), [(1, 600), (11, 100)])
-def test_claims_in_either_direction_err_in_five_percent_of_studies_at_most(num_methods, num_datasets, num_runs):
+@pytest.mark.parametrize(
+    ("num_methods", "num_runs", "num_datasets"),
+    [
+        (1, 600, 4),
+        (1, 600, 21),
+        (11, 100, 6),
+        (11, 100, 21),
+        *between((1, 600, 6), (1, 600, 10), (11, 100, 4), (11, 100, 10)),
+    ],
+)
+def test_claims_in_either_direction_err_in_five_percent_of_studies_at_most(num_methods, num_runs, num_datasets):
     assert false_claims(num_methods, num_datasets, num_runs) <= at_most(num_runs)
 
 
@@ -32,7 +45,9 @@ def test_it_is_not_by_never_claiming():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("num_datasets", "declared"), [(5, True), (6, False), (10, False), (21, False), (21, True)])
+@pytest.mark.parametrize(
+    ("num_datasets", "declared"), [(5, True), (6, False), (21, False), *between((10, False), (21, True))]
+)
 def test_the_printed_floor_is_found_with_power_eight_tenths(num_datasets, declared):
     """Four of five studies, to .03 and what 1,000 runs leave open."""
     assert floor_power(num_datasets, 1, 1_000, declared=declared).power == pytest.approx(0.8, abs=0.03)

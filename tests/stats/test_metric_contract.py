@@ -68,6 +68,7 @@ def test_an_influence_is_what_one_more_copy_of_a_row_does(metric, case, seed):
     np.testing.assert_allclose(metric.influence(y, scores), np.array(moved) * 12 * COPIES, atol=20 / COPIES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(10))
 def test_variances_over_groups_are_those_of_the_jackknife(metric, case, seed):
     """Each group left out in turn; the two differ by terms of the order of one over the number of groups."""

@@ -134,6 +134,7 @@ BRUTE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("metric", "draw", "brute"), BRUTE.values(), ids=BRUTE)
 def test_influences_are_derivatives_by_weights_in_200_cases(metric, draw, brute: Callable[[World, np.ndarray], float]):
     """One row weighed a little more and a little less; the formula with weights is another one than ours."""

@@ -45,6 +45,7 @@ def digits(folder: Path, **changed: Any) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 def test_a_study_on_digits(tmp_path: Path) -> None:
     raw = digits(tmp_path, methods=["vanilla", {"kind": "probe", "probe": "logistic"}], controls=["truth_probe"])
     study, store = parse_study(raw), Store(tmp_path / "store")
@@ -85,6 +86,7 @@ def test_the_file_of_the_user_becomes_a_table_of_labels(tmp_path: Path) -> None:
     assert resolve_study(resolved).prepares == resolve_study(study).prepares
 
 
+@pytest.mark.slow
 def test_full_tuning_trains_a_hidden_layer(tmp_path: Path) -> None:
     strong = {"model": str(tmp_path / "strong.npy"), "tuning": "full"}
     study = parse_study(digits(tmp_path, strong=strong, methods=["vanilla"], training={"epochs": 8}))

@@ -58,6 +58,7 @@ def test_planted_leaks_are_caught_in_made_up_rows(planted, rules, monkeypatch):
     assert all(finding.examples for finding in leaks(findings))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("clean", CLEAN_TWINS)
 def test_their_clean_twins_pass_on_the_same_rows(clean, monkeypatch):
     recipe: Recipe = clean()
@@ -86,6 +87,7 @@ def test_no_recipe_is_accused_on_its_real_rows(name, real_datasets: Path, monkey
     assert ("skeletons" in values) == recipe.draws_label
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TINY)
 def test_the_embedded_tasks_pass_at_their_default_size(name):
     recipe = recipes.get(name)()

@@ -23,6 +23,7 @@ def of_kind(plan: Plan, kind: str) -> list:
     return [stage for stage in plan.stages if stage.kind == kind]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("tuning", "per_token"), [("lora", 4), ("full", 6), ("head", 2), ({"base": "nf4"}, 4)], ids=str
 )

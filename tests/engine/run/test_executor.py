@@ -159,6 +159,7 @@ LocalExecutor(open_store(sys.argv[1]), Runtime(), Silent()).run([Number(n=1)])
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["folder", "file://"])
 def test_what_a_process_left_that_was_killed_just_after_its_commit_is_removed_by_the_next(tmp_path, where, monkeypatch):
     monkeypatch.setenv("OUTSHINE_CACHE", str(tmp_path / "cache"))

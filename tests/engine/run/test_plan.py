@@ -31,6 +31,7 @@ def distinct(plan: Plan) -> dict[str, int]:
     return {kind.kind: kind.distinct for kind in plan.kinds}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [tiny, real])
 def test_stages_before_and_after_sharing_are_those_counted_by_hand(make, store):
     plan = plan_study(make(), store, Silent())

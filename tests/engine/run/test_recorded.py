@@ -143,6 +143,7 @@ def test_a_store_that_refuses_is_told_of_and_a_read_only_one_is_not(store, monke
     assert recorded_studies(store) == []
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("mount") is None or os.geteuid() != 0, reason="needs root to mount a read-only tmpfs")
 def test_a_finished_study_on_a_really_read_only_store_runs_and_is_listed(tmp_path, monkeypatch):
     monkeypatch.setattr(index, "user_cache_path", lambda *names, **options: tmp_path / "cache")

@@ -158,12 +158,14 @@ def test_adapters_and_head_are_trained_and_nothing_else(kind, checkpoint):
     assert {p.dtype for p in small.trainable().values()} == {torch.float32}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["bert", "gpt2", "llama"])
 def test_it_computes_in_bfloat16(kind, checkpoint):
     small, twin = classifier_of(checkpoint(kind), "bfloat16", tuning=NF4), dense_twin(checkpoint(kind), "bfloat16")
     assert torch.equal(small(*BATCH), twin(*BATCH))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["bert", "gpt2", "llama"])
 def test_members_of_a_cohort_are_what_they_are_alone(kind, checkpoint):
     spec = spec_of(checkpoint(kind), tuning=NF4)

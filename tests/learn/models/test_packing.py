@@ -134,6 +134,7 @@ def test_a_base_without_adapters_is_run_once_for_all_heads(checkpoint):
     torch.testing.assert_close(members.packed_log_odds(packed()), members.log_odds(*padded()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "pooling"),
     [("gpt2", "mean"), *itertools.product(("bert", "roberta", "modernbert"), ("first", "last", "mean", "own"))],
@@ -160,6 +161,7 @@ def test_texts_of_a_pack_do_not_see_each_other(kind, way, pooling, checkpoint):
     assert (one[3] - other[3]).abs() > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["llama", "gpt2", "bert", "opt"])
 def test_where_a_text_lies_does_not_matter(kind, checkpoint):
     classifier = packing_classifier(checkpoint(kind), "float64")

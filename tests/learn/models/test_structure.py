@@ -87,6 +87,7 @@ def test_texts_fit_where_positions_begin_behind_the_padding(kind, tmp_path):
         spec_of(folder, max_length=spec.max_length + 1, tuning="head")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", FROM_THE_FIRST)
 def test_all_positions_are_used_where_they_begin_at_the_first(kind, tmp_path):
     folder = write(tmp_path / "model", kind, **FROM_THE_FIRST[kind])
@@ -140,6 +141,7 @@ HYBRIDS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", HYBRIDS)
 @pytest.mark.parametrize("kept", [None, 2])
 def test_models_that_derive_the_kinds_of_their_layers_are_loaded_and_cut(kind, kept, tmp_path):
@@ -223,6 +225,7 @@ def test_what_is_no_language_model_is_refused(settings, told, tmp_path):
         spec_of(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_model_that_returns_states_of_another_width_than_its_config_says_is_refused(tmp_path):
     folder = architectures.write_toy(tmp_path / "model", "embedding_gemma2_text", embedding_dim=24)
     with pytest.raises(ModelError, match="returns states of width 24, and its config says 32"):
@@ -249,6 +252,7 @@ def test_looking_at_the_structure_draws_nothing_from_the_callers_random_state(tm
     assert torch.equal(torch.get_rng_state(), before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["gemma3", "llava", "qwen2_vl", "qwen3_vl", "glm4v"])
 def test_the_language_model_of_a_multimodal_one_is_a_decoder_and_can_be_cut(kind, tmp_path):
     """As published, in size: only its structure is built."""

@@ -87,6 +87,7 @@ def test_a_bigger_model_knows_more(known: dict[str, dict[str, Any]]) -> None:
         assert strong > 0.99
 
 
+@pytest.mark.slow
 def test_an_unread_model_of_the_same_shape_knows_nothing(world: World) -> None:
     model = initial_model(world, DEFAULT_SIZES["strong"], seed=0)
     for score in cloze(model, world).values():

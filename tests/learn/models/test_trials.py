@@ -259,6 +259,7 @@ def test_texts_that_may_not_share_a_batch_are_not_packed(made, toy):
     assert model.packing is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["convbert", "nystromformer", "bert"])
 def test_a_classifier_gives_a_text_the_same_log_odds_beside_a_longer_one(kind, toy):
     spec = spec_of(toy(kind))
@@ -274,6 +275,7 @@ def test_a_classifier_gives_a_text_the_same_log_odds_beside_a_longer_one(kind, t
     assert torch.allclose(padded, alone, rtol=1e-4, atol=1e-5) == (kind == "bert")  # what would happen otherwise
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("made", [Classifier, Cohort])
 @pytest.mark.parametrize(("kind", "expected"), [("convbert", "equal"), ("nystromformer", "equal"), ("bert", "any")])
 def test_what_bfloat16_would_hide_is_seen_in_float32(kind, expected, made, toy):

@@ -22,6 +22,7 @@ def used(spec: ClassifierSpec, memory: dict, seed: int = 0) -> torch.nn.Module:
         return model.backbone
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["bert", "gpt2", "llama"])
 @pytest.mark.parametrize("tuning", ["lora", "head"])
 def test_the_frozen_base_is_used_again_and_unchanged(kind, tuning, checkpoint):

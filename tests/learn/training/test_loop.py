@@ -53,6 +53,7 @@ def by_the_book(classifier, train, settings, peak: float, seed: int) -> None:
                 p -= rate * (m_hat / (v_hat.sqrt() + 1e-8) + settings.weight_decay * p)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["bert", "gpt2"])
 @pytest.mark.parametrize("max_grad_norm", [1.0, 0.05])
 def test_a_run_ends_at_the_weights_of_a_plain_reference(kind, max_grad_norm, checkpoint, tmp_path):
@@ -86,6 +87,7 @@ def test_the_curve_tells_each_update(checkpoint, tmp_path):
     assert result.curve[-1].loss < result.curve[0].loss
 
 
+@pytest.mark.slow
 def test_freed_memory_goes_back_at_validations_and_not_more_often_than_asked(checkpoint, tmp_path, monkeypatch):
     given = []
     monkeypatch.setattr("outshine.engine.threads.malloc_trim", lambda: given.append("back"))
@@ -162,6 +164,7 @@ def test_every_way_of_tuning_learns(tuning, loss, checkpoint, tmp_path):
     assert (tuning == "full") == (not frozen)
 
 
+@pytest.mark.slow
 def test_the_loss_sees_each_batchs_training_predictions_after_its_update(checkpoint, tmp_path, monkeypatch):
     from outshine.learn.losses import logconf
 
@@ -194,6 +197,7 @@ def test_the_loss_sees_each_batchs_training_predictions_after_its_update(checkpo
     np.testing.assert_allclose(observed[0].numpy(), 1 / (1 + np.exp(-at_start)), rtol=1e-5)  # in batch order
 
 
+@pytest.mark.slow
 def test_evaluation_reads_val_only_and_never_the_threshold(checkpoint, tmp_path):
     """With logconf, training is the same to the bit whether and on what it is validated."""
     runs = []
@@ -219,6 +223,7 @@ def test_micro_batches_change_a_whole_run_by_rounding_only(loss, checkpoint, tmp
         np.testing.assert_allclose(other, results[0], rtol=1e-8)
 
 
+@pytest.mark.slow
 def test_equal_seeds_share_the_order_of_their_batches_and_others_do_not(checkpoint, tmp_path):
     def losses_of(seed: int) -> list[float]:
         classifier = classifier_of(checkpoint("bert"))
@@ -251,6 +256,7 @@ def test_a_nan_stops_training_before_it_spreads(where, checkpoint, tmp_path):
     assert not (tmp_path / "work").exists()
 
 
+@pytest.mark.slow
 def test_predictions_are_in_the_order_of_the_texts_whatever_the_budget(checkpoint):
     classifier = classifier_of(checkpoint("bert"), "float64")
     tokens = rows().tokens
@@ -277,6 +283,7 @@ def test_predictions_that_are_not_finite_are_refused(checkpoint):
         predict(classifier, rows().tokens, 0, Runtime(eval_token_budget=4096))
 
 
+@pytest.mark.slow
 def test_nothing_is_drawn_from_or_depends_on_the_global_random_state(checkpoint, tmp_path):
     import random
 

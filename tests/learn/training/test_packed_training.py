@@ -64,6 +64,7 @@ def test_a_whole_cohort_too(kind, checkpoint, tmp_path):
     assert np.abs(ended[0] - ended[0][0]).max() > 1e-2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("budget", [1, 40, 10_000])
 def test_the_gradient_is_the_same_however_the_packs_are_cut(budget, checkpoint):
     found = []
@@ -79,6 +80,7 @@ def test_the_gradient_is_the_same_however_the_packs_are_cut(budget, checkpoint):
         torch.testing.assert_close(ours, padded, rtol=1e-8, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("budget", [30, 50, 10_000])
 def test_every_token_goes_through_once_and_no_pack_exceeds_the_budget(budget, checkpoint):
     classifier, seen = fresh(checkpoint("llama"), packed=True), []

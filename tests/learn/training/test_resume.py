@@ -86,6 +86,7 @@ def test_an_interrupted_run_ends_with_the_same_bits(tuning, loss, updates, check
     assert (resumed == predictions).all()
 
 
+@pytest.mark.slow
 def test_a_run_may_be_interrupted_many_times(checkpoint, tmp_path):
     expected, predictions = whole_run(classifier_of(checkpoint("gpt2")), tmp_path / "whole", "logconf")
     for _ in range(3):
@@ -212,6 +213,7 @@ def test_a_checkpoint_reaches_the_disk_before_it_takes_the_place_of_the_last(tmp
     assert done == ["fsync", "replace"]
 
 
+@pytest.mark.slow
 def test_checkpoints_are_written_as_seldom_as_was_asked(checkpoint, tmp_path):
     finetune(classifier_of(checkpoint("bert")), rows(), validation(), run(), run_env(tmp_path, checkpoint_seconds=3600))
     assert not (tmp_path / "work").exists()

@@ -87,6 +87,7 @@ def test_an_interrupted_cohort_ends_with_the_same_bits(checkpoint, tmp_path):
     assert (again == log_odds).all()
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_another_cohort_is_none(checkpoint, tmp_path):
     with pytest.raises(CutOffError):
         together(tmp_path, checkpoint("bert"), jobs(), checkpoint_seconds=0, advance=stopper(5))
@@ -110,6 +111,7 @@ def test_a_member_that_diverges_stops_none_of_the_others(failing, checkpoint, tm
         assert (log_odds[i] == right[i]).all()
 
 
+@pytest.mark.slow
 def test_members_without_a_validation_stand_beside_those_with_one(checkpoint, tmp_path):
     learners = jobs()
     learners[1] = learners[1]._replace(val=Validation(learners[1].val.tokens, None))

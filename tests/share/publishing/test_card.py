@@ -17,7 +17,10 @@ from outshine.share.redact import Places
 from outshine.w2s.stages.audit import Audit
 from outshine.w2s.study_file import parse_study, read_study
 
-pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # of the hub's own client
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning"),  # of the hub's own client
+    pytest.mark.slow,  # a study of its own
+]
 
 MARK = "Quetzalcoatlus"  # a token of a text
 

@@ -16,7 +16,10 @@ import yaml
 
 from outshine.w2s.study_file import parse_study
 
-pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # of the hub's own client
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning"),  # of the hub's own client
+    pytest.mark.slow,  # a study of its own
+]
 
 MARK = b"Quetzalcoatlus"
 OF_A_MODEL = {
@@ -98,7 +101,6 @@ def test_a_study_arrives_with_each_model_in_its_folder(ran, hub, push):
         assert model["folder"].removeprefix("models/") in card
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "what", ["folder", "digest", "key of a supervisor", "key of a ceiling", "key of a control", "key of a probe"]
 )

@@ -100,6 +100,7 @@ def test_what_was_tracked_is_not_tracked_again_from_the_same_folder(ran, keeping
     assert len(tracker.runs) == 2 * once
 
 
+@pytest.mark.slow
 def test_no_text_place_or_secret_is_tracked(ran, keeping, tmp_path, monkeypatch):
     tracker = keeping("memory")
     monkeypatch.setenv("HF_TOKEN", "hf_MARKER0a1b2c3d4e5f")

@@ -56,6 +56,7 @@ def test_hostile_names_stay_in_their_folder(tmp_path, a_run):
     assert list((tmp_path / "out").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_command_writes_them(tmp_path, ran):
     import outshine
     from outshine.w2s.study_file import parse_study

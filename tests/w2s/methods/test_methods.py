@@ -32,6 +32,8 @@ from outshine.w2s.stages.prepare import tokenized
 from outshine.w2s.stages.probing import Probing
 from outshine.w2s.study_file import parse_study
 
+pytestmark = pytest.mark.slow  # every method is run
+
 METHODS = [
     "vanilla",
     "strong_to_strong",

@@ -25,6 +25,8 @@ from outshine.w2s.stages.labels import CombinedLabels, WeakLabelSource
 from outshine.w2s.study_file import parse_study
 from small_study import TINY
 
+pytestmark = pytest.mark.slow  # whole studies
+
 
 class TwoSupervisors(Method):
     """A student of the mean of two supervisors: the study's model, and another one with another seed."""

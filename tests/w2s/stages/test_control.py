@@ -95,6 +95,7 @@ def test_another_seed_makes_other_labels_and_the_same_seed_the_same(executor, te
     assert not first.equals(other)
 
 
+@pytest.mark.slow
 def test_a_control_student_is_trained_on_its_labels_and_no_student_on_what_it_predicts(executor, texts, truth, lab):
     labels = NoiseMatched(texts=texts, weak=lab.weak_labels, seed=0, truth=truth)
     control = lab.control(labels)

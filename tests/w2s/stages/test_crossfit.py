@@ -20,6 +20,8 @@ from outshine.labelling.run import LabelResolution, parse_label_settings, resolv
 from outshine.w2s.stages.finetune import Student
 from outshine.w2s.stages.prepare import Texts
 
+pytestmark = pytest.mark.slow  # folds are trained
+
 WORDS = [f"w{i}" for i in range(2000)]
 FOLDS = 4
 

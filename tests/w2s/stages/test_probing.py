@@ -104,6 +104,7 @@ def keep(texts, chosen, **settings):
     return Keep(activations=activations(texts), labels=labels, filter=chosen, **{"drop": 0.1, **settings})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("filter_val", [False, True])
 @pytest.mark.parametrize("chosen", [TopoFilter(k=20), ProbeDisagreement(probe=KNN(k=9))], ids=["topofilter", "probe"])
 def test_kept_rows(executor, texts, chosen, filter_val):

@@ -52,6 +52,7 @@ def test_val_is_kept_as_validation_saw_it(executor, student):
     assert sorted(tracked["step"].unique()) == curve.dropna().index.tolist()
 
 
+@pytest.mark.slow
 def test_taken_up_again_it_is_whole_and_the_same(executor, student, monkeypatch):
     import outshine.learn.batches as predicting
 

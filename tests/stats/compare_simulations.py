@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -50,6 +51,7 @@ def claims(found: ComparisonResult) -> list[str]:
     return [next((verb for verb in ("helps", "hurts") if f"the evidence that it {verb}" in says), "") for says in told]
 
 
+@cache
 def false_claims(num_methods: int, num_datasets: int, num_runs: int, *, declared: bool = False) -> float:
     """Share of studies in which `compare` says of any method that it helps or hurts, where none does.
 

@@ -1,5 +1,7 @@
 """A micro-batch is a memory matter only: the gradient of an effective batch is the same however it is cut."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -30,9 +32,14 @@ FLOAT64 = ["bert", "deberta-v2", "gpt2", "llama", "modernbert", "opt"]
 FLOAT32 = [*FLOAT64, "gemma2", "gpt_neo"]
 
 
-def pairs(kinds: list[str]) -> list[tuple[str, str]]:
-    """Every architecture with one loss, two of them with every loss: a loss sees log-odds alone."""
-    return [(kind, loss) for kind in kinds for loss in LOSSES if loss == "logconf" or kind in ("bert", "gpt2")]
+def pairs(kinds: list[str], others: Any = ()) -> list[Any]:
+    """Every architecture with one loss, two of them with every loss, under the marks given: a loss sees log-odds alone."""
+    return [
+        pytest.param(kind, loss, marks=() if loss == "logconf" else others)
+        for kind in kinds
+        for loss in LOSSES
+        if loss == "logconf" or kind in ("bert", "gpt2")
+    ]
 
 
 def batch() -> LabelledRows:
@@ -63,7 +70,7 @@ def test_the_budgets_cut_the_batch_into_1_4_and_32_pieces():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kind", "loss"), pairs(FLOAT32))
+@pytest.mark.parametrize(("kind", "loss"), pairs(FLOAT32, pytest.mark.exhaustive))  # float64 tells more
 def test_in_float32_the_whole_gradient_agrees_to_1e_5(kind, loss, checkpoint):
     classifier = classifier_of(checkpoint(kind), num_layers=2)
     whole = flat(gradient(classifier, running(loss), BUDGETS[1]))

@@ -21,7 +21,10 @@ from doc_pages import blocks
 from strangers import PAGE, environment, files, install, run_all
 
 MAX_LINES = 20  # without blank ones and the comment that names the file
-EXAMPLES = ("gce", "mass_mean", "confident", "commonsense_qa", "costly", "committee", "brier")
+EXAMPLES = (
+    *("gce", "mass_mean", "confident", "commonsense_qa", "costly", "ordinal", "job_effort", "committee", "brier"),
+    "quadratic_kappa",
+)
 WORDS = ("sand", "bridge", "lamp", "river", "violin", "bakery", "drawer", "orchard", "station", "theatre")
 
 
@@ -120,6 +123,48 @@ def test_the_dataset_proposes_a_right_and_a_wrong_answer_in_one_form(tmp_path: P
     assert right.text.replace(answers[0], answers[1]) == wrong.text
     assert right.group == wrong.group == row["question_concept"]
     assert recipe.format({**row, "answerKey": ""}, Draw(0, 0)) is None  # as in the hidden test split
+
+
+@pytest.mark.parametrize("num_grades", [2, 3, 5])
+def test_the_task_of_grades_is_a_cumulative_link_model(num_grades: int, tmp_path: Path, monkeypatch) -> None:
+    from scipy.special import expit
+
+    from outshine.data.task import tasks
+
+    monkeypatch.setattr(tasks, "_classes", dict(tasks._classes))
+    task = module("ordinal", tmp_path).Ordinal(class_names=tuple(f"grade {k}" for k in range(num_grades)))
+    z = torch.linspace(-30, 30, 61, dtype=torch.float64)[:, None].requires_grad_()
+    thresholds = np.arange(num_grades - 1) - (num_grades - 2) / 2
+    above = expit(z.detach().numpy() - thresholds)  # P(y > k)
+    expected = -np.diff(np.pad(above, ((0, 0), (1, 0)), constant_values=1), axis=1, append=0)
+    scores = task.scores(z)
+    np.testing.assert_allclose(scores.detach().exp().numpy(), expected, rtol=1e-9, atol=1e-15)
+    np.testing.assert_allclose(task.probabilities(scores).detach().numpy(), expected, rtol=1e-9, atol=1e-15)
+    scores.sum().backward()
+    assert z.grad is not None
+    assert torch.isfinite(z.grad).all()
+    assert task.scores(torch.zeros(2, 7, 1)).shape == (2, 7, num_grades)
+
+
+def test_the_metric_of_grades_is_scikit_learns_and_its_influence_the_derivative(tmp_path: Path) -> None:
+    from sklearn.metrics import cohen_kappa_score
+
+    kappa = module("quadratic_kappa", tmp_path).QuadraticKappa()
+    rng = np.random.default_rng(0)
+    for n in (8, 60):
+        y = rng.permutation(np.arange(n) % 4)
+        scores = rng.normal(size=(n, 4)) + 2 * np.eye(4)[y]
+        value = cohen_kappa_score(y, scores.argmax(1), weights="quadratic")
+        assert kappa.value(y, scores) == pytest.approx(value, abs=1e-12)
+        influence = kappa.influence(y, scores)
+        assert influence.mean() == pytest.approx(0, abs=1e-12)
+        for i in range(n):
+            one = 1e-5 * (np.arange(n) == i)
+            up, down = (
+                cohen_kappa_score(y, scores.argmax(1), weights="quadratic", sample_weight=weight)
+                for weight in (1 + one, 1 - one)
+            )
+            assert influence[i] == pytest.approx(n * (up - down) / 2e-5, abs=1e-6)
 
 
 def commonsense_rows(num_rows: int, seed: int = 0) -> list[dict]:
@@ -247,6 +292,59 @@ def test_each_idea_gives_other_results_than_what_is_built_in(ran: Ran) -> None:
     shared = {out: set(pd.read_parquet(ran.folder / out / "scores.parquet").query("role == 'ceiling'")["key"])
               for out in ("losses", "probes", "filters", "committee", "ideas")}  # fmt: skip
     assert len(set.union(*shared.values())) == 1
+
+
+@pytest.mark.slow
+def test_a_study_of_grades_runs_from_the_rows_to_the_report(ran: Ran) -> None:
+    from sklearn.metrics import cohen_kappa_score, roc_auc_score
+
+    (told,) = pd.read_parquet(ran.folder / "grades" / "metrics.parquet").to_dict("records")
+    (summary,) = pd.read_parquet(ran.folder / "grades" / "summary.parquet").to_dict("records")
+    keys = pd.read_parquet(ran.folder / "grades" / "scores.parquet").set_index("role")["key"]
+    (prepared,) = [
+        folder
+        for folder in (ran.folder / "store").rglob("truth.parquet")
+        if pd.read_parquet(folder)["label"].max() == 3  # no other dataset of the page has four classes
+    ]
+    truth = pd.read_parquet(prepared).set_index("id")["label"]
+    for role in ("weak", "student", "ceiling"):
+        (path,) = (ran.folder / "store").rglob(f"{keys[role].iloc[0]}/predictions.parquet")
+        predicted = pd.read_parquet(path).query("split == 'test'").set_index("id")
+        p = predicted[[f"p_{k}" for k in range(4)]].to_numpy()
+        np.testing.assert_allclose(p.sum(1), 1, atol=1e-6)
+        y = truth[predicted.index].to_numpy()
+        value = cohen_kappa_score(y, p.argmax(1), weights="quadratic")
+        assert told[f"{role}_value"] == pytest.approx(value, abs=1e-9)
+        assert summary[f"{role}_auroc"] == pytest.approx(roc_auc_score(y, p, multi_class="ovr"), abs=1e-9)
+    assert told["pgr_low"] < told["pgr"] < told["pgr_high"]
+    page = (ran.folder / "grades" / "report.html").read_text(encoding="utf-8")
+    assert all(word in page for word in ("at a desk", "lifting", "quadratic_kappa"))
+
+
+@pytest.mark.slow
+def test_the_metric_of_grades_takes_no_labels_without_order_unless_a_table_leaves_it_open(ran: Ran) -> None:
+    from sklearn.metrics import cohen_kappa_score
+
+    rng, y = np.random.default_rng(3), np.arange(200) % 4
+    scores = {role: rng.normal(size=(200, 4)) + size * np.eye(4)[y] for role, size in {"weak": 1, "student": 2}.items()}
+    columns = {f"{role}_{k}": own[:, k] for role, own in scores.items() for k in range(4)}
+    pd.DataFrame({"label": y, **columns}).to_csv(ran.folder / "four.csv", index=False)
+    asked = ["--metric", "quadratic_kappa"]
+    commands = [
+        ["run", "small.yaml", *asked],
+        ["run", "small.yaml", "--dataset", "tiny-instrument-family", *asked],
+        ["score", "predictions.csv", *asked],
+        ["score", "four.csv", *asked, "--json"],
+    ]
+    *refused, done = run_all(commands, ran.folder, ran.environment)
+    for one, is_of in zip(refused, ("binary", "multiclass", "binary"), strict=True):
+        assert one.code == 2
+        assert "ordinal labels" in " ".join(one.err.split())
+        assert f"are {is_of}" in " ".join(one.err.split())
+    answer = json.loads(done.out)
+    expected = cohen_kappa_score(y, scores["student"].argmax(1), weights="quadratic")
+    assert answer["summary"][0]["student_value"] == pytest.approx(expected, abs=1e-12)
+    assert "the labels were taken for ordinal ones, which 'quadratic_kappa' measures" in answer["notes"]
 
 
 @pytest.mark.slow

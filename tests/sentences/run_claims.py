@@ -25,7 +25,7 @@ from outshine.cli import plan as planning
 from outshine.cli import report as reporting
 from outshine.cli import run as running
 from outshine.cli.run import MOST_NOTES, MOST_ROWS
-from outshine.data.task import BINARY
+from outshine.data.task import BINARY, Binary
 from outshine.engine.errors import DataError, StoreError
 from outshine.engine.hub import NoAnswerError
 from outshine.engine.process_group import ONE_PROCESS
@@ -464,6 +464,16 @@ def class_notes(dataset: str) -> Say:
     return lambda: _class_notes(resolve_study(parse_study({**_BOTH, "datasets": [dataset]})).prepares)
 
 
+def told_by(metric: str) -> Say:
+    """What is said of a dataset whose results are told by a metric."""
+
+    class Told(Binary):
+        pass
+
+    Told.metric = metric
+    return lambda: _class_notes([SimpleNamespace(name="a dataset", task=Told())])  # type: ignore[list-item]
+
+
 def topofilter(*, islands: bool) -> Say:
     """Notes of the filter: of classes that fall into pieces, or that hang together."""
 
@@ -505,6 +515,7 @@ NOTES = (
         class_notes("tiny-instrument-family"),
         class_notes("tiny-instrument"),
     ),
+    Claim("what tables and figures of {} call AUROC or AUC is its {}: {}", told_by("accuracy"), told_by("auroc")),
     Claim("weak_to_weak is left out: weak labels from a file have no weak model", expanded("file"), expanded("bare")),
     Claim("{} of the texts were shortened to {} tokens", read_badly(shortened=1), read_badly()),
     Claim(

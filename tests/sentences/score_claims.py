@@ -8,14 +8,18 @@ from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
 from claim import Claim
 
 import outshine
+from outshine.data.task import MultiClass, tasks
 from outshine.engine.errors import OutshineError
 from outshine.report.score_section import sentences, tables
+from outshine.stats.metrics import Metric
+from outshine.stats.metrics.accuracy import Accuracy
 
 MODULES: tuple[str, ...] = (
     "report/score_section.py",
@@ -117,7 +121,35 @@ def _log(text: str, ending: str) -> list[str]:
         return said(student=path)
 
 
+class Ordered(MultiClass):
+    """Classes that have an order."""
+
+    kind = "ordered"
+    outcome = "ordered"
+    special_case_of = ("multiclass",)
+
+
+class Steps(Accuracy):
+    """A metric of classes that have an order."""
+
+    kind = "steps"
+    outcomes = ("ordered",)
+
+
+@cache
+def by_metric(metric: Metric) -> list[str]:
+    """Three classes, measured by a metric, where a package knows a task of classes that have an order."""
+    tasks.names()
+    with patch.dict(tasks._classes, {Ordered.kind: Ordered}):
+        return said(CLASSES.assign(id=range(90), label=[0, 1, 2] * 30), metric=[metric])
+
+
 CLAIMS = [
+    Claim(
+        "the labels were taken for {} ones, which '{}' measures",
+        partial(by_metric, Steps()),
+        partial(by_metric, Accuracy()),
+    ),
     Claim("one seed: test rows only, these trained models", ONE, THREE),
     Claim("test rows and seeds", THREE, ONE),
     Claim("On the test rows [95 % interval] ({})", ONE, None, MEANING),

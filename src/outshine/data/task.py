@@ -19,7 +19,7 @@ from outshine.engine.settings import NotInKey, Plugin
 from outshine.stats.auroc import Floats, auroc, soft_auroc
 
 EVERY_OUTCOME = ("binary", "multiclass", "pairwise")
-"""What labels and scores may look like (`Task.outcome`)."""
+"""What labels and scores look like (`Task.outcome`). Other outcomes are special cases of these."""
 ONE_NUMBER = ("binary", "pairwise")
 """The outcomes of which labels and scores are one number a row, [n]."""
 
@@ -61,6 +61,8 @@ class Task(Plugin):
         outcome: What labels and scores look like. `binary`: one number a row, P(y = 1) and log-odds, both [n];
             `multiclass`: a number a row and class, probabilities and logits, both [n, K]. Losses, probes, filters,
             methods and metrics name the outcomes that they can work with (`outcomes`).
+        special_case_of: Other outcomes of which all holds that is said of them, so that whatever works with one of them
+            works with these labels too. A task whose `outcome` is none of `EVERY_OUTCOME` names one here.
         metric: The registered name of the metric by which results are told.
         is_pair: Whether a row is two texts that are compared.
         is_balanced: Whether splits are undersampled to as many rows of each class; otherwise they keep the shares that
@@ -70,11 +72,23 @@ class Task(Plugin):
 
     title: ClassVar[str] = ""
     outcome: ClassVar[str] = ""
+    special_case_of: ClassVar[tuple[str, ...]] = ()
     metric: ClassVar[str] = "auroc"
     is_balanced: ClassVar[bool] = True
     is_pair: ClassVar[bool] = False
 
     class_names: Annotated[tuple[str, ...], NotInKey()] = Field(min_length=2, description="the classes in words")
+
+    def works_with(self, outcomes: Sequence[str]) -> bool:
+        """Return whether what works with these outcomes works with this task's labels.
+
+        Args:
+            outcomes: As plug-ins list them.
+
+        Returns:
+            Whether `outcome`, or one of which it is a special case, is among them.
+        """
+        return any(outcome in outcomes for outcome in (self.outcome, *self.special_case_of))
 
     @property
     @abstractmethod
@@ -386,12 +400,12 @@ class MultiClass(Task):
     @property
     def score_columns(self) -> tuple[str, ...]:
         """`log_p_0`, `log_p_1` …: logits that are brought to a sum of probabilities of one."""
-        return tuple(f"log_p_{number}" for number in range(self.num_outputs))
+        return tuple(f"log_p_{number}" for number in range(len(self.class_names)))
 
     @property
     def label_columns(self) -> tuple[str, ...]:
         """`p_0`, `p_1` …: the probability of each class."""
-        return tuple(f"p_{number}" for number in range(self.num_outputs))
+        return tuple(f"p_{number}" for number in range(len(self.class_names)))
 
     def scores(self, logits: Any) -> Any:
         """Return the logits as they are: [..., K]."""
@@ -411,7 +425,7 @@ class MultiClass(Task):
 
     def soft(self, classes: pd.Series) -> pd.DataFrame:
         """Return 1 for a row's class and 0 for all others, [n, K]."""
-        return self.label_table(np.eye(self.num_outputs)[classes.to_numpy(dtype=np.intp)], classes.index)
+        return self.label_table(np.eye(len(self.class_names))[classes.to_numpy(dtype=np.intp)], classes.index)
 
     def weak_scores(self, labels: pd.DataFrame) -> pd.DataFrame:
         """Return log-probabilities, those of 0 held at the smallest number above it."""

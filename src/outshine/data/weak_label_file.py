@@ -48,7 +48,7 @@ def read_weak_labels(path: str | Path, task: Task = BINARY) -> pd.DataFrame:
         where = f"row {number} of '{path}'"
         name = plain_id(row.get(key), where, what=key)
         given = [row.get(column) for column in columns]
-        p_weak = (_probability(given[0], where),) if task.outcome in ONE_NUMBER else _of_classes(given, where, task)
+        p_weak = (_probability(given[0], where),) if task.works_with(ONE_NUMBER) else _of_classes(given, where, task)
         if values.setdefault(name, p_weak) != p_weak:
             raise DataError(
                 f"{where} gives {key} {name[:60]!r} the weak label {_written(p_weak)}, an earlier row "
@@ -62,7 +62,7 @@ def read_weak_labels(path: str | Path, task: Task = BINARY) -> pd.DataFrame:
 def _label_columns(path: str | Path, columns: Sequence[str], task: Task) -> list[str]:
     """The columns with the labels. Raises DataError where they are not there."""
     names = task.class_names
-    if task.outcome not in ONE_NUMBER:
+    if not task.works_with(ONE_NUMBER):
         for spelled in (names, tuple(map(str, range(len(names))))):
             of_classes = [f"p_weak_{name}" for name in spelled]
             if all(column in columns for column in of_classes):
@@ -70,7 +70,7 @@ def _label_columns(path: str | Path, columns: Sequence[str], task: Task) -> list
     if "p_weak" in columns:
         return ["p_weak"]
     has = ", ".join(dict.fromkeys(columns))
-    if task.outcome in ONE_NUMBER:
+    if task.works_with(ONE_NUMBER):
         raise DataError(
             f"'{path}' has no column 'p_weak'; it has: {has}; call the column with the weak labels (P(class 1)) p_weak"
         )

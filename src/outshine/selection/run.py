@@ -49,7 +49,7 @@ def read_regrets(
 
     Raises DataError where there is nothing to choose, and for labels of several classes.
     """
-    several = sorted({run.prepare.name for run in experiments if run.texts.task.outcome not in ONE_NUMBER})
+    several = sorted({run.prepare.name for run in experiments if not run.texts.task.works_with(ONE_NUMBER)})
     if several:
         raise DataError(
             f"`outshine select` is for labels of two classes; {', '.join(several)} of the study '{study}' has more: "

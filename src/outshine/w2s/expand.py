@@ -17,6 +17,7 @@ from outshine.engine.store.store import Store
 from outshine.learn.device import pick_device, resolve_dtype
 from outshine.learn.resolve import ResolvedModel, resolve
 from outshine.learn.spec import ComputeDtype, ModelSettings
+from outshine.stats.metrics import metrics
 from outshine.w2s.lab import Lab, TrainableModel, Wiring
 from outshine.w2s.methods.base import Method
 from outshine.w2s.methods.vanilla import Vanilla
@@ -164,13 +165,18 @@ def _with_models(value: Any, pin: Callable[[ModelSettings], ModelSettings]) -> A
 
 
 def _class_notes(prepares: Sequence[Prepare]) -> list[str]:
-    """What AUROCs are where there are more than two classes."""
-    several = [(prepare.name, len(prepare.task.class_names)) for prepare in prepares]
-    return [
-        f"the AUROCs of {name} are means over its {number} classes, each against the rest"
-        for name, number in several
-        if number > 2
-    ]
+    """What AUROCs are where they are no areas of one curve."""
+    notes = []
+    for prepare in prepares:
+        name, task = prepare.name, prepare.task
+        if task.metric == "macro_auroc":
+            notes.append(
+                f"the AUROCs of {name} are means over its {len(task.class_names)} classes, each against the rest"
+            )
+        elif task.metric not in ("auroc", "pair_accuracy"):
+            title = metrics.parse(task.metric).title
+            notes.append(f"what tables and figures of {name} call AUROC or AUC is its {task.metric}: {title}")
+    return notes
 
 
 def _family_notes(study: Study) -> list[str]:

@@ -28,6 +28,7 @@ from outshine.engine.run.executors import LocalWorkers, Workers
 from outshine.engine.runtime import Runtime
 from outshine.engine.settings import Plugin, Settings, explain, setting_names
 from outshine.learn.losses.logconf import LogConf
+from outshine.learn.losses.xent import Xent
 from outshine.learn.settings import TrainingSettings
 from outshine.learn.spec import ComputeDtype, ModelSettings, is_array_name
 from outshine.stats.metrics import Metric, metrics
@@ -212,11 +213,12 @@ class Study(Settings):
         """Raises SettingsError where a plug-in cannot work with the labels of a dataset."""
         own_loss = [] if all(method.loss for method in self.methods) else [self.loss]
         used = _plugins_in([*own_loss, *self.methods, *self.sweeps, *self.controls, *self.metrics])
+        used.append(Xent())  # of supervisor and ceiling
         for dataset in self.datasets:
             outcome = dataset.task.outcome
             for plugin in used:
                 able = getattr(plugin, "outcomes", (outcome,))
-                if outcome not in able:
+                if not dataset.task.works_with(able):
                     raise SettingsError(
                         f"'{plugin.kind}' works with {' and '.join(able)} labels only, and the labels of "
                         f"'{dataset.name}' are {outcome}"
@@ -227,7 +229,7 @@ class Study(Settings):
                         f"the test set '{name}' has {other.task.outcome} labels, and those of '{dataset.name}' are "
                         f"{outcome}"
                     )
-            if outcome not in Audit.outcomes:
+            if not dataset.task.works_with(Audit.outcomes):
                 raise SettingsError(f"the audit cannot read the labels of '{dataset.name}', which are {outcome}")
 
     @model_serializer(mode="wrap")

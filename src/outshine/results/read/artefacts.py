@@ -98,7 +98,7 @@ def _loss_of(stage: Predictor) -> Loss | None:
 
 def ranking_metric(task: Task) -> Metric:
     """What the columns named AUROC hold: the AUROC, or of several classes what the task is told by, their mean one."""
-    return metrics.parse("auroc" if task.outcome in ONE_NUMBER else task.metric)
+    return metrics.parse("auroc" if task.works_with(ONE_NUMBER) else task.metric)
 
 
 class Reader:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from outshine.data.label_spellings import Words
 from outshine.data.schema import families
+from outshine.data.task import tasks
 from outshine.engine.errors import DataError, OutshineError, SettingsError, UnknownNameError
 from outshine.results.score.align import Aligned, AlignedRows, Meaning, align, controls, over_seeds, supervision
 from outshine.results.score.eval_logs import read_log
@@ -145,7 +146,7 @@ def score(sources: ScoreSources, settings: ScoreSettings) -> ScoreResults:
     predicted = _read(sources, settings.columns, notes)
     meaning = Meaning(settings.values, settings.pairs, settings.classes, settings.words)
     aligned = align(predicted, meaning, notes)
-    chosen = _metrics(settings.metrics, aligned)
+    chosen = _metrics(settings.metrics, aligned, notes)
     summary: list[dict[str, Any]] = []
     seeds: list[dict[str, Any]] = []
     comparisons: list[dict[str, Any]] = []
@@ -201,7 +202,7 @@ def _one_model(source: Source, model: Model, columns: Columns, notes: list[str])
     return read_model(source, model, columns, notes) if log is None else log
 
 
-def _metrics(asked: Sequence[Any], aligned: Aligned) -> list[Metric]:
+def _metrics(asked: Sequence[Any], aligned: Aligned, notes: list[str]) -> list[Metric]:
     chosen = [metrics.parse(one) for one in asked] or [metrics.parse(aligned.metric)]
     for metric in chosen:
         if aligned.only is not None and metric.kind not in aligned.only:
@@ -209,13 +210,24 @@ def _metrics(asked: Sequence[Any], aligned: Aligned) -> list[Metric]:
             raise SettingsError(
                 f"'{metric.kind}' needs scores, and these logs only tell right from wrong; choose {only}"
             )
-        if aligned.outcome not in metric.outcomes:
+        if aligned.outcome in metric.outcomes:
+            continue
+        if special := _special_case(metric, aligned.outcome):
+            notes.append(f"the labels were taken for {special} ones, which '{metric.kind}' measures")
+        else:
             able = [name for name, other in metrics if aligned.outcome in other.outcomes]
             raise SettingsError(
                 f"'{metric.kind}' measures {' and '.join(metric.outcomes)} labels, and these are {aligned.outcome}; "
                 f"choose among {', '.join(able)}"
             )
     return list({metric.kind: metric for metric in chosen}.values())
+
+
+def _special_case(metric: Metric, outcome: str) -> str | None:
+    """An outcome that the metric measures and that is a special case of this one, which a table cannot tell it from."""
+    return next(
+        (task.outcome for _, task in tasks if task.outcome in metric.outcomes and outcome in task.special_case_of), None
+    )
 
 
 # --- measuring ----------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import partial
 
+import numpy as np
 import pandas as pd
 from cases import (
     AHEAD,
@@ -349,11 +350,21 @@ def sizes_of(**facts: object) -> Say:
     return lambda: splits_table({"splits": {"test": {"rows": 21, "num_groups": 21, **facts}}}).columns
 
 
-def gains_on(*limits: tuple[float, float]) -> Say:
-    """What is said of one method whose gain has these limits, each on a test set of its own."""
+CHANGE = ("gain_change", "gain_change_low", "gain_change_high")
+
+
+def gains_on(*limits: tuple[float, float], change: tuple[float, float] = (np.nan, np.nan)) -> Say:
+    """What is said of one method whose gain has these limits, each on a test set of its own.
+
+    `change`: the limits of the change from the first test set to each other one.
+    """
     row = {**dict.fromkeys(TEST_COLUMNS, ""), "purpose": "method", "dataset": "d", "method": "vanilla", "round": 0}
     rows = [
-        {**row, "test": f"t{i}", "gain": (low + high) / 2, "gain_low": low, "gain_high": high}
+        {
+            **row,
+            **dict(zip(CHANGE, (sum(change) / 2, *change) if i else (np.nan,) * 3, strict=True)),
+            **dict(zip(("test", "gain", "gain_low", "gain_high"), (f"t{i}", (low + high) / 2, low, high), strict=True)),
+        }
         for i, (low, high) in enumerate(limits)
     ]
     return lambda: disagreements_of_tests(pd.DataFrame(rows))
@@ -407,6 +418,16 @@ TABLES = (
     Claim("ahead of its supervisor on", gains_on((0.1, 0.2), (-0.1, 0.1)), gains_on((-0.2, -0.1), (-0.1, 0.1))),
     Claim("behind its supervisor on", gains_on((-0.2, -0.1), (-0.1, 0.1)), gains_on((0.1, 0.2), (-0.1, 0.1))),
     Claim("not told apart from its supervisor on", gains_on((0.1, 0.2), (-0.1, 0.1)), gains_on((0.1, 0.2), (0.1, 0.3))),
+    Claim(
+        "The gain on {} is not shown to differ from that on {} ({}).",
+        gains_on((0.1, 0.2), (-0.1, 0.1), change=(-0.2, 0.1)),
+        gains_on((0.1, 0.2), (-0.1, 0.1), change=(-0.3, -0.1)),
+    ),
+    Claim(
+        "The gain on {} is {} than that on {} ({}).",
+        gains_on((0.1, 0.2), (-0.1, 0.1), change=(-0.3, -0.1)),
+        gains_on((0.1, 0.2), (-0.1, 0.1), change=(-0.2, 0.1)),
+    ),
     Claim(
         " The supervisor gives every row the same label, so this says little.",
         differ((0.1, 0.2, 0.3), (0.7, 0.2, 0.8)),

@@ -166,7 +166,7 @@ CLAIMS = [
     Claim("Over {}, {}, {}: the pooled PGR of {} is undefined, {}.", NO_GAPS, DATASETS),
     Claim("Over {}, {}, {}: the pooled PGR of {} is {}.", DATASETS, ONE),
     Claim(
-        "In {} the gain of {}{} is shown on {} and not on {}: what holds on one test set need not hold on another.",
+        "In {} the gain of {}{} is shown on {} and not on {}; that alone does not show that the gains differ.",
         TESTS,
         BOTH_TESTS,
     ),

@@ -9,14 +9,19 @@ from unittest.mock import patch
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import ndtr
 from sklearn.metrics import roc_auc_score
 
 import outshine
 from outshine.data.recipes.tiny import TinyHome
 from outshine.engine.errors import DataError, SettingsError
 from outshine.engine.store.store import Store
-from outshine.results.other_tests import TEST_COLUMNS, disagreements_of_tests
+from outshine.results.other_tests import TEST_COLUMNS, disagreements_of_tests, gain_change
+from outshine.results.other_tests import test_facts as facts_of
 from outshine.results.results import Results
+from outshine.results.scored_rows import Outcome, ScoredRows, compare_rows
+from outshine.stats.metrics import metrics
+from outshine.stats.pgr import ROLES
 from outshine.w2s.expand import Experiment, expand, resolve_study
 from outshine.w2s.study_file import parse_study, read_study, study_yaml
 from small_study import TINY
@@ -134,19 +139,74 @@ def test_the_page_and_the_files_have_the_table(ran: Ran) -> None:
 def row(test: str, gain: float, low: float, high: float, **changed: Any) -> dict[str, Any]:
     names = dict.fromkeys(TEST_COLUMNS, "")
     facts = {"purpose": "method", "dataset": "sst2", "method": "vanilla", "loss": "xent", "round": 0, "method_id": "m"}
-    return {**names, **facts, "test": test, "gain": gain, "gain_low": low, "gain_high": high, **changed}
+    gains = {"gain": gain, "gain_low": low, "gain_high": high}
+    unknown = dict.fromkeys(("gain_change", "gain_change_low", "gain_change_high"), np.nan)
+    return {**names, **facts, "test": test, **gains, **unknown, **changed}
+
+
+def change(value: float, low: float, high: float) -> dict[str, float]:
+    return {"gain_change": value, "gain_change_low": low, "gain_change_high": high}
 
 
 def test_a_sentence_where_test_sets_disagree_and_none_where_they_agree() -> None:
-    told = disagreements_of_tests(pd.DataFrame([row("test", 0.05, 0.02, 0.08), row("shifted", 0.01, -0.02, 0.04)]))
-    assert told == [
+    own = row("test", 0.05, 0.02, 0.08)
+    first = (
         "vanilla xent on sst2: ahead of its supervisor on test (+.050 [+.020, +.080]); not told apart from its "
         "supervisor on shifted (+.010 [−.020, +.040])."
+    )
+    level = ("shifted", 0.01, -0.02, 0.04)
+    assert disagreements_of_tests(pd.DataFrame([own, row(*level, **change(-0.04, -0.08, 0.01))])) == [
+        f"{first} The gain on shifted is not shown to differ from that on test (−.040 [−.080, +.010])."
     ]
-    assert not disagreements_of_tests(pd.DataFrame([row("test", 0.05, 0.02, 0.08), row("a", 0.04, 0.01, 0.07)]))
+    assert disagreements_of_tests(pd.DataFrame([own, row(*level, **change(-0.04, -0.07, -0.01))])) == [
+        f"{first} The gain on shifted is smaller than that on test (−.040 [−.070, −.010])."
+    ]
+    (told,) = disagreements_of_tests(pd.DataFrame([own, row("a", 0.2, 0.1, 0.3, **change(0.15, 0.05, 0.25))]))
+    assert told.endswith("The gain on a is larger than that on test (+.150 [+.050, +.250]).")
+    same = row("a", 0.04, 0.01, 0.07, **change(-0.01, -0.05, 0.03))
+    assert not disagreements_of_tests(pd.DataFrame([own, same]))
+    unknown = row("a", np.nan, np.nan, np.nan)
+    assert not disagreements_of_tests(pd.DataFrame([own, unknown]))
     control = {"purpose": "control"}
     rows = [row("test", 0.05, 0.02, 0.08, **control), row("a", -0.04, -0.05, -0.03, **control)]
     assert not disagreements_of_tests(pd.DataFrame(rows))
+
+
+def made_outcome(shift: float, seeds: np.ndarray, rng: np.random.Generator, weak: bool = True) -> Outcome:
+    """Supervisor and student on 150 new rows: each row is right with a chance of its own, the student's by seed."""
+    y = np.arange(150) % 2
+    hard = rng.normal(size=150)
+    right = {"weak": np.broadcast_to(hard < 0, (len(seeds), 150)), "student": hard < (0.3 + shift + seeds)[:, None]}
+    right["ceiling"] = np.ones((len(seeds), 150), dtype=bool)
+    roles = ROLES if weak else ROLES[1:]
+    scores = np.stack([np.where(right[role], 1, -1) * (2 * y - 1) for role in roles], axis=1).astype(float)
+    return compare_rows(ScoredRows(y, None, scores, roles), metrics.parse("accuracy"), "")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("num_seeds", [1, 3])
+def test_the_change_of_a_gain_is_covered_as_often_as_its_interval_says(num_seeds: int) -> None:
+    """Seeds move a student on both test sets alike; the truth is the change of the chance of being right."""
+    rng = np.random.default_rng(7)
+    held, shift = [], 0.2
+    for _ in range(200):
+        seeds = rng.normal(scale=0.1, size=num_seeds) if num_seeds > 1 else np.zeros(1)
+        own, other = made_outcome(0.0, seeds, rng), made_outcome(shift, seeds, rng)
+        low, high = gain_change(other, own)[1:3]
+        spread = np.sqrt(1 + (0.1**2 if num_seeds > 1 else 0))
+        truth = ndtr((0.3 + shift) / spread) - ndtr(0.3 / spread)
+        held.append(low <= truth <= high)
+    assert 0.91 <= np.mean(held) <= 0.995
+
+
+def test_the_change_of_a_gain_is_the_difference_of_the_gains_and_unknown_without_a_supervisor() -> None:
+    rng = np.random.default_rng(3)
+    own, other = (made_outcome(shift, np.array([0.0, 0.1]), rng) for shift in (0.0, 0.3))
+    facts, others = facts_of("test", own, None), facts_of("test:far", other, own)
+    assert others["gain_change"] == pytest.approx(others["gain"] - facts["gain"], abs=1e-12)
+    assert np.isnan(facts["gain_change"])
+    bare = made_outcome(0.0, np.zeros(2), rng, weak=False)
+    assert np.isnan(facts_of("test:far", bare, own)["gain_change"])
 
 
 def test_studies_without_other_test_sets_are_written_as_before() -> None:

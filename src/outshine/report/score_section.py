@@ -165,8 +165,8 @@ def _other_tests(several: pd.DataFrame) -> list[str]:
     name = rows[0]["method"] or "the student"
     dataset = f" of {rows[0]['dataset']}" if rows[0]["dataset"] else ""
     return [
-        f"In {rows[0]['metric']} the gain of {name}{dataset} is shown on {told} and not on {not_told}: what holds on "
-        "one test set need not hold on another."
+        f"In {rows[0]['metric']} the gain of {name}{dataset} is shown on {told} and not on {not_told}; that alone does "
+        "not show that the gains differ."
     ]
 
 

@@ -205,11 +205,11 @@ def _on_other_tests(runs: list[Experiment], number: int, reader: Reader, own: Ou
     others = runs[0].prepare.tests
     if not others:
         return
-    yield test_facts("test", own)
+    yield test_facts("test", own, None)
     metric = metrics.parse(runs[0].texts.task.metric)
     for other in others:
         rows = _test_set(runs, number, reader, other.split)
-        yield test_facts(other.split, compare_rows(rows, metric, _NO_WEAK_TEST))
+        yield test_facts(other.split, compare_rows(rows, metric, _NO_WEAK_TEST), own)
 
 
 def _test_set(runs: list[Experiment], number: int, reader: Reader, split: str = "test") -> ScoredRows:

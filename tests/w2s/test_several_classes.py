@@ -17,6 +17,7 @@ from outshine.engine.errors import DataError, SettingsError
 from outshine.engine.store.store import Store
 from outshine.results.results import Results
 from outshine.w2s.expand import Experiment, expand, resolve_study
+from outshine.w2s.stages.activations import _shown
 from outshine.w2s.stages.labels import CombinedLabels
 from small_study import TINY
 
@@ -204,6 +205,27 @@ def test_two_named_classes_give_the_results_of_a_binary_label(tmp_path: Path) ->
         study = outshine.Study(**small, datasets=[{"kind": "file", "path": str(path), **words_of}])
         tables.append(outshine.run(study, store=tmp_path / "store").summary)
     pd.testing.assert_frame_equal(*tables)
+
+
+def test_a_hundred_classes_are_written_without_a_warning(tmp_path: Path) -> None:
+    """pandas warns of tables to which many columns are added one by one."""
+    frame = pd.DataFrame(
+        [{"text": f"the {i}th of kind {k}", "label": f"kind {k}"} for k in range(100) for i in range(6)]
+    )
+    frame.to_csv(tmp_path / "kinds.csv", index=False)
+    splits = {"n_train": 240, "n_val": 100, "n_test": 100}
+    study = {**TINY, "methods": ["vanilla"], "loss": "xent", "splits": splits, "trajectories": True}
+    dataset = {"kind": "file", "path": str(tmp_path / "kinds.csv"), "classes": "all"}
+    results = outshine.run(outshine.Study(**study, datasets=[dataset]), store=tmp_path / "store", out=tmp_path / "out")
+    assert results.failed.empty
+    key = results.scores.query("role == 'student' and method == 'vanilla'")["key"].iloc[0]
+    (path,) = (tmp_path / "store").rglob(f"{key}/predictions.parquet")
+    assert len(pd.read_parquet(path).columns) == 2 + 200
+
+
+def test_a_label_of_many_classes_is_shown_by_its_first_few() -> None:
+    assert _shown(np.full(4, 0.25)) == "0.25 0.25 0.25 0.25"
+    assert _shown(np.full(100, 0.01)) == " ".join(["0.01"] * 8) + " … (100 in all)"
 
 
 def test_a_loss_for_one_number_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

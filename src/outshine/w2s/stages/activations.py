@@ -240,9 +240,15 @@ class RowFile:
         self._file.close()
 
 
+_MOST_SHOWN = 8  # probabilities of classes in a message
+
+
 def _shown(label: Any) -> str:
-    """A label as a number, or of several classes as numbers."""
-    return " ".join(f"{p:.3g}" for p in label) if label.ndim else f"{label:g}"
+    """A label as a number, or of several classes as numbers, of many the first few."""
+    if not label.ndim:
+        return f"{label:g}"
+    first = " ".join(f"{p:.3g}" for p in label[:_MOST_SHOWN])
+    return first if len(label) <= _MOST_SHOWN else f"{first} … ({len(label)} in all)"
 
 
 def labelled(activations: Activations, labels: LabelSource, split: str, store: Store) -> tuple[Labelled, list[str]]:

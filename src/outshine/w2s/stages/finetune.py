@@ -242,7 +242,8 @@ class Finetune(Predictor):
             "train_tokens": sum(map(len, train.tokens)),
             "notes": notes,
         }
-        predictions = predicted_rows(frame)[["id", "split"]].assign(**self.texts.task.predicted(scores))
+        rows = predicted_rows(frame)[["id", "split"]]
+        predictions = pd.concat([rows, pd.DataFrame(self.texts.task.predicted(scores), index=rows.index)], axis=1)
         predictions.to_parquet(context.folder / PREDICTIONS, index=False)
         pd.DataFrame(trained.curve).to_parquet(context.folder / CURVE, index=False)
         (context.folder / SUMMARY).write_text(json.dumps(summary, indent=1), encoding="utf-8")

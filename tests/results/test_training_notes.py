@@ -11,8 +11,10 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from made_up import resolved
+from outshine.data.task import BINARY, MultiClass
 from outshine.engine.store.store import Store
 from outshine.results.names import Contender
+from outshine.results.read.training import _auroc
 from outshine.results.results import Results, read_results
 from outshine.results.training_notes import TRAINING_COLUMNS, TrainingNote, doubt, doubtful, training_notes
 from outshine.w2s.stages.finetune import Student, Supervised
@@ -223,3 +225,20 @@ def test_the_limit_on_val_counts_validations(made):
         assert row["num_validations"] > 10
         assert row["val_low"] < scores.loc[(row["key"], "val"), "auroc_low"]
         assert row["test_low"] == pytest.approx(scores.loc[(row["key"], "test"), "auroc_low"])
+
+
+@pytest.mark.parametrize("rare", [0, 1, 2, 4, 8])
+def test_a_class_of_few_rows_does_not_hide_that_a_model_of_many_classes_learned(rare: int):
+    """Of such a class hardly any variance is known; the limits are those of the others, the value is that of all."""
+    rng = np.random.default_rng(0)
+    y = np.repeat(np.arange(6), [rare, *[30] * 5])
+    task = MultiClass(class_names=tuple("abcdef"))
+    scores = pd.DataFrame(rng.normal(size=(len(y), 6)) + 3 * np.eye(6)[y], columns=list(task.score_columns))
+    rows = pd.DataFrame({"group": [f"g{i}" for i in range(len(y))]})
+    found = _auroc(task, rows, task.label_table(np.eye(6)[y], rows.index), True, scores, 0.95)
+    p = np.exp(scores.to_numpy()) / np.exp(scores.to_numpy()).sum(1, keepdims=True)
+    assert found.value == pytest.approx(np.mean([roc_auc_score(y == k, p[:, k]) for k in np.unique(y)]))
+    assert 0.8 < found.low < found.value
+    binary = pd.Series((y == 0).astype(float) if rare else (np.arange(len(y)) == 0).astype(float))
+    alone = _auroc(BINARY, rows, binary, True, scores["log_p_0"], 0.95)
+    assert (alone.low > 0) == (rare > 1)

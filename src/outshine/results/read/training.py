@@ -107,18 +107,35 @@ def _one_side(classes: np.ndarray) -> float:
     return float(np.bincount(classes).max() / len(classes))
 
 
+_LEAST_GROUPS = 5  # of a class, for limits that rest on it
+
+
 def _auroc(
     task: Task, rows: pd.DataFrame, labels: LabelTable, known: bool, scores: LabelTable, level: float
 ) -> Interval:
-    """Against labels, hardened where they are soft; unknown where a label lacks or all are of one class."""
+    """Against labels, hardened where they are soft; unknown where a label lacks or all are of one class.
+
+    Where there are more classes than two, the limits rest on those whose rows lie in five groups or more: the variance
+    of the others is hardly known or not at all, and of many classes some are nearly always called for few rows only.
+    """
     given = labels.loc[rows.index].to_numpy()
     if np.isnan(given).any():
         return _UNKNOWN
     y = task.classes(given) if known or np.isin(given, (0, 1)).all() else task.harden(given).y
     if y is None or len(np.unique(y)) < 2:
         return _UNKNOWN
-    metric, own = ranking_metric(task), scores.loc[rows.index].to_numpy()
-    return metric.interval(metric.combine_seeds(y, own[None, None], rows["group"].tolist()), 0, level)
+    metric, own, groups = ranking_metric(task), scores.loc[rows.index].to_numpy(), rows["group"].to_numpy()
+
+    def measured(chosen: np.ndarray) -> Interval:
+        values = metric.combine_seeds(y[chosen], own[chosen][None, None], groups[chosen].tolist())
+        return metric.interval(values, 0, level)
+
+    every = np.ones(len(y), dtype=bool)
+    found = measured(every)
+    several = pd.Series(groups).groupby(y).transform("nunique", dropna=False).to_numpy() >= _LEAST_GROUPS
+    if several.all() or len(np.unique(y[several])) < 2:
+        return found
+    return measured(several)._replace(value=found.value)
 
 
 def read_trajectories(study: str, experiments: Iterable[Experiment], reader: Reader) -> pd.DataFrame:

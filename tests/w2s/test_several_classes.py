@@ -12,6 +12,7 @@ import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, log_loss, roc_auc_score
 
 import outshine
+from outshine.data.recipes.file import FileDataset
 from outshine.data.recipes.tiny import TinyInstrumentFamily, TinyJob
 from outshine.engine.errors import DataError, SettingsError
 from outshine.engine.store.store import Store
@@ -172,6 +173,8 @@ def test_the_page_names_the_classes_and_says_what_an_auroc_is(ran: Ran) -> None:
     page = (ran.out / "report.html").read_text(encoding="utf-8")
     assert "means over its 4 classes, each against the rest" in page
     assert all(name in page for name in NAMES)
+    assert f"Classes: {', '.join(NAMES)}." in page
+    assert "Positive means" not in page
     assert not ran.results.trajectories.empty
 
 
@@ -221,6 +224,14 @@ def test_a_hundred_classes_are_written_without_a_warning(tmp_path: Path) -> None
     key = results.scores.query("role == 'student' and method == 'vanilla'")["key"].iloc[0]
     (path,) = (tmp_path / "store").rglob(f"{key}/predictions.parquet")
     assert len(pd.read_parquet(path).columns) == 2 + 200
+
+
+def test_what_labels_mean_is_told_by_classes_where_there_are_more_than_two() -> None:
+    names = [f"kind {number}" for number in range(40)]
+    file = FileDataset(path="kinds.csv", classes=names)
+    assert file.meaning == f"classes: {', '.join(names[:12])} … (40 in all)"
+    assert TinyInstrumentFamily().meaning == f"classes: {', '.join(NAMES)}"
+    assert TinyJob().meaning == f"positive means: {TinyJob.positive_means}"
 
 
 def test_a_label_of_many_classes_is_shown_by_its_first_few() -> None:

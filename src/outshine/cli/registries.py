@@ -94,9 +94,7 @@ def show_dataset(
     screen = console()
     screen.print(f"{prepare.name}: {recipe.title}", markup=False)
     source = f"\nsource: {recipe.source}" if recipe.source else ""
-    names = prepare.task.class_names
-    meaning = f"positive means: {recipe.positive_means}" if len(names) == 2 else f"classes: {', '.join(names)}"
-    screen.print(f"{meaning}{source}\n", markup=False)
+    screen.print(f"{recipe.meaning}{source}\n", markup=False)
     for row in preview(prepared, NUM_SHOWN).itertuples():
         screen.rule(f"{prepare.task.class_names[int(str(row.label))]}  {row.id}  {row.split}", align="left")
         screen.print(str(row.text), markup=False)

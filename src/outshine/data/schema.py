@@ -61,6 +61,9 @@ class Draw:
         return options[self._rng.randrange(len(options))]
 
 
+MOST_NAMED = 12  # classes that a sentence names
+
+
 class Example(NamedTuple):
     """A formatted row.
 
@@ -154,6 +157,15 @@ class Recipe(Plugin):
     def name(self) -> str:
         """The dataset's name in tables. Row ids are made with `kind`, so that renaming a file moves no id."""
         return self.kind
+
+    @property
+    def meaning(self) -> str:
+        """What labels say: `positive means: …` of two classes, of more their names, of many the first few."""
+        names = self.task.class_names
+        if len(names) == 2:
+            return f"positive means: {self.positive_means}"
+        shown = ", ".join(names[:MOST_NAMED])
+        return f"classes: {shown}" + (f" … ({len(names)} in all)" if len(names) > MOST_NAMED else "")
 
     def located(self) -> Recipe:
         """Return the same recipe with paths that hold in any folder.

@@ -75,7 +75,7 @@ def _about(prepare: Prepare, finished: FinishedStudy, store: Store) -> dict[str,
     return {
         "name": prepare.name,
         "title": recipe.title,
-        "positive_means": recipe.positive_means,
+        "meaning": recipe.meaning[0].upper() + recipe.meaning[1:],
         "source": recipe.source,
         "license": recipe.license,
         "note": recipe.note,

@@ -118,7 +118,7 @@ def _model(model: PublishedModel, subject: Publication, store: Store) -> dict[st
         "is_probe": not isinstance(stage, Finetune),
         "weak": facts["weak"],
         "dataset": facts["dataset"],
-        "positive_means": model.run.prepare.recipe.positive_means,
+        "meaning": model.run.prepare.recipe.meaning,
         "control": facts.get("variant") or facts.get("method"),
         "chosen": stage.training.select if isinstance(stage, Finetune) else "",
         "settings": table(["setting", "value"], [(name, code(places.hidden(value))) for name, value in settings]),
@@ -192,7 +192,7 @@ def _dataset(prepare: Prepare, store: Store) -> dict[str, Any]:
         "pinned": prepare.source,
         "license": recipe.license,
         "note": recipe.note,
-        "positive_means": recipe.positive_means,
+        "meaning": recipe.meaning,
         "splits": ", ".join(f"{name} {facts['rows']:,}" for name, facts in report["splits"].items()),
         "findings": [
             f"{finding.severity}, {finding.check}" for finding in findings if finding.severity in ("leak", "warning")

@@ -78,3 +78,30 @@ def test_what_cannot_be_ranked() -> None:
         suspicion([0.0, 1.0], [0.5])
     with pytest.raises(DataError, match="all 2 are 1"):
         confident_joint([1, 1], [0.5, 0.6])
+
+
+@pytest.mark.parametrize("num_classes", [3, 6])
+def test_several_classes_are_counted_alike(num_classes: int) -> None:
+    rng = np.random.default_rng(num_classes)
+    given = rng.integers(num_classes, size=300)
+    p = rng.dirichlet(np.ones(num_classes), size=300) + 0.5 * np.eye(num_classes)[given]
+    p = np.round(p / p.sum(axis=1, keepdims=True), 1)  # rounded: ties at the thresholds
+    counts, suspect = confident_joint_by_loops(given, p)
+    found = confident_joint(given, p)
+    assert found.counts.tolist() == counts.tolist()
+    assert found.suspect.tolist() == suspect
+
+
+def test_two_classes_given_by_their_probabilities_are_the_binary_case() -> None:
+    rng = np.random.default_rng(3)
+    label, p = rng.random((2, 50))
+    both = [np.stack([1 - values, values], axis=1) for values in (label, p)]
+    assert suspicion(*both) == pytest.approx(suspicion(label, p), abs=1e-15)
+    given = (label > 0.5).astype(int)
+    assert confident_joint(given, both[1]).suspect.tolist() == confident_joint(given, p).suspect.tolist()
+
+
+def test_a_class_that_nobody_is_labelled_is_never_believed() -> None:
+    found = confident_joint([0, 0, 1], [[0.1, 0.1, 0.8], [0.6, 0.2, 0.2], [0.1, 0.2, 0.7]])
+    assert not np.isfinite(found.thresholds[2])
+    assert found.counts[:, 2].sum() == 0

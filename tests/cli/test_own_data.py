@@ -8,6 +8,7 @@ import shlex
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from outshine.data.recipes.tiny import TinyHome
@@ -140,10 +141,36 @@ def test_a_hub_dataset_without_a_recipe_is_no_file(outshine):
     assert "--text COLUMN --label COLUMN" in outcome.err
 
 
-def test_a_folder_of_save_to_disk_is_told(outshine):
-    Path("saved").mkdir()
-    Path("saved/state.json").write_text("{}")
-    outcome = outshine("run", "--dataset", "saved", *TINY)
-    assert outcome.code == 2
-    assert "'saved' is a folder that save_to_disk of the datasets library wrote" in outcome.err
-    assert "to_parquet" in outcome.err
+def saved(folder: Path, rows: dict[str, list], features: dict | None = None) -> Path:
+    """What `save_to_disk` writes: streams of Arrow, their names, and what the columns are."""
+    folder.mkdir(parents=True)
+    table, half = pa.table(rows), len(next(iter(rows.values()))) // 2
+    names = [f"data-0000{i}-of-00002.arrow" for i in range(2)]
+    for name, part in zip(names, (table[:half], table[half:]), strict=True):
+        with pa.OSFile(str(folder / name), "wb") as file, pa.ipc.new_stream(file, table.schema) as writer:
+            writer.write_table(part)
+    (folder / "state.json").write_text(json.dumps({"_data_files": [{"filename": name} for name in names]}))
+    (folder / "dataset_info.json").write_text(json.dumps({"features": features or {}}))
+    return folder
+
+
+def test_what_save_to_disk_wrote_is_read_like_a_file(outshine):
+    recipe = TinyHome()
+    rows = recipe.open(recipe.identify()).train.take(range(240))
+    labels = {"names": ["bad", "good"], "_type": "ClassLabel"}
+    columns = {"text": [row["text"] for row in rows], "label": [int(row["positive"]) for row in rows]}
+    pd.DataFrame(columns).to_csv("plain.csv", index=False)
+    saved(Path("saved/train"), columns, {"label": labels})
+    Path("saved/dataset_dict.json").write_text('{"splits": ["train"]}')
+    refused = outshine("run", "--dataset", "saved", *TINY)
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert "'saved' holds the splits train; name the folder of one: saved/train" in refused.err
+    shown = outshine("datasets", "show", "saved/train", "--positive", "good", *SIZES, "--json")
+    plain = outshine("datasets", "show", "plain.csv", *SIZES, "--json")
+    assert shown.code == plain.code == 0, shown.err
+    sizes = [json.loads(one.out)["splits"]["test"]["rows"] for one in (shown, plain)]
+    assert sizes[0] == sizes[1]
+    (Path("saved/train") / "data-00001-of-00002.arrow").unlink()
+    broken = outshine("datasets", "show", "saved/train", "--positive", "good")
+    assert broken.code == 2
+    assert "data-00001-of-00002.arrow is missing" in broken.err

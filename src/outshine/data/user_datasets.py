@@ -21,7 +21,7 @@ from outshine.data.label_spellings import (
 from outshine.data.rows import Row, RowReader
 from outshine.data.schema import Example
 from outshine.data.task import BINARY, MultiClass, Task, task_of
-from outshine.data.user_tables import endings, file_format
+from outshine.data.user_tables import SAVED_DATASET, endings, file_format, saved_files
 from outshine.engine.errors import DataError
 from outshine.engine.files import user_path
 from outshine.engine.messages import counted
@@ -67,11 +67,10 @@ def own_source(name: str) -> dict[str, str] | None:
     path = user_path(name)
     ending = path.suffix.lower()
     if path.is_dir():
-        if any((path / inside).is_file() for inside in ("state.json", "dataset_info.json", "dataset_dict.json")):
-            raise DataError(
-                f"'{name}' is a folder that save_to_disk of the datasets library wrote; write each split as a file: "
-                "datasets.load_from_disk(…)['train'].to_parquet('train.parquet'), without ['train'] where there is one"
-            )
+        splits = sorted(inside.parent.name for inside in path.glob(f"*/{SAVED_DATASET}"))
+        if splits:
+            one = f"{name.rstrip('/')}/{splits[0]}"
+            raise DataError(f"'{name}' holds the splits {', '.join(splits)}; name the folder of one: {one}")
         raise DataError(f"'{name}' is a folder; name a file in it: {endings()}")
     if ending in _FOREIGN:
         raise DataError(f"data file '{name}' is of an unknown format; {_FOREIGN[ending]}: {endings()}")
@@ -86,9 +85,13 @@ def own_source(name: str) -> dict[str, str] | None:
 
 
 def file_sha256(path: str | Path) -> str:
-    """The sha256 (hex) of a file's bytes. Raises DataError where it cannot be read."""
+    """The sha256 (hex) of a file's bytes, or of what `save_to_disk` wrote. Raises DataError where it cannot be read."""
+    place = user_path(path)
     try:
-        with user_path(path).open("rb") as file:
+        if file_format(path) == "arrow":
+            parts = [file_sha256(file) for file in [*saved_files(place), place / "dataset_info.json"] if file.is_file()]
+            return hashlib.sha256(" ".join(parts).encode()).hexdigest()
+        with place.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise DataError(f"cannot read '{path}': {error.strerror or error}") from error

@@ -1,4 +1,4 @@
-"""A user's table on disk (CSV dialects, JSON lines, Parquet): reading and writing it, and checks of its columns."""
+"""A user's table on disk (CSV dialects, JSON lines, Parquet, Arrow): reading and writing it, checks of its columns."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import pandas as pd
 
@@ -21,6 +21,9 @@ from outshine.data.label_spellings import reads_as_label
 from outshine.data.rows import Row
 from outshine.engine.errors import DataError
 from outshine.engine.files import user_path
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 FORMATS = {
     ".jsonl": "jsonl",
@@ -31,6 +34,7 @@ FORMATS = {
     ".txt": "csv",
     ".parquet": "parquet",
 }
+SAVED_DATASET = "state.json"  # in a folder that save_to_disk of the datasets library wrote, one for each split
 GZIP = ".gz"  # behind the ending of a text
 SEPARATORS = (",", ";", "\t", "|")  # in the order in which they are tried; of a .tsv file the tab first
 
@@ -72,12 +76,32 @@ class Table(NamedTuple):
 
 
 def file_format(path: str | Path) -> str | None:
-    """`jsonl`, `csv` or `parquet` by the ending of a name, in either case; None: it is no data file's."""
+    """`jsonl`, `csv` or `parquet` by the ending of a name, in either case; None: it is no data file's.
+
+    `arrow`: a folder that `Dataset.save_to_disk` of the datasets library wrote.
+    """
+    if (user_path(path) / SAVED_DATASET).is_file():
+        return "arrow"
     return FORMATS.get(_ending(path)[0])
+
+
+def saved_files(folder: Path) -> list[Path]:
+    """The Arrow files of a folder that `save_to_disk` wrote, in their order. Raises DataError where one is missing."""
+    try:
+        state = json.loads((folder / SAVED_DATASET).read_text(encoding="utf-8"))
+        files = [folder / Path(str(part["filename"])).name for part in state["_data_files"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"'{folder}' is no whole folder of save_to_disk: {SAVED_DATASET} cannot be read") from error
+    lacking = [file.name for file in files if not file.is_file()]
+    if lacking or not files:
+        raise DataError(f"'{folder}' is no whole folder of save_to_disk: {', '.join(lacking) or 'data'} is missing")
+    return files
 
 
 def plain_name(path: str | Path) -> str:
     """A data file's name without folder and ending."""
+    if file_format(path) == "arrow":
+        return user_path(path).resolve().name
     ending, zipped = _ending(path)
     return Path(path).name[: -len(ending) - len(GZIP) * zipped or None]
 
@@ -95,7 +119,7 @@ def read_table(path: str | Path, needed: Mapping[str, str] | Sequence[str] = ())
     """
     path = user_path(path)
     kind = _known_format(path)
-    read = {"jsonl": _read_jsonl, "csv": _read_csv, "parquet": _read_parquet}[kind]
+    read = {"jsonl": _read_jsonl, "csv": _read_csv, "parquet": _read_parquet, "arrow": _read_arrow}[kind]
     try:
         table = read(path)
     except OSError as error:
@@ -351,6 +375,42 @@ def _read_jsonl(path: Path) -> Table:
 
 def _is_list(path: Path, text: str) -> bool:
     return _ending(path)[0] == ".json" and text.lstrip().startswith("[")
+
+
+def _read_arrow(folder: Path) -> Table:
+    import pyarrow as pa
+
+    try:
+        table = read_saved_dataset(folder)
+        rows = table.to_pylist()
+    except (pa.ArrowException, ValueError, OverflowError) as error:
+        raise DataError(f"'{folder}' holds no readable Arrow data: {error}") from error
+    return Table(rows, table.column_names, frozenset(), [])
+
+
+def read_saved_dataset(folder: Path) -> pa.Table:
+    """The table in a folder that `save_to_disk` wrote; numbers of classes (`ClassLabel`) as their names.
+
+    Raises DataError, and pyarrow's errors.
+    """
+    import pyarrow as pa
+
+    parts = []
+    for file in saved_files(folder):
+        with file.open("rb") as stream, pa.ipc.open_stream(stream) as reader:
+            parts.append(reader.read_all())
+    table = pa.concat_tables(parts)
+    try:
+        features = json.loads((folder / "dataset_info.json").read_text(encoding="utf-8")).get("features") or {}
+    except (OSError, ValueError):
+        features = {}
+    for number, name in enumerate(table.column_names):
+        names = features.get(name, {}).get("names") if isinstance(features.get(name), dict) else None
+        if isinstance(names, list) and pa.types.is_integer(table.column(name).type):
+            known = dict(enumerate(map(str, names)))  # -1 stands for no label
+            values = pa.array([known.get(value) for value in table.column(name).to_pylist()], pa.string())
+            table = table.set_column(number, name, values)
+    return table
 
 
 def _read_parquet(path: Path) -> Table:

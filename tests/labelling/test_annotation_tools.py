@@ -41,7 +41,7 @@ def task(number: int, guess: str, truth: str | None, p: float = 0.7) -> dict[str
 
 
 def record(number: int, guess: str, truth: str | None) -> dict[str, Any]:
-    """A record in the shape of Argilla's export to JSON."""
+    """A record as `Record.to_dict` of Argilla 2 has it."""
     return {
         "id": f"rec-{number}",
         "fields": {"review": f"text {number}"},
@@ -49,6 +49,7 @@ def record(number: int, guess: str, truth: str | None) -> dict[str, Any]:
         "suggestions": {"sentiment": {"value": guess, "score": 0.8, "agent": "vader"}},
         "responses": {} if truth is None else {"sentiment": [{"value": truth, "user_id": "u1"}]},
         "vectors": {},
+        "_server_id": f"0f0f{number:04d}-0000-4000-8000-000000000000",
     }
 
 
@@ -60,6 +61,17 @@ def test_tasks_are_rows(tmp_path: Path) -> None:
     assert [row["annotation"] for row in rows] == ["Negative", None]
     assert rows[0]["prediction_score"] == 0.8
     assert rows[0]["id"] == "1"
+
+
+def test_a_task_that_nobody_saw_needs_no_answers(tmp_path: Path) -> None:
+    """Label Studio's own examples have tasks of bare data among others."""
+    path = tmp_path / "tasks.json"
+    path.write_text(json.dumps([task(1, "Positive", None), {"data": {"review": "a new one"}}]))
+    rows = read_labelling_table(path, {"review": "--text", "prediction": "--label"}).rows
+    assert [row["prediction"] for row in rows] == ["Positive", None]
+    (_, changed) = answered([task(1, "Positive", None), {"data": {"review": "a new one"}}],
+                            [Answer("Positive", 0.9, 0.1), Answer("Negative", 0.6, None)], "prediction") or []  # fmt: skip
+    assert changed["predictions"][0]["score"] == 0.6
 
 
 def test_records_are_rows(tmp_path: Path) -> None:

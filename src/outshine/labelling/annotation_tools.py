@@ -1,7 +1,7 @@
 """Exports of annotation tools: tasks of Label Studio and records of Argilla, read as plain rows and written back.
 
-Sources: labelstud.io/guide/export and /guide/predictions (JSON with annotations and predictions);
-docs.argilla.io, records of version 2 (fields, suggestions, responses).
+Sources: labelstud.io/guide/task_format and /guide/predictions (JSON with annotations and predictions); Argilla 2,
+`Record.to_dict` (fields, metadata, suggestions, responses, vectors), which `dataset.records.to_json` writes.
 """
 
 from __future__ import annotations
@@ -74,7 +74,8 @@ def _as_rows(rows: Sequence[Row]) -> list[Row] | None:
 
 
 def _are_tasks(rows: Sequence[Row]) -> bool:
-    return all(isinstance(row.get("data"), dict) and {"annotations", "predictions"} & set(row) for row in rows)
+    known = any({"annotations", "predictions"} & set(row) for row in rows)  # a task that nobody saw may have neither
+    return known and all(isinstance(row.get("data"), dict) for row in rows)
 
 
 def _are_records(rows: Sequence[Row]) -> bool:

@@ -17,6 +17,7 @@ from outshine.engine.store.store import open_store
 from outshine.labelling.files import check_output, write_labelled
 from outshine.labelling.results import LabelResults
 from outshine.labelling.run import parse_label_settings, run_label
+from outshine.labelling.saved_student import SavedStudent, is_saved_student
 from outshine.report.write import check_writable, write_outputs, write_score
 from outshine.results.finished import StudyFailedError
 from outshine.results.results import Results
@@ -249,19 +250,21 @@ def load(
     model: str | None = None,
     trust_remote_code: str | None = None,
     runtime: Runtime | None = None,
-) -> Loaded:
-    """Load a trained model or probe from a store.
+) -> Loaded | SavedStudent:
+    """Load a trained model or probe from a store, or the model of a labelling from its folder.
 
     Args:
         key: The key of a supervisor, ceiling, student, control or probe, or a beginning that only one has. Keys are in
-            the column `key` of `Results.scores`, and `outshine ls` lists them.
+            the column `key` of `Results.scores`, and `outshine ls` lists them. Or the folder `student` that
+            `outshine label` wrote.
         store: A folder or a URL. None: `$OUTSHINE_STORE`, else the user's cache.
         model: The folder of the base model, where that was a folder that has moved; other weights are refused.
         trust_remote_code: The base's name once more, where its repository's own code is to be run.
         runtime: Where to compute, such as `Runtime(device="cpu")`. None: chosen for this machine.
 
     Returns:
-        The predictor. Its weights are read when they are first needed.
+        The predictor. Its weights are read when they are first needed. Of a labelling its model
+            (`outshine.labelling.saved_student.SavedStudent`), which predicts new texts.
 
     Raises:
         ArgumentError: An argument is unknown or missing.
@@ -271,6 +274,8 @@ def load(
         >>> student = outshine.load(results.scores.query("role == 'student'")["key"].iloc[0], store="store")
         >>> student.predict_proba(["where does fofe live ? in"])
     """
+    if is_saved_student(key):
+        return SavedStudent(Path(key), model=model, trust_remote_code=trust_remote_code, runtime=runtime)
     opened = open_store(store)
     return Loaded(opened, opened.find(key), model=model, trust_remote_code=trust_remote_code, runtime=runtime)
 
@@ -303,10 +308,10 @@ def label(
         text: The column with the texts.
         trusted: A file of rows with true labels, which reach no student. None: no verdict.
         columns: Other columns (`id`, `group`, `trusted_label`, `votes`, `probs`), and what the labels' values mean
-            (`positive`, `negative`, `missing`).
+            (`positive`, `negative`, `missing`, or `classes` where there are three or more).
         store: A folder or a URL. None: `$OUTSHINE_STORE`, else the user's cache.
-        out: A folder for the file with new columns, `suspects.csv`, `to_judge.csv`, `evidence.json` and `label.yaml`.
-            None: nothing is written.
+        out: A folder for the file with new columns, `suspects.csv`, `to_judge.csv`, `evidence.json`, `label.yaml` and
+            the folder `student` with a model for new texts, which `load` reads. None: nothing is written.
         progress: A listener that is told of stages, rows and notes. None: silent.
         **settings: Other fields of `LabelSettings`, such as `student`, `limit`, `folds`, `seed`, `loss`, `training` and
             `runtime`.

@@ -8,10 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from outshine.data.label_spellings import Words, parse_weak_labels
+from outshine.data.user_datasets import file_sha256
 from outshine.engine.errors import DataError
+from outshine.labelling.files import write_with
 from outshine.labelling.rows import Columns, read_labelled, read_trusted
 
 COLUMNS = Columns(text="review", label="cheap")
@@ -320,3 +324,27 @@ def test_classes_are_spelled_as_the_file_does_it_most_often(tmp_path: Path) -> N
     assert read_labelled(jsonl(tmp_path / "mine.jsonl", own), COLUMNS).spelling == ("no", "Yes")
     soft = [{**row, "cheap": 0.25 + row["cheap"] / 2} for row in ROWS]
     assert read_labelled(jsonl(tmp_path / "soft.jsonl", soft), COLUMNS).spelling == ("0", "1")
+
+
+def test_what_save_to_disk_wrote_comes_back_as_parquet(tmp_path: Path) -> None:
+    """The folder of one split is a file like any other; a column of ClassLabel numbers is read as names."""
+    folder = tmp_path / "saved/train"
+    folder.mkdir(parents=True)
+    rows = pa.table(
+        {"review": [f"text {i} of {'abcdefg'[i % 7]}" for i in range(40)], "cheap": [i % 2 for i in range(40)]}
+    )
+    with (
+        pa.OSFile(str(folder / "data-00000-of-00001.arrow"), "wb") as file,
+        pa.ipc.new_stream(file, rows.schema) as out,
+    ):
+        out.write_table(rows)
+    (folder / "state.json").write_text(json.dumps({"_data_files": [{"filename": "data-00000-of-00001.arrow"}]}))
+    (folder / "dataset_info.json").write_text(json.dumps({"features": {"cheap": {"names": ["ham", "spam"]}}}))
+    found = read_labelled(str(folder), Columns(text="review", label="cheap", positive="spam"))
+    assert found.labels.names == ("ham", "spam")
+    assert found.frame["p"].tolist() == [i % 2 for i in range(40)]
+    write_with(str(folder), {"new": range(40)}, tmp_path / "train.parquet")
+    back = pq.read_table(tmp_path / "train.parquet").to_pydict()
+    assert back["cheap"] == ["ham", "spam"] * 20
+    assert back["new"] == list(range(40))
+    assert file_sha256(folder) != file_sha256(tmp_path / "train.parquet")

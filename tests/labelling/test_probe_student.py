@@ -15,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from outshine.data.recipes.tiny import TinyHome
 from outshine.engine.store.store import Store
 from outshine.labelling.folds import EVERY
-from outshine.labelling.probe import PENALTIES, ProbeStudent, principal_columns, read_embeddings
+from outshine.labelling.probe import PENALTIES, ProbeStudent, principal_axes, principal_columns, read_embeddings
 from outshine.labelling.run import LabelResolution, LabelRun, parse_label_settings, probe_of, run_label
 
 NUM = 150
@@ -51,7 +51,7 @@ def test_each_fold_is_predicted_as_sklearn_does_from_the_others(tmp_path: Path) 
     ids, acts = read_embeddings(probe.activations, store)
     plan = resolved(done).plan.read(store).set_index("id").loc[ids]
     penalties = store.document(probe.key, "summary.json", lambda document: document)["penalties"]
-    z = probe.log_odds(store).loc[ids].to_numpy()
+    z = probe.scores(store).loc[ids].to_numpy()
     x = acts.double().numpy()
     for number in range(3):
         train = (plan["fold"] != number).to_numpy()
@@ -69,7 +69,7 @@ def test_a_label_has_no_say_in_its_own_prediction_or_penalty(tmp_path: Path) -> 
     ours = set(plan.loc[plan["fold"] == 1, "text"])
     turned = [{**row, "cheap": 1 - row["cheap"]} if row["text"] in ours else row for row in rows()]
     _, other, _ = run(tmp_path / "b", turned)
-    before, after = probe.log_odds(store), other.log_odds(store)
+    before, after = probe.scores(store), other.scores(store)
     own = plan.loc[plan["fold"] == 1, "id"]
     assert before[own].tolist() == after[own].tolist()
     rest = plan.loc[plan["fold"] != 1, "id"]
@@ -85,7 +85,7 @@ def test_rows_without_labels_teach_nothing_and_new_ones_have_the_mean(tmp_path: 
     done, probe, store = run(tmp_path / "a", table, trusted=str(trusted))
     plan = resolved(done).plan.read(store)
     assert (plan["fold"] == EVERY).sum() == 1
-    assert np.isfinite(probe.log_odds(store)).all()
+    assert np.isfinite(probe.scores(store)).all()
     assert np.isfinite(done.labelling.rows["p"]).all()
     assert pd.isna(done.labelling.rows["disagrees"][3])
     assert done.labelling.rows["best_label"].notna().all()
@@ -103,12 +103,12 @@ def test_without_trusted_rows_no_label_is_turned(tmp_path: Path) -> None:
 def test_principal_columns_keep_what_a_ridge_regression_sees() -> None:
     acts = torch.randn(90, 12, generator=torch.Generator().manual_seed(0)) * torch.arange(1, 13)
     acts[:, 3] = 2.0
-    found = principal_columns(acts)
+    found = principal_columns(acts, principal_axes(acts))
     assert found.shape == (90, 12)
     scaled = (acts - acts.mean(0)) / torch.where(acts.std(0) > 0, acts.std(0), 1) / 12**0.5
     assert found @ found.T == pytest.approx((scaled @ scaled.T).numpy(), abs=1e-4)
     wide = torch.randn(60, 200, generator=torch.Generator().manual_seed(1))
-    few = principal_columns(wide, most=20)
+    few = principal_columns(wide, principal_axes(wide, most=20))
     sizes = np.linalg.svd((wide - wide.mean(0)) / wide.std(0) / 200**0.5, compute_uv=False)
     assert few.shape == (60, 20)
     assert np.sum(few**2) == pytest.approx(np.sum(sizes[:20] ** 2), rel=0.1)

@@ -9,6 +9,7 @@ import typer
 
 from outshine.cli.json_output import JsonOption, print_json
 from outshine.cli.options import (
+    ClassesOption,
     ColumnOptions,
     ExecutorOptions,
     GroupOption,
@@ -25,6 +26,7 @@ from outshine.cli.options import (
 )
 
 if TYPE_CHECKING:
+    import pandas as pd
     from rich.console import Console
 
     from outshine.engine.store.store import Store
@@ -107,6 +109,7 @@ def label(
     positive: PositiveOption = None,
     negative: NegativeOption = None,
     missing: MissingOption = None,
+    classes: ClassesOption = None,
     trusted: TrustedOption = None,
     trusted_label: TrustedLabelOption = "label",
     row_id: IdOption = None,
@@ -131,7 +134,7 @@ def label(
     from outshine.labelling.run import parse_label_settings
     from outshine.w2s.study_file import with_settings
 
-    columns = ColumnOptions(text, weak_label, group, row_id, positive, negative, missing).settings()
+    columns = ColumnOptions(text, weak_label, group, row_id, positive, negative, missing, classes).settings()
     if weak_label is None and not votes:
         from outshine.data.user_tables import refuse_without_labels
 
@@ -204,13 +207,14 @@ def _print_time_of_students(labeller: LabelSettings, store: Store, screen: Conso
 def print_labelling(results: LabelResults, screen: Console) -> None:
     """The sentences, then the most doubted labels."""
     from outshine.cli.terminal import table
-    from outshine.labelling.ladder_text import LADDER_COLUMNS, ladder_rows
+    from outshine.labelling.ladder_text import ladder_columns, ladder_rows
     from outshine.labelling.text import sentences, voter_rows
     from outshine.report.text import decimal_text
 
     if results.ladder is not None:
         title = f"Ways to label the file, by {results.ladder.num_rows} trusted rows"
-        screen.print(table(title, list(LADDER_COLUMNS), ladder_rows(results.ladder), right=["AUC", "class 1"]))
+        columns = list(ladder_columns(results.ladder))
+        screen.print(table(title, columns, ladder_rows(results.ladder), right=["AUC", "class 1"]))
     if results.voters:
         columns = ["column", "rows", "right [95 %]", "agrees with all"]
         screen.print(table("Cheap columns", columns, voter_rows(results), right=["rows", "agrees with all"]))
@@ -226,7 +230,7 @@ def print_labelling(results: LabelResults, screen: Console) -> None:
             (
                 str(row["row"]),
                 _label_text(row["label"], results),
-                decimal_text(row["p"]),
+                _student_text(row, results),
                 decimal_text(row["suspicion"]),
                 _cut(row["text"]),
             )
@@ -235,7 +239,17 @@ def print_labelling(results: LabelResults, screen: Console) -> None:
         screen.print(table(title, ["row", "label", "student", "suspicion", "text"], rows, right=["row", "student"]))
 
 
+def _student_text(row: pd.Series, results: LabelResults) -> str:
+    """The student's P(class 1), or its class and how probable that is."""
+    from outshine.report.text import decimal_text
+
+    p = decimal_text(row["p"])
+    return p if results.num_classes == 2 else f"{results.spelling[row['student']]} {p}"
+
+
 def _label_text(p: float, results: LabelResults) -> str:
+    if results.num_classes > 2:
+        return results.spelling[int(p)]
     return results.names[int(p > 0.5)] if results.names else f"{p:.3g}"
 
 

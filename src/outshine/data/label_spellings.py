@@ -48,6 +48,7 @@ _MOST_CHARACTERS = 40
 
 
 ALL_CLASSES = "all"  # in place of the names of classes: every value of the column is one
+_HINT_AT_CLASSES = f"; or that each value is a class of its own: --classes {ALL_CLASSES}"
 
 
 class Words(NamedTuple):
@@ -68,16 +69,16 @@ NO_WORDS = Words()
 
 
 class WeakLabels(NamedTuple):
-    """P(class 1) as the cheap labels have it.
+    """P(class 1) as the cheap labels have it, or the probabilities of several classes.
 
-    `p` [n] in [0, 1], NaN where a row has no label. `hard`: all are 0 or 1. `names`: of class 0 and class 1 as the
+    `p` in [0, 1], [n] or [n, K], NaN where a row has no label. `hard`: all are 0 or 1. `names`: of the classes as the
     file writes them most often, where it does not write probabilities. `meaning`: token -> p, of all values in the
     file. `words`: what the user said about them.
     """
 
     p: NDArray[np.float64]
     hard: bool
-    names: tuple[str, str] | None
+    names: tuple[str, ...] | None
     meaning: Mapping[Token, float]
     words: Words = NO_WORDS
 
@@ -172,16 +173,18 @@ def class_names(classes: Spellings) -> tuple[str, ...]:
 
 
 def classes_found(values: Sequence[Any], column: str, words: Words) -> tuple[str, ...]:
-    """The different labels of a column, as they are first spelled, in the order of numbers or else of the alphabet.
+    """The different labels of a column, as they are spelled most often, in the order of numbers or of the alphabet.
 
     Raises DataError where there are fewer than two, or too many to be classes.
     """
     tokens = _tokens_of(values)
     missing = set(_tokens(words.missing, {token for token in tokens if token is not None})) | MISSING
-    spelled: dict[Token, str] = {}
+    spellings: dict[Token, Counter[str]] = {}
     for token, value in zip(tokens, values, strict=True):
         if token is not None and token not in missing:
-            spelled.setdefault(token, text_form(token) if isinstance(token, float) else " ".join(str(value).split()))
+            text = text_form(token) if isinstance(token, float) else " ".join(str(value).split())
+            spellings.setdefault(token, Counter())[text] += 1
+    spelled = {token: counts.most_common(1)[0][0] for token, counts in spellings.items()}
     if len(spelled) > MOST_CLASSES or (len(spelled) > _MOST_CLASSES and 2 * len(spelled) > len(values)):
         raise DataError(
             f"the column '{column}' holds {len(spelled):,} different values in {len(values):,} rows: is it the column "
@@ -430,14 +433,14 @@ def _not_understood(
     if len(counts) > _MOST_CLASSES:
         return (
             f"{start}, and {len(counts)} different values in all; two classes are expected: is it the column of the "
-            f"labels? Say which is (--label){_hint_at_classes(hard)}"
+            f"labels? Say which is (--label){_HINT_AT_CLASSES}"
         )
     if len(classes) == 2:
         several = f"one of {len(unknown)} values that are" if len(unknown) > 1 else "which is"
         names = ",".join(quote(token) for token in sorted(unknown, key=text_form)[:_MOST_SHOWN])
         return (
             f"{start}, {several} no class that is known; say what it means: --missing {names} (no label), --positive "
-            f"{names} or --negative {names}"
+            f"{names} or --negative {names}{_HINT_AT_CLASSES}"
         )
     values = sorted((token for token in counts if not math.isnan(meaning.get(token, 0.0))), key=text_form)
     if len(values) == 1:
@@ -448,13 +451,8 @@ def _not_understood(
     return (
         f"{start}; it holds {len(values)} different values ({listed(values)}) and two classes are expected: say which "
         "are class 1 and which are class 0, comma-separated (--positive … --negative …), and which are no label "
-        f"(--missing …){_hint_at_classes(hard)}"
+        f"(--missing …){_HINT_AT_CLASSES}"
     )
-
-
-def _hint_at_classes(hard: bool) -> str:
-    """The way out where true labels are of several classes; cheap labels are of two."""
-    return f"; or that each value is a class of its own: --classes {ALL_CLASSES}" if hard else ""
 
 
 def _hint_at_missing(tokens: Iterable[Token | None]) -> str:

@@ -21,7 +21,7 @@ from outshine.engine.errors import DataError
 
 NEEDED = ("strong_train", "val")  # the splits whose weak labels a student is trained and stopped on
 _WHOLE = re.compile(r"(0|-?[1-9][0-9]*)(?:\.0+)?")
-_FAR_FROM_ONE = 0.01  # what a sum of probabilities may miss one by, from rounding
+FAR_FROM_ONE = 0.01  # what a sum of probabilities may miss one by, from rounding
 _SHOWN = 60  # characters of a text in a message
 _MOST_COMPARED = 200  # texts among which the nearest is sought
 
@@ -89,7 +89,7 @@ def _of_classes(given: Sequence[Any], where: str, task: Task) -> tuple[float, ..
             raise DataError(f"{where} has no weak label; give one for every row of {' and '.join(NEEDED)}")
         return tuple(float(number == k) for k in range(len(names)))
     p = [_probability(value, f"{where}, class {name}") for name, value in zip(names, given, strict=True)]
-    if abs(sum(p) - 1) > _FAR_FROM_ONE:
+    if abs(sum(p) - 1) > FAR_FROM_ONE:
         raise DataError(f"the probabilities of {where} add up to {sum(p):.3g}; those of all classes add up to 1")
     return tuple(value / sum(p) for value in p)
 

@@ -187,7 +187,8 @@ def _draw_tests(part: pd.DataFrame, taken: Bools, hard: bool) -> list[SampleTest
     }
     if not hard:  # else the same order as by suspicion
         measures["certainty"] = np.abs(log_odds)
-    classes = {"class": part["label"].to_numpy() > 0.5, "fold": part["fold"].to_numpy()}
+    label = part["label_class"].to_numpy() if "label_class" in part else part["label"].to_numpy() > 0.5
+    classes = {"class": label, "fold": part["fold"].to_numpy()}
     return random_sample_tests(taken, measures, classes, part["group"].to_numpy(str))
 
 

@@ -53,6 +53,7 @@ class Evidence(NamedTuple):
         num_groups: Groups that these rows are of.
         num_judged: Rows on which student and label disagree.
         num_right: Those of them on which the student is right.
+        num_wrong: Those of them on which the label is right; of several classes neither may be.
         num_empty: Rows of the draw that were left without a true label.
         share: Share of all rows on which the two disagree; of the file it is known.
         groups: Groups of equal size that the deciding rows are worth; NaN unless `by` is `groups`.
@@ -76,6 +77,7 @@ class Evidence(NamedTuple):
     num_groups: int
     num_judged: int
     num_right: int
+    num_wrong: int
     num_empty: int
     share: float
     groups: float = math.nan
@@ -115,36 +117,42 @@ class Evidence(NamedTuple):
 
 
 class _Trusted(NamedTuple):
-    """Trusted rows as arrays [n]."""
+    """Trusted rows as arrays [n]: numbers of classes, and of two classes P(class 1) by the label and log-odds."""
 
     truth: np.ndarray
+    student_class: np.ndarray
+    label_class: np.ndarray
     label: np.ndarray
     log_odds: np.ndarray
     group: np.ndarray
 
     @classmethod
     def of(cls, frame: pd.DataFrame) -> _Trusted:
+        if "label_class" not in frame:
+            frame = frame.assign(label_class=frame["label"] > 0.5, student_class=frame["log_odds"] > 0)
         return cls(
-            frame["truth"].to_numpy(dtype=bool),
-            frame["label"].to_numpy(dtype=float),
-            frame["log_odds"].to_numpy(dtype=float),
-            frame["group"].to_numpy(dtype=str),
+            truth=frame["truth"].to_numpy(dtype=int),
+            student_class=frame["student_class"].to_numpy(dtype=int),
+            label_class=frame["label_class"].to_numpy(dtype=int),
+            label=frame["label"].to_numpy(dtype=float),
+            log_odds=frame["log_odds"].to_numpy(dtype=float),
+            group=frame["group"].to_numpy(dtype=str),
         )
 
     @property
     def student_right(self) -> np.ndarray:
         """Where the student is right."""
-        return (self.log_odds > 0) == self.truth
+        return self.student_class == self.truth
 
     @property
     def label_right(self) -> np.ndarray:
         """Where the labels are right."""
-        return (self.label > 0.5) == self.truth
+        return self.label_class == self.truth
 
     @property
     def apart(self) -> np.ndarray:
         """Where student and label disagree."""
-        return self.student_right != self.label_right
+        return self.student_class != self.label_class
 
     @property
     def worth_of_apart(self) -> EffectiveSize | None:
@@ -183,11 +191,15 @@ def evidence(
     *,
     hard: bool,
     one_sided: bool,
+    several: bool = False,
     population: tuple[int, int] | None = None,
     file: pd.DataFrame | None = None,
     listed: bool = False,
 ) -> Evidence:
-    """Find what trusted rows say. `trusted`: truth (bool), label (P(class 1); NaN: none), log_odds, group.
+    """Find what trusted rows say.
+
+    `trusted`: truth, label (P(class 1); NaN: none), log_odds, group. `several`: there are several classes, `truth` is
+    the number of one, and `label_class` and `student_class` are there too; accuracy decides.
 
     `population`: rows of the file and those on which student and label disagree; None: the rows are new. `one_sided`:
     classes cannot be read off at one half, so that accuracy says nothing. `file`: all rows of the file that have a
@@ -199,7 +211,10 @@ def evidence(
     usable = _usable(trusted, notes)
     if one_sided:
         notes.append("all labels, or all predictions, lie on one side of one half: accuracy would say nothing")
-    if population is None:
+    if several:
+        whole = None if population is None else _File(*population, file, listed)
+        result = _of_several_classes(usable, whole, notes)
+    elif population is None:
         result = _of_new_rows(_Trusted.of(usable), hard, notes)
     else:
         whole = _File(*population, file, listed)
@@ -214,7 +229,7 @@ def _usable(trusted: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
     usable = trusted[trusted["label"].notna() & trusted["log_odds"].notna()]
     if len(usable) < len(trusted):
         num = len(trusted) - len(usable)
-        notes.append(f"{num} of {len(trusted)} trusted rows have no cheap label, or no text: left out")
+        notes.append(f"{num} of {len(trusted)} trusted rows have no cheap label, or no text: left out of comparisons")
     return usable
 
 
@@ -228,6 +243,7 @@ def _counts(trusted: _Trusted, hard: bool, share: float) -> Evidence:
         num_groups=len(set(trusted.group)),
         num_judged=int(trusted.apart.sum()),
         num_right=int((trusted.apart & trusted.student_right).sum()),
+        num_wrong=int((trusted.apart & trusted.label_right).sum()),
         num_empty=0,
         share=share,
     )
@@ -372,21 +388,11 @@ def _of_new_rows(trusted: _Trusted, hard: bool, notes: list[str]) -> Evidence:
     counts = _counts(trusted, hard, float(np.mean(trusted.apart)) if num else math.nan)._replace(of="new")
     if not num:
         return counts
-    better = trusted.student_right.astype(float) - trusted.label_right
-    worth = _worth(better, trusted.group) if hard else _worth(trusted.student_right, trusted.group)
+    gains = _worth(trusted.student_right.astype(float) - trusted.label_right, trusted.group)
+    worth = gains if hard else _worth(trusted.student_right, trusted.group)
     if worth is not None:
         counts = counts._replace(by="groups", groups=worth.groups)
-    student_right, label_right = trusted.student_right, trusted.label_right
-    gains = _worth(better, trusted.group)
-    scale = 1.0 if gains is None else gains.rows / gains.num_rows
-    cells = (
-        student_right & ~label_right,
-        label_right & ~student_right,
-        student_right & label_right,
-        ~student_right & ~label_right,
-    )
-    gain = paired_gain(*(scale * float(np.sum(cell)) for cell in cells))
-    accuracies = _Measured(_level(student_right, trusted.group), _level(label_right, trusted.group), gain)
+    accuracies = _paired_accuracies(trusted, gains)
     aurocs = _aurocs(trusted, notes)
     if hard:
         share_right = counts.num_right / counts.num_judged if counts.num_judged else None
@@ -394,6 +400,51 @@ def _of_new_rows(trusted: _Trusted, hard: bool, notes: list[str]) -> Evidence:
     else:
         needed = _needed_auroc(trusted, aurocs.gain, worth)
     return _with(counts, accuracies, aurocs)._replace(needed=needed)
+
+
+def _paired_accuracies(trusted: _Trusted, worth: EffectiveSize | None) -> _Measured:
+    """Estimate both accuracies and the gain from the four ways in which two can be right on the same rows."""
+    student, label = trusted.student_right, trusted.label_right
+    scale = 1.0 if worth is None else worth.rows / worth.num_rows
+    cells = (student & ~label, label & ~student, student & label, ~student & ~label)
+    gain = paired_gain(*(scale * float(np.sum(cell)) for cell in cells))
+    return _Measured(_level(student, trusted.group), _level(label, trusted.group), gain)
+
+
+def _of_several_classes(usable: pd.DataFrame, file: _File | None, notes: list[str]) -> Evidence:
+    """Estimate the gain in accuracy where a disagreement may find both wrong.
+
+    Rows of the file are drawn from all of it alike: those of to_judge.csv, in its order, or rows from elsewhere, which
+    must not look as if they were picked.
+    """
+    trusted, by, picked = usable, "rows", ""
+    if file is not None and file.rows is not None:
+        places, order = file.rows.index.to_numpy(), np.argsort(file.rows["order"].to_numpy())
+        taken = np.isin(places, usable["row"].to_numpy())
+        start = start_of_draw(taken[order], file.listed)
+        if start is not None and start.num_empty:
+            start = _before_the_first_empty(taken[order], file.listed, notes)
+        if start is not None:
+            trusted, by = _inside(usable, places[order][: start.length], notes), "draw"
+        else:
+            picked = why_no_draw(file.rows, taken, hard=False)
+    rows = _Trusted.of(trusted)
+    if by == "draw":  # random one by one, whatever their groups
+        rows = rows._replace(group=np.arange(len(trusted)).astype(str))
+    of = "new" if file is None else "file"
+    share = file.share if file is not None else float(np.mean(rows.apart)) if len(trusted) else math.nan
+    counts = _counts(rows, True, share)._replace(of=of, by=by, picked=picked)
+    if not len(trusted) or picked:
+        return counts
+    worth = _worth(rows.student_right.astype(float) - rows.label_right, rows.group)
+    if worth is not None:
+        counts = counts._replace(by="groups", groups=worth.groups)
+    telling = (counts.num_right + counts.num_wrong) / max(counts.num_judged, 1)
+    share_right = counts.num_right / (counts.num_right + counts.num_wrong) if telling else None
+    return _with(counts, _paired_accuracies(rows, worth), _Measured())._replace(
+        needed=needed_accuracy(share * telling, share_right, None, worth),
+        used=tuple(trusted["row"]) if file is not None else (),
+    )
 
 
 def _with(counts: Evidence, accuracies: _Measured, aurocs: _Measured) -> Evidence:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +15,10 @@ import pandas as pd
 from outshine.data.user_tables import (
     CsvTable,
     file_format,
+    plain_name,
     read_csv_table,
     read_rows,
+    read_saved_dataset,
     read_table,
     write_csv_table,
     write_json_rows,
@@ -23,7 +26,7 @@ from outshine.data.user_tables import (
 from outshine.engine.errors import DataError
 from outshine.engine.files import user_path, write_whole
 from outshine.labelling.annotation_tools import Answer, answered, read_labelling_table
-from outshine.labelling.rows import PLACE, Columns
+from outshine.labelling.rows import PLACE, Columns, resolve_classes
 from outshine.labelling.text import sentences
 from outshine.report.write import OutputError, check_writable
 from outshine.results.saved_tables import escape_formulas, escape_formulas_in_header
@@ -35,15 +38,25 @@ if TYPE_CHECKING:
     from outshine.labelling.run import LabelRun, LabelSettings
 
 
-NEW = {
-    "label": "best_label",
-    "p": "best_p",
-    "student": "p",
-    **{name: name for name in ("fold", "disagrees", "suspicion", "rank", "suspect")},
-}
-"""Columns that are added to the user's own, each behind the prefix -> the column of `LabelResults.rows`."""
+def new_columns(names: Sequence[str]) -> dict[str, str]:
+    """Return what is added to the user's columns, each behind the prefix -> the column of `LabelResults.rows`.
+
+    `names`: of the classes. Of several there are the probability of each and the student's class, where of two there is
+    the student's P(class 1).
+    """
+    several = len(names) > 2
+    return {
+        "label": "best_label",
+        "p": "best_p",
+        **({f"p_{name}": f"best_p_{number}" for number, name in enumerate(names)} if several else {}),
+        "student": "student" if several else "p",
+        **{name: name for name in ("fold", "disagrees", "suspicion", "rank", "suspect")},
+    }
+
 
 PREFIX = "outshine_"
+STUDENT = "student"  # the folder with a model for new texts
+_WHOLE = re.compile(r"0|[1-9][0-9]*")
 ORDER, STRATUM, WEIGHT = "outshine_order", "outshine_stratum", "outshine_weight"  # in to_judge.csv, beside PLACE
 
 
@@ -53,9 +66,10 @@ def check_output(labeller: LabelSettings, out: Path, prefix: str = PREFIX) -> No
     Raises OutputError where the folder cannot be written, DataError where the user's file would be overwritten or has
     columns of these names.
     """
-    if (out / Path(labeller.path).name).resolve() == Path(labeller.path).resolve():
+    if (out / _target_name(labeller.path)).resolve() == Path(labeller.path).resolve():
         raise DataError(f"'{out}' is the folder of the file itself; choose another one with --out")
-    check_free(labeller.path, [f"{prefix}{name}" for name in NEW], "--prefix")
+    names = resolve_classes(labeller.path, labeller.columns).task.class_names
+    check_free(labeller.path, [f"{prefix}{name}" for name in new_columns(names)], "--prefix")
     own, new = _own_columns(labeller.columns), (ORDER, PLACE, STRATUM, WEIGHT)
     if taken := set(own) & set(new):
         raise DataError(f"to_judge.csv has a column '{min(taken)}' of its own; give yours another name")
@@ -75,12 +89,12 @@ def write_labelled(done: LabelRun, out: Path, prefix: str = PREFIX) -> list[Path
     """
     labeller, results = done.labeller, done.labelling
     source = Path(labeller.path)
-    table = out / source.name
-    columns = {f"{prefix}{new}": _values(results, name) for new, name in NEW.items()}
+    table = out / _target_name(labeller.path)
+    columns = {f"{prefix}{new}": _values(results, name) for new, name in new_columns(results.spelling).items()}
     settings = raw_yaml(labeller.model_dump(mode="json"))
     written = {
         table: lambda path: _write_labels(str(source), columns, prefix, labeller.columns, path),
-        out / "suspects.csv": lambda path: escape_formulas(results.suspects).to_csv(path, index=False),
+        out / "suspects.csv": lambda path: escape_formulas(_suspects(results)).to_csv(path, index=False),
         out / "issues.csv": lambda path: escape_formulas(issues_table(results)).to_csv(path, index=False),
         out / "evidence.json": lambda path: path.write_text(_json(evidence_document(results)), encoding="utf-8"),
         out / "label.yaml": lambda path: path.write_text(settings, encoding="utf-8"),
@@ -92,6 +106,9 @@ def write_labelled(done: LabelRun, out: Path, prefix: str = PREFIX) -> list[Path
             written[target] = lambda path: path.write_text(to_judge, encoding="utf-8")
         for path, write in written.items():
             write_whole(path, write)
+        if done.student is not None:
+            done.student.save(out / STUDENT)
+            written[out / STUDENT] = written[table]
     except OSError as error:
         message = f"cannot write to the folder {out} ({error.strerror}); choose another one with --out"
         raise OutputError(message) from error
@@ -125,21 +142,38 @@ def issues_table(results: LabelResults) -> pd.DataFrame:
     """Return a row for each labelled row of the file, with the columns that cleanlab's `find_label_issues` has.
 
     Columns: row (place in the file, from 1), id, is_label_issue (confident learning doubts the label, and the student's
-    likelier class is another), label_quality (self-confidence: the student's probability of the given label),
-    given_label, predicted_label (the student's likelier class).
+    likeliest class is another), label_quality (self-confidence: the student's probability of the given label),
+    given_label, predicted_label (the student's likeliest class).
     """
     rows = results.rows[results.rows["suspicion"].notna()]
     spelled = np.array(results.spelling, dtype=object)
+    several = results.num_classes > 2
+    given = rows["label"].to_numpy(dtype=int) if several else (rows["label"] > 0.5).astype(int)
+    student = rows["student"].to_numpy(dtype=int) if several else (rows["p"] > 0.5).astype(int)
     return pd.DataFrame(
         {
             "row": rows["row"],
             "id": rows["id"],
             "is_label_issue": rows["suspect"].astype(bool) & rows["disagrees"].astype(bool),
             "label_quality": 1 - rows["suspicion"],
-            "given_label": spelled[(rows["label"] > 0.5).astype(int)] if results.hard else rows["label"],
-            "predicted_label": spelled[(rows["p"] > 0.5).astype(int)],
+            "given_label": spelled[given] if results.hard or several else rows["label"],
+            "predicted_label": spelled[student],
         }
     )
+
+
+def _suspects(results: LabelResults) -> pd.DataFrame:
+    """Return the doubted labels; of several classes with their names."""
+    if results.num_classes == 2:
+        return results.suspects
+    suspects, names = results.suspects, results.spelling
+    named = {name: [names[int(k)] for k in suspects[name]] for name in ("label", "student", "best_label")}
+    return suspects.assign(**named).rename(columns={f"best_p_{k}": f"best_p_{name}" for k, name in enumerate(names)})
+
+
+def _target_name(path: str) -> str:
+    """What the labelled file is called; what `save_to_disk` wrote becomes a Parquet file."""
+    return f"{plain_name(path)}.parquet" if file_format(path) == "arrow" else Path(path).name
 
 
 def _own_columns(columns: Columns) -> tuple[str, str, str]:
@@ -173,7 +207,7 @@ def evidence_document(results: LabelResults) -> dict[str, Any]:
         "voters": [_jsonable(voter) for voter in results.voters],
         "ladder": None if results.ladder is None else _ladder(results.ladder),
         "evidence": [_jsonable(part._replace(used=())) | {"verdict": part.verdict} for part in results.evidence],
-        "signs": _jsonable(results.signs),
+        "signs": _jsonable(results.signs) | _positive_shares(results),
         "to_judge": {name: {"rows": num, "of": of} for name, (num, of) in results.to_judge.sizes.items()},
         "hard_labels": results.hard,
         "names": results.names,
@@ -181,11 +215,18 @@ def evidence_document(results: LabelResults) -> dict[str, Any]:
     }
 
 
+def _positive_shares(results: LabelResults) -> dict[str, float]:
+    """Return the shares of class 1 under names of their own, where there are two classes."""
+    signs = results.signs
+    if results.num_classes > 2:
+        return {}
+    return {"label_positive": signs.label_shares[1], "student_positive": signs.student_shares[1]}
+
+
 def _ladder(ladder: Ladder) -> dict[str, Any]:
-    """Return the ladder without what it says of each row, which the labelled file has."""
-    document = _jsonable(ladder._replace(log_odds=np.empty(0))) | {"verdict": ladder.verdict}
-    del document["log_odds"]
-    return document
+    """Return the ladder without what it says of each row, which the labelled file has, and of new texts."""
+    kept = {name: value for name, value in ladder._asdict().items() if name not in ("log_odds", "of_text")}
+    return {name: _jsonable(value) for name, value in kept.items()} | {"verdict": ladder.verdict}
 
 
 def _json(document: dict[str, Any]) -> str:
@@ -196,7 +237,7 @@ def _values(results: LabelResults, name: str) -> list[Any]:
     """Return a value for each row; None where there is none, and for all that the student did not predict."""
     column = results.rows[name]
     nothing = column.isna() | results.rows["p"].isna()
-    if name == "best_label":
+    if name in ("best_label", "student"):
         return [
             None if missing else _spelled(results, int(value)) for value, missing in zip(column, nothing, strict=True)
         ]
@@ -205,8 +246,8 @@ def _values(results: LabelResults, name: str) -> list[Any]:
 
 def _spelled(results: LabelResults, value: int) -> Any:
     """Return a class as the file writes it; as a number where that is what it has."""
-    text = results.spelling[value]
-    return int(text) if text in ("0", "1") else text
+    numbers = all(_WHOLE.fullmatch(name) for name in results.spelling)
+    return int(results.spelling[value]) if numbers else results.spelling[value]
 
 
 def _jsonable(value: Any) -> Any:
@@ -272,8 +313,11 @@ def _write_parquet(path: str, columns: Mapping[str, list[Any]], target: Path) ->
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with user_path(path).open("rb") as file:
-        table = pq.read_table(file)
+    if file_format(path) == "arrow":
+        table = read_saved_dataset(user_path(path))
+    else:
+        with user_path(path).open("rb") as file:
+            table = pq.read_table(file)
     for name, values in columns.items():
         table = table.append_column(name, pa.array(values))
     pq.write_table(table, target)

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field, NonNegativeInt
 
-from outshine.engine.checked_reading import read_table, with_fields
+from outshine.data.task import Task
+from outshine.engine.checked_reading import Columns, read_table, with_fields
 from outshine.engine.errors import DataError
 from outshine.engine.rng import stream_seed
 from outshine.engine.settings import NotInKey, NotInKeyAtDefault
 from outshine.engine.stage import Context, Stage
-from outshine.labelling.rows import Columns
-from outshine.w2s.stages.labels import WeakLabelSource
+from outshine.labelling.rows import Columns as UserColumns
+from outshine.w2s.stages.labels import LabelTable, WeakLabelSource
 from outshine.w2s.stages.prepare import REPORT, TEXTS, TextSource
 from outshine.w2s.stages.probing import folds
 
@@ -38,9 +39,10 @@ class FoldPlan(Stage):
     """Which fold each row of a user's file lies in, found from the texts alone: labels have no say.
 
     Writes `rows.parquet`: id, row (place in the file; -1: a trusted row that is not in it), number (place among the
-    trusted rows, -1: none), text, p (cheap label, NaN: none), group, fold. Texts that are the same or nearly so, and
-    rows of one group of the user's, share a group, and a group lies in one fold. A trusted row that is not in the file
-    gets the fold of the group it belongs to, or EVERY. Of the trusted file only texts are used here, never a label.
+    trusted rows, -1: none), text, p (cheap label, NaN: none; of several classes p_0 …), group, fold. Texts that are the
+    same or nearly so, and rows of one group of the user's, share a group, and a group lies in one fold. A trusted row
+    that is not in the file gets the fold of the group it belongs to, or EVERY. Of the trusted file only texts are used
+    here, never a label.
     """
 
     VERSION: ClassVar[int] = 2  # 2: new rows have groups of the user's
@@ -50,7 +52,7 @@ class FoldPlan(Stage):
     name: Annotated[str, NotInKey()]
     path: Annotated[str, NotInKey()]
     digest: str  # sha256 of the file
-    columns: Columns
+    columns: UserColumns
     num_folds: int = Field(ge=2)
     limit: Annotated[int | None, NotInKeyAtDefault()] = None
     trusted_path: Annotated[str | None, NotInKey()] = None
@@ -59,6 +61,11 @@ class FoldPlan(Stage):
     @property
     def label(self) -> str:
         return f"folds of {self.name}"
+
+    @property
+    def task(self) -> Task:
+        """What the labels are."""
+        return self.columns.task
 
     def table(self) -> LabelledTable:
         """Return the user's file. Raises DataError where it has changed."""
@@ -81,7 +88,7 @@ class FoldPlan(Stage):
 
         table = self.table()
         trusted = self.trusted(table)
-        rows = _placed(table, trusted)
+        rows = _placed(table, trusted, self.task)
         duplicates = group_near_duplicates(rows["text"].tolist())
         rows["group"] = _groups(rows, duplicates.cluster)
         in_file = rows["row"] >= 0
@@ -115,7 +122,7 @@ class FoldPlan(Stage):
     def _notes(self, rows: pd.DataFrame, num_rows: int, complete: bool) -> list[str]:
         notes = []
         num_empty = num_rows - len(rows)
-        num_unlabelled = int(rows["p"].isna().sum())
+        num_unlabelled = int(rows[self.task.label_columns[0]].isna().sum())
         sizes = rows["group"].value_counts()
         if num_empty:
             notes.append(f"{num_empty} rows have no text: they are left out, their new columns stay empty")
@@ -163,7 +170,8 @@ class Fold(TextSource):
         from outshine.data.schema import digest
 
         rows = self.plan.read(context.store)
-        others = rows[(rows["row"] >= 0) & (rows["fold"] != self.number) & rows["p"].notna()]
+        columns = list(self.task.label_columns)
+        others = rows[(rows["row"] >= 0) & (rows["fold"] != self.number) & rows[columns[0]].notna()]
         in_val = self._validation(others["group"].tolist())
         self._check(others, in_val)
         side = dict(zip(others["id"], ("val" if chosen else "strong_train" for chosen in in_val), strict=True))
@@ -171,7 +179,7 @@ class Fold(TextSource):
         rows = rows[rows["id"].isin(side)].sort_values("id").reset_index(drop=True)
         rows["split"] = [side[name] for name in rows["id"]]
         texts = rows[["id", "split", "text", "group"]].assign(cut_start=0, cut_end=0)
-        labels = rows.loc[rows["split"] != "test", ["id", "p"]].reset_index(drop=True)
+        labels = rows.loc[rows["split"] != "test", ["id", *columns]].reset_index(drop=True)
         texts.to_parquet(context.folder / TEXTS, index=False)
         labels.to_parquet(context.folder / LABELS, index=False)
         sizes = Counter(texts["split"].tolist())
@@ -198,10 +206,10 @@ class Fold(TextSource):
 
     def _check(self, others: pd.DataFrame, in_val: Sequence[bool]) -> None:
         num_train = len(others) - sum(in_val)
-        labels = {float(p) for p, chosen in zip(others["p"], in_val, strict=True) if not chosen}
-        if num_train < MIN_TRAIN or not any(in_val) or len(labels) < 2:
+        num_labels = len(others.loc[[not chosen for chosen in in_val], list(self.task.label_columns)].drop_duplicates())
+        if num_train < MIN_TRAIN or not any(in_val) or num_labels < 2:
             raise DataError(
-                f"{self.name} would train on {num_train} rows with {len(labels)} different labels and validate on "
+                f"{self.name} would train on {num_train} rows with {num_labels} different labels and validate on "
                 f"{sum(in_val)}; at least {MIN_TRAIN} rows, two labels and one row are needed: give more rows or fewer "
                 "folds"
             )
@@ -220,16 +228,13 @@ class FoldTrainingLabels(WeakLabelSource):
         """Return the labels that a finished fold wrote."""
         return cls(digest=origin.report(store)["labels_digest"], origin=origin)
 
-    def read_labels(self, store: Store) -> pd.Series:
-
-        return (
-            read_table(store, self.origin.key, LABELS, {"id": "text", "p": "number"})
-            .set_index("id")["p"]
-            .astype("float64")
-        )
+    def read_labels(self, store: Store) -> LabelTable:
+        task = self.origin.task
+        columns: Columns = {"id": "text", **dict.fromkeys(task.label_columns, "number")}
+        return task.labels_in(read_table(store, self.origin.key, LABELS, columns).set_index("id")).astype("float64")
 
 
-def _placed(table: LabelledTable, trusted: TrustedTable | None) -> pd.DataFrame:
+def _placed(table: LabelledTable, trusted: TrustedTable | None, task: Task) -> pd.DataFrame:
     """Return the rows with text of the file and the new ones among the trusted, each with an id."""
     import pandas as pd
 
@@ -241,7 +246,7 @@ def _placed(table: LabelledTable, trusted: TrustedTable | None) -> pd.DataFrame:
         row_id("label", name) if isinstance(name, str) else row_id(f"label/{count}", text)
         for name, text, count in zip(frame["id"], frame["text"], again, strict=True)
     ]
-    columns = ["id", "row", "number", "text", "p", "given"]
+    columns = ["id", "row", "number", "text", *task.label_columns, "given"]
     own = frame.assign(id=ids, row=frame.index, number=-1, given=frame["group"])[columns]
     if trusted is None or trusted.new.empty:
         return own.reset_index(drop=True)

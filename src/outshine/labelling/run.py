@@ -26,9 +26,24 @@ from outshine.engine.stage import Cost, Stage, in_order
 from outshine.engine.store.recorded_studies import record_study
 from outshine.engine.store.store import Store
 from outshine.labelling.folds import Fold, FoldPlan, FoldTrainingLabels
-from outshine.labelling.probe import FileTexts, ProbeStudent, principal_columns, read_embeddings
+from outshine.labelling.probe import (
+    FileTexts,
+    PrincipalAxes,
+    ProbeStudent,
+    principal_axes,
+    principal_columns,
+    read_embeddings,
+)
 from outshine.labelling.results import LabelResults, StudentPredictions, out_of_fold, read_label_results
-from outshine.labelling.rows import NUM_TO_JUDGE, Columns, read_labelled, read_trusted
+from outshine.labelling.rows import (
+    NUM_TO_JUDGE,
+    Columns,
+    probs_columns,
+    read_labelled,
+    read_trusted,
+    resolve_classes,
+)
+from outshine.labelling.saved_student import LinearStudent
 from outshine.learn.device import pick_device, resolve_dtype
 from outshine.learn.known_models import Shape, learning_rate
 from outshine.learn.losses.xent import Xent
@@ -140,18 +155,22 @@ def resolve_label_settings(labeller: LabelSettings) -> LabelResolution:
     OutshineError.
     """
     plan = _plan(labeller)
+    if labeller.trains and not plan.task.works_with(labeller.loss.outcomes):
+        able = " and ".join(labeller.loss.outcomes)
+        raise SettingsError(f"'{labeller.loss.kind}' works with {able} labels only, and these are {plan.task.outcome}")
     dtype = resolve_dtype(labeller.compute_dtype, pick_device(labeller.runtime))
     strong = resolve(labeller.tuned, dtype)
     folds = tuple(
         Fold(
             name=f"{labeller.name}, fold {number + 1} of {labeller.folds}",
+            task=plan.task,
             plan=plan,
             number=number,
             val_share=labeller.val_share,
         )
         for number in range(labeller.folds)
     )
-    exact = _with_whole_paths(labeller).model_copy(
+    exact = _exact(labeller, plan).model_copy(
         update={
             "strong": pinned_model(labeller.tuned, strong),
             "compute_dtype": dtype,
@@ -162,15 +181,16 @@ def resolve_label_settings(labeller: LabelSettings) -> LabelResolution:
 
 def _plan(labeller: LabelSettings) -> FoldPlan:
     """Read the user's files once, and return how their rows are to be dealt to folds."""
-    table = read_labelled(labeller.path, labeller.columns, labeller.limit)
+    columns = resolve_classes(labeller.path, labeller.columns)
+    table = read_labelled(labeller.path, columns, labeller.limit)
     trusted = labeller.trusted
     if trusted is not None:
-        read_trusted(trusted, labeller.columns, table)
+        read_trusted(trusted, columns, table)
     return FoldPlan(
         name=labeller.name,
         path=labeller.path,
         digest=file_sha256(labeller.path),
-        columns=labeller.columns,
+        columns=columns,
         num_folds=labeller.folds,
         limit=labeller.limit,
         trusted_path=trusted,
@@ -178,9 +198,11 @@ def _plan(labeller: LabelSettings) -> FoldPlan:
     )
 
 
-def _with_whole_paths(labeller: LabelSettings) -> LabelSettings:
+def _exact(labeller: LabelSettings, plan: FoldPlan) -> LabelSettings:
+    """Return the settings with whole paths and with the classes that the file has."""
     trusted = None if labeller.trusted is None else str(absolute_path(labeller.trusted))
-    return labeller.model_copy(update={"path": str(absolute_path(labeller.path)), "trusted": trusted})
+    whole = {"path": str(absolute_path(labeller.path)), "trusted": trusted, "columns": plan.columns}
+    return labeller.model_copy(update=whole)
 
 
 def probe_of(resolution: LabelResolution, store: Store) -> ProbeStudent:
@@ -240,6 +262,7 @@ class LabelRun(NamedTuple):
     labelling: LabelResults
     first: LabelResults | None = None
     resolution: LabelResolution | None = None  # of the model; None where the user brought probabilities
+    student: LinearStudent | None = None  # for new texts; None where students were fine-tuned, or probabilities brought
 
 
 class LabelPlan(NamedTuple):
@@ -282,9 +305,13 @@ def run_label(
     if not labeller.trains:
         record_study(resolution.labeller, [texts, probe], store, progress, ONE_PROCESS, expanded=True)
     local.run([probe])
-    found = read_label_results(resolution.plan, _by_probe(probe, resolution, store), store, labeller.judge)
+    predicted, axes = _by_probe(probe, resolution, store)
+    found = read_label_results(resolution.plan, predicted, store, labeller.judge)
     if not labeller.trains:
-        return LabelRun(resolution.labeller, found, resolution=resolution)
+        ladder = found.ladder
+        of_text, way = (ladder.of_text, ladder.recommended) if ladder is not None else (None, "student")
+        student = LinearStudent.of(probe, axes, of_text, found.spelling, way, store)
+        return LabelRun(resolution.labeller, found, resolution=resolution, student=student)
     if first is not None:
         first(found)
     return LabelRun(resolution.labeller, _by_students(resolution, probe, store, progress), found, resolution)
@@ -293,15 +320,18 @@ def run_label(
 def _with_given_probabilities(labeller: LabelSettings, store: Store, progress: Progress) -> LabelRun:
     """Take the user's probabilities for the student's; nothing is trained."""
     plan = _plan(labeller)
-    record_study(_with_whole_paths(labeller), [plan], store, progress, ONE_PROCESS, expanded=True)
+    exact = _exact(labeller, plan)
+    record_study(exact, [plan], store, progress, ONE_PROCESS, expanded=True)
     LocalExecutor(store, labeller.runtime, progress).run([plan])
     placed = plan.read(store)
-    probs = plan.table().frame["probs"].to_numpy()
+    columns = probs_columns(plan.task)
+    probs = plan.table().frame[columns[0] if len(columns) == 1 else columns].to_numpy(dtype=float)
     row = placed["row"].to_numpy()
-    p = np.where(row >= 0, probs[row], np.nan)
-    log_odds = dict(zip(placed["id"], logit(np.clip(p, CERTAIN, 1 - CERTAIN)), strict=True))
-    results = read_label_results(plan, StudentPredictions(log_odds, "given"), store, labeller.judge)
-    return LabelRun(_with_whole_paths(labeller), results)
+    p = np.clip(probs[row], CERTAIN, 1 - CERTAIN)
+    p[row < 0] = np.nan
+    scores = logit(p) if p.ndim == 1 else np.log(p)
+    given = StudentPredictions(dict(zip(placed["id"], scores, strict=True)), "given")
+    return LabelRun(exact, read_label_results(plan, given, store, labeller.judge))
 
 
 def _by_students(resolution: LabelResolution, probe: ProbeStudent, store: Store, progress: Progress) -> LabelResults:
@@ -326,7 +356,7 @@ def _by_students(resolution: LabelResolution, probe: ProbeStudent, store: Store,
     notes = [
         f"fold {fold}: {note}" for fold, student in enumerate(trained, 1) for note in student.summary(store)["notes"]
     ]
-    by_probe = _by_probe(probe, resolution, store)
+    by_probe, _ = _by_probe(probe, resolution, store)
     predicted = by_probe._replace(
         log_odds=out_of_fold(resolution.plan, trained, store),
         kind=labeller.student,
@@ -335,10 +365,15 @@ def _by_students(resolution: LabelResolution, probe: ProbeStudent, store: Store,
     return read_label_results(resolution.plan, predicted, store, labeller.judge)
 
 
-def _by_probe(probe: ProbeStudent, resolution: LabelResolution, store: Store) -> StudentPredictions:
+def _by_probe(
+    probe: ProbeStudent, resolution: LabelResolution, store: Store
+) -> tuple[StudentPredictions, PrincipalAxes]:
     ids, acts = read_embeddings(probe.activations, store)
-    log_odds = {str(name): float(value) for name, value in probe.log_odds(store).items()}
-    return StudentPredictions(log_odds, "probe", ids, principal_columns(acts), (*resolution.notes, *probe.notes(store)))
+    axes = principal_axes(acts)
+    scores = probe.scores(store)
+    log_odds = dict(zip(scores.index, scores.to_numpy(dtype=float), strict=True))
+    notes = (*resolution.notes, *probe.notes(store))
+    return StudentPredictions(log_odds, "probe", ids, principal_columns(acts, axes), notes), axes
 
 
 def stages_of(resolved: dict[str, Any], store: Store) -> tuple[Student, ...]:

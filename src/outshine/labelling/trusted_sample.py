@@ -21,18 +21,33 @@ LEVEL = 0.95
 SHARED = 0.9  # of rows whose predictions were fitted on each other: they tell so much of a gain as independent ones do
 
 
+def predicted(log_odds: Floats) -> Ints:
+    """Return the likeliest class of each row [n], by log-odds of class 1 [n] or log-probabilities [n, K]."""
+    return (log_odds > 0).astype(np.int64) if log_odds.ndim == 1 else log_odds.argmax(axis=1)
+
+
+def likeliest(p: Floats) -> Ints:
+    """Return the likeliest class of each row [n], by P(class 1) [n] or the probabilities of K classes [n, K]."""
+    return (p > 0.5).astype(np.int64) if p.ndim == 1 else p.argmax(axis=1)
+
+
+def unknown(values: Floats) -> Bools:
+    """Return which rows have no score or label, [n]: NaN in values [n] or [n, K]."""
+    return np.asarray(np.isnan(values).reshape(len(values), -1).any(axis=1), dtype=bool)
+
+
 class Trusted(NamedTuple):
     """Rows whose true label is known.
 
     Attributes:
         row: Their places among all rows [m].
-        truth: Their true labels [m].
+        truth: The numbers of their true classes [m].
         weight: Rows of the file that each stands for, relative to the mean [m]; 1 in a simple random draw.
         group: Rows of one group are never fitted on and judged together [m].
     """
 
     row: Ints
-    truth: Bools
+    truth: Ints
     weight: Floats
     group: NDArray[np.str_]
 
@@ -63,8 +78,8 @@ class Sample:
         return math.inf if len(sizes) == len(self.truth) else float(sizes.sum() ** 2 / np.sum(sizes**2))
 
     def right(self, log_odds: Floats) -> Floats:
-        """Return which rows [m] are classed rightly, as 0 and 1."""
-        return ((log_odds > 0) == self.truth).astype(float)
+        """Return which rows [m] are classed rightly, as 0 and 1, by log-odds [m] or log-probabilities [m, K]."""
+        return (predicted(log_odds) == self.truth).astype(float)
 
     def mean(self, values: Floats) -> float:
         """Return the weighted mean of values [m]."""
@@ -100,8 +115,6 @@ class Sample:
         not quite independent (Bengio and Grandvalet 2004). They count for `SHARED` of their number, with which the
         limits hold what they promise in simulations (benchmarks/label_coverage.py).
         """
-        if np.array_equal(first, second):
-            return Interval(0.0, 0.0, 0.0)
         num = SHARED * self.effective(first - second)
         cells = (first * (1 - second), second * (1 - first), first * second, (1 - first) * (1 - second))
         return paired_gain(*(num * self.mean(cell) for cell in cells), level=level)

@@ -37,7 +37,7 @@ def stage(texts, layer=1, dtype="float32", **settings):
 def test_each_row_has_the_hidden_state_of_its_own_text(executor, texts):
     asked = stage(texts)
     executor.run([asked])
-    spec = asked._spec()
+    spec = asked.spec()
     backbone = load_backbone(spec, torch.device("cpu"))
     frame = texts.read(executor.store).set_index("id")
     for split in SPLITS:

@@ -112,7 +112,7 @@ class Activations(Stage):
         folders = {self.layer: context.folder} | {layer: context.work / str(layer) for layer in others}
         tokenized_texts = tokenized(self.texts, self.model, self.max_length, context.store, context.memory)
         frame = _asked(tokenized_texts.frame)
-        with pretrained(self._spec(), pick_device(context.runtime), context.memory) as backbone:
+        with pretrained(self.spec(), pick_device(context.runtime), context.memory) as backbone:
             self._stream(backbone, frame, tokenized_texts.pad_id, folders, context)
         if not processes.is_main:
             return
@@ -171,8 +171,8 @@ class Activations(Stage):
         """The same for another layer."""
         return Activations(**{**{name: getattr(self, name) for name in type(self).model_fields}, "layer": layer})
 
-    def _spec(self) -> ClassifierSpec:
-        """How the base is loaded."""
+    def spec(self) -> ClassifierSpec:
+        """Return how the base is loaded."""
         return ClassifierSpec(
             model=self.model,
             num_layers=self.num_layers,

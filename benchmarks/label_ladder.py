@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import expit
 
 from outshine.engine.store.store import Store
 from outshine.labelling.ladder import Ladder, climb
 from outshine.labelling.options import BY_NAME, OPTIONS, Designs, Scores
-from outshine.labelling.probe import principal_columns, read_embeddings
+from outshine.labelling.probe import principal_axes, principal_columns, read_embeddings
 from outshine.labelling.run import parse_label_settings, probe_of, run_label
 from outshine.labelling.trusted_sample import Trusted
 
@@ -31,6 +32,7 @@ SIZES = (30, 60, 100, 150, 300)
 WANTED = dict(zip(SIZES, (0.68, 0.71, 0.72, 0.72, 0.74), strict=True))
 MOST_FEW = 150  # trusted rows up to which so much is asked
 MARGIN = 0.03  # what the recommended labels are to have more than the cheap ones
+BINS = 10  # of equal numbers of rows
 CURVE = (50, 75, 100, 125, 150, 175, 200, 250, 300)
 
 
@@ -67,7 +69,11 @@ def read_file(path: str, label: str, truth: str, strong: str, folder: Path) -> t
     ids, acts = read_embeddings(probe.activations, store)
     plan = done.resolution.plan.read(store).set_index("id").loc[ids]
     truths = [json.loads(line)[truth] for line in Path(path).read_text(encoding="utf-8").splitlines()]
-    scores = Scores(probe.log_odds(store).loc[ids].to_numpy(), plan["p"].to_numpy(float), principal_columns(acts))
+    scores = Scores(
+        probe.scores(store).loc[ids].to_numpy(),
+        plan["p"].to_numpy(float),
+        principal_columns(acts, principal_axes(acts)),
+    )
     known = np.array(truths, dtype=bool)[plan["row"].to_numpy()]
     return File(scores, known, plan["group"].to_numpy(str)), *took
 
@@ -182,6 +188,39 @@ def draw_figure(means: dict[str, list[float]], path: Path) -> None:
     figure.savefig(path, metadata={"Date": None})
 
 
+def draw_pictures(file: File, path: Path, num: int = 100) -> None:
+    """Draw where labels and student differ, and how often rows are of class 1 that are said to be so probably."""
+    import matplotlib as mpl
+
+    mpl.use("agg")
+    import matplotlib.pyplot as plt
+
+    rows, rest = file.draw(num, 0)
+    ladder = climb(file.scores, file.trusted(rows), in_file=np.ones(len(file.truth), dtype=bool))
+    assert ladder is not None
+    label, student, best = file.scores.label, expit(file.scores.student), expit(ladder.log_odds)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.4), layout="constrained")
+    left.scatter(label, student, s=6, color="0.75", linewidth=0, label="not checked", rasterized=True)
+    for truth, color in ((False, "tab:blue"), (True, "tab:orange")):
+        here = rows[file.truth[rows] == truth]
+        left.scatter(label[here], student[here], s=16, color=color, label=f"truly class {int(truth)}")
+    left.axhline(0.5, color="0.4", linewidth=0.8)
+    left.axvline(0.5, color="0.4", linewidth=0.8)
+    left.set(xlabel="cheap label", ylabel="student: P(class 1)", xlim=(0, 1), ylim=(0, 1))
+    left.set_title(f"Labels and student differ on {np.mean((label > 0.5) != (student > 0.5)):.0%} of rows", fontsize=10)
+    right.plot((0, 1), (0, 1), color="0.4", linewidth=0.8)
+    for name, p in (("cheap labels", label), ("student", student), ("recommended", best)):
+        bins = np.array_split(rest[np.argsort(p[rest], kind="stable")], BINS)
+        means = [(p[part].mean(), file.truth[part].mean()) for part in bins]
+        right.plot(*zip(*means, strict=True), marker="o", markersize=4, label=name)
+    right.set(xlabel="said to be of class 1", ylabel="truly of class 1", xlim=(0, 1), ylim=(0, 1))
+    right.set_title(f"By the truth of the {len(rest):,} rows that were not checked", fontsize=10)
+    for axes in (left, right):
+        axes.legend(fontsize=8, frameon=False, loc="upper left")
+    mpl.rcParams["svg.hashsalt"] = "outshine"
+    figure.savefig(path, metadata={"Date": None}, dpi=120)
+
+
 def main() -> None:
     """Read the file, measure what its labels are worth, print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -191,10 +230,15 @@ def main() -> None:
     parser.add_argument("--truth", default="truth")
     parser.add_argument("--draws", type=int, default=20)
     parser.add_argument("--figure", type=Path, help="an .svg file to draw the table into")
+    parser.add_argument(
+        "--pictures", type=Path, help="an .svg file to draw labels, student and truth into, of one draw"
+    )
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         file, wall, used = read_file(given.file, given.label, given.truth, given.strong, Path(folder) / "store")
     write(f"first answer after {wall:.0f} s ({used:.0f} s of one processor), with loading the model")
+    if given.pictures is not None:
+        draw_pictures(file, given.pictures)
     measured = crossing(file, 2 * given.draws)
     write(f"the cheap labels are worth {measured:.0f} checked rows")
     means = table(file, given.draws, measured)

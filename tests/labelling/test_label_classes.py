@@ -328,6 +328,7 @@ def test_probabilities_and_votes_of_several_classes(tmp_path: Path) -> None:
     rows[4] |= {"lm_a": None, "lm_b": None, "lm_c": None}
     path = write(tmp_path / "mine.jsonl", rows)
     soft = read_labelled(path, resolve_classes(path, Columns(label="lm", classes="all")))
+    assert soft.notes == ("3 classes; labels: 0 c, 0 b and 5 a",)
     assert soft.labels.names == ("a", "b", "c")
     assert soft.labels.p[1].tolist() == pytest.approx([0.5, 0.3, 0.2])
     assert soft.labels.p[0].sum() == pytest.approx(1)

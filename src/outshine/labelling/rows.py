@@ -194,6 +194,10 @@ def read_labelled(path: str, columns: Columns, limit: int | None = None) -> Labe
         }
     )
     notes = list(table.notes)
+    if task.outcome != "binary":
+        likeliest = labels.p[~np.isnan(labels.p[:, 0])].argmax(axis=1)
+        counts = np.bincount(likeliest, minlength=len(task.class_names)).tolist()
+        notes.append(f"{len(counts)} classes; labels: {task.counts_text(counts)}")
     if limit is not None and limit < len(rows):
         notes.append(
             f"a random draw of {limit:,} of {len(rows):,} rows (limit): the others are left out, their new columns "

@@ -12,6 +12,7 @@ import numpy as np
 from scipy.special import expit, softmax
 
 from outshine.engine.errors import DataError, StoreError
+from outshine.engine.files import write_whole
 from outshine.engine.runtime import Runtime
 from outshine.engine.settings import explain
 from outshine.labelling.options import OfText
@@ -69,15 +70,16 @@ class LinearStudent(NamedTuple):
         return cls(probe.activations.spec(), weight, np.asarray(bias), tuple(classes), way)
 
     def save(self, folder: Path) -> None:
-        """Write `classifier.json`, `head.safetensors` (weight and bias in float64) and `labels.json`."""
-        from safetensors.numpy import save_file
+        """Write `classifier.json`, `head.safetensors` (weight and bias in float64) and `labels.json`, each whole."""
+        from safetensors.numpy import save
 
-        folder.mkdir(parents=True, exist_ok=True)
         tensors = {"weight": self.weight, "bias": self.bias}
-        save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, folder / HEAD)
-        (folder / SPEC).write_text(self.spec.model_dump_json(indent=1, exclude={"model": {"folder"}}), encoding="utf-8")
-        facts = {"classes": self.classes, "way": self.way}
-        (folder / LABELS).write_text(json.dumps(facts, indent=1, ensure_ascii=False), encoding="utf-8")
+        head = save({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()})
+        spec = self.spec.model_dump_json(indent=1, exclude={"model": {"folder"}})
+        labels = json.dumps({"classes": self.classes, "way": self.way}, indent=1, ensure_ascii=False)
+        write_whole(folder / HEAD, lambda path: path.write_bytes(head))
+        write_whole(folder / SPEC, lambda path: path.write_text(spec, encoding="utf-8"))
+        write_whole(folder / LABELS, lambda path: path.write_text(labels, encoding="utf-8"))
 
 
 class SavedStudent:

@@ -12,6 +12,7 @@ from typing import Any
 from outshine.engine.errors import ModelError, SettingsError
 from outshine.engine.files import user_path
 from outshine.engine.hub import Repo, snapshot
+from outshine.engine.known_digests import sha256_of_each
 from outshine.learn.spec import ModelRef, ModelSettings, is_array_name
 from outshine.learn.tiny_models import TINY_MODELS
 
@@ -125,9 +126,8 @@ def _digest_of(folder: Path) -> str:
     """Return the sha256 over the names and contents of the files that decide what the model computes."""
     whole = hashlib.sha256()
     patterns = (*CONFIG_FILES, *WEIGHT_FILES)
-    for path in sorted({path for pattern in patterns for path in folder.glob(pattern)}):
-        with path.open("rb") as file:
-            part = hashlib.file_digest(file, "sha256").hexdigest()
+    paths = sorted({path for pattern in patterns for path in folder.glob(pattern)})
+    for path, part in zip(paths, sha256_of_each(paths), strict=True):
         whole.update(f"{path.relative_to(folder).as_posix()}\x1f{part}\n".encode())
     return whole.hexdigest()
 

@@ -85,6 +85,29 @@ def test_the_record_tells_what_was_computed_where_and_how(executor):
     assert record["made"]["peak_memory_mb"] > 1
 
 
+class Steps(Stage):
+    stage: ClassVar[str] = "steps"
+    ticks: tuple[int, ...]  # of a clock: before each update, and after the last
+
+    def run(self, context: Context) -> None:
+        for number, ticks in enumerate(self.ticks):
+            CLOCK[0] += ticks
+            if number < len(self.ticks) - 1:
+                context.progress.advance(number + 1, len(self.ticks) - 1, "examples")
+
+
+CLOCK = [0.0]
+
+
+def test_the_record_tells_how_long_the_first_update_took_to_come(executor, monkeypatch):
+    CLOCK[0] = 1000.0
+    monkeypatch.setattr(local.time, "monotonic", lambda: CLOCK[0])
+    executor.run([Steps(ticks=(7, 1, 2)), Steps(ticks=(5,)), Steps(ticks=(3, 4))])
+    for ticks, seconds, start in (((7, 1, 2), 10, 7), ((5,), 5, None), ((3, 4), 7, 3)):
+        made = executor.store.done(Steps(ticks=ticks).key)["made"]
+        assert (made["seconds"], made.get("start_seconds")) == (seconds, start)
+
+
 @pytest.mark.parametrize("damage", ["truncate", "delete file", "delete record", "break record"])
 def test_a_damaged_artefact_is_set_aside_and_computed_anew(executor, damage):
     stage = Number(n=7)

@@ -204,7 +204,10 @@ class LocalExecutor:
         return Context(self.store, folder, self.store.work(stage.key), self.runtime, self.heartbeat, self.memory)
 
     def _record(self, stage: Stage, seconds: float, cohort: Sequence[str] = ()) -> dict[str, Any]:
-        return record_of(stage, seconds, self.runtime, cohort)
+        record = record_of(stage, seconds, self.runtime, cohort)
+        if self.heartbeat.start_seconds is not None:
+            record["made"]["start_seconds"] = round(self.heartbeat.start_seconds, 3)
+        return record
 
     def set_threads(self) -> None:
         """Take the number of threads that was asked for; say where several will wait by spinning."""
@@ -275,19 +278,27 @@ def unit_label(unit: Unit) -> str:
 
 
 class Heartbeat:
-    """Progress that is also told in the store. A document each that takes longer than a second."""
+    """Progress that is also told in the store. A document each that takes longer than a second.
+
+    `start_seconds`: from the beginning of the unit until its first update, or first batch, was through: loading, trial
+    passes, compiling. None: none is through.
+    """
 
     def __init__(self, store: Store, progress: Progress) -> None:
         self._store = store
         self._progress = progress
         self._far: dict[str, Any] = {}
         self._pace = Pace()
+        self._began = 0.0
+        self.start_seconds: float | None = None
 
     def stage(self, number: int, total: int, label: str) -> None:
         self._progress.stage(number, total, label)
 
     def advance(self, done: int, total: int, unit: str) -> None:
         self._pace.advance(done, total, unit)
+        if self.start_seconds is None:
+            self.start_seconds = time.monotonic() - self._began
         self._far = {"done": done, "total": total, "unit": unit, "share": self._pace.share, "left": self._pace.left}
         self._progress.advance(done, total, unit)
 
@@ -298,6 +309,7 @@ class Heartbeat:
     def announcing(self, unit: Unit) -> Iterator[None]:
         """Say in the store that the unit is being computed, as long as the block runs."""
         self._far, self._pace = {}, Pace()
+        self._began, self.start_seconds = time.monotonic(), None
         facts = {
             "keys": [stage.key for stage in unit],
             "label": unit[0].label,

@@ -24,6 +24,12 @@ def pick_device(runtime: Runtime) -> torch.device:
     return torch.device(runtime.device)
 
 
+def pick_float64_device(runtime: Runtime) -> torch.device:
+    """Return the device asked for, or the best there is, for work in float64: the CPU in place of one without."""
+    device = pick_device(runtime)
+    return torch.device("cpu") if device.type == "mps" else device
+
+
 def resolve_dtype(dtype: Literal["auto"] | ComputeDtype, device: torch.device) -> ComputeDtype:
     """`auto`: bfloat16 where the device multiplies it fast, else float32."""
     if dtype != "auto":

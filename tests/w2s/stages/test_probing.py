@@ -9,12 +9,16 @@ from pydantic import ValidationError
 from test_activations import stage as activations
 from weak_labels import HashLabels
 
+from other_device import ELSEWHERE, elsewhere, other_device
 from outshine.engine.errors import DataError, SettingsError
+from outshine.engine.progress import Silent
+from outshine.engine.stage import Context
 from outshine.learn.filters.probe_disagreement import ProbeDisagreement
 from outshine.learn.filters.topofilter import TopoFilter
 from outshine.learn.probes import Labelled
 from outshine.learn.probes.knn import KNN
 from outshine.learn.probes.logistic import Logistic
+from outshine.w2s.stages.activations import Activations
 from outshine.w2s.stages.keep import Keep
 from outshine.w2s.stages.labels import GroundTruth
 from outshine.w2s.stages.predictor import Relabelled
@@ -175,7 +179,7 @@ def test_activations_that_do_not_vary_are_told_with_the_layer(executor, texts, m
     executor.run([same])
     original = type(same).read
 
-    def flat(self, store, split):
+    def flat(self, store, split, device):
         ids, acts = original(self, store, split)
         return ids, torch.ones_like(acts)
 
@@ -216,3 +220,34 @@ def test_settings_move_keys(texts):
         keep(texts, ProbeDisagreement(probe=Logistic())),
     ]
     assert len({stage.key for stage in stages}) == len(stages)
+
+
+@pytest.mark.parametrize("kind", ["knn", "logistic", "cross-fitted", "probe_disagreement", "topofilter"])
+def test_a_stage_computes_where_its_activations_are_read_to(executor, texts, monkeypatch, kind):
+    """On a device that no tensor of the CPU may meet the files are those of the CPU."""
+    shared = {"texts": texts, "activations": activations(texts), "labels": HashLabels(texts=texts)}
+    stage = {
+        "knn": lambda: Probing(**shared, probe=KNN(k=7)),
+        "logistic": lambda: Probing(**shared, probe=Logistic()),
+        "cross-fitted": lambda: Probing(**shared, probe=Logistic(), cross_fit=3),
+        "probe_disagreement": lambda: keep(texts, ProbeDisagreement(), filter_val=True),
+        "topofilter": lambda: keep(texts, TopoFilter(k=7), filter_val=True),
+    }[kind]()
+    executor.run([stage])
+    (name,) = (path.name for path in executor.store.path(stage.key).glob("*.parquet"))
+    expected = pd.read_parquet(executor.store.file(stage.key, name))
+    asked, read = [], Activations.read
+
+    def read_elsewhere(self, store, split, device="cpu"):
+        asked.append(device)
+        ids, acts = read(self, store, split)
+        return ids, elsewhere(acts)
+
+    monkeypatch.setattr(Activations, "read", read_elsewhere)
+    monkeypatch.setattr("outshine.learn.device.pick_float64_device", lambda runtime: ELSEWHERE)
+    folder = executor.store.root / "again"
+    folder.mkdir()
+    with other_device():
+        stage.run(Context(executor.store, folder, folder, executor.runtime, Silent(), {}))
+    pd.testing.assert_frame_equal(pd.read_parquet(folder / name), expected, rtol=1e-9)
+    assert set(asked) == {ELSEWHERE}

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
 
+import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
@@ -22,7 +23,8 @@ class Labelled(NamedTuple):
     """Activations with weak labels, always in the order of their ids.
 
     So whatever is made of them is the same, to the bit, for any order in which rows were given, and a tie that goes to
-    the earlier row goes to the smaller id.
+    the earlier row goes to the smaller id. All tensors lie on one device, the run's: what a
+    probe makes of them must too.
 
     Attributes:
         ids: Row ids, ascending, n of them.
@@ -72,7 +74,8 @@ class Labelled(NamedTuple):
         _check(ids, acts, p_weak)
         if in_order:
             return cls(ids, acts, p_weak, hard)
-        return cls(ids, acts[order], p_weak[order], hard[order])
+        rows = torch.tensor(order, device=acts.device)
+        return cls(ids, acts[rows], p_weak[rows], hard[rows])
 
     def take(self, rows: Bool[Tensor, "n"]) -> Labelled:
         """Return the rows that are marked.

@@ -6,7 +6,8 @@ The result is that of a float64 search over all pairs, ties going to the point w
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
@@ -32,7 +33,8 @@ class Neighbours:
         most = len(points) - self.own
         self.complete = depth + SPARE >= most  # then the lists hold all there is
         depth = min(depth + SPARE, most)
-        self.list = Candidates.among(points, depth) if queries is None else Candidates.of(queries, points, depth)
+        with _whole_float32():
+            self.list = Candidates.among(points, depth) if queries is None else Candidates.of(queries, points, depth)
 
     def nearest(self, k: int) -> Int[Tensor, "m k"]:
         """Return the k nearest points of each query, as a set: their order means nothing. k: `depth` at most."""
@@ -91,9 +93,11 @@ class Neighbours:
     def _exact(self, query: int, numbers: Int[Tensor, "c"]) -> Float[Tensor, "c"]:
         """Return squared distances of one query to some points, in float64."""
         x = self.queries[query].double()
-        step = max(1, EXACT_ELEMENTS // len(x))
+        step, count = max(1, EXACT_ELEMENTS // len(x)), len(numbers)
+        if count > step:  # parts of one shape: equal points get equal sums, also where a GPU adds up by the shape
+            numbers = torch.cat([numbers, numbers[:1].expand(-count % step)])
         parts = [(self.points[part].double() - x).square().sum(1) for part in numbers.split(step)]
-        return torch.cat(parts)
+        return torch.cat(parts)[:count]
 
 
 CHUNK_ELEMENTS = 8_000_000  # distances held at once (32 MB)
@@ -141,6 +145,17 @@ class Candidates(NamedTuple):
             x_norms = _squared_norms(x)
             parts.append(_with_error(numbers, distances.add_(x_norms[:, None]), x_norms, x.shape[1]))
         return cls(*(torch.cat(part) for part in zip(*parts, strict=True)))
+
+
+@contextmanager
+def _whole_float32() -> Iterator[None]:
+    """Multiply in float32 as it is, whatever was allowed: TF32 and the like are farther off than `error` says."""
+    allowed = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(allowed)
 
 
 class _Centred(NamedTuple):

@@ -26,6 +26,7 @@ MAX_STEPS = 100
 RANK = 256  # of the preconditioner
 PATIENCE = RANK // 4  # products after which making it costs no more time than was spent already
 CHUNK_ELEMENTS = 2**19  # of A converted to float64 at once (4 MB): stays in the cache between its two uses
+CHUNK_ELEMENTS_ELSEWHERE = 2**26  # on a GPU (512 MB): few launches
 
 _ROUNDED = 10  # times the tolerance: where L-BFGS stops because the objective no longer falls in float64
 
@@ -81,8 +82,8 @@ class Features:
     def __init__(self, a: Float[Tensor, "n d"], standardize: bool) -> None:
         self.a = a
         self.num_rows, self.size = a.shape
-        on_cpu = a.device.type == "cpu"
-        self.chunk = max(1, CHUNK_ELEMENTS // self.size) if on_cpu else self.num_rows
+        elements = CHUNK_ELEMENTS if a.device.type == "cpu" else CHUNK_ELEMENTS_ELSEWHERE
+        self.chunk = max(1, elements // self.size)
         self.mean = a.new_zeros(self.size, dtype=torch.float64)
         for rows in self.chunks(torch.float64):
             self.mean += rows.sum(0) / self.num_rows

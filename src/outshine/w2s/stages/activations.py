@@ -83,12 +83,12 @@ class Activations(Stage):
         rows = texts.groupby("split").cumcount()
         texts[["id", "split"]].assign(row=rows).to_parquet(context.folder / IDS, index=False)
 
-    def read(self, store: Store, split: str) -> tuple[list[str], torch.Tensor]:
-        """Ids and activations [n, d] of a split, in the order of ids."""
+    def read(self, store: Store, split: str, device: torch.device | str = "cpu") -> tuple[list[str], torch.Tensor]:
+        """Ids and activations [n, d] of a split, in the order of ids, read straight to the device."""
         from safetensors import safe_open
 
         ids = read_table(store, self.key, IDS, {"id": "text", "split": "text"})
-        with safe_open(store.file(self.key, ACTIVATIONS), framework="pt") as file:
+        with safe_open(store.file(self.key, ACTIVATIONS), framework="pt", device=str(device)) as file:
             return ids.loc[ids["split"] == split, "id"].tolist(), file.get_tensor(split)
 
     def _found(self, context: Context) -> bool:
@@ -251,8 +251,10 @@ def _shown(label: Any) -> str:
     return first if len(label) <= _MOST_SHOWN else f"{first} … ({len(label)} in all)"
 
 
-def labelled(activations: Activations, labels: LabelSource, split: str, store: Store) -> tuple[Labelled, list[str]]:
-    """The rows of a split for probes and filters, and notes on how classes were made of their labels.
+def labelled(
+    activations: Activations, labels: LabelSource, split: str, store: Store, device: torch.device | str = "cpu"
+) -> tuple[Labelled, list[str]]:
+    """The rows of a split for probes and filters, on the device, and notes on how classes were made of their labels.
 
     Raises DataError where all labels are equal: there is nothing to learn from them.
     """
@@ -260,14 +262,14 @@ def labelled(activations: Activations, labels: LabelSource, split: str, store: S
 
     from outshine.learn.probes.base import Labelled
 
-    ids, acts = activations.read(store, split)
+    ids, acts = activations.read(store, split, device)
     p_weak = labels_of(labels.read_labels(store), ids, split).to_numpy(copy=True)
     where = f"{activations.texts.origin.name} {split}"
     hardened = activations.texts.task.harden(p_weak)
     if hardened.y is None:
         raise DataError(f"{where}: all labels are {_shown(p_weak[0])}; probes and filters need labels that differ")
     try:
-        rows = Labelled.of(ids, acts, torch.from_numpy(p_weak), torch.from_numpy(hardened.y))
+        rows = Labelled.of(ids, acts, torch.from_numpy(p_weak).to(device), torch.from_numpy(hardened.y).to(device))
     except OutshineError as error:
         raise DataError(f"{where}, layer {activations.layer}: {error}") from error
     return rows, [f"{where}: {hardened.note}"] if hardened.note else []

@@ -79,12 +79,15 @@ class Keep(Stage):
         """Filter each split on its own, refuse what leaves nothing to learn from, write the table and the summary."""
         import pandas as pd
 
-        train, notes = labelled(self.activations, self.labels, "strong_train", context.store)
+        from outshine.learn.device import pick_float64_device
+
+        device = pick_float64_device(context.runtime)
+        train, notes = labelled(self.activations, self.labels, "strong_train", context.store, device)
         parts, facts = [], {}
         for split in self.splits:
             rows = train
             if split != "strong_train":
-                rows, more = labelled(self.activations, self.labels, split, context.store)
+                rows, more = labelled(self.activations, self.labels, split, context.store, device)
                 notes += more
             filtered = self.filter.keep(rows, self.drop, train)
             self._check(filtered, rows, split)

@@ -55,9 +55,11 @@ class Probed(Predictor):
         """Fit, predict all three splits, write the table and a summary."""
         import pandas as pd
 
+        from outshine.learn.device import pick_float64_device
         from outshine.learn.probes.base import Predicted
 
-        train, notes = labelled(self.activations, self.label_source(), "strong_train", context.store)
+        device = pick_float64_device(context.runtime)
+        train, notes = labelled(self.activations, self.label_source(), "strong_train", context.store, device)
         if self.texts.task.is_pair:
             train = mirrored(train)
         fitted = self.probe.fit(train)
@@ -68,7 +70,7 @@ class Probed(Predictor):
                 if self.texts.task.is_pair:
                     ids, predicted = ids[::2], Predicted(predicted.p[::2], predicted.log_odds[::2])
             else:
-                ids, acts = self.activations.read(context.store, split)
+                ids, acts = self.activations.read(context.store, split, device)
                 predicted = fitted.predict(acts)
             parts.append(_frame(self.texts.task, ids, split, predicted))
         for note in notes:
@@ -139,7 +141,7 @@ class Probing(Probed):
 
         ids = [row_id.removesuffix(MIRRORED) for row_id in train.ids]
         groups = self.texts.read(store).set_index("id")["group"].loc[ids].tolist()
-        fold = torch.tensor(folds(groups, self.cross_fit))
+        fold = torch.tensor(folds(groups, self.cross_fit), device=train.acts.device)
         p, log_odds = torch.empty_like(train.p_weak), torch.empty_like(train.p_weak)  # of the task's shape
         for number in range(self.cross_fit):
             held_out = fold == number

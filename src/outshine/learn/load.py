@@ -43,6 +43,10 @@ def load_backbone(
 ) -> nn.Module:
     """Return the pretrained base model (no language-model or classification head), cut to `num_layers` blocks.
 
+    transformers maps the weights' files into memory: those that are stored in the number format asked for are read when
+    they go to the device, and host memory never holds a copy of its own; others are converted on the CPU first. (Its
+    `device_map` needs the package accelerate, and reads in the same way.)
+
     Full fine-tuning loads float32 master weights whatever the compute dtype. A base kept in four bits goes to the
     device layer by layer and is never dense there as a whole. `move` brings any other model from CPU memory to the
     device; None: whole. Raises ModelError where the checkpoint lacks weights that the model needs (they would be

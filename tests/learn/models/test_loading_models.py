@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -199,3 +200,15 @@ def test_four_bits_without_bitsandbytes_say_what_to_install(checkpoint, monkeypa
     message = refusal(lambda: load_backbone(spec, CPU))
     assert "needs bitsandbytes, which is not installed; pip install 'bitsandbytes" in message
     load_backbone(spec_of(checkpoint("llama")), CPU)  # which no dense base needs
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs Linux: which file memory is mapped from")
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_weights_in_their_own_number_format_are_the_mapped_file(folder, dtype):
+    """Host memory holds no copy of them; those that are converted it must."""
+    backbone = load_backbone(spec_of(folder, dtype), CPU)
+    lines = [line.split() for line in Path("/proc/self/maps").read_text().splitlines()]
+    mapped = [line[0].split("-") for line in lines if line[-1] == str(folder / "model.safetensors")]
+    ranges = [(int(start, 16), int(end, 16)) for start, end in mapped]
+    inside = [any(start <= p.data_ptr() < end for start, end in ranges) for p in backbone.parameters()]
+    assert inside == [dtype == "float32"] * len(inside)

@@ -1,252 +1,397 @@
-"""How fast an 8 B student trains and evaluates on one data-centre GPU, the usual way and other ways. Under 8 minutes.
+"""How fast outshine trains and evaluates on one GPU, beside plain PEFT, by the classes that a study uses.
 
-    python benchmarks/gpu.py [--minutes 8] [--out gpu.json]
-    python benchmarks/gpu.py --tiny          # every path at tiny size on the CPU, in seconds
+    PYTHONPATH=src python -m benchmarks.gpu [--minutes 4] [--out gpu.json]
+    PYTHONPATH=src python -m benchmarks.gpu --tiny       # every path at tiny size on the CPU, in seconds
 
-Needs torch, transformers and peft, not outshine. Weights are random: speed and memory do not depend on them.
-Writes a JSON file and prints a markdown table. What is out of memory or not supported is a line of the table.
-Before the clock starts, small float32 models show that all ways compute the same.
+Weights and texts are random: speed and memory do not depend on them. The JSON file is written anew after every line, so
+that a run that is killed leaves what it had; at the end a table is printed. What cannot be measured is a line that says
+why. `outshine plan --gpu gpu.json` reckons with what was measured.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
+import gc
 import json
 import platform
+import signal
+import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from tempfile import TemporaryDirectory
+from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import torch
-from gpu_checks import checks
-from gpu_model import LLAMA_3_8B, TINY, Setup, build, parameters_of_blocks, students
-from gpu_work import BOOLQ, SCIQ, Workload, clean, evaluate_pass, matmul_rate, plan_run, texts, timed, train_pass
-from transformers import LlamaConfig, LlamaModel
+from torch import nn
 
-# dense bf16 FLOP/s of the data sheets; the first name that occurs in the device's name counts
-DATA_SHEETS = (
-    ("B200", 2250e12),
-    ("H200 NVL", 835e12),
-    ("H200", 989e12),
-    ("H100 NVL", 835e12),
-    ("H100 PCIe", 756e12),
-    ("H100", 989e12),
-    ("A100", 312e12),
-    ("L40S", 362e12),
-)
+from benchmarks import gpu_work as work
+from outshine.engine.runtime import version_of
 
-SETUPS = (
-    Setup("PEFT, micro-batch 1 (the usual way)", "peft", budget=0),
-    Setup("PEFT, buckets of 4,096 tokens", "peft", budget=4096),
-    Setup("lean LoRA, buckets of 1,024 tokens", budget=1024),
-    Setup("lean LoRA, buckets of 4,096 tokens", budget=4096),
-    Setup("lean LoRA, buckets of 16,384 tokens"),
-    Setup("lean LoRA, cohort of 4", members=4),
-    Setup("lean LoRA, layer compiled", compiled=True),
-    Setup("lean LoRA, cohort of 4, layer compiled", members=4, compiled=True),
-    Setup("lean LoRA, packed, sdpa with a block-diagonal mask", budget=4096, packed=True),
-    Setup("lean LoRA, packed, varlen attention", packed=True, attention="varlen"),
-    Setup("lean LoRA, packed, flex_attention", packed=True, attention="flex_attention"),
-    Setup("lean LoRA, gradient checkpointing", checkpointing=True),
-    Setup("lean LoRA, 4-bit base", budget=4096, four_bit=True),  # changes the base: must be last
+FINE_TUNINGS, TOGETHER, TRAINED_ROWS = 300, 8, 3 * 2000
+CHECK_SECONDS = 30.0
+RATE, SHARE, PEAK = "tokens_per_second", "share_of_matmul", "peak_gib"
+
+
+class Goal(NamedTuple):
+    """What a line should reach: `what` of it, divided by that of the line `beside` where one is named."""
+
+    what: str
+    bound: float
+    words: str  # with the place of a figure
+    beside: str = ""
+    at_most: bool = False
+
+
+class Line(NamedTuple):
+    """One measurement. `settings`: of outshine's runtime, beside its defaults."""
+
+    name: str
+    goals: tuple[Goal, ...] = ()
+    shape: Literal["8B", ".34B", "MiniLM"] = "8B"
+    texts: work.Workload = work.SCIQ
+    training: bool = True
+    peft_budget: int | None = None  # padded tokens of PEFT's micro-batches, 0: one text each; None: outshine
+    members: int = 1
+    settings: tuple[tuple[str, Any], ...] = ()
+    base: Literal["dense", "nf4"] = "dense"
+
+
+TRAIN, EVALUATE = "training, SciQ-like", "evaluation, SciQ-like"
+BUCKETS, ONE_TEXT = "PEFT in buckets, training, SciQ-like", "PEFT, micro-batch 1, training, SciQ-like"
+BUCKETS_LONG = "PEFT in buckets, training, BoolQ-like"
+OF_MATMUL = "{:.0%} of matmul"
+SMALL_PEAK = Goal(PEAK, 26.6, "{:.1f} GiB", at_most=True)
+THREE_TIMES = Goal(RATE, 3, "{:.3g} × PEFT in buckets", BUCKETS)
+NINETY_TIMES = Goal(RATE, 90, "{:.3g} × micro-batch 1", ONE_TEXT)
+QUICK = Goal("seconds_of_all", 480, "{:,.0f} s", at_most=True)
+LINES = (
+    Line(TRAIN, (Goal(SHARE, 0.5, OF_MATMUL), THREE_TIMES, NINETY_TIMES, SMALL_PEAK)),
+    Line(BUCKETS, peft_budget=4096),
+    Line(ONE_TEXT, peft_budget=0),
+    Line(EVALUATE, (Goal(SHARE, 0.7, OF_MATMUL),), training=False),
+    Line("PEFT in buckets, evaluation, SciQ-like", training=False, peft_budget=4096),
+    Line(
+        "training, BoolQ-like",
+        (Goal(SHARE, 0.55, OF_MATMUL), THREE_TIMES._replace(beside=BUCKETS_LONG), SMALL_PEAK),
+        texts=work.BOOLQ,
+    ),
+    Line(BUCKETS_LONG, texts=work.BOOLQ, peft_budget=4096),
+    Line("evaluation, BoolQ-like", (Goal(SHARE, 0.7, OF_MATMUL),), texts=work.BOOLQ, training=False),
+    Line("cohort of 4, training, SciQ-like", (Goal(RATE, 1.1, "{:.3g} × alone", TRAIN),), members=4),
+    Line(".34 B, training, SciQ-like", (Goal("examples_per_second", 800, "{:,.0f} examples/s"),), ".34B"),
+    Line("MiniLM, 300 fine-tunings, SciQ-like", (QUICK,), "MiniLM", members=TOGETHER),
+    Line("runtime.packing=false, training, SciQ-like", settings=(("packing", False),)),
+    Line("gradient checkpointing, training, SciQ-like", settings=(("gradient_checkpointing", True),)),
+    Line("4-bit base, training, SciQ-like", base="nf4"),
 )
+COLUMNS = {
+    "tokens/s": (RATE, ",.0f"),
+    "examples/s": ("examples_per_second", ",.0f"),
+    "of matmul": (SHARE, ".0%"),
+    "peak GiB": (PEAK, ".1f"),
+    "first pass, s": ("first_pass_seconds", ".1f"),
+    "passes": ("passes", "d"),
+}
 
 
 class Size(NamedTuple):
-    """How much is measured. `slow_rows`: at micro-batch 1, where every text is a forward pass of its own."""
+    """How much is measured."""
 
-    config: LlamaConfig
     dtype: torch.dtype
     train_rows: int
     evaluation_rows: int
-    slow_rows: int
-    seconds: float  # of every measurement, warm-up aside
-    matmuls: tuple[tuple[int, int, int], ...]
-    compile_backend: str
+    slow_rows: int  # at micro-batch 1: an update of so many texts
+    minilm_rows: int  # of a pass; a fine-tuning takes several
+    seconds: float  # of the passes after the first, at least
 
 
-MATMULS = ((8192, 4096, 14_336), (8192, 14_336, 4096), (8192, 8192, 8192))  # the model's own, and a large square one
-FULL = Size(LLAMA_3_8B, torch.bfloat16, 64, 512, 32, 2.0, MATMULS, "inductor")
-SMALL = Size(TINY, torch.float32, 4, 4, 2, 0.0, ((256, 64, 128),), "eager")
+FULL = Size(torch.bfloat16, 128, 512, 8, 480, 5.0)
+TINY = Size(torch.float32, 8, 8, 2, 8, 0.0)
 
 
-class Machine(NamedTuple):
-    """Where it runs, and what its matrix product does there and on paper."""
+class Bench(NamedTuple):
+    """Where it runs, how much, and the one base that is kept from line to line."""
 
     device: torch.device
-    name: str
-    matmul: float  # FLOP/s
-    data_sheet: float | None
+    size: Size
+    matmul: float  # FLOP/s of a matrix product
+    bases: dict[tuple[str, str], nn.Module]
+
+    def base(self, line: Line) -> nn.Module:
+        """Give the line's model; another one is dropped first."""
+        key = (line.shape, line.base)
+        if key not in self.bases:
+            self.drop()
+            base = work.build(work.shape(line.shape, self.size is TINY), self.device, self.size.dtype)
+            if line.base == "nf4":
+                work.in_four_bits(base)
+            self.bases[key] = base
+        return self.bases[key]
+
+    def drop(self) -> None:
+        """Give the memory of the base back."""
+        self.bases.clear()
+        clean(self.device)
 
 
 def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
-    """Measure every configuration, write the JSON file, print the table; returns what was written."""
-    options = _parser().parse_args(arguments)
-    start = time.perf_counter()
-    device = torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    size = SMALL if options.tiny or (device.type == "cpu" and not options.device) else FULL
-    proofs = checks(device, guarded)
-    machine = _machine(device, size)
-    backbone = build(size.config, device, size.dtype)
-    rows = measure_all(backbone, machine, size, start + 60 * options.minutes)
-    result = {
-        "environment": _environment(machine, size),
-        "checks": proofs,
-        "rows": rows,
-        "seconds": time.perf_counter() - start,
-    }
-    options.out.write_text(json.dumps(result, indent=1), encoding="utf-8")
+    """Measure all lines, write the JSON file, print the table; returns what was written."""
+    began = time.perf_counter()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=4.0, help="all in all; no line goes on after it (default 4)")
+    parser.add_argument("--tiny", action="store_true", help="tiny size; the default without CUDA")
+    parser.add_argument("--device", help="cuda, cuda:1, cpu; default: cuda where there is one, with --tiny cpu")
+    parser.add_argument("--out", type=Path, default=Path("gpu.json"), help="JSON file to write (default gpu.json)")
+    given = parser.parse_args(arguments)
+    device = torch.device(given.device or ("cuda" if torch.cuda.is_available() and not given.tiny else "cpu"))
+    size = FULL if device.type == "cuda" and not given.tiny else TINY
+    result: dict[str, Any] = {"environment": environment(device, size), "checks": [], "lines": []}
+
+    def left() -> float:
+        return began + 60 * given.minutes - time.perf_counter()
+
+    def keep() -> None:
+        judge(result["lines"])
+        half = given.out.with_name(f"{given.out.name}.part")  # what is there stays whole
+        half.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        half.replace(given.out)
+
+    for dtype in (torch.float32, torch.bfloat16) if device.type == "cuda" else (torch.float32,):
+        found = guarded(lambda dtype=dtype: {"differences": checks(device, dtype)}, min(left(), CHECK_SECONDS))
+        result["checks"].append({"dtype": str(dtype).removeprefix("torch."), **found})
+        keep()
+    bench = Bench(device, size, work.matmul_rate(device, size.dtype, size is TINY), {})
+    result["environment"]["matmul_tflops"] = bench.matmul / 1e12
+    for number, line in enumerate(LINES):
+        share = left() / (len(LINES) - number)
+        result["lines"].append({"line": line.name, **measured(bench, line, share, left())})
+        keep()
     sys.stdout.write(table(result))
     return result
 
 
-def measure_all(backbone: LlamaModel, machine: Machine, size: Size, deadline: float) -> list[dict[str, Any]]:
-    """A row for each setup, workload and mode; those that the time does not suffice for say so."""
-    rows = []
-    for setup in SETUPS:
-        for workload in (SCIQ, BOOLQ):
-            for mode in ("training",) if setup.checkpointing else ("training", "evaluation"):
-                named = {"setup": setup.name, "workload": workload.name, "mode": mode}
-                if time.perf_counter() > deadline:
-                    rows.append({**named, "status": "not run", "reason": "the time was over"})
-                    continue
-                measured = guarded(lambda s=setup, w=workload, m=mode: measure(backbone, s, w, m, machine, size))
-                clean(machine.device)
-                rows.append({**named, **measured})
-        if setup.compiled:
-            torch.compiler.reset()  # else a later setup meets the limit of recompilations and runs eagerly
-    return rows
-
-
-def measure(
-    backbone: LlamaModel, setup: Setup, workload: Workload, mode: str, machine: Machine, size: Size
-) -> dict[str, Any]:
-    """Throughput and peak memory of one configuration. Real tokens count, padding does not."""
-    training = mode == "training"
-    num_rows = size.slow_rows if setup.budget == 0 else size.train_rows if training else size.evaluation_rows
-    corpus = texts(workload, num_rows, size.config.vocab_size)
-    with students(backbone, setup, size.dtype == torch.bfloat16, size.compile_backend) as model:
-        run = plan_run(model, setup, corpus, training, machine.device)
-        optimizer = torch.optim.AdamW(model.trainable(), lr=1e-4, betas=(0.9, 0.95), weight_decay=0.1)
-        timing = timed(
-            (lambda: train_pass(run, optimizer)) if training else (lambda: evaluate_pass(run)),
-            machine.device,
-            size.seconds,
-        )
-    tokens = run.real_tokens / timing.median
-    flops = tokens * flops_per_token(size.config, training)
+def environment(device: torch.device, size: Size) -> dict[str, Any]:
+    """Where it is measured, and with what."""
     return {
-        "tokens_per_second": tokens,
-        "examples_per_second": run.examples / timing.median,
-        "padding": 1 - run.real_tokens / run.padded_tokens,
-        "tflops": flops / 1e12,
-        "share_of_matmul": flops / machine.matmul,
-        "share_of_data_sheet": flops / machine.data_sheet if machine.data_sheet else None,
-        "peak_gib": timing.peak_bytes / 2**30 if timing.peak_bytes is not None else None,
-        "first_pass_seconds": timing.first,
-        "median_pass_seconds": timing.median,
-        "passes": timing.passes,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "CPU",
+        "date": datetime.now(UTC).date().isoformat(),
+        "size": "tiny" if size is TINY else "full",
+        "dtype": str(size.dtype).removeprefix("torch."),
+        "python": platform.python_version(),
+        **{name: version_of(name) for name in ("outshine", "torch", "transformers", "peft", "bitsandbytes")},
     }
 
 
-def flops_per_token(config: LlamaConfig, training: bool) -> float:
-    """2·N forward and 2·N more through a frozen base; what checkpointing repeats is no useful work.
+def measured(bench: Bench, line: Line, share: float, left: float) -> dict[str, Any]:
+    """The line's figures. Passes end with its share of the time [s]; what does not end is stopped after four shares."""
+    if left <= 0:
+        return {"status": "not run", "reason": "the time was over"}
+    found = guarded(lambda: measure(bench, line, time.perf_counter() + share), min(left, 4 * share))
+    if found["status"] != "measured":
+        bench.drop()  # adapters may still be in it
+    clean(bench.device)
+    return found
 
-    Attention's quadratic part and LoRA's own (about 1 % each at these lengths) are left out: shares are a little low.
+
+def measure(bench: Bench, line: Line, until: float) -> dict[str, Any]:
+    """Throughput and peak memory of one line. Real tokens of all members count, padding does not."""
+    device, size = bench.device, bench.size
+    base = bench.base(line)
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    num_rows = size.train_rows if line.training else size.evaluation_rows
+    num_rows = size.minilm_rows if line.shape == "MiniLM" else size.slow_rows if line.peft_budget == 0 else num_rows
+    corpus, settings = work.texts(line.texts, num_rows), dict(line.settings)
+    facts: dict[str, Any] = {}
+    laps = work.Laps(device, size.seconds, until)
+    if line.peft_budget is not None:
+        work.peft_run(base, corpus, line.peft_budget, line.training, laps)
+    elif line.shape == "MiniLM":
+        facts = fine_tunings(base, corpus, laps, device, until)
+    else:
+        with work.outshine_model(base, corpus, settings, line.members, line.base) as (model, runtime, notes):
+            run = work.outshine_train if line.training else work.outshine_evaluate
+            run(model, runtime, corpus, laps)
+            facts = {"notes": notes}
+    seconds = statistics.median(laps.taken[1:])
+    tokens = line.members * sum(map(len, corpus)) / seconds
+    weights = work.block_weights(work.shape(line.shape, size is TINY))
+    return {
+        RATE: tokens,
+        "examples_per_second": line.members * len(corpus) / seconds,
+        SHARE: share_of_matmul(tokens, weights, line.training, bench.matmul),
+        PEAK: torch.cuda.max_memory_allocated(device) / 2**30 if device.type == "cuda" else None,
+        "first_pass_seconds": laps.taken[0],
+        "pass_seconds": seconds,
+        "passes": len(laps.taken) - 1,
+        **facts,
+    }
+
+
+def share_of_matmul(tokens: float, weights: int, training: bool, matmul: float) -> float:
+    """2·N FLOPs a token forward and 2·N more through a frozen base, at so many tokens a second, over a product's rate.
+
+    What checkpointing repeats is no useful work; attention and LoRA's own (about 1 % each) are left out.
     """
-    return (4 if training else 2) * parameters_of_blocks(config)
+    return (4 if training else 2) * weights * tokens / matmul
 
 
-def guarded(action: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """What the action measured, or in one line why it could not be measured."""
+def fine_tunings(
+    base: nn.Module, corpus: list[list[int]], laps: work.Laps, device: torch.device, until: float
+) -> dict[str, Any]:
+    """Seconds of 300 fine-tunings of 2,000 rows and three epochs, without predictions, from the beginnings of a few.
+
+    A cohort takes its preparation with the first pass, and for the rest of its rows as long as its later passes; what
+    the first cohort takes more, for whatever is compiled once, counts once.
+    """
+    cohorts: list[float] = []
+    while len(cohorts) < 2 or (len(cohorts) < 3 and time.perf_counter() < until):
+        own = work.Laps(device, 0, least=2)
+        with work.outshine_model(base, corpus, {}, TOGETHER) as (model, runtime, _):
+            work.outshine_train(model, runtime, corpus, own)
+        first, *later = own.taken
+        laps.taken += later if cohorts else own.taken
+        cohorts.append(first + (TRAINED_ROWS / len(corpus) - 1) * statistics.median(later))
+    further = FINE_TUNINGS / TOGETHER - 1
+    return {
+        "seconds_of_all": cohorts[0] + further * statistics.median(cohorts[1:]),
+        "how": f"extrapolated from {len(cohorts)} cohorts of {TOGETHER}, three passes of {len(corpus):,} rows each",
+    }
+
+
+def checks(device: torch.device, dtype: torch.dtype) -> dict[str, float]:
+    """Largest differences of a tiny Llama after three updates by outshine, its texts packed, from other ways.
+
+    Of log-odds, as a share of what texts differ by: from the same weights read back and padded, and from PEFT with the
+    adapter that was written. Of losses and gradient norms, as a share of themselves: from autograd's with PEFT, padded.
+    """
+    from peft import PeftModel
+    from safetensors.torch import load_file
+
+    from outshine.learn.batches import predict_together
+    from outshine.learn.saved_models import load_classifier, save_classifier
+
+    base: Any = work.build(work.shape("8B", tiny=True), device, dtype)
+    corpus = work.texts(work.SCIQ, 24)
+    labels, rate, updates = np.linspace(0, 1, len(corpus)), 1e-2, 3
+    settings = {"epochs": updates, "batch_size": len(corpus), "warmup_updates": 0, "select": "last"}
+    with TemporaryDirectory() as folder:
+        place = Path(folder)
+        for name in ("base", "fresh", "trained"):
+            (place / name).mkdir()
+        base.save_pretrained(place / "base")
+        with work.outshine_model(base, corpus, {"packing": True}) as (model, runtime, _):
+            save_classifier(model, place / "fresh")
+            curve = work.finetuned(model, runtime, corpus, [labels], settings, rate)[0].curve
+            packed = predict_together(model, corpus, 0, runtime)[0]
+            save_classifier(model, place / "trained")
+            spec = model.spec
+        spec = spec.model_copy(update={"model": spec.model.model_copy(update={"folder": str(place / "base")})})
+        loaded = load_classifier(spec, lambda name: place / "trained" / name, device)
+        padded = predict_together(loaded, corpus, 0, runtime)[0]
+
+        def peft(state: str, trainable: bool) -> work.PlainPeft:
+            wrapped = PeftModel.from_pretrained(base, place / state / "adapter", is_trainable=trainable)
+            return work.PlainPeft(wrapped, load_file(place / state / "head.safetensors")["weight"].to(device))
+
+        whole = work.collate(corpus, range(len(corpus)), labels, device)
+        plain = peft("trained", False)
+        with torch.no_grad():
+            by_peft = plain.log_odds(whole).double().cpu().numpy()
+        base = plain.wrapped.unload()
+        plain = peft("fresh", True)
+    optimizer = torch.optim.AdamW(plain.trainable(), lr=rate, betas=(0.9, 0.95), weight_decay=0.1)
+    differences = []
+    for step, update in enumerate(curve):
+        optimizer.param_groups[0]["lr"] = rate * 0.5 * (1 + np.cos(np.pi * step / updates))
+        loss, norm = work.peft_update(plain, [whole], optimizer)
+        differences.append((abs(loss.item() / update.loss - 1), abs(norm.item() / update.grad_norm - 1)))
+    spread, (losses, norms) = np.ptp(by_peft), zip(*differences, strict=True)
+    return {
+        "log-odds, packed and padded": float(np.abs(packed - padded).max() / spread),
+        "log-odds, outshine and PEFT": float(np.abs(packed - by_peft).max() / spread),
+        "losses, outshine and autograd": max(losses),
+        "gradient norms, outshine and autograd": max(norms),
+    }
+
+
+class TimeOverError(BaseException):
+    """A line's time is over; no `except Exception` on the way holds it up."""
+
+
+def guarded(action: Callable[[], dict[str, Any]], seconds: float) -> dict[str, Any]:
+    """What the action found, or in one line why it found nothing; it is interrupted once it has taken so long."""
+
+    def stop(*_: object) -> None:
+        raise TimeOverError
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, max(seconds, 1e-3))
     try:
         return {"status": "measured", **action()}
-    except torch.OutOfMemoryError as error:
-        return {"status": "out of memory", "reason": _first_line(error)}
-    except ImportError as error:
-        return {"status": "absent", "reason": _first_line(error)}
-    except RuntimeError as error:  # kernels that lack a type, a shape or a device raise this; UnsupportedError is one
-        return {"status": "not supported", "reason": _first_line(error)}
+    except TimeOverError:
+        return {"status": "stopped", "reason": f"not through after {seconds:.0f} s"}
+    except Exception as error:
+        kinds = {torch.OutOfMemoryError: "out of memory", ImportError: "absent"}
+        status = next((status for kind, status in kinds.items() if isinstance(error, kind)), "failed")
+        reason = f"{type(error).__name__}: {error}".splitlines()[0].replace("|", "/")
+        return {"status": status, "reason": reason[:200]}
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def clean(device: torch.device) -> None:
+    """Give back the memory that nothing holds."""
+    gc.collect()
+    if device.type == "cuda":
+        with suppress(RuntimeError):  # after an error on the device all that follows raises it again, and says so
+            torch.cuda.empty_cache()
+
+
+def judge(rows: Sequence[dict[str, Any]]) -> None:
+    """Write beside each line what was wanted of it, and whether it is reached; None: a line of it was not measured."""
+    found = {row["line"]: row for row in rows}
+    for line in LINES[: len(rows)]:
+        found[line.name]["goals"] = goals = []
+        for goal in line.goals:
+            value, other = (found.get(name, {}).get(goal.what) for name in (line.name, goal.beside or line.name))
+            reached = None
+            if value is not None and other is not None:
+                value = value / other if goal.beside else value
+                reached = value <= goal.bound if goal.at_most else value >= goal.bound
+            wanted = ("≤ " if goal.at_most else "≥ ") + goal.words.format(goal.bound)
+            goals.append(
+                {"wanted": wanted, "is": None if reached is None else goal.words.format(value), "reached": reached}
+            )
 
 
 def table(result: dict[str, Any]) -> str:
-    """The result in markdown."""
-    environment = result["environment"]
-    sheet = environment["data_sheet_tflops"]
+    """The result in Markdown."""
+    where = result["environment"]
     lines = [
-        f"{environment['device']}, torch {environment['torch']}, {environment['model']}, {environment['dtype']}; "
-        f"matmul {environment['matmul_tflops']:.3g} TFLOP/s measured, {round(sheet) if sheet else 'unknown'} on paper",
+        f"{where['device']}, {where['date']}, {where['dtype']}, torch {where['torch']}, transformers "
+        f"{where['transformers']}, peft {where['peft']}; a matrix product does {where['matmul_tflops']:.3g} TFLOP/s",
         "",
-        "| check | largest difference |",
-        "|---|---|",
-        *(f"| {one['check']} | {_said(one, 'largest_difference', '.1e')} |" for one in result["checks"]),
-        "",
-        "| setup | texts | mode | tokens/s | of matmul | of data sheet | peak GiB | padding | first pass, s |",
-        "|---|---|---|---|---|---|---|---|---|",
     ]
-    columns = {
-        "tokens_per_second": ",.0f",
-        "share_of_matmul": ".0%",
-        "share_of_data_sheet": ".0%",
-        "peak_gib": ".1f",
-        "padding": ".0%",
-        "first_pass_seconds": ".1f",
-    }
-    for row in result["rows"]:
-        first, *others = (_said(row, column, style) for column, style in columns.items())
-        cells = [row["setup"], row["workload"], row["mode"], first, *others]
-        lines.append(f"| {' | '.join(cells)} |")
+    for check in result["checks"]:
+        told = (f"{name} {value:.1e}" for name, value in check.get("differences", {}).items())
+        lines.append(f"* {check['dtype']}, largest differences: {check.get('reason') or '; '.join(told)}")
+    lines += ["", f"| | {' | '.join(COLUMNS)} | wanted |", "| --- |" + " --- |" * (len(COLUMNS) + 1)]
+    for row in result["lines"]:
+        told = [row["how"]] if "how" in row else []
+        for goal in row["goals"]:
+            said = {None: "not measured", True: "reached", False: "not reached"}[goal["reached"]]
+            told.append(f"{goal['wanted']}: {said}" + (f", {goal['is']}" if goal["is"] else ""))
+        cells = [f"{row['status']}: {row['reason']}"] + ["–"] * (len(COLUMNS) - 1) if "reason" in row else []
+        cells = cells or ["–" if row[name] is None else format(row[name], form) for name, form in COLUMNS.values()]
+        lines.append(f"| {' | '.join([row['line'], *cells, '; '.join(told)])} |")
     return "\n".join(lines) + "\n"
-
-
-def _said(row: dict[str, Any], column: str, style: str) -> str:
-    if row["status"] != "measured":
-        return f"{row['status']}: {row['reason']}" if column in ("tokens_per_second", "largest_difference") else "–"
-    return "–" if row[column] is None else format(row[column], style)
-
-
-def _machine(device: torch.device, size: Size) -> Machine:
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or device.type
-    sheet = next((flops for part, flops in DATA_SHEETS if part in name), None) if device.type == "cuda" else None
-    return Machine(device, name, matmul_rate(device, size.dtype, size.matmuls, size.seconds), sheet)
-
-
-def _environment(machine: Machine, size: Size) -> dict[str, Any]:
-    return {
-        "device": machine.name,
-        "matmul_tflops": machine.matmul / 1e12,
-        "data_sheet_tflops": machine.data_sheet / 1e12 if machine.data_sheet else None,
-        "model": "Llama-3-8B shape" if size is FULL else "tiny shape",
-        "parameters_in_blocks": parameters_of_blocks(size.config),
-        "dtype": str(size.dtype).removeprefix("torch."),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "cuda": torch.version.cuda,
-        **{package: _version(package) for package in ("transformers", "peft", "bitsandbytes")},
-    }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def _first_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}".splitlines()[0].replace("|", "/")[:160]
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=8.0, help="no configuration starts after this (default 8)")
-    parser.add_argument("--tiny", action="store_true", help="tiny size; the default without CUDA")
-    parser.add_argument("--device", help="cuda, cuda:1, cpu; default: cuda where there is one")
-    parser.add_argument("--out", type=Path, default=Path("gpu.json"), help="JSON file to write (default gpu.json)")
-    return parser
 
 
 if __name__ == "__main__":

@@ -1,21 +1,27 @@
-"""What the GPU benchmark puts through a model, and how it is timed."""
+"""What the GPU benchmark measures: random models and texts, outshine's own training and evaluation, and plain PEFT's.
+
+outshine and PEFT are imported where they are used, so that either may be missing.
+"""
 
 from __future__ import annotations
 
-import gc
 import math
-import statistics
 import time
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
-from gpu_model import Batch, Setup, Students
 from torch import Tensor, nn
 from torch.nn import functional
+from transformers import AutoModel, BertConfig, LlamaConfig, PretrainedConfig
 
+RANK = 8
 UPDATE = 32  # texts of one optimizer update
-ROUND_TO = 16  # widths of compiled batches: fewer shapes
+EPOCHS = 1000  # of a run that is stopped once it was timed
 
 
 class Workload(NamedTuple):
@@ -31,167 +37,83 @@ SCIQ = Workload("SciQ-like", 31, 0.35, 128)
 BOOLQ = Workload("BoolQ-like", 150, 0.5, 1024)
 
 
-def lengths(workload: Workload, num_rows: int) -> list[int]:
-    """Log-normal quantiles in a fixed random order: every run and setup has the same texts."""
+def texts(workload: Workload, num_rows: int) -> list[list[int]]:
+    """Random token ids, of lengths at log-normal quantiles in a fixed random order: every run has the same texts."""
     levels = (torch.arange(num_rows, dtype=torch.float64) + 0.5) / num_rows
     z = torch.special.ndtri(levels)
-    drawn = torch.exp(math.log(workload.mean) - workload.sigma**2 / 2 + workload.sigma * z)
+    lengths = torch.exp(math.log(workload.mean) - workload.sigma**2 / 2 + workload.sigma * z).round()
     order = torch.randperm(num_rows, generator=torch.Generator().manual_seed(0))
-    return drawn.round().clamp(4, workload.longest).long()[order].tolist()
+    drawn = np.random.default_rng(0)
+    # ids that the tiny models have too
+    return [drawn.integers(1, 250, n).tolist() for n in lengths.clamp(4, workload.longest).long()[order].tolist()]
 
 
-def texts(workload: Workload, num_rows: int, vocabulary: int) -> list[Tensor]:
-    """Random token ids of these lengths."""
-    generator = torch.Generator().manual_seed(0)
-    return [torch.randint(1, vocabulary, (n,), generator=generator) for n in lengths(workload, num_rows)]
-
-
-def micro_batches(rows: Sequence[int], sizes: Sequence[int], setup: Setup) -> list[list[int]]:
-    """Cut rows into micro-batches: one text each, packs as they come, or buckets of similar length, longest first.
-
-    `setup.budget` counts the tokens of all members together; a single text may exceed it.
-    """
-    if setup.budget == 0:
-        return [[row] for row in rows]
-    budget = setup.budget // setup.members
-    batches: list[list[int]] = []
-    for row in rows if setup.packed else sorted(rows, key=lambda i: (-sizes[i], i)):
-        current = batches[-1] if batches else []
-        used = sum(sizes[i] for i in current) if setup.packed else len(current) * sizes[current[0]] if current else 0
-        added = sizes[row] if setup.packed or not current else sizes[current[0]]
-        if current and used + added <= budget:
-            current.append(row)
-        else:
-            batches.append([row])
-    return batches
-
-
-def collate(corpus: Sequence[Tensor], rows: Sequence[int], setup: Setup, device: torch.device) -> Batch:
-    """Texts as a padded batch [b, t], or one after the other as [1, t]."""
-    if setup.packed:
-        return _packed(corpus, rows, device)
-    return _padded(corpus, rows, ROUND_TO if setup.compiled else 1, device)
-
-
-def _padded(corpus: Sequence[Tensor], rows: Sequence[int], multiple: int, device: torch.device) -> Batch:
-    chosen = [corpus[row] for row in rows]
-    sizes = torch.tensor([len(text) for text in chosen])
-    width = -(-int(sizes.max()) // multiple) * multiple
-    ids = torch.zeros(len(chosen), width, dtype=torch.long)
-    for row, text in enumerate(chosen):
-        ids[row, : len(text)] = text
-    mask = (torch.arange(width) < sizes[:, None]).long()
-    places = (torch.arange(len(chosen), device=device), (sizes - 1).to(device))
-    return Batch(torch.tensor(rows, device=device), ids.to(device), mask.to(device), places)
-
-
-def _packed(corpus: Sequence[Tensor], rows: Sequence[int], device: torch.device) -> Batch:
-    chosen = [corpus[row] for row in rows]
-    sizes = torch.tensor([len(text) for text in chosen])
-    ends = sizes.cumsum(0)
-    positions = torch.cat([torch.arange(len(text)) for text in chosen])
-    starts = functional.pad(ends, (1, 0)).to(torch.int32)
-    return Batch(
-        torch.tensor(rows, device=device),
-        torch.cat(chosen)[None].to(device),
-        None,
-        (torch.zeros(len(chosen), dtype=torch.long, device=device), (ends - 1).to(device)),
-        positions[None].to(device),
-        starts.to(device),
-        int(sizes.max()),
+def shape(name: str, tiny: bool = False) -> PretrainedConfig:
+    """Llama-3-8B's (8B), BERT-large's (.34B) or MiniLM-L6's (MiniLM), all with BERT's small vocabulary."""
+    sizes = {"8B": (4096, 14_336, 32, 32), ".34B": (1024, 4096, 24, 16), "MiniLM": (384, 1536, 6, 12)}
+    width, mlp, layers, heads = (32, 64, 2, 4) if tiny else sizes[name]
+    common: dict[str, Any] = {
+        "vocab_size": 256 if tiny else 30_528,
+        "hidden_size": width,
+        "intermediate_size": mlp,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+        "initializer_range": 0.2 if tiny else 0.02,  # so that narrow blocks count in what comes out
+    }
+    if name != "8B":
+        return BertConfig(**common, max_position_embeddings=512)
+    rope = {"rope_type": "default", "rope_theta": 500_000.0}
+    return LlamaConfig(
+        **common,
+        num_key_value_heads=heads // 4,
+        max_position_embeddings=8192,
+        rope_parameters=rope,
+        use_cache=False,
     )
 
 
-class Run(NamedTuple):
-    """A setup's students on a workload. Batches are on the device before the clock starts."""
-
-    model: Students
-    batches: list[list[Batch]]  # by update
-    real_tokens: int  # of all members
-    padded_tokens: int
-    examples: int
-    students: Tensor  # [m, 1] numbers of the members, which their labels follow
+def build(config: PretrainedConfig, device: torch.device, dtype: torch.dtype) -> nn.Module:
+    """A frozen model of random weights, made where it will be used."""
+    torch.manual_seed(0)
+    with device:
+        model = AutoModel.from_config(config, dtype=dtype, attn_implementation="sdpa")
+    return model.requires_grad_(False).eval()
 
 
-def plan_run(
-    model: Students,
-    setup: Setup,
-    corpus: Sequence[Tensor],
-    training: bool,
-    device: torch.device,
-    first_student: int = 0,
-) -> Run:
-    """Updates of 32 texts in training; in evaluation all texts at once."""
-    sizes = [len(text) for text in corpus]
-    step = UPDATE if training else len(corpus)
-    updates = [range(start, min(start + step, len(corpus))) for start in range(0, len(corpus), step)]
-    cut = [micro_batches(rows, sizes, setup) for rows in updates]
-    batches = [[collate(corpus, rows, setup, device) for rows in update] for update in cut]
-    padded = sum(batch.ids.numel() for update in batches for batch in update)
-    numbers = first_student + torch.arange(setup.members, device=device)[:, None]
-    members = setup.members
-    return Run(model, batches, sum(sizes) * members, padded * members, len(corpus) * members, numbers)
+def block_weights(config: PretrainedConfig) -> int:
+    """N of the cost model: weights of all blocks, without embeddings, final norm and pooler."""
+    model = build(config, torch.device("meta"), torch.float32)
+    blocks = next(module for module in model.modules() if isinstance(module, nn.ModuleList))
+    return sum(parameter.numel() for parameter in blocks.parameters())
 
 
-def train_pass(run: Run, optimizer: torch.optim.Optimizer) -> None:
-    """Every update once: cross-entropy of each member with its own labels, gradient clipped member by member."""
-    for update in run.batches:
-        num_texts = sum(len(batch.ends[0]) for batch in update)
-        for batch in update:
-            log_odds = run.model(batch)
-            labels = (batch.rows + run.students) % 3 / 2
-            loss = functional.binary_cross_entropy_with_logits(log_odds, labels, reduction="sum")
-            (loss / num_texts).backward()
-        clip(run.model.trainable(), run.model.members)
-        optimizer.step()
-        optimizer.zero_grad()
+class Laps:
+    """Seconds of a line's passes, waiting for the device after each; the first holds all preparation.
 
+    Enough are `least` passes after the first that take `seconds` together, or one after the time `until`.
+    """
 
-def clip(parameters: Sequence[nn.Parameter], members: int, largest: float = 1.0) -> None:
-    """Scale each member's gradient down to this norm. With several members the first dimension is the member."""
-    if members == 1:
-        nn.utils.clip_grad_norm_(parameters, largest)
-        return
-    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    squares = torch.stack([gradient.flatten(1).square().sum(1) for gradient in gradients])
-    factors = (largest / (squares.sum(0).sqrt() + 1e-6)).clamp(max=1.0)
-    for gradient in gradients:
-        gradient.mul_(factors.view(-1, *[1] * (gradient.dim() - 1)))
+    def __init__(self, device: torch.device, seconds: float, until: float = math.inf, least: int = 3) -> None:
+        self.taken: list[float] = []
+        self._device, self._seconds, self._until, self._least = device, seconds, until, least
+        synchronise(device)
+        self._last = time.perf_counter()
 
+    def lap(self, passes: float = 1) -> bool:
+        """End a pass, or several that cannot be told apart, and say whether there are enough."""
+        synchronise(self._device)
+        now = time.perf_counter()
+        self.taken.append((now - self._last) / passes)
+        self._last = now
+        later = self.taken[1:]
+        return bool(later) and (now >= self._until or (len(later) >= self._least and sum(later) >= self._seconds))
 
-@torch.no_grad()
-def evaluate_pass(run: Run) -> list[Tensor]:
-    """The log-odds [m, n] of every batch."""
-    return [run.model(batch) for update in run.batches for batch in update]
-
-
-class Timing(NamedTuple):
-    """Seconds of the first pass (with compilation and warm-up), the median of later ones, how many, peak bytes."""
-
-    first: float
-    median: float
-    passes: int
-    peak_bytes: int | None
-
-
-def timed(run: Callable[[], object], device: torch.device, seconds: float) -> Timing:
-    """Run once to warm up, then at least twice and until `seconds` are over."""
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-    first = _seconds(run, device)
-    later: list[float] = []
-    while len(later) < 2 or sum(later) < seconds:
-        later.append(_seconds(run, device))
-    peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
-    return Timing(first, statistics.median(later), len(later), peak)
-
-
-def _seconds(run: Callable[[], object], device: torch.device) -> float:
-    synchronise(device)
-    start = time.perf_counter()
-    run()
-    synchronise(device)
-    return time.perf_counter() - start
+    def passes(self) -> Iterator[None]:
+        """Give one pass after the other until there are enough."""
+        while True:
+            yield
+            if self.lap():
+                return
 
 
 def synchronise(device: torch.device) -> None:
@@ -200,24 +122,244 @@ def synchronise(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def clean(device: torch.device) -> None:
-    """Give the memory of the last configuration back."""
-    gc.collect()
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-
-
-def matmul_rate(
-    device: torch.device, dtype: torch.dtype, shapes: Sequence[tuple[int, int, int]], seconds: float
-) -> float:
-    """The best FLOP/s of x [n, in] times W [in, out] over these shapes (n, in, out), of random values."""
+def matmul_rate(device: torch.device, dtype: torch.dtype, tiny: bool) -> float:
+    """The best FLOP/s of x [n, in] times W [in, out]: the 8 B model's own products, and a large square one."""
+    sizes = ((8192, 4096, 14_336), (8192, 14_336, 4096), (8192, 8192, 8192))
     best = 0.0
-    for rows, inputs, outputs in shapes:
+    for rows, inputs, outputs in [(64, 32, 64)] if tiny else sizes:
         x, w = (torch.randn(shape, device=device, dtype=dtype) for shape in ((rows, inputs), (inputs, outputs)))
-
-        def several(x: Tensor = x, w: Tensor = w) -> None:
+        laps = Laps(device, 0.2)
+        for _ in laps.passes():
             for _ in range(10):
                 torch.matmul(x, w)
-
-        best = max(best, 10 * 2 * rows * inputs * outputs / timed(several, device, seconds).median)
+        best = max(best, 10 * 2 * rows * inputs * outputs / float(np.median(laps.taken[1:])))
     return best
+
+
+# -- outshine -------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def outshine_model(
+    base: nn.Module,
+    corpus: Sequence[list[int]],
+    settings: Mapping[str, Any],
+    members: int = 1,
+    base_kind: str = "dense",
+) -> Iterator[tuple[Any, Any, list[str]]]:
+    """Give a classifier, or a cohort, as a stage prepares it for these texts, its runtime, and what users are told.
+
+    settings: of the runtime, beside the device. The base is bare again afterwards.
+    """
+    import pandas as pd
+
+    from outshine.engine.progress import Silent
+    from outshine.engine.runtime import Runtime
+    from outshine.engine.stage import Context
+    from outshine.engine.store.store import Store
+    from outshine.learn.classifier import Classifier, Cohort
+    from outshine.w2s.stages.finetune import check_backbone, pack_if_it_pays
+
+    spec = spec_of(base, base_kind)
+    runtime = Runtime.model_validate({"device": next(base.parameters()).device.type, **settings})
+    model = Classifier(base, spec, 0) if members == 1 else Cohort(base, spec, range(members))
+    progress = Silent()
+    try:
+        with TemporaryDirectory() as folder:
+            place = Path(folder)
+            context = Context(Store(place / "store"), place, place, runtime, progress, {})
+            frame = pd.DataFrame({"tokens": corpus})
+            check_backbone(model, frame, context)
+            pack_if_it_pays(model, frame, context)
+        yield model, runtime, progress.notes
+    finally:
+        model.release()
+
+
+def spec_of(base: Any, base_kind: str = "dense") -> Any:
+    """The classifier's settings: LoRA on all linear layers of the blocks; the last token of a Llama, a BERT's mean."""
+    from outshine.learn.spec import ClassifierSpec, ModelRef
+
+    num_layers, dtype = base.config.num_hidden_layers, str(base.dtype).removeprefix("torch.")
+    return ClassifierSpec.model_validate(
+        {
+            "model": ModelRef(identity="sha256:random", name="random", num_layers=num_layers),
+            "num_layers": num_layers,
+            "pooling": "last" if base.config.model_type == "llama" else "mean",
+            "tuning": {"kind": "lora", "rank": RANK, "alpha": RANK, "base": base_kind},
+            "max_length": min(1024, base.config.max_position_embeddings),
+            "compute_dtype": dtype,
+        }
+    )
+
+
+def outshine_train(model: Any, runtime: Any, corpus: list[list[int]], laps: Laps, batch_size: int = UPDATE) -> None:
+    """Whole updates by `finetune_together`, a pass an epoch, in a new order each, until there are enough."""
+    passed = 0
+
+    def advance(done: int, total: int) -> None:
+        nonlocal passed
+        if done - passed >= len(corpus):
+            epochs, passed = (done - passed) / len(corpus), done
+            if laps.lap(epochs):
+                raise _EnoughError
+
+    drawn = np.random.default_rng(1)
+    labels = [drawn.integers(0, 2, len(corpus)).astype(float) for _ in model.members()]
+    with suppress(_EnoughError):
+        finetuned(model, runtime, corpus, labels, {"epochs": EPOCHS, "batch_size": batch_size}, 1e-5, advance)
+
+
+class _EnoughError(Exception):
+    """Ends a training run that was timed long enough."""
+
+
+def finetuned(
+    model: Any,
+    runtime: Any,
+    corpus: list[list[int]],
+    labels: Sequence[np.ndarray],
+    settings: Mapping[str, Any],
+    learning_rate: float,
+    advance: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Any]:
+    """What `finetune_together` returns for members with these labels, cross-entropy and no validation rows.
+
+    Raises TrainingError where a member diverged.
+    """
+    from outshine.engine.errors import TrainingError
+    from outshine.learn.batches import LabelledRows
+    from outshine.learn.loop import RunEnv, TrainConfig, TrainJob, Validation, finetune_together
+    from outshine.learn.losses import losses
+    from outshine.learn.settings import TrainingSettings
+
+    ids = [f"row {i}" for i in range(len(corpus))]
+    run = TrainConfig(losses.parse("xent"), TrainingSettings(**settings), learning_rate, 0)
+    jobs = [TrainJob(LabelledRows(ids, corpus, y), Validation([], None), run) for y in labels]
+    with TemporaryDirectory() as folder:
+        results = finetune_together(model, jobs, RunEnv(runtime, 0, Path(folder) / "checkpoint.safetensors", advance))
+    for result in results:
+        if isinstance(result, TrainingError):
+            raise result
+    return results
+
+
+def outshine_evaluate(model: Any, runtime: Any, corpus: list[list[int]], laps: Laps) -> None:
+    """`predict_together` on all texts, until there are enough passes."""
+    from outshine.learn.batches import predict_together
+
+    for _ in laps.passes():
+        predict_together(model, corpus, 0, runtime)
+
+
+def in_four_bits(base: nn.Module) -> None:
+    """Quantise the blocks' linear layers in place, as outshine does. Raises SettingsError where that cannot be had."""
+    from outshine.learn.blocks import place
+    from outshine.learn.model_checks import adaptable
+    from outshine.learn.nf4 import NF4Linear, check_nf4
+
+    parameter = next(base.parameters())
+    check_nf4(parameter.device, parameter.dtype)
+    for path, module in adaptable(base, spec_of(base).num_layers):
+        place(base, path, NF4Linear(module, parameter.device))
+
+
+# -- plain PEFT -----------------------------------------------------------------------------------------
+
+
+class Batch(NamedTuple):
+    """Texts padded on the right: ids and mask [b, t], where they end [b], their labels [b]; all on the device."""
+
+    ids: Tensor
+    mask: Tensor
+    ends: Tensor
+    labels: Tensor
+
+
+class PlainPeft:
+    """A Llama with PEFT's adapters and a head [2, d] on the last token; under autocast where the base is in bf16."""
+
+    def __init__(self, wrapped: Any, head: Tensor) -> None:
+        self.wrapped = wrapped
+        self.head = nn.Parameter(head)
+        self._mixed = next(wrapped.parameters()).dtype == torch.bfloat16
+
+    def log_odds(self, batch: Batch) -> Tensor:
+        """Of P(y = 1), [b]."""
+        with torch.autocast(self.head.device.type, torch.bfloat16, enabled=self._mixed):
+            hidden = self.wrapped(input_ids=batch.ids, attention_mask=batch.mask).last_hidden_state
+        pooled = hidden[torch.arange(len(batch.ends), device=batch.ends.device), batch.ends].to(self.head.dtype)
+        logits = functional.linear(pooled, self.head)
+        return logits[:, 1] - logits[:, 0]
+
+    def trainable(self) -> list[nn.Parameter]:
+        """Adapters and head."""
+        return [*(parameter for parameter in self.wrapped.parameters() if parameter.requires_grad), self.head]
+
+
+@contextmanager
+def peft_model(base: Any) -> Iterator[PlainPeft]:
+    """The base with fresh adapters on all its linear layers; bare again afterwards. Raises ImportError without PEFT."""
+    from peft import LoraConfig, get_peft_model
+
+    targets = sorted({path.rpartition(".")[2] for path, m in base.named_modules() if isinstance(m, nn.Linear)})
+    wrapped = get_peft_model(base, LoraConfig(r=RANK, lora_alpha=RANK, lora_dropout=0.0, target_modules=targets))
+    try:
+        yield PlainPeft(wrapped, 0.01 * torch.randn(2, base.config.hidden_size, device=base.device))
+    finally:
+        wrapped.unload()
+        base.requires_grad_(False)
+
+
+def buckets(sizes: Sequence[int], budget: int) -> list[list[int]]:
+    """Rows of similar length, the longest first, of at most `budget` padded tokens; 0: each text alone."""
+    batches: list[list[int]] = []
+    for row in sorted(range(len(sizes)), key=lambda i: -sizes[i]):
+        if batches and (len(batches[-1]) + 1) * sizes[batches[-1][0]] <= budget:
+            batches[-1].append(row)
+        else:
+            batches.append([row])
+    return batches
+
+
+def collate(corpus: Sequence[list[int]], rows: Sequence[int], labels: np.ndarray, device: torch.device) -> Batch:
+    """These rows as a padded batch."""
+    sizes = torch.tensor([len(corpus[row]) for row in rows])
+    ids = nn.utils.rnn.pad_sequence([torch.tensor(corpus[row]) for row in rows], batch_first=True)
+    mask = (torch.arange(ids.shape[1]) < sizes[:, None]).long()
+    y = torch.tensor(labels[list(rows)], dtype=torch.float32)
+    return Batch(*(tensor.to(device) for tensor in (ids, mask, sizes - 1, y)))
+
+
+def peft_update(model: PlainPeft, batches: Sequence[Batch], optimizer: torch.optim.Optimizer) -> tuple[Tensor, Tensor]:
+    """One update with clipped gradient and nothing that waits for the device; mean loss, and norm before clipping."""
+    num_texts = sum(len(batch.ends) for batch in batches)
+    mean = torch.zeros((), device=model.head.device)
+    for batch in batches:
+        losses = functional.binary_cross_entropy_with_logits(model.log_odds(batch), batch.labels, reduction="sum")
+        (losses / num_texts).backward()
+        mean += losses.detach() / num_texts
+    norm = nn.utils.clip_grad_norm_(model.trainable(), 1.0)
+    optimizer.step()
+    optimizer.zero_grad()
+    return mean, norm
+
+
+def peft_run(base: Any, corpus: list[list[int]], budget: int, training: bool, laps: Laps) -> None:
+    """Train or evaluate until there are enough passes; all batches lie on the device before the first."""
+    step = min(UPDATE, len(corpus)) if training else len(corpus)
+    labels = np.random.default_rng(1).integers(0, 2, len(corpus)).astype(float)
+    with peft_model(base) as model:
+        optimizer = torch.optim.AdamW(model.trainable(), lr=1e-5, betas=(0.9, 0.95), weight_decay=0.1)
+        updates = []
+        for start in range(0, len(corpus), step):
+            sizes = [len(text) for text in corpus[start : start + step]]
+            cut = [[start + row for row in rows] for rows in buckets(sizes, budget)]
+            updates.append([collate(corpus, rows, labels, base.device) for rows in cut])
+        for _ in laps.passes():
+            for batches in updates:
+                if training:
+                    peft_update(model, batches, optimizer)
+                else:
+                    with torch.no_grad():
+                        torch.cat([model.log_odds(batch) for batch in batches]).cpu()

@@ -1,167 +1,244 @@
-"""`benchmarks/gpu.py` at tiny size on the CPU: every row is there, and all ways compute the same."""
+"""`benchmarks/gpu.py` at tiny size on the CPU: every line is there, and outshine computes what plain PEFT computes."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import statistics
 import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
-from unittest.mock import patch
 
 import pytest
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
 
 pytest.importorskip("peft")
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-import gpu
-import gpu_checks
-import gpu_model
-import gpu_work
 
-pytestmark = [  # of torch's compiler, which looks at every tensor's gradient, and of older names in PEFT
-    pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning"),
+from benchmarks import gpu, gpu_work
+
+pytestmark = [  # of older names in PEFT
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::FutureWarning"),
 ]
 
 CPU = torch.device("cpu")
-MODES = ("training", "evaluation")
-NEEDS_CUDA = {"lean LoRA, packed, varlen attention", "lean LoRA, packed, flex_attention"}
+BENCH = gpu.Bench(CPU, gpu.TINY, 1e12, {})
 
 
-@pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What the script writes. A check compiles a layer; what is measured is not compiled: that takes seconds a setup."""
-    out = tmp_path_factory.mktemp("gpu") / "gpu.json"
-    asked, measure_all = [], gpu.measure_all
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "gpu.json"
 
-    def measure_uncompiled(*given: Any) -> list[dict[str, Any]]:
-        with patch.object(nn.Module, "compile", lambda layer, **how: asked.append(how)):
-            return measure_all(*given)
 
-    with patch.object(gpu, "measure_all", measure_uncompiled):
-        gpu.main(["--tiny", "--device", "cpu", "--minutes", "60", "--out", str(out)])
-    assert len(asked) == 2 * 2 * 2 * gpu_model.TINY.num_hidden_layers  # setups × workloads × modes
-    assert all(how == {"dynamic": True, "backend": "eager"} for how in asked)
-    return json.loads(out.read_text())
+@pytest.fixture
+def no_checks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu, "checks", lambda device, dtype: {})
 
 
 @pytest.mark.slow
-def test_every_row_is_measured_or_says_why_not(written: dict[str, Any]):
-    wanted = {
-        (setup.name, texts, mode)
-        for setup in gpu.SETUPS
-        for texts in ("SciQ-like", "BoolQ-like")
-        for mode in MODES
-        if not (setup.checkpointing and mode == "evaluation")
-    }
-    rows = {(row["setup"], row["workload"], row["mode"]): row for row in written["rows"]}
-    assert len(written["rows"]) == len(rows)
-    assert set(rows) == wanted
-    for (setup, _, _), row in rows.items():
-        if setup in NEEDS_CUDA:
-            assert row["status"] == "not supported"
-            assert "needs CUDA" in row["reason"]
-        elif setup == "lean LoRA, 4-bit base":
-            assert row["status"] in ("absent", "not supported")
-        else:
-            assert row["status"] == "measured", row
-            assert row["tokens_per_second"] > 0
-            assert 0 <= row["padding"] < 1
+def test_every_line_is_measured(out: Path, capsys: pytest.CaptureFixture[str]):
+    gpu.main(["--tiny", "--minutes", "60", "--out", str(out)])
+    written = json.loads(out.read_text())
+    printed = capsys.readouterr().out.splitlines()
+    assert [row["line"] for row in written["lines"]] == [line.name for line in gpu.LINES]
+    for row in written["lines"]:
+        if row["line"].startswith("4-bit") and row["status"] == "failed":
+            assert "needs bitsandbytes" in row["reason"]
+            continue
+        assert row["status"] == "measured", row
+        assert row["passes"] >= 2
+        assert row["tokens_per_second"] > row["examples_per_second"] > 0
+        assert sum(line.startswith(f"| {row['line']} |") for line in printed) == 1
+    assert written["lines"][10]["seconds_of_all"] > 0
 
 
-@pytest.mark.slow
-def test_all_ways_compute_the_same(written: dict[str, Any]):
-    found = {one["check"]: one for one in written["checks"]}
-    on_cuda = {name for name in found if name.endswith("bf16")}
-    assert {found[name]["status"] for name in on_cuda} == {"not supported"}
-    assert len(found) - len(on_cuda) == 7
-    for name in found.keys() - on_cuda:
-        assert found[name]["largest_difference"] < 1e-4, name
+def test_outshine_and_peft_agree(monkeypatch: pytest.MonkeyPatch):
+    for name, difference in gpu.checks(CPU, torch.float32).items():
+        assert difference < 1e-5, name
 
 
-def test_checks_would_notice(monkeypatch: pytest.MonkeyPatch):
-    """Packs whose texts see each other, and a cohort that is clipped as one, give other numbers."""
-    packed = gpu_work._packed
+def test_the_comparison_would_notice_another_adapter(monkeypatch: pytest.MonkeyPatch):
+    """PEFT is told half the scale."""
+    from outshine.learn import saved_models
+
+    save = saved_models.save_peft
+
+    def halved(backbone: Any, settings: Any, name: str, folder: Path) -> None:
+        save(backbone, settings.model_copy(update={"alpha": settings.alpha / 2}), name, folder)
+
+    monkeypatch.setattr(saved_models, "save_peft", halved)
+    found = gpu.checks(CPU, torch.float32)
+    assert found["log-odds, packed and padded"] < 1e-5
+    assert found["log-odds, outshine and PEFT"] > 1e-2
+    assert found["gradient norms, outshine and autograd"] > 1e-3
+
+
+def test_the_comparison_would_notice_padding_that_is_read(monkeypatch: pytest.MonkeyPatch):
+    collate = gpu_work.collate
     monkeypatch.setattr(
-        gpu_work, "_packed", lambda *a: packed(*a)._replace(positions=torch.arange(len(packed(*a).ids[0]))[None])
+        gpu_work,
+        "collate",
+        lambda *given: collate(*given)._replace(ends=torch.full((24,), max(map(len, given[0])) - 1)),
     )
-    monkeypatch.setattr(gpu_work, "clip", lambda p, members: torch.nn.utils.clip_grad_norm_(p, 0.1 / members))
-    setup = gpu_model.Setup("packed", budget=256, packed=True)
-    assert gpu_checks.alone(CPU, setup, torch.float32) > 1e-3
-    assert gpu_checks.cohort(CPU, updates=1) > 1e-3
+    found = gpu.checks(CPU, torch.float32)
+    assert found["log-odds, outshine and PEFT"] > 1e-2
+    assert found["losses, outshine and autograd"] > 1e-3
 
 
-def test_varlen_attention_reads_each_text_alone(monkeypatch: pytest.MonkeyPatch):
-    """The registered attention, with torch's CUDA kernel replaced by a loop over the texts."""
-
-    def by_text(q: Tensor, k: Tensor, v: Tensor, starts: Tensor, *others: Any, scale: float, window_size: tuple):
-        assert window_size == (-1, 0)
-        bounds = list(zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True))
-        parts = [[x[a:b].transpose(0, 1) for x in (q, k, v)] for a, b in bounds]
-        seen = [functional.scaled_dot_product_attention(*part, is_causal=True, scale=scale) for part in parts]
-        return torch.cat([part.transpose(0, 1) for part in seen])
-
-    varlen = pytest.importorskip("torch.nn.attention.varlen")
-    monkeypatch.setattr(varlen, "varlen_attn", by_text)
-    monkeypatch.setattr(gpu_model, "_attention_for", lambda setup, device: setup.attention)
-    gpu_model.register_varlen()
-    setup = gpu_model.Setup("packed", budget=256, packed=True, attention="varlen")
-    assert gpu_checks.alone(CPU, setup, torch.float32) < 1e-4
+def test_shares_are_counted_by_the_formula():
+    """4·N FLOPs a token in training, 2·N in evaluation: 10 tokens a second of 3 G weights on 1 TFLOP/s."""
+    assert gpu.share_of_matmul(10, 3_000_000_000, True, 1e12) == pytest.approx(0.12)
+    assert gpu.share_of_matmul(10, 3_000_000_000, False, 1e12) == pytest.approx(0.06)
 
 
-def test_no_time_left_is_a_line_of_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any):
-    monkeypatch.setattr(gpu, "checks", lambda device, guarded: [])
-    result = gpu.main(["--tiny", "--minutes", "0", "--out", str(tmp_path / "gpu.json")])
-    assert {row["status"] for row in result["rows"]} == {"not run"}
-    assert "not run: the time was over" in capsys.readouterr().out
+def test_shapes_are_those_of_the_models():
+    """Meta-Llama-3-8B has 6,979,584,000 weights in its blocks; BERT's have biases and two norms."""
+    assert gpu_work.block_weights(gpu_work.shape("8B")) == 6_979_584_000
+    for name, layers, d, f in ((".34B", 24, 1024, 4096), ("MiniLM", 6, 384, 1536)):
+        block = 4 * (d * d + d) + (d * f + f) + (f * d + d) + 4 * d
+        assert gpu_work.block_weights(gpu_work.shape(name)) == layers * block
 
 
-@pytest.mark.parametrize(
-    ("error", "status"),
-    [
-        (torch.OutOfMemoryError("CUDA out of memory.\nmore"), "out of memory"),
-        (ImportError("no peft"), "absent"),
-        (NotImplementedError("no kernel"), "not supported"),
-    ],
-)
-def test_failures_are_recorded_in_one_line(error: Exception, status: str):
-    def fails() -> dict[str, Any]:
-        raise error
+@pytest.mark.parametrize("members", [1, 4])
+def test_real_tokens_of_all_members_count(members: int, monkeypatch: pytest.MonkeyPatch):
+    """Two seconds a pass over eight texts; padded to the longest they would be more tokens."""
 
-    found = gpu.guarded(fails)
-    assert found["status"] == status
-    assert "\n" not in found["reason"]
+    def train(model: Any, runtime: Any, corpus: list[list[int]], laps: gpu_work.Laps) -> None:
+        laps.taken += [9.0, 2.0, 3.0, 1.0]
+
+    monkeypatch.setattr(gpu_work, "outshine_train", train)
+    sizes = [len(text) for text in gpu_work.texts(gpu_work.SCIQ, 8)]
+    assert sum(sizes) < 8 * max(sizes)
+    found = gpu.measure(BENCH, gpu.Line("training", members=members), until=1e9)
+    assert found["tokens_per_second"] == members * sum(sizes) / 2
+    assert found["examples_per_second"] == members * 4
+    assert found["first_pass_seconds"] == 9
+    assert found["passes"] == 3
+    weights = gpu_work.block_weights(gpu_work.shape("8B", tiny=True))
+    assert found["share_of_matmul"] == pytest.approx(4 * weights * found["tokens_per_second"] / 1e12)
 
 
-def test_a_bug_is_no_line_of_the_table():
-    with pytest.raises(KeyError):
-        gpu.guarded(lambda: {}["typo"])
+def test_fine_tunings_are_extrapolated(monkeypatch: pytest.MonkeyPatch):
+    """Cohorts of 8 on 2,000 rows, three epochs, passes of 2,000: (10 + 2·2) s once, then 36.5 times (3 + 2·1) s."""
+    passes = iter([(10.0, 2.0, 2.0), (3.0, 1.0, 1.0), (3.0, 1.0, 1.0)])
+
+    def train(model: Any, runtime: Any, corpus: list[list[int]], laps: gpu_work.Laps) -> None:
+        laps.taken += next(passes)
+
+    monkeypatch.setattr(gpu_work, "outshine_train", train)
+    base, laps = gpu_work.build(gpu_work.shape("MiniLM", tiny=True), CPU, torch.float32), gpu_work.Laps(CPU, 0)
+    found = gpu.fine_tunings(base, gpu_work.texts(gpu_work.SCIQ, 2000), laps, CPU, until=1e9)
+    assert found["seconds_of_all"] == pytest.approx(14 + 36.5 * 5)
+    assert "3 cohorts of 8" in found["how"]
+    assert laps.taken == [10.0, 2.0, 2.0, 1.0, 1.0, 1.0, 1.0]
+
+
+def test_a_training_run_is_timed_by_whole_epochs_and_ends():
+    base = gpu_work.build(gpu_work.shape("8B", tiny=True), CPU, torch.float32)
+    corpus = gpu_work.texts(gpu_work.SCIQ, 10)
+    laps = gpu_work.Laps(CPU, 0, least=4)
+    began = time.perf_counter()
+    with gpu_work.outshine_model(base, corpus, {}) as (model, runtime, _):
+        gpu_work.outshine_train(model, runtime, corpus, laps, batch_size=4)
+    assert len(laps.taken) == 5
+    assert sum(laps.taken) <= time.perf_counter() - began + 1e-3
+    assert not [name for name, _ in base.named_parameters() if "lora" in name]
+
+
+def test_what_raises_is_a_line_and_the_rest_goes_on(out: Path, no_checks: None, monkeypatch: pytest.MonkeyPatch):
+    """After every line the file holds all that came before."""
+    held = []
+
+    def measure(bench: gpu.Bench, line: gpu.Line, until: float) -> dict[str, Any]:
+        held.append([row["line"] for row in json.loads(out.read_text())["lines"]])
+        if line.name == gpu.BUCKETS:
+            raise torch.OutOfMemoryError("CUDA out of memory.\nmore")
+        if line.name == gpu.EVALUATE:
+            raise KeyError("a bug")
+        figures = {name: 1.0 for name, _ in gpu.COLUMNS.values()}
+        return {**figures, "passes": 3}
+
+    monkeypatch.setattr(gpu, "measure", measure)
+    gpu.main(["--tiny", "--out", str(out)])
+    names = [line.name for line in gpu.LINES]
+    assert held == [names[:n] for n in range(len(names))]
+    rows = {row["line"]: row for row in json.loads(out.read_text())["lines"]}
+    assert rows[gpu.BUCKETS]["status"] == "out of memory"
+    assert "\n" not in rows[gpu.BUCKETS]["reason"]
+    assert rows[gpu.EVALUATE]["status"] == "failed"
+    assert rows[gpu.EVALUATE]["reason"] == "KeyError: 'a bug'"
+    assert [row["status"] for row in rows.values()].count("measured") == len(names) - 2
+
+
+def test_peft_that_is_missing_is_a_line(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "peft", None)
+    found = gpu.measured(BENCH, gpu.Line("training", peft_budget=4096), 60, 60)
+    assert found["status"] == "absent"
+
+
+def test_nothing_begins_after_the_time_is_over(out: Path, no_checks: None, capsys: pytest.CaptureFixture[str]):
+    gpu.main(["--tiny", "--minutes", "0", "--out", str(out)])
+    rows = json.loads(out.read_text())["lines"]
+    assert {row["status"] for row in rows} == {"not run"}
+    assert capsys.readouterr().out.count("not run: the time was over") == len(gpu.LINES)
+
+
+def test_what_does_not_end_is_stopped(monkeypatch: pytest.MonkeyPatch):
+    """Though it catches every error."""
+
+    def measure(*_: Any) -> dict[str, Any]:
+        while True:
+            with contextlib.suppress(Exception):
+                time.sleep(10)
+
+    monkeypatch.setattr(gpu, "measure", measure)
+    began = time.perf_counter()
+    assert gpu.measured(BENCH, gpu.LINES[0], share=0.05, left=100)["status"] == "stopped"
+    assert gpu.measured(BENCH, gpu.LINES[0], share=100, left=0.2)["status"] == "stopped"
+    assert time.perf_counter() - began < 5
+
+
+@pytest.mark.parametrize(("until", "passes"), [(1e9, 5), (0.0, 1), (35.0, 3)])
+def test_passes_end_when_there_are_enough(until: float, passes: int, monkeypatch: pytest.MonkeyPatch):
+    """Passes of ten seconds: five for fifty seconds, or no more after the time; never none beside the first."""
+    clock = iter(range(0, 1000, 10))
+    monkeypatch.setattr(gpu_work, "time", SimpleNamespace(perf_counter=lambda: float(next(clock))))
+    laps = gpu_work.Laps(CPU, seconds=50, until=until)
+    while not laps.lap():
+        pass
+    assert laps.taken == [10.0] * (1 + passes)
+
+
+def test_goals_are_set_beside_what_was_measured():
+    rows: list[dict[str, Any]] = [
+        {"line": gpu.TRAIN, "status": "measured", gpu.RATE: 2700.0, gpu.SHARE: 0.5, gpu.PEAK: 30.0},
+        {"line": gpu.BUCKETS, "status": "measured", gpu.RATE: 1000.0, gpu.SHARE: 0.1, gpu.PEAK: 30.0},
+        {"line": gpu.ONE_TEXT, "status": "stopped", "reason": "not through"},
+    ]
+    gpu.judge(rows)
+    assert rows[0]["goals"] == [
+        {"wanted": "≥ 50% of matmul", "is": "50% of matmul", "reached": True},
+        {"wanted": "≥ 3 × PEFT in buckets", "is": "2.7 × PEFT in buckets", "reached": False},
+        {"wanted": "≥ 90 × micro-batch 1", "is": None, "reached": None},
+        {"wanted": "≤ 26.6 GiB", "is": "30.0 GiB", "reached": False},
+    ]
+    assert not rows[1]["goals"]
 
 
 def test_lengths_have_the_means_and_the_tail():
-    sciq, boolq = gpu_work.lengths(gpu_work.SCIQ, 4000), gpu_work.lengths(gpu_work.BOOLQ, 4000)
-    assert sum(sciq) / 4000 == pytest.approx(31, rel=0.01)
-    assert sum(boolq) / 4000 == pytest.approx(150, rel=0.01)
+    sciq, boolq = ([len(text) for text in gpu_work.texts(kind, 4000)] for kind in (gpu_work.SCIQ, gpu_work.BOOLQ))
+    assert statistics.mean(sciq) == pytest.approx(31, rel=0.01)
+    assert statistics.mean(boolq) == pytest.approx(150, rel=0.01)
     assert max(boolq) > 5 * statistics.median(boolq)
 
 
-def test_no_micro_batch_exceeds_its_budget():
-    sizes = gpu_work.lengths(gpu_work.BOOLQ, 200)
-    for setup in (gpu_model.Setup("b", budget=4096, members=4), gpu_model.Setup("p", budget=1024, packed=True)):
-        batches = gpu_work.micro_batches(range(200), sizes, setup)
+def test_no_bucket_exceeds_its_budget():
+    sizes = [len(text) for text in gpu_work.texts(gpu_work.BOOLQ, 200)]
+    for budget in (4096, 1024, 0):
+        batches = gpu_work.buckets(sizes, budget)
         assert sorted(row for batch in batches for row in batch) == list(range(200))
-        for batch in batches:
-            used = sum(sizes[i] for i in batch) if setup.packed else len(batch) * max(sizes[i] for i in batch)
-            assert used * setup.members <= setup.budget or len(batch) == 1
-
-
-def test_shape_is_llama_3_8b():
-    """6,979,584,000 weights in the blocks of meta-llama/Meta-Llama-3-8B."""
-    assert gpu_model.parameters_of_blocks(gpu_model.LLAMA_3_8B) == 6_979_584_000
-    tiny = gpu_model.build(gpu_model.TINY, CPU, torch.float32)
-    assert gpu_model.parameters_of_blocks(gpu_model.TINY) == sum(p.numel() for p in tiny.layers.parameters())
+        assert all(len(batch) == 1 or len(batch) * max(sizes[i] for i in batch) <= budget for batch in batches)

@@ -242,3 +242,27 @@ def test_no_bucket_exceeds_its_budget():
         batches = gpu_work.buckets(sizes, budget)
         assert sorted(row for batch in batches for row in batch) == list(range(200))
         assert all(len(batch) == 1 or len(batch) * max(sizes[i] for i in batch) <= budget for batch in batches)
+
+
+def test_plan_reckons_with_the_file(out: Path):
+    """It looks for lines of these names; a tiny run tells nothing."""
+    from outshine.engine.errors import SettingsError
+    from outshine.engine.stage import Cost
+    from outshine.w2s.cost import speed_of
+
+    names = {line.name for line in gpu.LINES if line.peft_budget is None}
+    assert {gpu.TRAIN, gpu.EVALUATE} <= names
+    where = {**gpu.environment(CPU, gpu.FULL), "matmul_tflops": 100.0}
+    lines = [{"line": gpu.TRAIN, gpu.SHARE: 0.5}, {"line": gpu.EVALUATE, gpu.SHARE: 0.8}]
+    out.write_text(json.dumps({"environment": where, "lines": lines}))
+    assert speed_of(str(out)).seconds(Cost(1, 0, 9e13, 4e13)) == pytest.approx(1.0 + 0.5)
+    out.write_text(json.dumps({"environment": gpu.environment(CPU, gpu.TINY), "lines": lines}))
+    with pytest.raises(SettingsError):
+        speed_of(str(out))
+
+
+def test_the_table_of_a_file_is_printed(out: Path, no_checks: None, capsys: pytest.CaptureFixture[str]):
+    gpu.main(["--tiny", "--minutes", "0", "--out", str(out)])
+    printed = capsys.readouterr().out
+    gpu.main(["--table", str(out)])
+    assert capsys.readouterr().out == printed

@@ -20,6 +20,7 @@ from rich.console import Console
 
 from outshine.cli import label as command
 from outshine.engine.errors import DataError
+from outshine.engine.stage import Cost
 from outshine.labelling import files, run
 from outshine.labelling.annotation_sample import rows_to_judge
 from outshine.labelling.evidence import Evidence, evidence
@@ -221,7 +222,7 @@ def run_of_the_command(outcome: Any, answers_at_once: bool = False) -> list[str]
 
 def plan_of_the_command(as_json: bool = False) -> list[str]:
     stream = io.StringIO()
-    cost = SimpleNamespace(rows=10, tokens=100.0, flops=1e9)
+    cost = Cost(10, 100.0, 1e9)
     stage = SimpleNamespace(key="0" * 64, label="a stage")
     planned = run.LabelPlan([stage], [False], [cost], [])  # type: ignore[list-item]
     with (

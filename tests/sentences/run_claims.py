@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import json
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext, redirect_stderr, redirect_stdout, suppress
@@ -49,7 +50,7 @@ from outshine.stats.estimates import CovariancePart, Estimate
 from outshine.stats.intervals import auroc_interval, difference_interval
 from outshine.stats.metrics.accuracy import Accuracy
 from outshine.stats.pgr import pgr, pooled_pgr
-from outshine.w2s.cost import Estimator
+from outshine.w2s.cost import H200, Estimator, Speed, speed_of, speed_of_gpu
 from outshine.w2s.expand import _class_notes, _family_notes, resolve_study
 from outshine.w2s.placeholders import HubResolver, unresolved_model
 from outshine.w2s.plan import Plan, _shape, plan_study
@@ -152,7 +153,25 @@ def _planned(**settings: Any) -> tuple[Plan, Path]:
     return plan_study(parse_study(raw), Store(folder), Silent()), folder
 
 
-def planned(*, nothing_to_do: bool = False, **settings: Any) -> Say:
+def _here(card: str) -> Speed:
+    """What is reckoned with where this card is."""
+    with patch("torch.cuda.is_available", lambda: True), patch("torch.cuda.get_device_name", lambda: card):
+        return speed_of(None)
+
+
+def _from_a_file() -> Speed:
+    shares = {"training, SciQ-like": 0.2, "evaluation, SciQ-like": 0.5}
+    where = {"device": "Voodoo2", "date": "2026-12-01", "size": "full", "matmul_tflops": 100.0}
+    path = Path(tempfile.mkdtemp()) / "gpu.json"
+    lines = [{"line": line, "share_of_matmul": share} for line, share in shares.items()]
+    path.write_text(json.dumps({"environment": where, "lines": lines}))
+    return speed_of(str(path))
+
+
+FLAT = Speed("a GPU of 100 TFLOP/s", 1e14, 1, 1, "as --tflops says")
+
+
+def planned(*, nothing_to_do: bool = False, speed: Speed = H200, **settings: Any) -> Say:
     """What `plan` prints of a small study; `nothing_to_do`: as where the store has all of it, so that none is timed."""
 
     def said() -> list[str]:
@@ -160,8 +179,8 @@ def planned(*, nothing_to_do: bool = False, **settings: Any) -> Say:
         found = found._replace(here=None) if nothing_to_do else found
         screen = Console(file=(text := io.StringIO()), width=400)
         planning._print_grid(found, screen)
-        planning._print_kinds(found, 100.0, screen)
-        planning._print_totals(found, 100.0, screen)
+        planning._print_kinds(found, speed, screen)
+        planning._print_totals(found, speed, screen)
         return [" ".join(text.getvalue().split())]
 
     return said
@@ -211,15 +230,32 @@ COMMANDS = (
         planned(controls=True, cohort=1),
     ),
     Claim(
-        "on this machine ({}, {}) about {} with one worker: at {} of the {} GFLOP/s that a matrix product reached just "
-        "now",
+        "on {} about {} with one worker: at {} of the {} GFLOP/s that a matrix product reached {}",
         planned(),
         planned(nothing_to_do=True),
+    ),
+    Claim(
+        "GPU-hours of {}: {} TFLOP/s in training and {} in evaluation, {}; small models take longer than their FLOPs "
+        "say",
+        planned(),
+        planned(speed=FLAT),
+    ),
+    Claim("measured there in November 2026 with an 8 B model", planned(), planned(speed=speed_of_gpu("A100"))),
+    Claim(
+        "measured on an H200 in November 2026 with an 8 B model and scaled by the data sheets",
+        planned(speed=speed_of_gpu("A100")),
+        planned(),
+    ),
+    Claim("measured there on {} with an 8 B model", lambda: planned(speed=_from_a_file())(), planned()),
+    Claim(
+        "{} (the data sheet of '{}', which is here, is not known)",
+        lambda: planned(speed=_here("Voodoo2"))(),
+        lambda: planned(speed=_here("NVIDIA H200"))(),
     ),
     Claim("6·N in training with LoRA, checkpointed (8·N", planned(again=True), planned()),
     Claim("4·N in training with LoRA (6·N", planned(), planned(again=True)),
     Claim(
-        "assumed: {} TFLOP/s sustained; a token costs 2·N FLOPs forward and {} full, 2·N head only), N parameters in "
+        "assumed: a token costs 2·N FLOPs forward and {} full, 2·N head only), N parameters in "
         "the blocks; attention's quadratic part (at most {} more) is left out; without tokenizer or rows {} characters "
         "a token and published sizes",
         planned(),

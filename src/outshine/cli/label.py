@@ -200,7 +200,7 @@ def _print_time_of_students(labeller: LabelSettings, store: Store, screen: Conso
 
     planned = plan_label(labeller.model_copy(update={"student": "lora"}), store)
     if planned.here:
-        took = planned.here.line(planned.to_do.flops or 0.0, planned.to_do.tokens or 0.0)
+        took = planned.here.line(planned.to_do)
         screen.print(f"Students that are fine-tuned may do better, or worse (--student lora): {took}", markup=False)
 
 
@@ -265,13 +265,12 @@ def _print_plan(labeller: LabelSettings, store: Store, as_json: bool) -> None:
     with progress() as shown:
         planned = plan_label(labeller, store, shown)
     stages = list(zip(planned.stages, planned.cached, planned.costs, strict=True))
-    flops, tokens = planned.to_do.flops or 0.0, planned.to_do.tokens or 0.0
     if as_json:
         documents = [
             {"key": stage.key, "stage": stage.label, "cached": cached, "rows": cost.rows, "tokens": cost.tokens}
             for stage, cached, cost in stages
         ]
-        seconds = planned.here and planned.here.seconds(flops, tokens)
+        seconds = planned.here and planned.here.seconds(planned.to_do)
         facts = {"flops": planned.to_do.flops, "seconds_here": seconds, "notes": planned.notes}
         print_json({"stages": documents, **facts})
         return
@@ -289,6 +288,8 @@ def _print_plan(labeller: LabelSettings, store: Store, as_json: bool) -> None:
     screen.print(table("", ["key", "stage", "state", "rows", "tokens"], rows, right=["rows", "tokens"]))
     for note in planned.notes:
         screen.print(f"note: {note}", markup=False)
-    screen.print(f"{planned.cached.count(False)} of {len(rows)} stages to do, about {flops:.1e} FLOPs")
+    screen.print(
+        f"{planned.cached.count(False)} of {len(rows)} stages to do, about {planned.to_do.flops or 0:.1e} FLOPs"
+    )
     if planned.here:
-        screen.print(planned.here.line(flops, tokens), markup=False)
+        screen.print(planned.here.line(planned.to_do), markup=False)

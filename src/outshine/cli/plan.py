@@ -14,11 +14,12 @@ from outshine.engine.messages import counted
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from outshine.engine.stage import Cost
+    from outshine.w2s.cost import Speed
     from outshine.w2s.plan import Plan
 
 NUM_LINES = 60  # stages up to which each gets a line without being asked for
 NUM_NAMES = 20  # methods up to which each is named
-TFLOPS = 120.0  # sustained: an A100 at about 40 % of its 312 TFLOP/s of bf16
 
 
 def add_to(app: typer.Typer) -> None:
@@ -30,9 +31,18 @@ def plan(
     options: StudyOptions,
     store: StoreOption = None,
     stages: Annotated[bool, typer.Option("--stages", help=f"List every stage, also above {NUM_LINES}.")] = False,
+    gpu: Annotated[
+        str | None,
+        typer.Option(
+            "--gpu",
+            help="GPU of the GPU-hours: H200, H100, A100 and others by data sheet, or the JSON file that "
+            "benchmarks.gpu wrote on it. Default: this machine's, else an H200.",
+        ),
+    ] = None,
     tflops: Annotated[
-        float, typer.Option("--tflops", min=1e-3, help="Sustained TFLOP/s of the machine, for the GPU-hours.")
-    ] = TFLOPS,
+        float | None,
+        typer.Option("--tflops", min=1e-3, help="Sustained TFLOP/s, for the GPU-hours, in place of --gpu."),
+    ] = None,
     offline: Annotated[
         bool, typer.Option("--offline", help="Do not ask the hub: plan from its cache and published sizes.")
     ] = False,
@@ -40,31 +50,33 @@ def plan(
 ) -> None:
     """Show what a run would compute: the grid, what is shared, what is in the store; tokens and GPU-hours."""
     from outshine.cli.terminal import console, progress
+    from outshine.w2s.cost import Speed, speed_of
     from outshine.w2s.plan import plan_study
 
+    speed = Speed(f"a GPU of {tflops:g} TFLOP/s", 1e12 * tflops, 1, 1, "as --tflops says") if tflops else speed_of(gpu)
     built = build_study(options)
     with progress() as shown:
         planned = plan_study(built, open_store(store), shown, ask_hub=not offline)
     if as_json:
-        print_json(_document(planned, tflops))
+        print_json(_document(planned, speed))
         return
     screen = console()
     _print_grid(planned, screen)
-    _print_kinds(planned, tflops, screen)
+    _print_kinds(planned, speed, screen)
     if stages or len(planned.stages) <= NUM_LINES:
-        _print_stages(planned, tflops, screen)
+        _print_stages(planned, speed, screen)
     for note in planned.notes:
         screen.print(f"note: {note}", markup=False)
-    _print_totals(planned, tflops, screen)
+    _print_totals(planned, speed, screen)
 
 
-def _document(planned: Plan, tflops: float) -> dict[str, Any]:
+def _document(planned: Plan, speed: Speed) -> dict[str, Any]:
     """The plan for `--json`: every stage, in the order of computation."""
 
-    def hours(flops: float | None) -> float | None:
-        return None if flops is None else flops / (tflops * 1e12 * 3600)
+    def hours(cost: Cost) -> float | None:
+        return None if cost.flops is None else speed.seconds(cost) / 3600
 
-    flops = sum(kind.flops for kind in planned.kinds)
+    cost = planned.cost
     return {
         "study": planned.study.name,
         "datasets": [dataset.name for dataset in planned.study.datasets],
@@ -73,13 +85,13 @@ def _document(planned: Plan, tflops: float) -> dict[str, Any]:
         "num_experiments": planned.num_experiments,
         "num_stages": len(planned.stages),
         "num_to_do": len(planned.missing),
-        "tokens": sum(kind.tokens for kind in planned.kinds),
-        "flops": flops,
-        "gpu_hours": hours(flops),
-        "seconds_here": planned.here and planned.here.seconds(flops, sum(kind.tokens for kind in planned.kinds)),
-        "tflops": tflops,
-        "kinds": [{**kind._asdict(), "to_do": kind.to_do, "gpu_hours": hours(kind.flops)} for kind in planned.kinds],
-        "stages": [{**stage._asdict(), "gpu_hours": hours(stage.flops)} for stage in planned.stages],
+        "tokens": cost.tokens,
+        "flops": cost.flops,
+        "gpu_hours": hours(cost),
+        "seconds_here": planned.here and planned.here.seconds(cost),
+        "gpu": {"machine": speed.machine, "source": speed.source, **_tflops(speed)},
+        "kinds": [{**kind._asdict(), "to_do": kind.to_do, "gpu_hours": hours(kind.cost)} for kind in planned.kinds],
+        "stages": [{**stage._asdict(), "gpu_hours": hours(stage.cost)} for stage in planned.stages],
         "notes": planned.notes,
     }
 
@@ -110,7 +122,7 @@ def _shortened(names: list[str]) -> list[str]:
     return [*names[:3], f"… {len(names) - 6} more …", *names[-3:]]
 
 
-def _print_kinds(planned: Plan, tflops: float, screen: Console) -> None:
+def _print_kinds(planned: Plan, speed: Speed, screen: Console) -> None:
     """A line for each kind of stage; rows, tokens and GPU-hours are those of what is to do."""
     from outshine.cli.terminal import table
 
@@ -124,14 +136,14 @@ def _print_kinds(planned: Plan, tflops: float, screen: Console) -> None:
             f"{kind.to_do:,}",
             _count(kind.rows),
             _count(kind.tokens, "≈"),
-            _hours(kind.flops, tflops),
+            _hours(kind.cost, speed),
         )
         for kind in planned.kinds
     ]
     screen.print(table("", columns, rows, right=columns[1:]))
 
 
-def _print_stages(planned: Plan, tflops: float, screen: Console) -> None:
+def _print_stages(planned: Plan, speed: Speed, screen: Console) -> None:
     """A line for each stage, in the order of computation."""
     from outshine.cli.terminal import table
 
@@ -142,7 +154,7 @@ def _print_stages(planned: Plan, tflops: float, screen: Console) -> None:
             "in store" if stage.cached else "to do",
             _count(stage.rows),
             _count(stage.tokens, "≈"),
-            _hours(stage.flops, tflops),
+            _hours(stage.cost, speed),
         )
         for stage in planned.stages
     ]
@@ -150,19 +162,19 @@ def _print_stages(planned: Plan, tflops: float, screen: Console) -> None:
     screen.print(table("", columns, rows, right=columns[3:]))
 
 
-def _print_totals(planned: Plan, tflops: float, screen: Console) -> None:
+def _print_totals(planned: Plan, speed: Speed, screen: Console) -> None:
     """What is to do in one line, what was assumed in another."""
     from outshine.w2s.cost import CHARACTERS_PER_TOKEN
 
-    tokens, flops = (sum(getattr(kind, name) for kind in planned.kinds) for name in ("tokens", "flops"))
+    cost = planned.cost
     missing = len(planned.missing)
     screen.print(
         f"{len(planned.stages):,} stages, {len(planned.stages) - missing:,} in the store, {missing:,} to do: "
-        f"about {tokens:,} tokens (every pass over a row counted), {flops:.1e} FLOPs, "
-        f"{_hours(flops, tflops) or '0'} GPU-hours"
+        f"about {cost.tokens:,} tokens (every pass over a row counted), {cost.flops:.1e} FLOPs, "
+        f"{_hours(cost, speed) or '0'} GPU-hours"
     )
     if planned.here:
-        screen.print(planned.here.line(flops, tokens), markup=False)
+        screen.print(planned.here.line(cost), markup=False)
     models, passes = planned.cohorts
     if models:
         screen.print(
@@ -172,8 +184,9 @@ def _print_totals(planned: Plan, tflops: float, screen: Console) -> None:
         )
     checkpointed = planned.study.runtime.gradient_checkpointing
     training = "6·N in training with LoRA, checkpointed (8·N" if checkpointed else "4·N in training with LoRA (6·N"
+    screen.print(_gpu_line(speed), markup=False)
     screen.print(
-        f"assumed: {tflops:g} TFLOP/s sustained; a token costs 2·N FLOPs forward and {training} "
+        f"assumed: a token costs 2·N FLOPs forward and {training} "
         "full, 2·N head only), N parameters in the blocks; attention's quadratic part "
         f"(at most {planned.attention:.0%} more) is left out; without tokenizer or rows "
         f"{CHARACTERS_PER_TOKEN:g} characters a token and published sizes"
@@ -184,9 +197,26 @@ def _count(number: int | None, sign: str = "") -> str:
     return f"{sign}{number:,}" if number else ""
 
 
-def _hours(flops: float | None, tflops: float) -> str:
-    """GPU-hours at this rate: two digits that matter, and not below a hundredth."""
-    if not flops:
+def _gpu_line(speed: Speed) -> str:
+    """Which GPU the hours are of, and where its figures are from."""
+    rates = _tflops(speed)
+    training, evaluation = (f"{rates[f'{work}_tflops']:.3g}" for work in ("training", "evaluation"))
+    if training == evaluation:
+        return f"GPU-hours of {speed.machine}, {speed.source}"
+    return (
+        f"GPU-hours of {speed.machine}: {training} TFLOP/s in training and {evaluation} in evaluation, {speed.source}; "
+        "small models take longer than their FLOPs say"
+    )
+
+
+def _tflops(speed: Speed) -> dict[str, float]:
+    rate = speed.flops / 1e12
+    return {"training_tflops": speed.training * rate, "evaluation_tflops": speed.evaluation * rate}
+
+
+def _hours(cost: Cost, speed: Speed) -> str:
+    """GPU-hours at this speed: two digits that matter, and not below a hundredth."""
+    if not cost.flops:
         return ""
-    hours = flops / (tflops * 1e12 * 3600)
+    hours = speed.seconds(cost) / 3600
     return "<0.01" if hours < 0.01 else f"{hours:.2f}" if hours < 10 else f"{hours:,.0f}"

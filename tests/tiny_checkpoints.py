@@ -11,8 +11,9 @@ import pytest
 import torch
 from torch import nn
 
-from outshine.learn.classifier import Classifier
+from outshine.learn.classifier import Classifier, Cohort
 from outshine.learn.load import load_backbone
+from outshine.learn.lora import adapters
 from outshine.learn.resolve import resolve
 from outshine.learn.spec import ClassifierSpec, ComputeDtype, ModelSettings
 
@@ -241,3 +242,31 @@ def token_rows(lengths: list[int], seed: int = 0) -> list[list[int]]:
     """Random ordinary token ids of these lengths."""
     generator = torch.Generator().manual_seed(seed)
     return [torch.randint(len(SPECIAL), VOCAB_SIZE, (n,), generator=generator).tolist() for n in lengths]
+
+
+def gradients(model: Classifier | Cohort) -> list[dict[str, torch.Tensor | None]]:
+    """Of each member by the names of its weights: parts of the gradients of the leaves that their memory belongs to."""
+    leaves = {leaf.untyped_storage().data_ptr(): leaf for leaf in model.leaves()}
+
+    def of(weight: torch.nn.Parameter) -> torch.Tensor | None:
+        if any(weight is leaf for leaf in model.leaves()):
+            return None if weight.grad is None else weight.grad.clone()
+        whole = leaves[weight.untyped_storage().data_ptr()].grad
+        if whole is None:
+            return None
+        return whole.flatten()[weight.storage_offset() :][: weight.numel()].view_as(weight).clone()
+
+    return [{name: of(weight) for name, weight in member.items()} for member in model.members()]
+
+
+def unflatten(classifier: Classifier) -> None:
+    """Let each adapter be a tensor of its own, as it is without `FlatAdapters`."""
+    classifier.flat = None
+    for _, layer in adapters(classifier.backbone):
+        layer.flat = None
+
+
+def clear_gradients(model: Classifier | Cohort) -> None:
+    """Throw away what earlier passes left."""
+    for leaf in model.leaves():
+        leaf.grad = None

@@ -18,7 +18,7 @@ from outshine.engine.checked_reading import ODD, parse_json
 from outshine.engine.files import write_synced
 from outshine.learn.losses import RunningLoss
 
-FORMAT = 3  # of the checkpoint's contents
+FORMAT = 4  # of the checkpoint's contents
 _TRIES = 5  # where locks do nothing, another may finish the stage and remove the folder meanwhile
 
 

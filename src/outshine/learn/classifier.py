@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, TypeAlias
 
 import torch
@@ -16,7 +16,7 @@ from outshine.data.task import BINARY, Task
 from outshine.engine.errors import ModelError
 from outshine.engine.rng import stream_seed
 from outshine.learn.blocks import every_block, place
-from outshine.learn.lora import LoRALinear, StackedLoRA, adapters, add_lora, left_frozen, remove_lora
+from outshine.learn.lora import FlatAdapters, LoRALinear, StackedLoRA, adapters, add_lora, left_frozen, remove_lora
 from outshine.learn.model_checks import Sharing, adaptable, is_divided
 from outshine.learn.packing import Pack, Packing, settle_sharing
 from outshine.learn.spec import ClassifierSpec, Full, LoRA, Pooling
@@ -52,8 +52,11 @@ class Classifier(nn.Module):
         self.is_settled = False  # whether that was tried out
         self.packing: Packing | None = None  # how texts share a row; None: they are padded
         backbone.eval()
+        self.flat: FlatAdapters | None = None  # None: none are trained, or each has tensors of its own
         if isinstance(spec.tuning, LoRA):
             add_lora(backbone, adaptable(backbone, spec.num_layers), spec.tuning, head_seed)
+            layers = [layer for _, layer in adapters(backbone)]
+            self.flat = FlatAdapters(layers, [layers])
         else:
             backbone.requires_grad_(isinstance(spec.tuning, Full))
         size = hidden_size(backbone)
@@ -90,13 +93,13 @@ class Classifier(nn.Module):
 
     def pooled(self, input_ids: Int[Tensor, "b t"], mask: Int[Tensor, "b t"]) -> Float[Tensor, "b d"]:
         """What the head reads."""
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._autocast()):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._autocast()), _reading(self.flat):
             outputs = self.backbone(input_ids=input_ids, attention_mask=mask)
             return self._pool(outputs, mask)
 
     def pooled_pack(self, pack: Pack, packing: Packing, members: int = 1) -> Float[Tensor, "mn d"]:
         """What the heads read of packed texts that each of the members in the backbone goes through."""
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._autocast()):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._autocast()), _reading(self.flat):
             return packing.pooled(self.backbone, pack, members, self.spec.pooling)
 
     def log_odds(self, input_ids: Int[Tensor, "b t"], mask: Int[Tensor, "b t"]) -> Float[Tensor, "1 b *k"]:
@@ -117,6 +120,14 @@ class Classifier(nn.Module):
     def members(self) -> list[dict[str, nn.Parameter]]:
         """As a cohort of one."""
         return [self.trainable()]
+
+    def leaves(self) -> list[nn.Parameter]:
+        """The tensors that autograd differentiates by; the parameters that training changes are these, or parts."""
+        return [self.flat.down, self.flat.up, self.head] if self.flat else list(self.trainable().values())
+
+    def optimized(self) -> list[dict[str, nn.Parameter]]:
+        """As a cohort of one."""
+        return [{**self.flat.rows[0], "head": self.head}] if self.flat else self.members()
 
     def blocks(self) -> list[nn.Module]:
         """The backbone's transformer blocks."""
@@ -152,6 +163,10 @@ class Classifier(nn.Module):
     def _autocast(self) -> bool:
         """Full fine-tuning keeps float32 weights and computes in bf16 where that was asked for."""
         return isinstance(self.spec.tuning, Full) and self.spec.compute_dtype == "bfloat16"
+
+
+def _reading(flat: FlatAdapters | None) -> AbstractContextManager[None]:
+    return flat.reading() if flat else nullcontext()
 
 
 def _unpadded(input_ids: Int[Tensor, "b t"], mask: Int[Tensor, "b t"]) -> tuple[Int[Tensor, "b s"], Int[Tensor, "b s"]]:
@@ -205,7 +220,11 @@ class Cohort:
             self._layers.append(dict(adapters(backbone)))
             self._trainable.append(member.trainable())
             member.release()
+            member.flat = None  # its adapters are parts of the cohort's
         self._stacks = {path: StackedLoRA([layers[path] for layers in self._layers]) for path in self._layers[0]}
+        self.flat: FlatAdapters | None = None
+        if self._stacks:
+            self.flat = FlatAdapters([*self._stacks.values()], [[*layers.values()] for layers in self._layers])
         self._install(self._stacks)
 
     @property
@@ -222,6 +241,17 @@ class Cohort:
         """The parameters that training changes, by the names that they have in a classifier alone."""
         return self._trainable
 
+    def leaves(self) -> list[nn.Parameter]:
+        """The tensors that autograd differentiates by; the members' parameters are these, or parts of them."""
+        heads = [member.head for member in self._members]
+        return [self.flat.down, self.flat.up, *heads] if self.flat else heads
+
+    def optimized(self) -> list[dict[str, nn.Parameter]]:
+        """What an optimizer is to step, by name: of each member the same values as `members`, in fewer tensors."""
+        if not self.flat:
+            return self.members()
+        return [{**rows, "head": member.head} for rows, member in zip(self.flat.rows, self._members, strict=True)]
+
     def blocks(self) -> list[nn.Module]:
         """The backbone's transformer blocks, which all members share."""
         return every_block(self.backbone, self.spec.num_layers)
@@ -229,13 +259,15 @@ class Cohort:
     def log_odds(self, input_ids: Int[Tensor, "b t"], mask: Int[Tensor, "b t"]) -> Float[Tensor, "m b *k"]:
         """The log-odds of y = 1 that each member gives to each text."""
         stacked = self._stacked()
-        return self._judged(self._members[0].pooled(input_ids.repeat(stacked, 1), mask.repeat(stacked, 1)))
+        with _reading(self.flat):
+            return self._judged(self._members[0].pooled(input_ids.repeat(stacked, 1), mask.repeat(stacked, 1)))
 
     def packed_log_odds(self, pack: Pack) -> Float[Tensor, "m n *k"]:
         """The same of texts in one row, which becomes a row for each member. Raises ValueError without a `packing`."""
         if self.packing is None:
             raise ValueError("not known how this backbone takes packed texts; see start_packing")
-        return self._judged(self._members[0].pooled_pack(pack, self.packing, self._stacked()))
+        with _reading(self.flat):
+            return self._judged(self._members[0].pooled_pack(pack, self.packing, self._stacked()))
 
     def frozen_note(self) -> str:
         """As each member's alone."""

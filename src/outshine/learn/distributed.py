@@ -188,14 +188,14 @@ def shard_batches(batches: Sequence[list[int]], processes: ProcessGroup) -> Iter
         yield BatchOfProcess(of_all[processes.rank] if counts else of_all[-1][-1:], counts, of_all)
 
 
-def sum_gradients(members: Sequence[dict[str, nn.Parameter]], processes: ProcessGroup) -> None:
+def sum_gradients(leaves: Sequence[nn.Parameter], processes: ProcessGroup) -> None:
     """Replace every `.grad` by its sum over all processes, in one exchange; all have the same parameters.
 
     A parameter that the loss does not reach has no gradient in any of them.
     """
     if not isinstance(processes, TorchProcessGroup):
         return
-    gradients = [p.grad for parameters in members for p in parameters.values() if p.grad is not None]
+    gradients = [leaf.grad for leaf in leaves if leaf.grad is not None]
     if not gradients:
         return
     whole = torch.cat([gradient.flatten() for gradient in gradients])

@@ -113,7 +113,7 @@ def finetune_together(model: Model, jobs: Sequence[TrainJob], run_env: RunEnv) -
     """
     runtime, settings, num_rows = run_env.runtime, jobs[0].run.settings, len(jobs[0].train.ids)
     total = num_updates(num_rows, settings.batch_size, settings.epochs)
-    states = [_start(job, members, total) for job, members in zip(jobs, model.members(), strict=True)]
+    states = [_start(job, own, total) for job, own in zip(jobs, model.optimized(), strict=True)]
     processes = processes_of(model)
     made = check_same_checkpoint(restore(states, run_env.checkpoint, run_env.note), processes)
     budgets = Budgets(runtime, run_env.budgets, model.device.type, processes)
@@ -126,6 +126,7 @@ def finetune_together(model: Model, jobs: Sequence[TrainJob], run_env: RunEnv) -
             _optimizer_step(state, job.run, model.task, outcome, step, total)
             for state, job, outcome in zip(states, jobs, outcomes, strict=True)
         ]
+        _clear_gradients(model)
 
         # validation, on val alone
         last = step + 1 == total
@@ -153,7 +154,8 @@ def _start(job: TrainJob, parameters: dict[str, torch.nn.Parameter], total: int)
         lr=job.run.learning_rate,
         betas=(settings.beta1, settings.beta2),
         weight_decay=settings.weight_decay,
-        foreach=True,  # the same numbers: a CPU's default goes through the parameters one by one
+        # the same numbers: a CPU's default goes through the parameters one by one
+        **({"fused": True} if next(iter(parameters.values())).is_cuda else {"foreach": True}),
     )
     loss = job.run.loss.start(torch.as_tensor(job.train.y), total)
     return RunState(parameters, optimizer, loss, settings.select)
@@ -175,12 +177,17 @@ def _gradients_of_batch(
     losses = [state.loss for state in states]
 
     def compute(runtime: Runtime) -> list[BatchOutput]:
-        for parameters in model.members():  # what an attempt left that ran out of memory is thrown away
-            for parameter in parameters.values():
-                parameter.grad = None
+        _clear_gradients(model)  # what an attempt left that ran out of memory
         return accumulate_gradient(model, tokens, labels, losses, step, pad_id, runtime)
 
     return budgets.fitting(step, "token_budget", compute, _longest(model, tokens))
+
+
+def _clear_gradients(model: Model) -> None:
+    for leaf in model.leaves():
+        leaf.grad = None
+    if model.flat:
+        model.flat.share_gradients()
 
 
 class BatchOutput(NamedTuple):
@@ -199,7 +206,7 @@ def accumulate_gradient(
     pad_id: int,
     runtime: Runtime,
 ) -> list[BatchOutput]:
-    """Add the gradient of each member's mean loss over the batch to its parameters' `.grad`.
+    """Add the gradient of each member's mean loss over the batch to `.grad` of the model's leaves.
 
     tokens: of the n texts; labels: [n] for each member; losses: one for each member. The gradient is
     g = (1/n) Σᵢ ∇ loss(zᵢ, yᵢ) with n the size of this effective batch, so that micro-batches (cut by the
@@ -213,24 +220,29 @@ def accumulate_gradient(
     log_odds = torch.zeros(num_members, len(tokens), *model.task.score_shape, dtype=torch.float64)
     means = torch.zeros(num_members, dtype=torch.float64)
     processes, limits = processes_of(model), training_limits(runtime, model.device.type).shared(num_members)
-    parameters = [parameter for member in model.members() for parameter in member.values()]
+    leaves = model.leaves()
     at_once = num_parallel_batches(runtime, model.head) if processes.size == 1 else 1
 
     def differentiate(batch: BatchOfProcess, run: LogOdds) -> _MicroBatchOutcome:
         z = run()
         if not batch.counts:
-            return _MicroBatchOutcome(batch.rows, None, [], _gradients(z.sum() * 0, parameters, at_once))
+            return _MicroBatchOutcome(batch.rows, None, None, _gradients(z.sum() * 0, leaves, at_once))
         shares = [loss(z[i], y[i, batch.rows], step).sum() / len(tokens) for i, loss in enumerate(losses)]
-        gradients = _gradients(torch.stack(shares).sum(), parameters, at_once)
-        return _MicroBatchOutcome(batch.rows, z.detach().cpu().double(), [share.item() for share in shares], gradients)
+        gradients = _gradients(torch.stack(shares).sum(), leaves, at_once)
+        return _MicroBatchOutcome(batch.rows, z.detach(), torch.stack(shares).detach(), gradients)
 
     blocks = model.blocks() if runtime.gradient_checkpointing else ()
+    outcomes = []
     for outcome in passes(model, tokens, pad_id, limits, differentiate, blocks=blocks, at_once=at_once):
-        _add(outcome.gradients, parameters)
+        _add(outcome.gradients, leaves)
         if outcome.log_odds is not None:
-            log_odds[:, outcome.rows] = outcome.log_odds
-            means += torch.tensor(outcome.shares, dtype=torch.float64)
-    sum_gradients(model.members(), processes)
+            outcomes.append(outcome._replace(gradients=()))
+    for outcome in outcomes:  # a GPU is waited for here, once all is on its way
+        log_odds[:, outcome.rows] = outcome.log_odds.cpu().double()
+        means += outcome.shares.cpu().double()
+    sum_gradients(leaves, processes)
+    if model.flat:
+        model.flat.share_gradients()
     sum_over_processes(log_odds, processes)
     sum_over_processes(means, processes)
     return [BatchOutput(mean.item(), row) for mean, row in zip(means, log_odds, strict=True)]
@@ -241,11 +253,11 @@ class _MicroBatchOutcome(NamedTuple):
 
     rows: list[int]
     log_odds: Float[Tensor, "m b *k"] | None  # None: passed only because other processes passed
-    shares: list[float]  # of each member's mean loss
-    gradients: Sequence[Tensor | None]  # of the parameters; empty where they are in `.grad` already
+    shares: Float[Tensor, "m"] | None  # of each member's mean loss
+    gradients: Sequence[Tensor | None]  # by the leaves; empty where they are in `.grad` already
 
 
-def _gradients(loss: Tensor, parameters: list[nn.Parameter], at_once: int) -> Sequence[Tensor | None]:
+def _gradients(loss: Tensor, leaves: list[nn.Parameter], at_once: int) -> Sequence[Tensor | None]:
     """∇ loss: added to `.grad` at once, or apart where other micro-batches are under way.
 
     The sum then has the same order, and the same bits, whichever is through first.
@@ -253,14 +265,13 @@ def _gradients(loss: Tensor, parameters: list[nn.Parameter], at_once: int) -> Se
     if at_once == 1:
         loss.backward()
         return ()
-    return torch.autograd.grad(loss, parameters, allow_unused=True)
+    return torch.autograd.grad(loss, leaves, allow_unused=True)
 
 
-def _add(gradients: Sequence[Tensor | None], parameters: list[nn.Parameter]) -> None:
-    for parameter, gradient in zip(parameters, gradients, strict=bool(gradients)):
-        if gradient is None:
-            continue
-        parameter.grad = gradient if parameter.grad is None else parameter.grad.add_(gradient)
+def _add(gradients: Sequence[Tensor | None], leaves: list[nn.Parameter]) -> None:
+    for leaf, gradient in zip(leaves, gradients, strict=bool(gradients)):
+        if gradient is not None:
+            leaf.grad = gradient if leaf.grad is None else leaf.grad.add_(gradient)
 
 
 def _optimizer_step(
@@ -280,7 +291,6 @@ def _optimizer_step(
             group["lr"] = rate
         state.optimizer.step()
         state.loss.observe(task.probabilities(outcome.log_odds))
-    state.optimizer.zero_grad(set_to_none=True)
     return Update(step + 1, outcome.loss, norm, rate, math.nan)
 
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import math
 import re
+import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +51,11 @@ class LoRALinear(nn.Module):
         device = next(base.parameters()).device
         self.lora_A = nn.Parameter(start.to(device, dtype))
         self.lora_B = nn.Parameter(torch.zeros(out_features, settings.rank, dtype=dtype, device=device))
+        self.flat: FlatAdapters | None = None  # where the factors lie beside those of the other layers
+        self.number = 0  # of the layer there
 
     def forward(self, x: Float[Tensor, "*batch in_features"]) -> Float[Tensor, "*batch out_features"]:
-        return updated_linear(self.base, x, [self.lora_A], [self.lora_B], self.scale)
+        return updated_linear(self.base, x, *_factors([self], self.flat, self.number, x.dtype))
 
 
 class StackedLoRA(nn.Module):
@@ -64,63 +68,152 @@ class StackedLoRA(nn.Module):
     def __init__(self, members: Sequence[LoRALinear]) -> None:
         super().__init__()
         self.base = members[0].base
-        self.scale = members[0].scale
-        self.lora_A = nn.ParameterList(member.lora_A for member in members)
-        self.lora_B = nn.ParameterList(member.lora_B for member in members)
+        self._members = tuple(members)  # in no list of modules: each has its names from the classifier that it is in
+        self.flat: FlatAdapters | None = None
+        self.number = 0
 
     def forward(self, x: Float[Tensor, "rows *tokens in_features"]) -> Float[Tensor, "rows *tokens out_features"]:
-        if x.shape[0] % len(self.lora_A):
-            raise ModelError(f"{x.shape[0]} rows are no {len(self.lora_A)} equal parts")
-        return updated_linear(self.base, x, list(self.lora_A), list(self.lora_B), self.scale)
+        if x.shape[0] % len(self._members):
+            raise ModelError(f"{x.shape[0]} rows are no {len(self._members)} equal parts")
+        return updated_linear(self.base, x, *_factors(self._members, self.flat, self.number, x.dtype))
+
+
+class FlatAdapters:
+    """The adapters of m models on one base in two tensors, so that what is done to each is done to all at once.
+
+    `down` [m, Σ r·in] holds all A, and `up` [m, Σ out·r] all B, a row for each member, layer after layer; the layers'
+    parameters are views of them, and so are the `rows` of each member. While `reading` runs, the layers take their
+    factors from one cast and one multiplication by α/r of all; their gradients then are two tensors too.
+    """
+
+    def __init__(self, layers: Sequence[LoRALinear | StackedLoRA], members: Sequence[Sequence[LoRALinear]]) -> None:
+        """Take the parameters over. layers: those in the backbone; members: for each its own, in the same order."""
+        self._scale = members[0][0].scale
+        self.down, self._down_shapes = _flat([[layer.lora_A for layer in own] for own in members])
+        self.up, self._up_shapes = _flat([[layer.lora_B for layer in own] for own in members])
+        self.rows = [
+            {"lora_A": nn.Parameter(down), "lora_B": nn.Parameter(up)}
+            for down, up in zip(self.down.data, self.up.data, strict=True)
+        ]
+        self._of_thread = threading.local()
+        for number, layer in enumerate(layers):
+            layer.flat, layer.number = self, number
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> None:
+        """A copied model's parameters are views of nothing: its layers read their own."""
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Let the layers read their factors here. Several threads may go through the model at once."""
+        self._of_thread.factors = {}
+        try:
+            yield
+        finally:
+            del self._of_thread.factors
+
+    def share_gradients(self) -> None:
+        """Give the rows, which an optimizer steps, their parts of the gradients."""
+        for name, whole in (("lora_A", self.down), ("lora_B", self.up)):
+            for number, row in enumerate(self.rows):
+                row[name].grad = None if whole.grad is None else whole.grad[number]
+
+    def factors(self, number: int, dtype: torch.dtype) -> tuple[Float[Tensor, "m r i"], Float[Tensor, "m o r"]] | None:
+        """Return A and (α/r)·B of a layer in this dtype; None outside `reading`, as where a block is computed again."""
+        known = getattr(self._of_thread, "factors", None)
+        if known is None:
+            return None
+        if dtype not in known:
+            known[dtype] = [
+                whole.split([math.prod(shape) for shape in shapes], dim=1)
+                for whole, shapes in (
+                    (self.down.to(dtype), self._down_shapes),
+                    (_Scaled.apply(self.up, self._scale, dtype), self._up_shapes),
+                )
+            ]
+        down, up = known[dtype]
+        return down[number].view(-1, *self._down_shapes[number]), up[number].view(-1, *self._up_shapes[number])
+
+
+def _flat(members: Sequence[Sequence[nn.Parameter]]) -> tuple[nn.Parameter, list[torch.Size]]:
+    """Return one tensor [m, all] of the members' parameters, which become views of it, and the shapes of these."""
+    whole = nn.Parameter(torch.stack([torch.cat([part.detach().flatten() for part in own]) for own in members]))
+    shapes = [part.shape for part in members[0]]
+    for row, own in zip(whole.data, members, strict=True):
+        for part, values in zip(own, row.split([shape.numel() for shape in shapes]), strict=True):
+            part.data = values.view(part.shape)
+    return whole, shapes
+
+
+def _factors(
+    members: Sequence[LoRALinear], flat: FlatAdapters | None, number: int, dtype: torch.dtype
+) -> tuple[Float[Tensor, "m r i"], Float[Tensor, "m o r"]]:
+    """Return A and (α/r)·B of a layer's members, scaled before they are rounded to the dtype of what they multiply."""
+    found = flat.factors(number, dtype) if flat else None
+    if found is not None:
+        return found
+    down, up = (torch.stack(parts) for parts in zip(*((layer.lora_A, layer.lora_B) for layer in members), strict=True))
+    return down.to(dtype), _Scaled.apply(up, members[0].scale, dtype)
+
+
+class _Scaled(torch.autograd.Function):
+    """Values times a number, in another dtype. Unlike autograd's own it keeps nothing: where a block is computed again,
+    what is kept is matched one by one, whether the factors come from all layers' or from the layer's own.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, scale: float, dtype: torch.dtype) -> Tensor:
+        ctx.scale, ctx.dtype = scale, values.dtype
+        return (values * scale).to(dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        return gradients[0].to(ctx.dtype) * ctx.scale, None, None
 
 
 def updated_linear(
     base: nn.Module,
     x: Float[Tensor, "rows *tokens i"],
-    down: Sequence[Float[Tensor, "r i"]],
-    up: Sequence[Float[Tensor, "o r"]],
-    scale: float,
+    down: Float[Tensor, "m r i"],
+    up: Float[Tensor, "m o r"],
 ) -> Float[Tensor, "rows *tokens o"]:
-    """W₀x + scale · BₖAₖx for the k-th of m equal parts of the rows (down: the Aₖ, up: the Bₖ).
+    """W₀x + BₖAₖx for the k-th of m equal parts of the rows (down: the Aₖ, up: the Bₖ, scaled already).
 
-    m divides the number of rows. The base is an nn.Linear, a Conv1D or an NF4Linear; the factors are multiplied in the
-    dtype of x. The update is added in place, and the gradients of the factors and of x are written out below:
-    autograd's own would take three more passes over tensors as large as x and the output. Source of the method:
-    arXiv:2106.09685, equation 3.
+    m divides the number of rows. The base is an nn.Linear, a Conv1D or an NF4Linear. The update is added in place, and
+    the gradients of the factors and of x are written out below: autograd's own would take three more passes over
+    tensors as large as x and the output. Source of the method: arXiv:2106.09685, equation 3.
     """
     parts = x.reshape(len(down), -1, x.shape[-1])
     if isinstance(base, NF4Linear):
-        product = _Product.apply(parts, None, base, base.bias, scale, *down, *up)
+        product = _Product.apply(parts, None, base, base.bias, down, up)
     else:
         weight = base.weight.T if isinstance(base, Conv1D) else base.weight  # GPT-2 stores [in, out]
-        product = _Product.apply(parts, weight, None, base.bias, scale, *down, *up)
+        product = _Product.apply(parts, weight, None, base.bias, down, up)
     return product.reshape(*x.shape[:-1], -1)
 
 
 class _Product(torch.autograd.Function):
-    """Y = X W₀ᵀ + b + (X Aᵀ)(sB)ᵀ for each member; W₀ and b get no gradient, for they are frozen.
+    """Y = X W₀ᵀ + b + (X Aᵀ) Bᵀ for each member; W₀ and b get no gradient, for they are frozen.
 
     W₀ is given, or made dense by `layer` for each product: then nothing of it is kept for the backward pass.
-    With L = X Aᵀ, H = sB and G = ∂loss/∂Y: ∂A = (G H)ᵀ X, ∂B = s Gᵀ L, ∂X = G W₀ + (G H) A.
+    With L = X Aᵀ and G = ∂loss/∂Y: ∂A = (G B)ᵀ X, ∂B = Gᵀ L, ∂X = G W₀ + (G B) A.
     """
 
     @staticmethod
     def forward(
         ctx: Any,
-        x: Tensor,
+        x: Float[Tensor, "m n i"],
         weight: Tensor | None,
         layer: NF4Linear | None,
         bias: Tensor | None,
-        scale: float,
-        *factors: Tensor,
+        down: Float[Tensor, "m r i"],
+        up: Float[Tensor, "m o r"],
     ) -> Float[Tensor, "rows o"]:
-        down, up = _stacked(factors[: len(x)], x.dtype), _stacked(factors[len(x) :], x.dtype, scale)
         low = torch.bmm(x, down.mT)
         # of two dimensions, and no view: an architecture may go on in place (DeBERTa does)
         product = functional.linear(x.flatten(0, 1), _dense(weight, layer), bias)
         product.view(len(x), -1, product.shape[-1]).baddbmm_(low, up.mT)
         ctx.save_for_backward(x, weight, low, down, up)
-        ctx.layer, ctx.scale, ctx.dtype = layer, scale, factors[0].dtype
+        ctx.layer = layer
         return product
 
     @staticmethod
@@ -128,13 +221,12 @@ class _Product(torch.autograd.Function):
         x, weight, low, down, up = ctx.saved_tensors
         g = gradients[0].reshape(len(x), -1, gradients[0].shape[-1])
         through = torch.bmm(g, up)
-        of_down = torch.bmm(through.mT, x).to(ctx.dtype)
-        of_up = torch.bmm(g.mT, low).to(ctx.dtype).mul_(ctx.scale)
+        of_down, of_up = torch.bmm(through.mT, x), torch.bmm(g.mT, low)
         of_x = None
         if ctx.needs_input_grad[0]:  # not where the layer reads the frozen embeddings
             of_x = (g.flatten(0, 1) @ _dense(weight, ctx.layer)).view(x.shape)
             of_x.baddbmm_(through, down)
-        return of_x, None, None, None, None, *of_down.unbind(), *of_up.unbind()
+        return of_x, None, None, None, of_down, of_up
 
 
 def _dense(weight: Tensor | None, layer: NF4Linear | None) -> Float[Tensor, "o i"]:
@@ -143,12 +235,6 @@ def _dense(weight: Tensor | None, layer: NF4Linear | None) -> Float[Tensor, "o i
         return weight
     assert layer is not None
     return layer.dense_weight()
-
-
-def _stacked(factors: Sequence[Tensor], dtype: torch.dtype, scale: float = 1.0) -> Float[Tensor, "m a b"]:
-    """Return one tensor of the members' factors, scaled before they are rounded."""
-    together = torch.stack(list(factors)) if len(factors) > 1 else factors[0].unsqueeze(0)
-    return (together if scale == 1.0 else together * scale).to(dtype)
 
 
 def add_lora(backbone: nn.Module, layers: Sequence[tuple[str, nn.Module]], settings: LoRA, seed: int) -> None:

@@ -197,9 +197,9 @@ class _Watched(nn.Module):
 def _is_product(layer: nn.Module, x: Tensor, output: Tensor) -> bool:
     """Whether it is what an adapter gives whose update is zero, to rounding."""
     like = {"dtype": x.dtype, "device": x.device}
-    down, up = torch.zeros(1, x.shape[-1], **like), torch.zeros(output.shape[-1], 1, **like)
+    down, up = torch.zeros(1, 1, x.shape[-1], **like), torch.zeros(1, output.shape[-1], 1, **like)
     try:
-        expected = updated_linear(layer, x, [down], [up], 1.0)
+        expected = updated_linear(layer, x, down, up)
     except RuntimeError:  # shapes that are none of a product
         return False
     most = torch.finfo(output.dtype).eps ** 0.5

@@ -129,6 +129,10 @@ class Packable(Protocol):
         """Return what training changes, by name, of each member."""
         ...
 
+    def leaves(self) -> list[nn.Parameter]:
+        """Return the tensors that autograd differentiates by."""
+        ...
+
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
@@ -236,9 +240,10 @@ def _agree(model: Packable, texts: list[list[int]], expected: Float[Tensor, "m n
 @torch.enable_grad()
 def _differentiate(model: Packable, packs: Sequence[list[list[int]]]) -> None:
     """An attention may be known forward alone, or be compiled for one length alone: raises what it raises."""
-    trained = [parameter for member in model.members() for parameter in member.values()]
     for texts in packs:
-        torch.autograd.grad(model.packed_log_odds(Pack.of(texts, model.device)).sum(), trained, allow_unused=True)
+        torch.autograd.grad(
+            model.packed_log_odds(Pack.of(texts, model.device)).sum(), model.leaves(), allow_unused=True
+        )
 
 
 def _padded(model: Packable, texts: list[list[int]]) -> Float[Tensor, "m n *k"]:

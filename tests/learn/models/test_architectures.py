@@ -54,7 +54,7 @@ def test_one_step_changes_all_that_is_trained_and_nothing_else(kind, checkpoint)
     assert z.shape == (3,)
     assert z.dtype == torch.float32
     z.square().sum().backward()
-    torch.optim.SGD(classifier.trainable().values(), lr=0.1).step()
+    torch.optim.SGD(classifier.leaves(), lr=0.1).step()
     changed = {name for name, parameter in classifier.named_parameters() if not torch.equal(parameter, before[name])}
     assert changed == set(classifier.trainable())
 

@@ -1,5 +1,6 @@
 """The adapters: equation 3 of arXiv:2106.09685, their start, their removal, and the same numbers in PEFT."""
 
+import copy
 import math
 
 import pytest
@@ -9,13 +10,15 @@ from transformers import AutoModel
 from transformers.pytorch_utils import Conv1D
 
 from outshine.engine.errors import ModelError
-from outshine.learn.batches import collate
+from outshine.learn.batches import collate, recomputed
 from outshine.learn.blocks import find_blocks
-from outshine.learn.classifier import Classifier
+from outshine.learn.classifier import Classifier, Cohort
 from outshine.learn.load import load_backbone
 from outshine.learn.lora import LoRALinear, adapters, remove_lora, save_peft
 from outshine.learn.spec import LoRA
-from tiny_checkpoints import CPU, classifier_of, spec_of, token_rows
+from tiny_checkpoints import CPU, classifier_of, gradients, spec_of, stir, token_rows, unflatten
+
+BATCH = collate(token_rows([9, 5, 12, 1]), [0, 1, 2, 3], 0, CPU)
 
 
 @pytest.mark.parametrize("layer", [nn.Linear(5, 3), nn.Linear(5, 3, bias=False), Conv1D(3, 5)])
@@ -142,3 +145,42 @@ def test_with_as_many_experts_as_blocks_the_blocks_are_found():
 
     model = nn.ModuleDict({"layers": nn.ModuleList(Block() for _ in range(2))})
     assert find_blocks(model, 2)[0] == "layers"
+
+
+@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("kind", ["bert", "gpt2", "llama"])
+def test_adapters_in_two_tensors_compute_what_those_in_tensors_of_their_own_do(kind, dtype, again, checkpoint):
+    flat, apart = (stir(classifier_of(checkpoint(kind), dtype)) for _ in range(2))
+    unflatten(apart)
+    assert len(flat.leaves()) == 3 < len(apart.leaves()) == len(flat.trainable())
+    found = []
+    for model in (flat, apart):
+        with recomputed(model.blocks() if again else ()):
+            z = model(*BATCH)
+            z.square().sum().backward()
+        found.append(gradients(model)[0] | {"z": z.detach()})
+    assert all(torch.equal(found[0][name], found[1][name]) for name in found[1])
+
+
+def test_a_step_on_the_rows_of_flat_adapters_is_a_step_on_every_layer(checkpoint):
+    spec = spec_of(checkpoint("llama"))
+    cohort = Cohort(load_backbone(spec, CPU), spec, [0, 1])
+    before = [{name: weight.detach().clone() for name, weight in member.items()} for member in cohort.members()]
+    cohort.log_odds(*BATCH).square().sum().backward()
+    assert cohort.flat is not None
+    cohort.flat.share_gradients()
+    torch.optim.SGD(cohort.optimized()[1].values(), lr=0.1).step()
+    steps = gradients(cohort)[1]
+    for name, weight in cohort.members()[1].items():
+        torch.testing.assert_close(weight.detach(), before[1][name] - 0.1 * steps[name])
+    assert all(torch.equal(weight, before[0][name]) for name, weight in cohort.members()[0].items())
+    assert any(steps[name].any() for name in steps)
+
+
+def test_a_copied_model_reads_its_own_adapters(checkpoint):
+    model = classifier_of(checkpoint("llama"))
+    copied = copy.deepcopy(model)
+    stir(copied, 5)
+    assert copied.flat is None
+    assert not torch.equal(copied(*BATCH), model(*BATCH))

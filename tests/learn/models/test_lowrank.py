@@ -31,7 +31,7 @@ def test_values_and_gradients_are_those_of_the_formula(kind, members, reads_trai
     base, (down, up) = layer(kind, torch.float64), factors(members, torch.float64)
     given = torch.randn(2 * members, 5, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
     x, same = (given.clone().requires_grad_(reads_trained) for _ in range(2))
-    found = updated_linear(base, x, down, up, SCALE)
+    found = updated_linear(base, x, torch.stack(down).to(x.dtype), (torch.stack(up) * SCALE).to(x.dtype))
     parts = same.chunk(members)
     expected = torch.cat([base(part) + SCALE * part @ a.T @ b.T for part, a, b in zip(parts, down, up, strict=True)])
     torch.testing.assert_close(found, expected)
@@ -46,7 +46,7 @@ def test_values_and_gradients_are_those_of_the_formula(kind, members, reads_trai
 def test_in_bfloat16_factors_and_their_gradients_stay_in_float32():
     base, (down, up) = layer("linear", torch.bfloat16), factors(2, torch.float32)
     x = torch.randn(4, 5, 6, generator=torch.Generator().manual_seed(2)).bfloat16().requires_grad_()
-    found = updated_linear(base, x, down, up, SCALE)
+    found = updated_linear(base, x, torch.stack(down).to(x.dtype), (torch.stack(up) * SCALE).to(x.dtype))
     found.float().square().sum().backward()
     assert found.dtype == x.grad.dtype == torch.bfloat16
     assert all(factor.grad.dtype == torch.float32 for factor in (*down, *up))

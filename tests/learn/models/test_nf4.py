@@ -20,7 +20,7 @@ from outshine.learn.nf4 import BLOCK, NF4Linear, check_nf4
 from outshine.learn.resolve import resolve
 from outshine.learn.saved_models import save_classifier
 from outshine.learn.spec import LoRA, ModelSettings
-from tiny_checkpoints import ARCHITECTURES, CPU, classifier_of, each, spec_of, stir, token_rows
+from tiny_checkpoints import ARCHITECTURES, CPU, classifier_of, each, gradients, spec_of, stir, token_rows
 
 KINDS = sorted(ARCHITECTURES)
 NF4 = {"kind": "lora", "base": "nf4"}
@@ -134,15 +134,14 @@ def test_every_linear_layer_of_the_blocks_is_kept_in_four_bits(kind, checkpoint)
 @pytest.mark.parametrize("kind", each(KINDS))
 def test_adapters_get_the_gradient_of_a_dense_model_with_the_same_values(kind, checkpoint):
     small, twin = classifier_of(checkpoint(kind), tuning=NF4), dense_twin(checkpoint(kind))
-    gradients = []
+    found = []
     for model in (small, twin):
         z = model(*BATCH)
         z.square().sum().backward()
-        gradients.append({name: p.grad for name, p in model.trainable().items()})
-        gradients[-1]["log-odds"] = z.detach()
-    assert gradients[0].keys() == gradients[1].keys()
-    for name, gradient in gradients[0].items():
-        assert torch.equal(gradient, gradients[1][name]), name
+        found.append(gradients(model)[0] | {"log-odds": z.detach()})
+    assert found[0].keys() == found[1].keys()
+    for name, gradient in found[0].items():
+        assert torch.equal(gradient, found[1][name]), name
 
 
 @pytest.mark.slow
@@ -152,7 +151,7 @@ def test_adapters_and_head_are_trained_and_nothing_else(kind, checkpoint):
     assert [(n, p.shape) for n, p in small.trainable().items()] == [(n, p.shape) for n, p in dense.trainable().items()]
     before = {name: parameter.detach().clone() for name, parameter in small.named_parameters()}
     small(*BATCH).square().sum().backward()
-    torch.optim.SGD(small.trainable().values(), lr=0.1).step()
+    torch.optim.SGD(small.leaves(), lr=0.1).step()
     changed = {name for name, parameter in small.named_parameters() if not torch.equal(parameter, before[name])}
     assert changed == set(small.trainable())
     assert {p.dtype for p in small.trainable().values()} == {torch.float32}
@@ -175,25 +174,25 @@ def test_members_of_a_cohort_are_what_they_are_alone(kind, checkpoint):
         with members.alone(seed) as member:
             stir(member, seed)
     members.log_odds(*BATCH).square().sum().backward()
+    found = gradients(members)
     for seed in (0, 1):
         alone = stir(Classifier(load_backbone(spec, CPU), spec, seed), seed)
         z = alone(*BATCH)
         z.square().sum().backward()
         torch.testing.assert_close(members.log_odds(*BATCH)[seed], z, rtol=1e-5, atol=1e-5)
-        for name, parameter in alone.trainable().items():
-            found = members.members()[seed][name].grad
-            torch.testing.assert_close(found, parameter.grad, rtol=1e-3, atol=1e-4 * parameter.grad.abs().max().item())
+        for name, expected in gradients(alone)[0].items():
+            torch.testing.assert_close(found[seed][name], expected, rtol=1e-3, atol=1e-4 * expected.abs().max().item())
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "llama"])
 def test_blocks_that_are_run_again_give_the_same_gradient(kind, checkpoint):
-    gradients = []
+    found = []
     for again in (False, True):
         small = classifier_of(checkpoint(kind), tuning=NF4)
         with recomputed(small.blocks() if again else ()):
             small(*BATCH).square().sum().backward()
-        gradients.append({name: p.grad for name, p in small.trainable().items()})
-    assert all(torch.equal(gradients[0][name], gradients[1][name]) for name in gradients[0])
+        found.append(gradients(small)[0])
+    assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
 
 
 def test_a_base_in_four_bits_is_kept_between_stages_and_is_no_dense_one(checkpoint):

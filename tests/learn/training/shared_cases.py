@@ -19,7 +19,7 @@ from outshine.learn.batches import collate, predict_together
 from outshine.learn.loop import TrainJob, accumulate_gradient, finetune_together
 from outshine.learn.losses import losses
 from outshine.w2s.compute_study import together
-from tiny_checkpoints import CPU, spec_of, stir
+from tiny_checkpoints import CPU, gradients, spec_of, stir
 
 ROWS = 21  # batches of 8, the last of an epoch of 5: micro-batches that two processes cannot share evenly
 
@@ -87,8 +87,8 @@ def gradient(classifier: torch.nn.Module, case: Case) -> dict[str, np.ndarray]:
     loss = losses.parse(case.losses[0]).start(torch.as_tensor(batch.y), 10)
     runtime = run_env(Path(), token_budget=case.budget).runtime
     (outcome,) = accumulate_gradient(classifier, batch.tokens, [batch.y], [loss], 3, 0, runtime)
-    gradients = {f"gradient {name}": p.grad.numpy() for name, p in classifier.trainable().items()}
-    return {**gradients, "outcome": outcome.log_odds.numpy(), "loss": np.array(outcome.loss)}
+    found = {f"gradient {name}": part.numpy() for name, part in gradients(classifier)[0].items()}
+    return {**found, "outcome": outcome.log_odds.numpy(), "loss": np.array(outcome.loss)}
 
 
 def held(parameter: torch.nn.Parameter) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from outshine.engine.runtime import Runtime
 from outshine.learn.batches import LabelledRows, collate, micro_batches, training_limits
 from outshine.learn.loop import accumulate_gradient
 from outshine.learn.losses import RunningLoss, cross_entropy, losses
-from tiny_checkpoints import CPU, classifier_of, token_rows
+from tiny_checkpoints import CPU, classifier_of, clear_gradients, gradients, token_rows
 
 LENGTHS = [3, 17, 9, 9, 1, 30, 12, 5, 8, 8, 21, 2, 14, 6, 11, 7, 4, 19, 10, 13, 9, 25, 3, 16, 5, 28, 2, 7, 18, 6, 11, 9]
 SIZE = len(LENGTHS)
@@ -55,9 +55,9 @@ def running(name: str) -> RunningLoss:
 
 
 def gradient(classifier, loss: RunningLoss, runtime: Runtime) -> dict[str, torch.Tensor]:
-    classifier.zero_grad(set_to_none=True)
+    clear_gradients(classifier)
     accumulate_gradient(classifier, batch().tokens, [batch().y], [loss], 30, 0, runtime)
-    return {name: p.grad.clone() for name, p in classifier.trainable().items() if p.grad is not None}
+    return {name: part for name, part in gradients(classifier)[0].items() if part is not None}
 
 
 def flat(gradients: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -108,16 +108,16 @@ def test_it_is_the_gradient_of_the_mean_over_the_batchs_own_size(checkpoint):
     (outcome,) = accumulate_gradient(
         classifier, rows.tokens, [rows.y], [running("xent")], 0, 0, Runtime(token_budget=64)
     )
-    ours = {name: p.grad.clone() for name, p in classifier.trainable().items()}
-    classifier.zero_grad(set_to_none=True)
+    ours = gradients(classifier)[0]
+    clear_gradients(classifier)
     one_by_one = [classifier(*collate(rows.tokens, [i], 0, CPU)) for i in range(11)]
     z = torch.cat(one_by_one)
     mean = torch.nn.functional.binary_cross_entropy_with_logits(z, torch.as_tensor(rows.y))
     mean.backward()
     torch.testing.assert_close(outcome.log_odds, z.detach())  # in batch order, not in that of the lengths
     assert outcome.loss == pytest.approx(mean.item(), rel=1e-12)
-    for name, p in classifier.trainable().items():
-        torch.testing.assert_close(ours[name], p.grad, rtol=1e-9, atol=1e-15)
+    for name, expected in gradients(classifier)[0].items():
+        torch.testing.assert_close(ours[name], expected, rtol=1e-9, atol=1e-15)
 
 
 def test_row_limits_cut_as_budgets_do(checkpoint):
@@ -131,7 +131,7 @@ def test_gradients_add_to_what_is_there(checkpoint):
     classifier = classifier_of(checkpoint("gpt2"), "float64")
     once = flat(gradient(classifier, running("xent"), BUDGETS[4]))
     accumulate_gradient(classifier, batch().tokens, [batch().y], [running("xent")], 30, 0, BUDGETS[4])
-    torch.testing.assert_close(flat({n: p.grad for n, p in classifier.trainable().items()}), 2 * once)
+    torch.testing.assert_close(flat(gradients(classifier)[0]), 2 * once)
 
 
 def test_a_loss_that_looks_at_its_neighbours_would_be_caught(checkpoint):

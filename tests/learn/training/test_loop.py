@@ -13,7 +13,7 @@ from outshine.engine.errors import TrainingError
 from outshine.engine.runtime import Runtime
 from outshine.learn.batches import collate, effective_batch, predict
 from outshine.learn.loop import Validation, finetune
-from tiny_checkpoints import CPU, classifier_of
+from tiny_checkpoints import CPU, classifier_of, unflatten
 
 NO_VALIDATION = Validation([], None)
 
@@ -58,6 +58,7 @@ def by_the_book(classifier, train, settings, peak: float, seed: int) -> None:
 @pytest.mark.parametrize("max_grad_norm", [1.0, 0.05])
 def test_a_run_ends_at_the_weights_of_a_plain_reference(kind, max_grad_norm, checkpoint, tmp_path):
     ours, reference = (classifier_of(checkpoint(kind), "float64") for _ in range(2))
+    unflatten(reference)
     before = weights(ours)
     plan = run(max_grad_norm=max_grad_norm)
     result = finetune(ours, rows(), NO_VALIDATION, plan, run_env(tmp_path, token_budget=50))

@@ -24,6 +24,7 @@ from outshine.learn.distributed import SHARED_BY, local_rank, local_size
 from outshine.learn.model_checks import adaptable
 from outshine.learn.model_files import config_folder, read_config, weights_folder
 from outshine.learn.nf4 import NF4Linear, check_nf4
+from outshine.learn.norms import fuse_norms
 from outshine.learn.spec import ClassifierSpec, Full, ModelRef, in_four_bits, is_array_name
 
 _NO_LAYERS = ("token_id", "architectures")  # lists of a config that are none of values for each block
@@ -85,6 +86,7 @@ def load_backbone(
     if in_four_bits(spec):
         for path, module in adaptable(backbone, spec.num_layers):
             place(backbone, path, NF4Linear(module, device))
+    fuse_norms(backbone)
     return move(backbone) if move else backbone.to(device)
 
 

@@ -90,11 +90,15 @@ def block_weights(config: PretrainedConfig) -> int:
 class Laps:
     """Seconds of a line's passes, waiting for the device after each; the first holds all preparation.
 
-    Enough are `least` passes after the first that take `seconds` together, or one after the time `until`.
+    Enough are `least` passes after the first that take `seconds` together, or one after the time `until`. The first
+    may be several: sizes of batches are captured when they occur for the third time, and not all do in one pass.
     """
 
-    def __init__(self, device: torch.device, seconds: float, until: float = math.inf, least: int = 3) -> None:
+    def __init__(
+        self, device: torch.device, seconds: float, until: float = math.inf, least: int = 3, first: int = 1
+    ) -> None:
         self.taken: list[float] = []
+        self._first = first
         self._device, self._seconds, self._until, self._least = device, seconds, until, least
         synchronise(device)
         self._last = time.perf_counter()
@@ -103,6 +107,9 @@ class Laps:
         """End a pass, or several that cannot be told apart, and say whether there are enough."""
         synchronise(self._device)
         now = time.perf_counter()
+        if self._first > 1 and now < self._until:
+            self._first -= 1
+            return False
         self.taken.append((now - self._last) / passes)
         self._last = now
         later = self.taken[1:]
@@ -149,7 +156,7 @@ def outshine_model(
 ) -> Iterator[tuple[Any, Any, list[str]]]:
     """Give a classifier, or a cohort, as a stage prepares it for these texts, its runtime, and what users are told.
 
-    settings: of the runtime, beside the device. The base is bare again afterwards.
+    settings: of the runtime, beside the device. The base is bare again afterwards, and has its own norms.
     """
     import pandas as pd
 
@@ -158,10 +165,12 @@ def outshine_model(
     from outshine.engine.stage import Context
     from outshine.engine.store.store import Store
     from outshine.learn.classifier import Classifier, Cohort
-    from outshine.w2s.stages.finetune import check_backbone, pack_if_it_pays
+    from outshine.learn.norms import fuse_norms
+    from outshine.w2s.stages.finetune import check_backbone, choose_batches
 
     spec = spec_of(base, base_kind)
     runtime = Runtime.model_validate({"device": next(base.parameters()).device.type, **settings})
+    fuse_norms(base)  # as where a base is loaded
     model = Classifier(base, spec, 0) if members == 1 else Cohort(base, spec, range(members))
     progress = Silent()
     try:
@@ -170,10 +179,11 @@ def outshine_model(
             context = Context(Store(place / "store"), place, place, runtime, progress, {})
             frame = pd.DataFrame({"tokens": corpus})
             check_backbone(model, frame, context)
-            pack_if_it_pays(model, frame, context)
+            choose_batches(model, frame, context)
         yield model, runtime, progress.notes
     finally:
-        model.release()
+        for module in model.release().modules():
+            vars(module).pop("forward", None)
 
 
 def spec_of(base: Any, base_kind: str = "dense") -> Any:

@@ -116,7 +116,7 @@ def test_real_tokens_of_all_members_count(members: int, monkeypatch: pytest.Monk
     found = gpu.measure(BENCH, gpu.Line("training", members=members), until=1e9)
     assert found["tokens_per_second"] == members * sum(sizes) / 2
     assert found["examples_per_second"] == members * 4
-    assert found["first_pass_seconds"] == 9
+    assert found["preparation_seconds"] == 9
     assert found["passes"] == 3
     weights = gpu_work.block_weights(gpu_work.shape("8B", tiny=True))
     assert found["share_of_matmul"] == pytest.approx(4 * weights * found["tokens_per_second"] / 1e12)

@@ -11,9 +11,11 @@ import torch
 
 from outshine.engine.runtime import Runtime
 from outshine.learn.classifier import Classifier, Cohort
+from outshine.learn.cuda_graphs import CudaGraphs, use_cuda_graphs
 from outshine.learn.load import load_backbone
 from outshine.learn.packing import settle_sharing, start_packing
 from outshine.learn.spec import ClassifierSpec
+from plain_capture import PlainCapture
 from tiny_checkpoints import spec_of, stir
 
 DEVICE = torch.device(os.environ.get("OUTSHINE_TEST_DEVICE", "cuda"))
@@ -42,8 +44,18 @@ def cohort_on(device: torch.device, spec: ClassifierSpec, num_members: int) -> C
 
 
 def ready(model: Any, packed: bool) -> Any:
-    """Settle what a stage settles before it trains: which texts share a batch or, if so wished, a row."""
+    """Settle what a stage settles before it trains: which texts share a batch or, if so wished, a row; graphs."""
     settle_sharing(model, longest=LONGEST)
     if packed:
         assert start_packing(model, longest=LONGEST)
+    if model.device == DEVICE and model.sharing == "any":
+        if IS_REHEARSAL:
+            model.graphs = CudaGraphs(PlainCapture(), cannot_be_captured)
+        else:
+            use_cuda_graphs(model, cannot_be_captured)
     return model
+
+
+def cannot_be_captured(message: str) -> None:
+    """Users are told and go on; of these models all can."""
+    raise AssertionError(message)

@@ -81,6 +81,22 @@ def test_a_classifier_on_the_device_ends_where_it_ends_on_the_cpu(tuning, packed
         assert_alike(results(model, [job], env(tmp_path / dtype)), expected, most)
 
 
+@pytest.mark.parametrize(("packed", "dtype"), [(False, "float32"), (False, "bfloat16"), (True, "bfloat16")])
+@pytest.mark.parametrize("kind", ["bert", "gpt2", "llama", "qwen2"])
+def test_captured_passes_give_what_eager_ones_give(kind, packed, dtype, checkpoint, tmp_path) -> None:
+    job = jobs(epochs=6)[0]
+    captured, eager = (classifier_on(DEVICE, checkpoint(kind), dtype, packed) for _ in range(2))
+    eager.graphs = None
+    found, expected = (
+        results(model, [job], env(tmp_path / name)) for name, model in (("captured", captured), ("eager", eager))
+    )
+    assert len(captured.graphs.captured) > 0
+    if not IS_REHEARSAL and packed:
+        assert captured.packing.mask == "varlen"
+    difference = np.abs(found[1] - expected[1]).max()
+    assert difference <= {"float32": 1e-2, "bfloat16": 0.25}[dtype] * max(1.0, np.abs(expected[1]).max())
+
+
 @pytest.mark.parametrize("kind", ["bert", "llama"])
 def test_a_cohort_that_was_cut_off_ends_where_the_uninterrupted_one_ends(kind, checkpoint, tmp_path) -> None:
     """Not to the bit: a GPU may add up in another order. After two updates, and after seven, past a validation."""

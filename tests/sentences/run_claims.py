@@ -37,6 +37,7 @@ from outshine.engine.runtime import Runtime
 from outshine.engine.store.recorded_studies import record_study
 from outshine.engine.store.records import Fault
 from outshine.engine.store.store import MendResult, Store
+from outshine.learn.cuda_graphs import EAGER_PASSES, Captured, CudaGraphs
 from outshine.learn.filters.topofilter import TopoFilter
 from outshine.learn.known_models import learning_rate
 from outshine.learn.losses.entropy import Entropy
@@ -54,7 +55,7 @@ from outshine.w2s.cost import H200, Estimator, Speed, speed_of, speed_of_gpu
 from outshine.w2s.expand import _class_notes, _family_notes, resolve_study
 from outshine.w2s.placeholders import HubResolver, unresolved_model
 from outshine.w2s.plan import Plan, _shape, plan_study
-from outshine.w2s.stages.finetune import Finetune, pack_if_it_pays
+from outshine.w2s.stages.finetune import Finetune, choose_batches
 from outshine.w2s.study_file import parse_study
 
 MODULES: tuple[str, ...] = (
@@ -71,6 +72,7 @@ MODULES: tuple[str, ...] = (
     "share/tracking.py",
     "w2s/expand.py",
     "w2s/stages/finetune.py",
+    "learn/cuda_graphs.py",
     "learn/losses/entropy.py",
     "learn/losses/window.py",
     "learn/filters/topofilter.py",
@@ -457,14 +459,31 @@ def packed(*, processes: int = 1, takes_them: bool = True) -> Say:
     """Notes where packing is asked for, of a model in so many processes that takes packed texts or does not."""
 
     def work(progress: Silent) -> None:
-        model = SimpleNamespace(spec=SimpleNamespace(name="m"))
-        context = SimpleNamespace(runtime=SimpleNamespace(packing=True), progress=progress)
+        model = SimpleNamespace(spec=SimpleNamespace(name="m"), device=torch.device("cpu"))
+        context = SimpleNamespace(runtime=Runtime(packing=True), progress=progress)
         frame = pd.DataFrame({"tokens": [[1, 2]]})
         with (
             patch("outshine.learn.packing.start_packing", return_value=takes_them),
             patch("outshine.learn.distributed.processes_of", return_value=SimpleNamespace(size=processes)),
         ):
-            pack_if_it_pays(model, frame, context)  # type: ignore[arg-type]
+            choose_batches(model, frame, context)  # type: ignore[arg-type]
+
+    return notes_of(work)
+
+
+def captured(*, works: bool) -> Say:
+    """What is told of passes of one size whose capture works, or fails."""
+
+    def capture(run: Callable[[], Any]) -> Captured:
+        if not works:
+            raise RuntimeError("the device was asked for a number")
+        return Captured(run(), lambda: None)
+
+    def work(progress: Silent) -> None:
+        graphs = CudaGraphs(capture, progress.note)
+        with torch.no_grad():
+            for _ in range(EAGER_PASSES + 2):
+                graphs.log_odds("size", torch.sin, [torch.ones(2)], [])
 
     return notes_of(work)
 
@@ -567,6 +586,11 @@ NOTES = (
         "{} gives packed texts other log-odds than padded ones, or takes none: they are padded",
         packed(takes_them=False),
         packed(),
+    ),
+    Claim(
+        "passes are not captured as CUDA graphs, which makes small batches slower ({})",
+        captured(works=False),
+        captured(works=True),
     ),
     Claim(
         "cross-entropy plus a penalty on the entropy of the student's predictions", lambda: [Entropy.title], None, TITLE

@@ -56,7 +56,12 @@ class Runtime(Settings):
     packing: bool | None = Field(
         default=None,
         description="texts of a batch one after the other in one row, without padding, where the model allows it; "
-        "None: on a CPU, unless the model is tiny",
+        "None: on a CUDA GPU in 16 bits, and on a CPU unless the model is tiny",
+    )
+    cuda_graphs: bool = Field(
+        default=True,
+        description="on a CUDA GPU passes are captured as CUDA graphs and replayed, where that works; false: issued "
+        "kernel by kernel, which is slower where batches are small",
     )
     checkpoint_seconds: float = Field(
         default=60.0, ge=0, description="seconds between two checkpoints of a training run"

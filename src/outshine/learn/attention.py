@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
+from inspect import signature
 from typing import Any
 
 import torch
@@ -56,12 +57,17 @@ def attend(
     """
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
+    one_way = getattr(module, "is_causal", True) if is_causal is None else is_causal
+    unknown = any(others.get(name) is not None for name in ("softcap", "position_bias", "cache", "s_aux"))
+    if attention_mask is not None and attention_mask.dtype == torch.int32:  # packed texts, by their bounds
+        window = others.get("sliding_window")
+        if dropout or unknown or (window and not one_way):
+            raise NotImplementedError("packed texts with a cap, a bias, sinks, dropout or windows to both sides")
+        return attend_varlen(query, key, value, attention_mask, one_way, window, scaling), None
     if attention_mask is not None and is_layout(attention_mask):  # packed texts
         own = partial(attend, module, dropout=dropout, scaling=scaling, is_causal=False, **others)
-        causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
-        return attend_apart(lambda *states: own(*states)[0], query, key, value, attention_mask, causal), None
-    causal = attention_mask is None and (getattr(module, "is_causal", True) if is_causal is None else is_causal)
-    unknown = any(others.get(name) is not None for name in ("softcap", "position_bias", "cache", "s_aux"))
+        return attend_apart(lambda *states: own(*states)[0], query, key, value, attention_mask, one_way), None
+    causal = attention_mask is None and one_way
     if dropout or unknown or not _is_faster(query, key, value, attention_mask, causal):
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout, scaling, is_causal=is_causal, **others
@@ -115,14 +121,78 @@ def _is_faster(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, c
     )
 
 
-def layout_of(starts: Int[Tensor, "n"], ends: Int[Tensor, "n"]) -> Int[Tensor, "1 1 n w"]:
-    """Return where each token of each text is in the row, w the longest text's length, in the shape of a mask.
+def layout_of(bounds: Int[Tensor, "n+1"], width: int) -> Int[Tensor, "1 1 n w"]:
+    """Return where each token of each text is in the row, no text longer than w = `width`, in the shape of a mask.
 
     Models hand a mask of four dimensions on to their attention as it is.
     """
-    lengths = ends - starts + 1
-    steps = torch.arange(int(lengths.max()), device=starts.device)
-    return torch.where(steps < lengths.unsqueeze(1), starts.unsqueeze(1) + steps, NONE)[None, None]
+    starts = bounds[:-1].unsqueeze(1)
+    steps = torch.arange(width, device=bounds.device)
+    return torch.where(steps < bounds.diff().unsqueeze(1), starts + steps, NONE)[None, None]
+
+
+def bounds_of_rows(bounds: Int[Tensor, "n+1"], rows: int, tokens: int, width: int) -> Int[Tensor, "1 1 w rows*n+1"]:
+    """Return where texts begin in `rows` equal rows one after the other, and the end, in the shape of a mask.
+
+    `width`, which no text exceeds, is the third dimension, so that nobody has to ask the device for it.
+    """
+    offsets = tokens * torch.arange(rows, device=bounds.device)
+    whole = torch.cat([(bounds[:-1] + offsets.unsqueeze(1)).flatten(), bounds[-1:] + tokens * (rows - 1)])
+    return whole.to(torch.int32).expand(1, 1, width, -1)
+
+
+def has_varlen(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether torch's attention over texts of any lengths in one row knows this device and dtype."""
+    return device.type == "cuda" and dtype in (torch.bfloat16, torch.float16) and _varlen() is not None
+
+
+@cache
+def _varlen() -> Callable[..., Tensor] | None:
+    """Return torch's attention over such rows as `attend_varlen` calls it; None before torch 2.10."""
+    try:
+        from torch.nn.attention.varlen import varlen_attn
+    except ImportError:
+        return None
+    known = signature(varlen_attn).parameters
+
+    def varlen(
+        query: Tensor, key: Tensor, value: Tensor, starts: Tensor, width: int, causal: bool, window: int, scale: Any
+    ) -> Tensor:
+        options: dict[str, Any] = {"window_size": (window - 1 if window else -1, 0 if causal else -1)}
+        if "window_size" not in known:  # before torch 2.11
+            if window:
+                raise NotImplementedError("sliding windows in rows of several texts")
+            options = {"is_causal": causal}
+        if key.shape[1] != query.shape[1]:
+            if "enable_gqa" in known:
+                options["enable_gqa"] = True
+            else:  # before torch 2.13
+                key, value = (states.repeat_interleave(query.shape[1] // key.shape[1], 1) for states in (key, value))
+        attended: Any = varlen_attn(query, key, value, starts, starts, width, width, scale=scale, **options)
+        return attended
+
+    return varlen
+
+
+def attend_varlen(
+    query: Float[Tensor, "m h t d"],
+    key: Float[Tensor, "m g t d"],
+    value: Float[Tensor, "m g t e"],
+    bounds: Int[Tensor, "1 1 w n+1"],
+    causal: bool,
+    window: int | None,
+    scaling: float | None,
+) -> Float[Tensor, "m t h e"]:
+    """Attention within each of the texts that begin at `bounds` (`bounds_of_rows`), by torch's kernel for such rows.
+
+    window: keys that a query sees at most, itself among them; None: all of its text.
+    """
+    varlen = _varlen()
+    assert varlen is not None
+    members, _, tokens = query.shape[:3]
+    query, key, value = (states.transpose(1, 2).flatten(0, 1) for states in (query, key, value))
+    attended = varlen(query, key, value, bounds[0, 0, 0], bounds.shape[2], causal, window or 0, scaling)
+    return attended.view(members, tokens, *attended.shape[1:])
 
 
 def is_layout(mask: Tensor) -> bool:

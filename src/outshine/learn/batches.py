@@ -24,7 +24,7 @@ from outshine.engine.runtime import Runtime
 from outshine.learn.classifier import Model
 from outshine.learn.distributed import BatchOfProcess, forward_only, processes_of, shard_batches, sum_over_processes
 from outshine.learn.model_checks import Sharing
-from outshine.learn.packing import Pack
+from outshine.learn.packing import Pack, round_up
 from outshine.learn.tokenize import PairTokens, longest_text
 
 T = TypeVar("T")
@@ -170,12 +170,18 @@ def _fits(batch: Sequence[int], lengths: Sequence[int], limits: Limits) -> bool:
 
 
 def collate(
-    tokens: Sequence[Sequence[int]], rows: Sequence[int], pad_id: int, device: torch.device
+    tokens: Sequence[Sequence[int]], rows: Sequence[int], pad_id: int, device: torch.device, *, fixed: bool = False
 ) -> tuple[Int[Tensor, "b t"], Int[Tensor, "b t"]]:
-    """Return token ids padded on the right, and the mask of real tokens."""
-    width = max(len(tokens[row]) for row in rows)
-    ids = torch.full((len(rows), width), pad_id, dtype=torch.long)
-    mask = torch.zeros((len(rows), width), dtype=torch.long)
+    """Return token ids padded on the right, and the mask of real tokens.
+
+    fixed: rounded up to one of a few sizes, by wider padding and by texts of one token that nobody reads.
+    """
+    width, height = max(len(tokens[row]) for row in rows), len(rows)
+    if fixed:
+        width, height = round_up(width), round_up(height, parts=4, least=1)
+    ids = torch.full((height, width), pad_id, dtype=torch.long)
+    mask = torch.zeros((height, width), dtype=torch.long)
+    mask[len(rows) :, 0] = 1  # attention over nothing is no number
     for i, row in enumerate(rows):
         length = len(tokens[row])
         ids[i, :length] = torch.tensor(tokens[row], dtype=torch.long)
@@ -205,15 +211,31 @@ def passes(
     batches = packs(lengths, rows, limits) if packed else micro_batches(lengths, rows, limits, model.sharing)
 
     def log_odds(batch: BatchOfProcess) -> Float[Tensor, "m b *k"]:
-        if any(isinstance(tokens[row], PairTokens) for row in batch.rows):
-            return _compared(model, [tokens[row] for row in batch.rows], pad_id)
-        if packed:
-            return model.packed_log_odds(Pack.of([tokens[row] for row in batch.rows], model.device))
-        return model.log_odds(*collate(tokens, batch.rows, pad_id, model.device))
+        texts = [tokens[row] for row in batch.rows]
+        pairs = any(isinstance(text, PairTokens) for text in texts)
+        return _compared(model, texts, pad_id) if pairs else _log_odds(model, texts, pad_id)
 
     own = shard_batches(batches, processes_of(model))
     with recomputed(blocks):
         yield from run_in_parallel(lambda batch: use(batch, lambda: log_odds(batch)), own, at_once)
+
+
+def _log_odds(model: Model, texts: Sequence[Sequence[int]], pad_id: int) -> Float[Tensor, "m b *k"]:
+    """Of texts that go through together, packed or padded, by a CUDA graph where there is one."""
+    fixed = model.graphs is not None
+    if model.packing is not None:
+        pack = Pack.of(texts, model.device, fixed=fixed)
+        if model.graphs is None:
+            return model.packed_log_odds(pack)
+
+        def run(numbers: Int[Tensor, "s"]) -> Float[Tensor, "m n *k"]:
+            return model.packed_log_odds(Pack.over(numbers, pack.size))
+
+        return model.graphs.log_odds(pack.size, run, [pack.numbers], model.leaves())[:, : len(texts)]
+    ids, mask = collate(texts, range(len(texts)), pad_id, model.device, fixed=fixed)
+    if model.graphs is None:
+        return model.log_odds(ids, mask)
+    return model.graphs.log_odds(ids.shape, model.log_odds, [ids, mask], model.leaves())[:, : len(texts)]
 
 
 def _compared(model: Model, pairs: Sequence[Sequence[int]], pad_id: int) -> Float[Tensor, "m b"]:
@@ -225,12 +247,10 @@ def _compared(model: Model, pairs: Sequence[Sequence[int]], pad_id: int) -> Floa
     first, second = zip(*(pair.texts for pair in pairs if isinstance(pair, PairTokens)), strict=True)
     texts = sorted({tuple(text) for text in (*first, *second)}, key=lambda text: (-len(text), text))
     place = {text: number for number, text in enumerate(texts)}
-    if model.packing is not None:
-        r = model.packed_log_odds(Pack.of(texts, model.device))
-    elif model.sharing == "any":
-        r = model.log_odds(*collate(texts, range(len(texts)), pad_id, model.device))
+    if model.packing is not None or model.sharing == "any":
+        r = _log_odds(model, texts, pad_id)
     else:
-        r = torch.cat([model.log_odds(*collate(texts, [i], pad_id, model.device)) for i in range(len(texts))], dim=1)
+        r = torch.cat([_log_odds(model, [text], pad_id) for text in texts], dim=1)
     left, right = ([place[tuple(text)] for text in side] for side in (first, second))
     return r[:, left] - r[:, right]
 
@@ -268,17 +288,29 @@ def predict_together(
     done, processes = 0, processes_of(model)
     at_once = num_parallel_batches(runtime, model.head) if processes.size == 1 else 1
 
-    def judge(batch: BatchOfProcess, run: LogOdds) -> tuple[BatchOfProcess, np.ndarray]:
+    def judge(batch: BatchOfProcess, run: LogOdds) -> tuple[BatchOfProcess, Tensor]:
         with forward_only(processes):
-            return batch, run().cpu().double().numpy()
+            return batch, run()
 
-    for batch, values in passes(model, tokens, pad_id, limits, judge, at_once=at_once):
+    judged = passes(model, tokens, pad_id, limits, judge, at_once=at_once)
+    # a GPU is asked for its numbers once it has its next batch
+    for batch, values in judged if model.device.type == "cpu" else _one_behind(judged):
         if batch.counts:
-            log_odds[:, batch.rows] = values
+            log_odds[:, batch.rows] = values.cpu().double().numpy()
         done += sum(map(len, batch.of_all))
         advance(done, len(tokens))
     sum_over_processes(torch.from_numpy(log_odds), processes)
     return log_odds
+
+
+def _one_behind(items: Iterable[T]) -> Iterator[T]:
+    """Give each item once the next one is there."""
+    waiting: deque[T] = deque()
+    for item in items:
+        waiting.append(item)
+        if len(waiting) > 1:
+            yield waiting.popleft()
+    yield from waiting
 
 
 def check_finite(log_odds: np.ndarray) -> None:

@@ -16,6 +16,7 @@ from outshine.data.task import BINARY, Task
 from outshine.engine.errors import ModelError
 from outshine.engine.rng import stream_seed
 from outshine.learn.blocks import every_block, place
+from outshine.learn.cuda_graphs import CudaGraphs
 from outshine.learn.lora import FlatAdapters, LoRALinear, StackedLoRA, adapters, add_lora, left_frozen, remove_lora
 from outshine.learn.model_checks import Sharing, adaptable, is_divided
 from outshine.learn.packing import Pack, Packing, settle_sharing
@@ -51,6 +52,7 @@ class Classifier(nn.Module):
         self.sharing: Sharing = "any"  # texts that may share a batch
         self.is_settled = False  # whether that was tried out
         self.packing: Packing | None = None  # how texts share a row; None: they are padded
+        self.graphs: CudaGraphs | None = None  # captured passes; None: each is issued kernel by kernel
         backbone.eval()
         self.flat: FlatAdapters | None = None  # None: none are trained, or each has tensors of its own
         if isinstance(spec.tuning, LoRA):
@@ -143,6 +145,7 @@ class Classifier(nn.Module):
 
     def release(self) -> nn.Module:
         """The backbone without adapters, to be used again (not after full fine-tuning: its weights changed)."""
+        self.graphs = None
         if self.packing is not None:
             self.packing.leave(self.backbone)
         remove_lora(self.backbone)
@@ -211,6 +214,7 @@ class Cohort:
         self.sharing: Sharing = "any"  # texts that may share a batch
         self.is_settled = False  # whether that was tried out
         self.packing: Packing | None = None  # how texts share a row; None: they are padded
+        self.graphs: CudaGraphs | None = None  # captured passes; None: each is issued kernel by kernel
         self._members: list[Classifier] = []
         self._layers: list[dict[str, LoRALinear]] = []
         self._trainable: list[dict[str, nn.Parameter]] = []
@@ -312,6 +316,7 @@ class Cohort:
 
     def release(self) -> nn.Module:
         """The backbone without adapters, to be used again."""
+        self.graphs = None
         if self.packing is not None:
             self.packing.leave(self.backbone)
         self._install({path: stack.base for path, stack in self._stacks.items()})

@@ -116,7 +116,7 @@ def finetune_together(model: Model, jobs: Sequence[TrainJob], run_env: RunEnv) -
     states = [_start(job, own, total) for job, own in zip(jobs, model.optimized(), strict=True)]
     processes = processes_of(model)
     made = check_same_checkpoint(restore(states, run_env.checkpoint, run_env.note), processes)
-    budgets = Budgets(runtime, run_env.budgets, model.device.type, processes)
+    budgets = _budgets(model, run_env)
     saved_at, heap = time.monotonic(), MallocTrimmer(_TIDY_SECONDS)
     orders: dict[int, list[int]] = {}
 
@@ -329,12 +329,20 @@ def predict_fitting(
     advance: Callable[[int, int], None] = lambda done, total: None,
 ) -> np.ndarray:
     """`predict_together` after update `step` (from 0) of a run, in batches that fit into memory; [m, n]."""
-    return Budgets(run_env.runtime, run_env.budgets, model.device.type, processes_of(model)).fitting(
+    return _budgets(model, run_env).fitting(
         step,
         "eval_token_budget",
         lambda runtime: predict_together(model, tokens, run_env.pad_id, runtime, advance),
         _longest(model, tokens),
     )
+
+
+def _budgets(model: Model, run_env: RunEnv) -> Budgets:
+    def release() -> None:
+        if model.graphs is not None:
+            model.graphs.clear()
+
+    return Budgets(run_env.runtime, run_env.budgets, model.device.type, processes_of(model), release)
 
 
 def _longest(model: Model, tokens: list[list[int]]) -> int:

@@ -46,13 +46,23 @@ class Budgets:
 
     Processes that share a model cannot try again: the others wait in the middle of a pass for the one that has no
     memory left. It writes the smaller budget down and the run ends; the next start finds it and goes on.
+
+    `release` is called where memory ran out, to give back what can be done without.
     """
 
-    def __init__(self, runtime: Runtime, path: Path, device_type: str, processes: ProcessGroup = ONE_PROCESS) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        path: Path,
+        device_type: str,
+        processes: ProcessGroup = ONE_PROCESS,
+        release: Callable[[], object] = lambda: None,
+    ) -> None:
         budget = runtime.budget(device_type)
         self._runtime = runtime
         self._path = path
         self._processes = processes
+        self._release = release
         self._start = _Since(0, budget.training, budget.evaluation, runtime.gradient_checkpointing)
 
     def at(self, step: int) -> Runtime:
@@ -89,6 +99,7 @@ class Budgets:
                     "with half of it, or with gradient checkpointing (torchrun --max-restarts 9 starts by itself); "
                     "a smaller one from the beginning saves the trouble"
                 )
+            self._release()
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
 

@@ -9,22 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 from weakref import WeakKeyDictionary
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from outshine.learn.attention import NAME, layout_of, register
+from outshine.learn.attention import NAME, bounds_of_rows, has_varlen, layout_of, register
 from outshine.learn.model_checks import Sharing, in_float32, padded_batch, random_texts, sharing
 from outshine.learn.spec import ClassifierSpec, Pooling
 
 if TYPE_CHECKING:
     from outshine.learn.classifier import Classifier
+    from outshine.learn.cuda_graphs import CudaGraphs
 
-ON_CUDA = "flex_attention"  # leaves out the blocks in which no text sees another; elsewhere the mask is dense
 SHORT = (5, 1, 3)  # tokens of the texts that are tried out first: positions run over nobody's table
 STIR = 0.2  # standard deviation of random updates
 _SHARING: WeakKeyDictionary[nn.Module, dict[tuple[Any, ...], Sharing]] = WeakKeyDictionary()
@@ -32,32 +32,89 @@ _KNOWN: WeakKeyDictionary[nn.Module, dict[tuple[Any, ...], Packing | None]] = We
 _UNABLE = (TypeError, ValueError, AttributeError, IndexError, KeyError, ImportError, RuntimeError, AssertionError)
 
 
-class Pack(NamedTuple):
-    """n texts in a row of t tokens."""
+class PackSize(NamedTuple):
+    """How large a pack is. Of a fixed size there are few, so that what is made for one serves many packs."""
 
+    tokens: int  # in the row
+    texts: int
+    width: int  # tokens that the longest text has at most
+
+    @classmethod
+    def of(cls, lengths: Sequence[int], *, fixed: bool = False) -> PackSize:
+        """Return the size of a pack of texts of these lengths, or the fixed size that holds it.
+
+        A fixed size has up to a sixteenth more tokens. They are filler: texts, no longer than the longest, that nobody
+        reads. Places for texts and the width are the next powers of two; some places may be of no tokens.
+        """
+        total, longest = sum(lengths), max(lengths)
+        if not fixed:
+            return cls(total, len(lengths), longest)
+        tokens = round_up(total)
+        num_texts = len(lengths) + -(-(tokens - total) // longest)
+        return cls(tokens, _power_of_two(num_texts), _power_of_two(longest))
+
+
+def round_up(count: int, parts: int = 16, least: int = 8) -> int:
+    """Return the next of a few numbers: multiples of `least`, and at most `parts` from a power of two to the next."""
+    step = max(least, (1 << (count.bit_length() - 1)) // parts)
+    return -(-count // step) * step
+
+
+def _power_of_two(least: int) -> int:
+    return 1 << (least - 1).bit_length()
+
+
+class Pack(NamedTuple):
+    """n texts in a row of t tokens; all numbers lie in one tensor, which reaches a device by one copy."""
+
+    size: PackSize
+    numbers: Int[Tensor, "s"]
     input_ids: Int[Tensor, "t"]
     positions: Int[Tensor, "t"]  # from 0 in every text
     texts: Int[Tensor, "t"]  # the number of the text that a token belongs to
     starts: Int[Tensor, "n"]
     ends: Int[Tensor, "n"]  # where the last token of a text is
+    bounds: Int[Tensor, "n+1"]  # where each text begins, and the end of the last
 
     @classmethod
-    def of(cls, texts: Sequence[Sequence[int]], device: torch.device) -> Pack:
-        """Pack texts of at least one token each, in this order."""
+    def over(cls, numbers: Int[Tensor, "s"], size: PackSize) -> Pack:
+        """Return the pack whose numbers these are."""
+        parts = numbers.split([size.tokens] * 3 + [size.texts] * 2 + [size.texts + 1])
+        return cls(size, numbers, *parts)
+
+    @classmethod
+    def of(cls, texts: Sequence[Sequence[int]], device: torch.device, *, fixed: bool = False) -> Pack:
+        """Pack texts of at least one token each, in this order; with `fixed` what fills the size follows them."""
         lengths = [len(text) for text in texts]
-        ends = torch.tensor(list(accumulate(lengths))) - 1
-        starts = ends + 1 - torch.tensor(lengths)
-        numbers = torch.repeat_interleave(torch.arange(len(texts)), torch.tensor(lengths))
-        positions = torch.arange(sum(lengths)) - starts[numbers]
-        ids = torch.tensor([token for text in texts for token in text], dtype=torch.long)
-        return cls(*(tensor.to(device) for tensor in (ids, positions, numbers, starts, ends)))
+        size = PackSize.of(lengths, fixed=fixed)
+        tokens = [token for text in texts for token in text]
+        whole = np.zeros(size.texts, dtype=np.int64)
+        whole[: len(lengths)] = lengths
+        rest = filler(size.tokens - len(tokens), max(lengths))
+        whole[len(lengths) : len(lengths) + len(rest)] = rest
+        bounds = np.concatenate([[0], whole.cumsum()])
+        numbers = np.arange(size.texts).repeat(whole)
+        positions = np.arange(size.tokens) - bounds[numbers]
+        # a place of no tokens reads the first token of the row
+        starts, ends = (np.where(whole > 0, place, 0) for place in (bounds[:-1], bounds[1:] - 1))
+        ids = [*tokens, *[0] * (size.tokens - len(tokens))]
+        together = torch.from_numpy(np.concatenate([ids, positions, numbers, starts, ends, bounds]))
+        if device.type == "cuda":
+            together = together.pin_memory()
+        return cls.over(together.to(device, non_blocking=True), size)
+
+
+def filler(tokens: int, longest: int) -> list[int]:
+    """Return lengths of texts of up to `longest` tokens that are so many tokens together."""
+    return [longest] * (tokens // longest) + ([tokens % longest] if tokens % longest else [])
 
 
 class Packing(NamedTuple):
     """How a backbone takes packs."""
 
-    # found: by the model itself from positions; laid: texts apart (`attention.layout_of`); else given, with this view
-    mask: Literal["found", "laid", "causal", "full"]
+    # varlen: by a kernel that is told where texts begin; laid: texts apart (`attention.layout_of`); found: by the model
+    # itself from positions; else given, with this view
+    mask: Literal["varlen", "laid", "found", "causal", "full"]
     first_position: int  # number of a text's first position
     attention: str  # the implementation that is used for packs
     before: str  # and the one that was there
@@ -67,7 +124,7 @@ class Packing(NamedTuple):
         hidden = self.states(backbone, pack, members)
         if pooling == "mean":
             hidden = hidden.to(torch.promote_types(hidden.dtype, torch.float32))  # sums of bf16 lose what they add
-            sums = hidden.new_zeros(members, len(pack.ends), hidden.shape[-1]).index_add(1, pack.texts, hidden)
+            sums = hidden.new_zeros(members, pack.size.texts, hidden.shape[-1]).index_add(1, pack.texts, hidden)
             return (sums / (pack.ends - pack.starts + 1).unsqueeze(-1)).flatten(0, 1)
         pooled = hidden[:, pack.ends if pooling == "last" else pack.starts].flatten(0, 1)
         pooler: Any = getattr(backbone, "pooler", None)
@@ -95,7 +152,9 @@ class Packing(NamedTuple):
         if self.mask == "found":
             return None
         if self.mask == "laid":
-            return layout_of(pack.starts, pack.ends)
+            return layout_of(pack.bounds, pack.size.width)
+        if self.mask == "varlen":
+            return bounds_of_rows(pack.bounds, len(positions), pack.size.tokens, pack.size.width)
         config = backbone.config
         # only its shape, format and device are looked at
         states = torch.empty(*positions.shape, 0, dtype=next(backbone.parameters()).dtype, device=positions.device)
@@ -120,6 +179,7 @@ class Packable(Protocol):
     sharing: Sharing
     is_settled: bool
     packing: Packing | None
+    graphs: CudaGraphs | None
 
     def alone(self, member: int) -> AbstractContextManager[Classifier]:
         """Return a member as a classifier of its own."""
@@ -254,14 +314,15 @@ def _ways(backbone: nn.Module, device: torch.device, dense: bool) -> Iterator[Pa
     """Give all that may work, the one to be preferred first."""
     before = getattr(getattr(backbone, "config", None), "_attn_implementation", None) or "eager"
     first = _first_position(backbone)
-    if device.type == "cpu" and before in ("sdpa", NAME):
+    if before in ("sdpa", NAME):
         register()
-        yield Packing("laid", first, NAME, before)
-    if not dense:
-        return
-    for attention in (ON_CUDA, before) if device.type == "cuda" else (before,):
+        if has_varlen(device, next(backbone.parameters()).dtype):
+            yield Packing("varlen", first, NAME, before)
+        if device.type == "cpu":
+            yield Packing("laid", first, NAME, before)
+    if dense:
         for mask in ("found", "causal", "full"):
-            yield Packing(mask, first, attention, before)
+            yield Packing(mask, first, before, before)
 
 
 def _first_position(backbone: nn.Module) -> int:

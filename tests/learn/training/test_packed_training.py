@@ -19,7 +19,7 @@ from outshine.learn.load import load_backbone
 from outshine.learn.loop import TrainJob, accumulate_gradient, finetune, finetune_together
 from outshine.learn.losses import losses
 from outshine.learn.packing import start_packing
-from outshine.w2s.stages.finetune import pack_if_it_pays
+from outshine.w2s.stages.finetune import choose_batches
 from tiny_checkpoints import CPU, classifier_of, gradients, spec_of
 
 KINDS = ["llama", "gpt2", "bert", "opt"]
@@ -106,7 +106,7 @@ def test_an_interrupted_run_ends_with_the_same_bits(checkpoint, tmp_path):
 def test_where_packs_cannot_be_texts_are_padded_with_a_note(kind, asked, packed, checkpoint):
     classifier, notes = fresh(checkpoint(kind), packed=False), []
     context = SimpleNamespace(runtime=Runtime(packing=asked), progress=SimpleNamespace(note=notes.append))
-    pack_if_it_pays(classifier, pd.DataFrame({"tokens": rows().tokens}), context)
+    choose_batches(classifier, pd.DataFrame({"tokens": rows().tokens}), context)
     assert (classifier.packing is not None) == packed
     assert notes == ([] if asked == packed else [notes[0]])
     assert all("they are padded" in note for note in notes)
@@ -119,6 +119,6 @@ def test_where_nothing_is_said_texts_are_packed_if_it_pays_and_nobody_is_told(
     monkeypatch.setattr(batches, "LEAST_WIDTH", least)
     classifier, notes = fresh(checkpoint(kind), packed=False), []
     context = SimpleNamespace(runtime=Runtime(), progress=SimpleNamespace(note=notes.append))
-    pack_if_it_pays(classifier, pd.DataFrame({"tokens": rows().tokens}), context)
+    choose_batches(classifier, pd.DataFrame({"tokens": rows().tokens}), context)
     assert (classifier.packing is not None) == packed
     assert not notes

@@ -261,30 +261,30 @@ def check_backbone(model: Classifier | Cohort, frame: pd.DataFrame, context: Con
     return [note for note in (model.frozen_note(), APART.get(model.sharing, "")) if note]
 
 
-def pack_if_it_pays(model: Classifier | Cohort, frame: pd.DataFrame, context: Context) -> None:
-    """Have texts packed where the runtime asks for it, or says nothing and it has been measured to pay.
+def choose_batches(model: Classifier | Cohort, frame: pd.DataFrame, context: Context) -> None:
+    """Have texts packed where the runtime asks for it, or says nothing and it pays; on a GPU, use CUDA graphs.
 
-    Where it was asked for and the model does not give packed texts the same log-odds there is a note.
+    Where packing was asked for and the model does not give packed texts the same log-odds there is a note.
     """
     from outshine.learn.batches import is_compute_bound
+    from outshine.learn.cuda_graphs import use_cuda_graphs
     from outshine.learn.distributed import processes_of
     from outshine.learn.packing import start_packing
     from outshine.learn.tokenize import longest_text
 
-    wanted, processes, longest = (
-        context.runtime.packing,
-        processes_of(model),
-        longest_text(frame["tokens"]),
-    )
-    if wanted is None:
-        if processes.size == 1 and model.device.type == "cpu" and is_compute_bound(model.head):
+    runtime, processes, longest = context.runtime, processes_of(model), longest_text(frame["tokens"])
+    if runtime.packing is None:
+        pays = model.device.type == "cuda" or (model.device.type == "cpu" and is_compute_bound(model.head))
+        if processes.size == 1 and pays:
             start_packing(model, longest=longest, dense=False)
-    elif wanted and processes.size > 1:
+    elif runtime.packing and processes.size > 1:
         context.progress.note("several processes share the model: texts are padded, not packed")
-    elif wanted and not start_packing(model, longest=longest):
+    elif runtime.packing and not start_packing(model, longest=longest):
         context.progress.note(
             f"{model.spec.name} gives packed texts other log-odds than padded ones, or takes none: they are padded"
         )
+    if runtime.cuda_graphs and processes.size == 1 and not runtime.gradient_checkpointing:
+        use_cuda_graphs(model, context.progress.note)
 
 
 def predicted_rows(frame: pd.DataFrame) -> pd.DataFrame:
@@ -367,7 +367,7 @@ def train_data(model: Classifier | Cohort, stages: Sequence[Finetune], context: 
     spec = first.classifier
     frame, pad_id = tokenized(first.texts, spec.model, spec.max_length, context.store, context.memory)
     of_base = check_backbone(model, frame, context)
-    pack_if_it_pays(model, frame, context)
+    choose_batches(model, frame, context)
     train, val, notes = zip(*(stage.rows(frame, context.store) for stage in stages), strict=True)
     return TrainData(frame, pad_id, [*train], [*val], [[*own, *of_base] for own in notes])
 

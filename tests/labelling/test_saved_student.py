@@ -117,6 +117,21 @@ def test_without_trusted_rows_it_is_the_student(tmp_path: Path) -> None:
     assert done.student.way == "student"
 
 
+@pytest.mark.parametrize("more", [False, True])
+def test_an_earlier_runs_model_does_not_stay_beside_labels_that_it_does_not_know(tmp_path: Path, more: bool) -> None:
+    done = run(tmp_path / "a", 0)
+    folder, notes = tmp_path / "out/student", tmp_path / "out/student/notes.txt"
+    write_labelled(done, tmp_path / "out")
+    assert folder.is_dir()
+    if more:
+        notes.write_text("mine")
+    assert folder not in write_labelled(done._replace(student=None), tmp_path / "out")
+    assert folder.is_dir() == notes.exists() == more  # a user's own file stays
+    if more:
+        assert [path.name for path in folder.iterdir()] == ["notes.txt"]
+    write_labelled(done._replace(student=None), tmp_path / "out")
+
+
 def test_what_is_not_whole_is_refused_in_one_line(tmp_path: Path) -> None:
     write_labelled(run(tmp_path / "a"), tmp_path / "out")
     folder = tmp_path / "out/student"

@@ -27,6 +27,7 @@ from outshine.engine.errors import DataError
 from outshine.engine.files import user_path, write_whole
 from outshine.labelling.annotation_tools import Answer, answered, read_labelling_table
 from outshine.labelling.rows import PLACE, Columns, resolve_classes
+from outshine.labelling.saved_student import remove_saved_student
 from outshine.labelling.text import sentences
 from outshine.report.write import OutputError, check_writable
 from outshine.results.saved_tables import escape_formulas, escape_formulas_in_header
@@ -109,6 +110,8 @@ def write_labelled(done: LabelRun, out: Path, prefix: str = PREFIX) -> list[Path
         if done.student is not None:
             done.student.save(out / STUDENT)
             written[out / STUDENT] = written[table]
+        else:
+            remove_saved_student(out / STUDENT)  # an earlier run's, which knows nothing of these labels
     except OSError as error:
         message = f"cannot write to the folder {out} ({error.strerror}); choose another one with --out"
         raise OutputError(message) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -201,3 +202,12 @@ class SavedStudent:
 def is_saved_student(place: str) -> bool:
     """Whether a folder holds the model of a labelling."""
     return (Path(place) / LABELS).is_file() and (Path(place) / SPEC).is_file()
+
+
+def remove_saved_student(folder: Path) -> None:
+    """Remove the model of a labelling where one is there, and the folder if nothing else is in it."""
+    if is_saved_student(str(folder)):
+        for name in (LABELS, SPEC, HEAD):
+            (folder / name).unlink(missing_ok=True)
+        with suppress(OSError):
+            folder.rmdir()

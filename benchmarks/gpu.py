@@ -163,7 +163,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
         return began + 60 * given.minutes - time.perf_counter()
 
     def keep() -> None:
-        judge(result["lines"])
+        judge(result["lines"], full=size is FULL)
         half = given.out.with_name(f"{given.out.name}.part")  # what is there stays whole
         half.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
         half.replace(given.out)
@@ -362,15 +362,18 @@ def clean(device: torch.device) -> None:
             torch.cuda.empty_cache()
 
 
-def judge(rows: Sequence[dict[str, Any]]) -> None:
-    """Write beside each line what was wanted of it, and whether it is reached; None: a line of it was not measured."""
+def judge(rows: Sequence[dict[str, Any]], *, full: bool = True) -> None:
+    """Write beside each line what was wanted of it, and whether it is reached.
+
+    None: a line of it was not measured, or not at full size, of which alone something is wanted.
+    """
     found = {row["line"]: row for row in rows}
     for line in LINES[: len(rows)]:
         found[line.name]["goals"] = goals = []
         for goal in line.goals:
             value, other = (found.get(name, {}).get(goal.what) for name in (line.name, goal.beside or line.name))
             reached = None
-            if value is not None and other is not None:
+            if full and value is not None and other is not None:
                 value = value / other if goal.beside else value
                 reached = value <= goal.bound if goal.at_most else value >= goal.bound
             wanted = ("≤ " if goal.at_most else "≥ ") + goal.words.format(goal.bound)

@@ -54,6 +54,9 @@ def test_every_line_is_measured(out: Path, capsys: pytest.CaptureFixture[str]):
         assert row["tokens_per_second"] > row["examples_per_second"] > 0
         assert sum(line.startswith(f"| {row['line']} |") for line in printed) == 1
     assert written["lines"][10]["seconds_of_all"] > 0
+    judged = [goal["reached"] for row in written["lines"] for goal in row["goals"]]
+    assert judged
+    assert set(judged) == {None}  # nothing is wanted of tiny models
 
 
 def test_outshine_and_peft_agree(monkeypatch: pytest.MonkeyPatch):
@@ -211,6 +214,15 @@ def test_passes_end_when_there_are_enough(until: float, passes: int, monkeypatch
     while not laps.lap():
         pass
     assert laps.taken == [10.0] * (1 + passes)
+
+
+def test_passes_that_prepare_count_as_the_first(monkeypatch: pytest.MonkeyPatch):
+    clock = iter(range(0, 1000, 10))
+    monkeypatch.setattr(gpu_work, "time", SimpleNamespace(perf_counter=lambda: float(next(clock))))
+    laps = gpu_work.Laps(CPU, seconds=50, first=3)
+    while not laps.lap():
+        pass
+    assert laps.taken == [30.0, *[10.0] * 5]
 
 
 def test_goals_are_set_beside_what_was_measured():

@@ -44,6 +44,7 @@ BASES: dict[str, Any] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pooling", ["last", "mean"])
 @pytest.mark.parametrize("members", [1, 3])
 @pytest.mark.parametrize("kind", BASES)

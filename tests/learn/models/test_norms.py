@@ -43,6 +43,7 @@ def test_in_bfloat16_it_is_off_by_the_rounding_of_what_goes_in_and_out():
     assert (ours.double() - theirs).abs().max() < 2**-6 * theirs.abs().max()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("kind", [*FUSED, *NOT_FUSED])
 def test_norms_that_compute_this_are_fused_and_the_model_stays_what_it_was(kind, dtype, checkpoint):

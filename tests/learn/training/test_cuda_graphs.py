@@ -63,6 +63,7 @@ def update(model, texts=TEXTS) -> dict[str, torch.Tensor]:
     return found | {f"{i} log-odds": outcome.log_odds for i, outcome in enumerate(outcomes)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("packed", [True, False])
 @pytest.mark.parametrize(("kind", "members"), [("llama", 1), ("llama", 3), ("bert", 1), ("gpt2", 2)])
 def test_updates_have_the_same_gradient_before_and_after_capturing(kind, members, packed, checkpoint):
@@ -81,6 +82,7 @@ def test_updates_have_the_same_gradient_before_and_after_capturing(kind, members
     assert capture.replayed == 3 * capture.captured
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pooling", ["mean", "first", "last"])
 def test_filler_reaches_no_text(pooling, checkpoint):
     eager, captured = (model_of(checkpoint("bert"), pooling=pooling) for _ in range(2))
@@ -137,6 +139,7 @@ def test_preference_pairs_are_still_antisymmetric_to_the_bit(checkpoint):
         assert (found == -other).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("error", "reason"),
     [

@@ -15,8 +15,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from outshine.learn.model_checks import is_divided
 from outshine.learn.out_of_memory import is_out_of_memory
+from outshine.learn.spec import Full
 
 if TYPE_CHECKING:
     from outshine.learn.packing import Packable
@@ -97,10 +97,10 @@ class CudaGraphs:
 def use_cuda_graphs(model: Packable, note: Callable[[str], object] = lambda message: None) -> None:
     """Have passes on a GPU rounded up to fixed sizes, captured and replayed.
 
-    Not where texts may not share a batch, which then have no fixed sizes, nor with several processes on one base,
-    which wait for one another within a pass.
+    Not where texts may not share a batch, which then have no fixed sizes, nor where all weights are trained: a graph
+    keeps the gradients of all leaves once more.
     """
-    if model.device.type == "cuda" and model.sharing == "any" and not is_divided(model.backbone):
+    if model.device.type == "cuda" and model.sharing == "any" and not isinstance(model.spec.tuning, Full):
         model.graphs = CudaGraphs(cuda_capture(), note)
 
 

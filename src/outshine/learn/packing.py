@@ -43,8 +43,8 @@ class PackSize(NamedTuple):
     def of(cls, lengths: Sequence[int], *, fixed: bool = False) -> PackSize:
         """Return the size of a pack of texts of these lengths, or the fixed size that holds it.
 
-        A fixed size has up to a sixteenth more tokens. They are filler: texts, no longer than the longest, that nobody
-        reads. Places for texts and the width are the next powers of two; some places may be of no tokens.
+        A fixed size has up to a sixteenth more tokens, or seven. They are filler: texts, no longer than the longest,
+        that nobody reads. Places for texts and the width are the next powers of two; some places may be of no tokens.
         """
         total, longest = sum(lengths), max(lengths)
         if not fixed:

@@ -21,6 +21,7 @@ from outshine.learn.load import load_backbone
 from outshine.learn.loop import TrainJob, accumulate_gradient, finetune_together
 from outshine.learn.losses import losses
 from outshine.learn.packing import Pack, start_packing
+from outshine.learn.spec import Full, LoRA
 from outshine.learn.tokenize import PairTokens
 from outshine.w2s.stages.finetune import choose_batches
 from plain_capture import PlainCapture
@@ -223,11 +224,19 @@ def test_a_fine_tuning_uses_graphs_unless_something_speaks_against_it(
 
 
 @pytest.mark.parametrize(
-    ("device", "sharing", "used"), [("cuda", "any", True), ("cpu", "any", False), ("cuda", "equal", False)]
+    ("device", "sharing", "tuning", "used"),
+    [
+        ("cuda", "any", LoRA(), True),
+        ("cpu", "any", LoRA(), False),
+        ("cuda", "equal", LoRA(), False),
+        ("cuda", "any", Full(), False),
+    ],
 )
-def test_graphs_are_for_a_gpu_and_texts_that_may_share_a_batch(device, sharing, used, monkeypatch):
+def test_graphs_are_for_a_gpu_a_frozen_base_and_texts_that_may_share_a_batch(
+    device, sharing, tuning, used, monkeypatch
+):
     monkeypatch.setattr(cuda_graphs, "cuda_capture", PlainCapture)
-    backbone = torch.nn.Linear(1, 1)
-    model = SimpleNamespace(device=torch.device(device), sharing=sharing, backbone=backbone, graphs=None)
+    spec = SimpleNamespace(tuning=tuning)
+    model = SimpleNamespace(device=torch.device(device), sharing=sharing, spec=spec, graphs=None)
     use_cuda_graphs(model)
     assert isinstance(model.graphs, CudaGraphs) == used

@@ -280,8 +280,8 @@ def unit_label(unit: Unit) -> str:
 class Heartbeat:
     """Progress that is also told in the store. A document each that takes longer than a second.
 
-    `start_seconds`: from the beginning of the unit until its first update, or first batch, was through: loading, trial
-    passes, compiling. None: none is through.
+    `start_seconds`: from the beginning of the unit until its first update, or first batch, was through: loading and
+    trial passes. None: none is through.
     """
 
     def __init__(self, store: Store, progress: Progress) -> None:

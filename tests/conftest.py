@@ -6,6 +6,7 @@ import gc
 import os
 from pathlib import Path
 
+import hypothesis
 import jaxtyping
 import pytest
 from jaxtyping import install_import_hook
@@ -16,6 +17,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # toy models: more threads only w
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command sets it, before torch is imported
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # tests fork; the tokenizers warn about it
 
+# a machine that does other things too is slow now and then, which says nothing about the code
+hypothesis.settings.register_profile("no-clock", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("no-clock")
+
 # shapes are checked in tests: must come before the first import of these modules
 install_import_hook(
     [
@@ -25,7 +30,9 @@ install_import_hook(
         "outshine.learn.classifier",
         "outshine.learn.lora",
         "outshine.learn.nf4",
+        "outshine.learn.norms",
         "outshine.learn.probes",
+        "outshine.learn.rotary",
         "outshine.learn.batches",
         "outshine.learn.loop",
     ],

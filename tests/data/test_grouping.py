@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from outshine.data.usable_rows import STOCK_ROWS, Links, connected, normalised
@@ -27,7 +27,6 @@ def by_joining_pairs(rows: list[Links]) -> list[int]:
     return member
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from([None, "g", "h", "G"]), st.lists(st.integers(0, 25), max_size=3)), max_size=20)
 )

@@ -355,7 +355,7 @@ def made_up_rows(draw: st.DrawFn, prefix: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.slow
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     train_rows=made_up_rows("g"),
     test_rows=made_up_rows("g") | made_up_rows("h") | st.none(),

@@ -117,7 +117,7 @@ def test_aliases_and_merges_within_bounds_are_read(tmp_path):
     assert raw["b"]["x"][:4] == [1, 16, 0.5, None]
 
 
-@settings(max_examples=100, deadline=None, derandomize=True, database=None)
+@settings(max_examples=100, derandomize=True, database=None)
 @given(st.text(max_size=300))
 def test_any_error_is_one_line_that_shows_and_is_stable(text):
     once = str(DataError(text))

@@ -54,7 +54,7 @@ def test_signed_rank_is_the_enumeration_of_sign_flips(values):
     assert found.null.startswith("exact")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.integers(-4, 4), min_size=1, max_size=9))
 def test_signed_rank_is_the_enumeration_for_any_whole_numbers(values):
     d = np.array(values, dtype=float)
@@ -186,7 +186,7 @@ def test_holm_by_hand():
     assert holm([]).size == 0
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=6))
 def test_holm_is_the_closed_procedure_of_bonferroni(p):
     """p̃ᵢ = the largest Bonferroni p over all subsets of the hypotheses that hold i."""

@@ -184,7 +184,7 @@ yaml_values = st.recursive(
 
 
 @pytest.mark.slow
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.dictionaries(st.sampled_from(sorted(Study.model_fields)), yaml_values, max_size=4))
 def test_any_yaml_gives_a_study_or_one_clear_line(raw):
     with contextlib.suppress(OutshineError):  # anything else fails the test

@@ -156,7 +156,7 @@ def outshine_model(
 ) -> Iterator[tuple[Any, Any, list[str]]]:
     """Give a classifier, or a cohort, as a stage prepares it for these texts, its runtime, and what users are told.
 
-    settings: of the runtime, beside the device. The base is bare again afterwards, and has its own norms.
+    settings: of the runtime, beside the device. The base is bare again afterwards, and has its own norms and rotations.
     """
     import pandas as pd
 
@@ -166,11 +166,13 @@ def outshine_model(
     from outshine.engine.store.store import Store
     from outshine.learn.classifier import Classifier, Cohort
     from outshine.learn.norms import fuse_norms
+    from outshine.learn.rotary import fuse_rotary
     from outshine.w2s.stages.finetune import check_backbone, choose_batches
 
     spec = spec_of(base, base_kind)
     runtime = Runtime.model_validate({"device": next(base.parameters()).device.type, **settings})
     fuse_norms(base)  # as where a base is loaded
+    fuse_rotary(base)
     model = Classifier(base, spec, 0) if members == 1 else Cohort(base, spec, range(members))
     progress = Silent()
     try:

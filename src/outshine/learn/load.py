@@ -25,6 +25,7 @@ from outshine.learn.model_checks import adaptable
 from outshine.learn.model_files import config_folder, read_config, weights_folder
 from outshine.learn.nf4 import NF4Linear, check_nf4
 from outshine.learn.norms import fuse_norms
+from outshine.learn.rotary import fuse_rotary
 from outshine.learn.spec import ClassifierSpec, Full, ModelRef, in_four_bits, is_array_name
 
 _NO_LAYERS = ("token_id", "architectures")  # lists of a config that are none of values for each block
@@ -87,6 +88,7 @@ def load_backbone(
         for path, module in adaptable(backbone, spec.num_layers):
             place(backbone, path, NF4Linear(module, device))
     fuse_norms(backbone)
+    fuse_rotary(backbone)
     return move(backbone) if move else backbone.to(device)
 
 

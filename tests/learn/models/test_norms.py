@@ -48,7 +48,7 @@ def test_in_bfloat16_it_is_off_by_the_rounding_of_what_goes_in_and_out():
 @pytest.mark.parametrize("kind", [*FUSED, *NOT_FUSED])
 def test_norms_that_compute_this_are_fused_and_the_model_stays_what_it_was(kind, dtype, checkpoint):
     backbone = load_backbone(spec_of(checkpoint(kind), dtype), CPU).eval()
-    own = sum("forward" in vars(module) for module in backbone.modules())
+    own = sum("forward" in vars(module) for module in backbone.modules() if type(module).__name__.endswith("Norm"))
     assert own == FUSED.get(kind, 0)
     whole = AutoModel.from_pretrained(checkpoint(kind), dtype=getattr(torch, dtype)).eval()
     ids, mask = collate(token_rows([9, 5]), [0, 1], 0, CPU)

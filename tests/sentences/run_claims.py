@@ -42,6 +42,7 @@ from outshine.learn.filters.topofilter import TopoFilter
 from outshine.learn.known_models import learning_rate
 from outshine.learn.losses.entropy import Entropy
 from outshine.learn.losses.window import Window
+from outshine.learn.out_of_memory import TooLittleMemoryError
 from outshine.learn.probes import Labelled
 from outshine.learn.spec import ModelSettings
 from outshine.report.figures import pgr_by_method
@@ -488,12 +489,14 @@ def captured(*, works: bool) -> Say:
     return notes_of(work)
 
 
-def together(*, apart: bool) -> Say:
-    """What is noted of a cohort whose base keeps the rows of a batch apart, or mixes them."""
+def together(*, apart: bool = True, fits: bool = True) -> Say:
+    """What is noted of two models on a base that keeps the rows of a batch apart, or mixes them, and fits twice or not."""
 
     def work(progress: Silent) -> None:
         @contextmanager
         def members(*given: object) -> Iterator[SimpleNamespace]:
+            if not fits:
+                raise TooLittleMemoryError("out of memory")
             yield SimpleNamespace(head=None, separates=lambda: apart)
 
         texts = SimpleNamespace(task=BINARY)
@@ -505,7 +508,7 @@ def together(*, apart: bool) -> Say:
             patch("outshine.w2s.stages.finetune._train_members"),
             patch("outshine.w2s.stages.finetune._train_one"),
         ):
-            Finetune.run_together([stage], [context], Path())  # type: ignore[list-item]
+            Finetune.run_together([stage] * 2, [context] * 2, Path())  # type: ignore[list-item]
 
     return notes_of(work)
 
@@ -581,6 +584,7 @@ NOTES = (
     Claim(
         "{} mixes the rows of a batch: its models are trained one by one", together(apart=False), together(apart=True)
     ),
+    Claim("{}: {} models at once do not fit into memory; they are trained in halves", together(fits=False), together()),
     Claim("several processes share the model: texts are padded, not packed", packed(processes=2), packed()),
     Claim(
         "{} gives packed texts other log-odds than padded ones, or takes none: they are padded",

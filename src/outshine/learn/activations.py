@@ -24,6 +24,7 @@ from outshine.learn.model_checks import (
     running,
     sharing,
 )
+from outshine.learn.out_of_memory import halving
 from outshine.learn.spec import Pooling
 from outshine.learn.tokenize import PairTokens
 
@@ -152,7 +153,22 @@ class LayerReader:
 def states_of(
     reader: LayerReader, rows: Sequence[Sequence[int]], pad_id: int, device: torch.device, sharing: Sharing
 ) -> dict[int, Float[Tensor, "b d"]]:
-    """Return the pooled states of each layer, one of each row; of a pair of texts the first's less the second's."""
+    """Return the pooled states of each layer, one of each row; of a pair of texts the first's less the second's.
+
+    Where memory runs out fewer rows go through at once, unless several processes share the backbone, which would wait.
+    """
+
+    def in_parts(size: int) -> dict[int, Tensor]:
+        parts = [_states(reader, rows[i : i + size], pad_id, device, sharing) for i in range(0, len(rows), size)]
+        return {layer: torch.cat([states[layer] for states in parts]) for layer in parts[0]}
+
+    least = 1 if processes_of(reader.backbone).size == 1 else len(rows)
+    return halving(in_parts, len(rows), least)
+
+
+def _states(
+    reader: LayerReader, rows: Sequence[Sequence[int]], pad_id: int, device: torch.device, sharing: Sharing
+) -> dict[int, Float[Tensor, "b d"]]:
     if not any(isinstance(row, PairTokens) for row in rows):
         return reader(*collate(rows, range(len(rows)), pad_id, device))
     texts = [text for row in rows if isinstance(row, PairTokens) for text in row.texts]

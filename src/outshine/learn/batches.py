@@ -24,6 +24,7 @@ from outshine.engine.runtime import Runtime
 from outshine.learn.classifier import Model
 from outshine.learn.distributed import BatchOfProcess, forward_only, processes_of, shard_batches, sum_over_processes
 from outshine.learn.model_checks import Sharing
+from outshine.learn.out_of_memory import halving
 from outshine.learn.packing import Pack, round_up
 from outshine.learn.tokenize import PairTokens, longest_text
 
@@ -264,9 +265,16 @@ def predict(
 ) -> np.ndarray:
     """Return the log-odds of P(y = 1) for each text, float64, shape [n]; of a cohort's first member.
 
-    Raises TrainingError where one is not finite.
+    Where memory runs out batches are smaller. Raises TrainingError where one is not finite.
     """
-    log_odds = predict_together(model, tokens, pad_id, runtime, advance)[0]
+
+    def within(budget: int) -> np.ndarray:
+        return predict_together(
+            model, tokens, pad_id, runtime.model_copy(update={"eval_token_budget": budget}), advance
+        )
+
+    whole = runtime.budget(model.device.type).evaluation
+    log_odds = halving(within, whole, 1 if processes_of(model).size == 1 else whole)[0]
     check_finite(log_odds)
     return log_odds
 

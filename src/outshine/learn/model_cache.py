@@ -13,6 +13,7 @@ from outshine.data.task import BINARY, Task
 from outshine.engine.process_group import processes_in
 from outshine.learn.classifier import Classifier, Cohort
 from outshine.learn.load import load_backbone, load_shared
+from outshine.learn.out_of_memory import memory_of
 from outshine.learn.spec import ClassifierSpec, Full, in_four_bits
 
 _SLOT = "backbone"
@@ -22,15 +23,19 @@ _SLOT = "backbone"
 def classifier(
     spec: ClassifierSpec, head_seed: int, device: torch.device, memory: dict[str, Any], task: Task = BINARY
 ) -> Iterator[Classifier]:
-    """Give a fresh classifier; its frozen base is taken from `memory` if it is the one, and left there afterwards."""
-    wanted, backbone = _take(spec, device, memory)
-    fresh = Classifier(backbone, spec, head_seed, task)
-    try:
-        yield fresh
-    finally:
-        released = fresh.release()
-        if not isinstance(spec.tuning, Full):
-            memory[_SLOT] = (wanted, released)
+    """Give a fresh classifier; its frozen base is taken from `memory` if it is the one, and left there afterwards.
+
+    Raises TooLittleMemoryError where memory runs out with it, as the two below do.
+    """
+    with memory_of(device, spec.name):
+        wanted, backbone = _take(spec, device, memory)
+        fresh = Classifier(backbone, spec, head_seed, task)
+        try:
+            yield fresh
+        finally:
+            released = fresh.release()
+            if not isinstance(spec.tuning, Full):
+                memory[_SLOT] = (wanted, released)
 
 
 @contextmanager
@@ -38,23 +43,25 @@ def cohort(
     spec: ClassifierSpec, head_seeds: Sequence[int], device: torch.device, memory: dict[str, Any], task: Task = BINARY
 ) -> Iterator[Cohort]:
     """Give fresh classifiers on one base, which is taken from `memory` and left there likewise. Not for full tuning."""
-    wanted, backbone = _take(spec, device, memory)
-    together = Cohort(backbone, spec, head_seeds, task)
-    try:
-        yield together
-    finally:
-        memory[_SLOT] = (wanted, together.release())
+    with memory_of(device, spec.name):
+        wanted, backbone = _take(spec, device, memory)
+        together = Cohort(backbone, spec, head_seeds, task)
+        try:
+            yield together
+        finally:
+            memory[_SLOT] = (wanted, together.release())
 
 
 @contextmanager
 def pretrained(spec: ClassifierSpec, device: torch.device, memory: dict[str, Any]) -> Iterator[nn.Module]:
     """Give the frozen base as it was pretrained; taken from `memory` and left there likewise."""
-    wanted, backbone = _take(spec, device, memory)
-    backbone.requires_grad_(False)
-    try:
-        yield backbone.eval()
-    finally:
-        memory[_SLOT] = (wanted, backbone)
+    with memory_of(device, spec.name):
+        wanted, backbone = _take(spec, device, memory)
+        backbone.requires_grad_(False)
+        try:
+            yield backbone.eval()
+        finally:
+            memory[_SLOT] = (wanted, backbone)
 
 
 def _take(spec: ClassifierSpec, device: torch.device, memory: dict[str, Any]) -> tuple[Any, nn.Module]:

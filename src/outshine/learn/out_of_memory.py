@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeVar
 
@@ -20,6 +20,7 @@ from outshine.engine.runtime import Runtime
 T = TypeVar("T")
 Part = Literal["token_budget", "eval_token_budget"]
 
+WAYS_OUT = "a smaller max_length or model, a smaller runtime.cohort, tuning.base: nf4, or a device with more memory"
 _SIGNS = ("out of memory", "can't allocate memory", "not enough memory")  # as CUDA and MPS, Linux and Windows say it
 
 
@@ -34,6 +35,10 @@ class _Since(NamedTuple):
     def budgets(self) -> dict[str, int]:
         """Return them by the names that they have in a runtime."""
         return {name: value for name, value in self._asdict().items() if name != "step"}
+
+
+class TooLittleMemoryError(TrainingError):
+    """What is to be computed does not fit into the device's memory, however it is cut."""
 
 
 class Budgets:
@@ -72,22 +77,21 @@ class Budgets:
     def fitting(self, step: int, part: Part, compute: Callable[[Runtime], T], least: int) -> T:
         """Return what `compute` gives with the largest budget of halves that fits into memory.
 
-        least: padded tokens of the largest single text; raises TrainingError where not even that fits, and
+        least: padded tokens of the largest single text; raises TooLittleMemoryError where not even that fits, and
         SettingsError where processes that share a model are to be started again.
         """
         while True:
             runtime = self.at(step)
             try:
                 return compute(runtime)
-            except RuntimeError as error:  # torch.OutOfMemoryError is one
+            except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
                 tokens = getattr(self._now(step), part)
                 exhausted = tokens <= least
                 if exhausted and (part == "eval_token_budget" or runtime.gradient_checkpointing):
-                    raise TrainingError(
-                        f"out of memory with one text at a time ({least} tokens); use a smaller max_length or model, "
-                        "a smaller runtime.cohort, or a device with more memory"
+                    raise TooLittleMemoryError(
+                        f"out of memory with one text at a time ({least} tokens); use {WAYS_OUT}"
                     ) from error
             if exhausted:
                 self._checkpoint(step)
@@ -100,8 +104,7 @@ class Budgets:
                     "a smaller one from the beginning saves the trouble"
                 )
             self._release()
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
+            give_back_memory()
 
     def _halve(self, step: int, part: Part) -> None:
         now = self._now(step)
@@ -131,6 +134,40 @@ class Budgets:
         return [self._start]
 
 
+def halving(compute: Callable[[int], T], budget: int, least: int = 1) -> T:
+    """Return `compute(budget)`, with half the budget each time that memory runs out, down to `least`.
+
+    Raises what was raised where not even that fits.
+    """
+    while True:
+        try:
+            return compute(budget)
+        except (RuntimeError, MemoryError) as error:
+            if budget <= least or not is_out_of_memory(error):
+                raise
+        budget = max(least, budget // 2)
+        give_back_memory()
+
+
+@contextmanager
+def memory_of(device: torch.device, name: str) -> Iterator[None]:
+    """Raise TooLittleMemoryError, which says what to do, where memory runs out while the model of this name is used."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise TooLittleMemoryError(
+            f"out of memory on the device '{device.type}' with the model {name}; use {WAYS_OUT}"
+        ) from error
+
+
+def give_back_memory() -> None:
+    """Let other sizes have the memory that torch keeps on a GPU for those that were freed."""
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error of torch says that memory ran out, on any device."""
-    return isinstance(error, torch.OutOfMemoryError) or any(sign in str(error).lower() for sign in _SIGNS)
+    """Whether an error says that memory ran out, on any device: torch.OutOfMemoryError is a RuntimeError."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(sign in str(error).lower() for sign in _SIGNS)

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import pandas as pd
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from plan_studies import GRID
@@ -18,6 +19,7 @@ from outshine.engine.runtime import Runtime
 from outshine.engine.stage import Stage, in_order
 from outshine.engine.store.folder import FolderBackend
 from outshine.engine.store.store import Store
+from outshine.learn import loop
 from outshine.w2s.compute_study import by_model
 from outshine.w2s.expand import expand, resolve_study
 from outshine.w2s.stages.finetune import Finetune, Supervised
@@ -144,6 +146,31 @@ def test_a_study_gives_the_same_predictions_whether_or_not_it_trains_together(tm
                 stage.predictions(one.store), stage.predictions(all_at_once.store), rtol=0, atol=1e-4
             )
     assert found == 3  # ceiling and two students
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("most", [1, 2])
+def test_where_not_all_fit_into_memory_they_are_trained_in_halves(tmp_path, monkeypatch, most):
+    settings, sizes, progress = {"datasets": ["tiny-pet"], "seeds": [0], "methods": GRID[:2]}, [], Silent()
+    expected, stages = run_in(tmp_path / "expected", 1, **settings)
+    real = loop.finetune_together
+
+    def together(model, jobs, run_env):
+        sizes.append(len(jobs))
+        if len(jobs) > most:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return real(model, jobs, run_env)
+
+    monkeypatch.setattr(loop, "finetune_together", together)
+    found, _ = run_in(tmp_path / "found", 8, progress, **settings)
+    assert sizes == ([1, 3, 1, 2, 1, 1] if most == 1 else [1, 3, 1, 2])
+    notes = [note for note in progress.notes if "do not fit into memory" in note]
+    assert len(notes) == (2 if most == 1 else 1)
+    assert "3 models at once" in notes[0]
+    for stage in stages:
+        if isinstance(stage, Finetune):
+            both = [stage.predictions(executor.store) for executor in (expected, found)]
+            pd.testing.assert_frame_equal(*both, rtol=0, atol=1e-4)
 
 
 @pytest.mark.slow

@@ -11,10 +11,14 @@ from test_resume import CutOffError, same, stopper
 from outshine.engine.errors import SettingsError, TrainingError
 from outshine.engine.process_group import ProcessGroup
 from outshine.engine.runtime import Runtime
+from outshine.learn.activations import LayerReader, states_of
+from outshine.learn.batches import predict
 from outshine.learn.classifier import Classifier
 from outshine.learn.load import load_backbone
 from outshine.learn.loop import finetune, predict_fitting
-from outshine.learn.out_of_memory import Budgets, is_out_of_memory
+from outshine.learn.model_cache import classifier
+from outshine.learn.out_of_memory import Budgets, TooLittleMemoryError, halving, is_out_of_memory
+from outshine.learn.tokenize import PairTokens
 from tiny_checkpoints import CPU, spec_of
 
 
@@ -208,3 +212,72 @@ def test_other_errors_are_no_matter_of_memory(tmp_path):
     assert not (tmp_path / "budgets.json").exists()
     assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
     assert is_out_of_memory(RuntimeError("MPS backend out of memory (MPS allocated: 1.0 GB)"))
+
+
+def test_predictions_are_the_same_in_the_batches_that_fit(checkpoint):
+    roomy, tight = (cramped(checkpoint("bert"), room) for room in (10_000, 40))
+    expected, found = (predict(model, rows().tokens, 0, Runtime(device="cpu")) for model in (roomy, tight))
+    assert roomy.largest > 80
+    assert tight.largest <= 40
+    np.testing.assert_allclose(found, expected, rtol=1e-8)
+    with pytest.raises(torch.OutOfMemoryError):
+        predict(cramped(checkpoint("bert"), 2), rows().tokens, 0, Runtime(device="cpu"))
+
+
+@pytest.mark.parametrize("sharing", ["any", "none"])
+@pytest.mark.parametrize("pairs", [False, True])
+def test_activations_are_the_same_in_the_batches_that_fit(checkpoint, pairs, sharing):
+    backbone = load_backbone(spec_of(checkpoint("llama"), "float64"), CPU)
+    reader, largest = LayerReader(backbone, 3, [1, 3], "mean"), []
+
+    def cramped_reader(input_ids, mask):
+        if len(input_ids) > 4:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        largest.append(len(input_ids))
+        return reader(input_ids, mask)
+
+    cramped_reader.backbone = backbone
+    texts = rows().tokens[:14]
+    given = [PairTokens(*both) for both in zip(texts[::2], texts[1::2], strict=True)] if pairs else texts
+    expected = states_of(reader, given, 0, CPU, sharing)
+    found = states_of(cramped_reader, given, 0, CPU, sharing)
+    assert max(largest) <= 4
+    for layer in (1, 3):
+        torch.testing.assert_close(found[layer], expected[layer])
+
+
+def test_half_as_much_is_tried_each_time_and_other_errors_are_not_hidden():
+    tried = []
+
+    def compute(budget: int) -> int:
+        tried.append(budget)
+        if budget > 10:
+            raise MemoryError
+        return budget
+
+    assert halving(compute, 50) == 6
+    assert tried == [50, 25, 12, 6]
+    with pytest.raises(MemoryError):
+        halving(compute, 50, least=20)
+    with pytest.raises(RuntimeError, match="shapes"):
+        halving(lambda budget: (_ for _ in ()).throw(RuntimeError("shapes differ")), 50)
+
+
+def test_a_model_that_does_not_fit_is_a_sentence_and_the_next_finds_an_empty_place(checkpoint, monkeypatch):
+    spec, memory = spec_of(checkpoint("llama")), {}
+
+    def full(*given):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    def use() -> None:
+        with classifier(spec, 0, CPU, memory):
+            pass
+
+    with monkeypatch.context() as patched:
+        patched.setattr("outshine.learn.model_cache.load_backbone", full)
+        with pytest.raises(TooLittleMemoryError, match=r"'cpu' with the model .*nf4"):
+            use()
+    with pytest.raises(RuntimeError, match="shapes"), classifier(spec, 0, CPU, memory):
+        raise RuntimeError("shapes differ")
+    with classifier(spec, 0, CPU, memory) as fresh:
+        assert fresh.device == CPU

@@ -103,24 +103,41 @@ class Finetune(Predictor):
     ) -> list[OutshineError | None]:
         """A cohort: one pass through the frozen base serves all. `work` keeps the checkpoint that all share.
 
-        Where the architecture does not keep the rows of a batch apart, the members are trained one after the other.
+        Where the architecture does not keep the rows of a batch apart, the members are trained one after the other;
+        where not all of them fit into memory, in two halves.
         """
         from outshine.learn.batches import suitable_threads
         from outshine.learn.device import pick_device
         from outshine.learn.model_cache import cohort
+        from outshine.learn.out_of_memory import TooLittleMemoryError, give_back_memory
 
-        first, context = stages[0], contexts[0]
-        device = pick_device(context.runtime)
-        with (
-            cohort(
-                first.classifier, [stage.seed for stage in stages], device, context.memory, first.texts.task
-            ) as members,
-            suitable_threads(context.runtime, members.head),
-        ):
-            if processes_in(context.memory).broadcast(members.separates()):
-                return _train_members(members, stages, contexts, work)
-        context.progress.note(f"{first.classifier.name} mixes the rows of a batch: its models are trained one by one")
-        return [_train_one(stage, own) for stage, own in zip(stages, contexts, strict=True)]
+        if len(stages) == 1:
+            return [_train_one(stages[0], contexts[0])]
+        first, context, processes = stages[0], contexts[0], processes_in(contexts[0].memory)
+        device, seeds = pick_device(context.runtime), [stage.seed for stage in stages]
+        try:
+            with (
+                cohort(first.classifier, seeds, device, context.memory, first.texts.task) as members,
+                suitable_threads(context.runtime, members.head),
+            ):
+                if processes.broadcast(members.separates()):
+                    return _train_members(members, stages, contexts, work)
+        except TooLittleMemoryError:
+            if processes.size > 1:
+                raise
+        else:
+            note = f"{first.classifier.name} mixes the rows of a batch: its models are trained one by one"
+            context.progress.note(note)
+            return [_train_one(stage, own) for stage, own in zip(stages, contexts, strict=True)]
+        give_back_memory()
+        context.progress.note(
+            f"{first.classifier.name}: {len(stages)} models at once do not fit into memory; they are trained in halves"
+        )
+        half = len(stages) // 2
+        return [
+            *cls.run_together(stages[:half], contexts[:half], work / "first-half"),
+            *cls.run_together(stages[half:], contexts[half:], work / "second-half"),
+        ]
 
     def check_shared(self) -> None:
         if isinstance(self.classifier.tuning, Full):

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from outshine.engine.errors import DataError
-from outshine.stats.auroc import accuracy, auroc, soft_auroc
+from outshine.stats.auroc import accuracy, auroc, counted_auroc, soft_auroc
 
 
 @given(
@@ -53,6 +53,15 @@ def test_soft_auroc_is_that_of_rows_written_twice(rows):
     y = np.repeat([1, 0], len(p))
     expected = roc_auc_score(y, twice, sample_weight=np.concatenate([p, 1 - p]))
     assert soft_auroc(p, score) == pytest.approx(expected, abs=1e-9)
+
+
+def test_rows_counted_by_their_score_give_exactly_the_auroc_of_the_rows():
+    rng = np.random.default_rng(2)
+    score = np.array([0.5, -1.0, 0.5, 2.0, -np.inf])  # one of them twice
+    positive, negative = rng.integers(0, 40, (2, 5))
+    y = np.repeat([1, 0], [positive.sum(), negative.sum()])
+    rows = np.concatenate([np.repeat(score, positive), np.repeat(score, negative)])
+    assert counted_auroc(positive, negative, score) == auroc(y, rows)
 
 
 def test_soft_auroc_of_hard_labels_is_auroc():

@@ -40,13 +40,18 @@ def soft_auroc(p: ArrayLike, score: ArrayLike) -> float:
     if weight.ndim != 1 or not np.all((weight >= 0) & (weight <= 1)):
         raise DataError(f"soft labels must be a vector of numbers in [0, 1], given {_describe_bad(weight)}")
     scores = as_scores(score, len(weight), ndim=1)
-    levels, level = np.unique(scores, return_inverse=True)
-    positive = np.bincount(level, weights=weight, minlength=len(levels))
-    negative = np.bincount(level, weights=1 - weight, minlength=len(levels))
-    if positive.sum() == 0 or negative.sum() == 0:
+    if not weight.any() or not (1 - weight).any():
         raise DataError("AUROC needs both classes: the soft labels are all 0 or all 1")
-    below = np.cumsum(negative) - negative
-    return float(np.sum(positive * (below + negative / 2)) / (positive.sum() * negative.sum()))
+    return counted_auroc(weight, 1 - weight, scores)
+
+
+def counted_auroc(positive: ArrayLike, negative: ArrayLike, score: ArrayLike) -> float:
+    """AUROC of so many positives and negatives at each score [k], ties one half; neither class without any."""
+    levels, level = np.unique(score, return_inverse=True)
+    num_positive = np.bincount(level, weights=positive, minlength=len(levels))
+    num_negative = np.bincount(level, weights=negative, minlength=len(levels))
+    below = np.cumsum(num_negative) - num_negative
+    return float(np.sum(num_positive * (below + num_negative / 2)) / (num_positive.sum() * num_negative.sum()))
 
 
 def accuracy(y: ArrayLike, log_odds: ArrayLike) -> float:

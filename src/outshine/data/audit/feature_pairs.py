@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from outshine.data.audit.text_features import NgramNames, character_name, shape, which_ngrams
 from outshine.data.audit.tokenized_corpus import FIT_SPLITS, Bools, Ints, Spans, TokenizedCorpus
-from outshine.stats.auroc import auroc
+from outshine.stats.auroc import counted_auroc
 
 PLACES = 4  # tokens from the start and the end of the content and from the start of the last line
 DIVISORS = (7, 10, 12)  # a remainder by 10 tells that by 2 and 5, one by 12 that by 2, 3, 4 and 6
@@ -77,12 +77,14 @@ def _log_odds(cells: Ints, truth: Bools, fitted: Bools) -> Floats:
 
 def _quality(corpus: TokenizedCorpus, pair: tuple[Variable, Variable]) -> float:
     """The mean AUC, on either half of the training rows, of cells counted on the other half."""
-    halves = [corpus.splits == split for split in FIT_SPLITS]
     cells, aucs = _cells(*pair), []
-    for fitted, scored in (halves, halves[::-1]):
-        truth = corpus.truth[scored]
-        if truth.any() and not truth.all():
-            aucs.append(auroc(truth, _log_odds(cells, corpus.truth, fitted)[scored]))
+    size = int(cells.max(initial=0)) + 1
+    counts = [[np.bincount(cells[rows], minlength=size) for rows in half] for half in corpus.fit_rows]
+    for fitted, (negative, positive) in (counts, counts[::-1]):
+        there = np.flatnonzero(positive + negative)
+        if positive.any() and negative.any():
+            log_odds = np.log(fitted[1][there] + 1) - np.log(fitted[0][there] + 1)
+            aucs.append(counted_auroc(positive[there], negative[there], log_odds))
     return float(np.mean(aucs)) if aucs else 0.5
 
 

@@ -233,10 +233,10 @@ class _Half(NamedTuple):
         totals = [int((inside & (corpus.truth == label)).sum()) for label in (False, True)]
         return cls(rows, codes, corpus.truth, counts, totals)
 
-    def members(self, label: bool, least: int) -> Bools:
-        """Marks of at least so many rows of the label that the other label hardly has."""
+    def pure(self, label: bool) -> Ints:
+        """How many rows of the label have each mark that the other label hardly has; 0 for other marks."""
         own, other = self.counts[label] / self.totals[label], self.counts[not label] / self.totals[not label]
-        return (self.counts[label] >= least) & (other <= _PURE * own)
+        return np.where(other <= _PURE * own, self.counts[label], 0)
 
     def hits(self, members: Bools, label: bool) -> tuple[int, int]:
         """Rows of the label, and of the other, that have a member."""
@@ -250,9 +250,12 @@ def _best_set(marks: _Marks, halves: list[_Half], label: bool) -> Iterator[_Cand
     num_own, num_other = (first.totals[side] + second.totals[side] for side in (label, not label))
     own, others = (first.counts[side] + second.counts[side] for side in (label, not label))
     pure = others / num_other <= _PURE * own / num_own
+    pure_in = [half.pure(label) for half in halves]
     best = _Candidate(0.0, marks, np.empty(0, dtype=np.int64), label)
     for least in _SET_COUNTS:
-        chosen = [half.members(label, least) for half in halves]
+        chosen = [counts >= least for counts in pure_in]
+        if not (chosen[0].any() or chosen[1].any()):
+            break
         hits = np.add(second.hits(chosen[0], label), first.hits(chosen[1], label))
         sure = _bounds(hits[:1], hits[1:], num_own, num_other)[0]
         codes = np.flatnonzero((chosen[0] | chosen[1]) & pure)

@@ -99,6 +99,12 @@ class TokenizedCorpus:
         return ~self.fit
 
     @cached_property
+    def fit_rows(self) -> list[tuple[Ints, Ints]]:
+        """The negative and the positive rows of each half of `fit`."""
+        halves = [self.splits == split for split in FIT_SPLITS]
+        return [(np.flatnonzero(half & ~self.truth), np.flatnonzero(half & self.truth)) for half in halves]
+
+    @cached_property
     def content(self) -> Spans:
         """Each text without the words of the prompt at its beginning and end that (nearly) all texts share."""
         start, end = self.tokens.whole

@@ -63,7 +63,7 @@ $(BIN)/python:
 
 .venv/.installed-dev: $(BIN)/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
-	touch .venv/.installed $@
+	touch .venv/.installed .venv/.installed-docs $@  # the others are parts of it
 
 .venv/.installed-docs: $(BIN)/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'

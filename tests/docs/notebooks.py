@@ -1,8 +1,8 @@
 """The notebooks of docs/notebooks, executed cell by cell in one namespace. Run as a script to store their outputs anew.
 
 Plain Python does what is needed of Jupyter: a cell's prints, and the value of its last line as text, HTML or PNG. A
-kernel, its client and their sockets would be a dozen packages for the same outputs. Each notebook is run in a process of
-its own, since it may register plugins: `python tests/docs/notebooks.py --show docs/notebooks/first-steps.ipynb`.
+kernel, its client and their sockets would be a dozen packages for the same outputs. The notebooks are run in a process of
+their own, since they register plugins, one after the other: `python tests/docs/notebooks.py --show`.
 """
 
 from __future__ import annotations
@@ -77,35 +77,47 @@ def _lines(text: str) -> list[str]:
     return text.splitlines(keepends=True)
 
 
-def run_alone(path: Path, folder: Path) -> list[list[dict[str, Any]]]:
-    """The outputs of a notebook that is run in a process of its own, in `folder`, with a store there."""
-    own = {"OUTSHINE_STORE": str(folder / "store"), "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "error"}
+def run_alone(folder: Path) -> dict[str, list[list[dict[str, Any]]]]:
+    """The outputs of each notebook, run in one process, each in a folder with a store of its own below `folder`."""
+    own = {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "error", "PYTHONPATH": str(ROOT / "src")}
     done = subprocess.run(
-        [sys.executable, __file__, "--show", str(path)],
+        [sys.executable, __file__, "--show"],
         cwd=folder,
-        env={**os.environ, **own, "PYTHONPATH": str(ROOT / "src")},
+        env={**os.environ, **own},
         capture_output=True,
         text=True,
         check=False,
     )
     if done.returncode:
-        raise RuntimeError(f"{path.name} fails:\n{done.stderr}")
+        raise RuntimeError(f"a notebook fails:\n{done.stderr}")
     return json.loads(done.stdout)
 
 
-def store_outputs(path: Path) -> None:
-    """Execute a notebook and write its outputs into it."""
-    notebook = read(path)
+def show() -> dict[str, list[list[dict[str, Any]]]]:
+    """The outputs of each notebook, run below the current folder."""
+    found, base = {}, Path.cwd()
+    for path in NOTEBOOKS:
+        place = base / path.stem
+        place.mkdir()
+        os.chdir(place)
+        os.environ["OUTSHINE_STORE"] = str(place / "store")
+        found[path.stem] = execute(read(path), path.name)
+    return found
+
+
+def store_outputs() -> None:
+    """Execute the notebooks and write their outputs into them."""
     with tempfile.TemporaryDirectory() as folder:
-        found = run_alone(path, Path(folder))
-    for number, (cell, outputs) in enumerate(zip(code_cells(notebook), found, strict=True), start=1):
-        cell["execution_count"], cell["outputs"] = number, outputs
-    path.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        found = run_alone(Path(folder))
+    for path in NOTEBOOKS:
+        notebook = read(path)
+        for number, (cell, outputs) in enumerate(zip(code_cells(notebook), found[path.stem], strict=True), start=1):
+            cell["execution_count"], cell["outputs"] = number, outputs
+        path.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--show"]:
-        json.dump(execute(read(Path(sys.argv[2])), Path(sys.argv[2]).name), sys.stdout)
+        json.dump(show(), sys.stdout)
     else:
-        for one in NOTEBOOKS:
-            store_outputs(one)
+        store_outputs()

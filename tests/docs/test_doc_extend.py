@@ -200,8 +200,18 @@ def hub() -> Iterator[str]:
         yield server.endpoint
 
 
+KAPPA = ("--metric", "quadratic_kappa")
+MORE = [
+    ["score", "predictions.csv", "--metric", "brier", "--json"],
+    ["run", "small.yaml", *KAPPA],
+    ["run", "small.yaml", "--dataset", "tiny-instrument-family", *KAPPA],
+    ["score", "predictions.csv", *KAPPA],
+    ["score", "four.csv", *KAPPA, "--json"],
+]
+
+
 class Ran:
-    """The page's commands, run in its order in one folder with one store."""
+    """The page's commands, run in its order in one folder with one store; and `MORE` of them after that."""
 
     def __init__(self, folder: Path, endpoint: str) -> None:
         self.folder = folder
@@ -211,14 +221,24 @@ class Ran:
             assert block.file is not None
             (folder / block.file).write_text(block.text, encoding="utf-8")
         predictions().to_csv(folder / "predictions.csv", index=False)
+        four_grades().to_csv(folder / "four.csv", index=False)
         hub = {"HF_ENDPOINT": endpoint, "HF_HOME": str(folder / "hf"), "HF_HUB_OFFLINE": "0"}
         self.site, self.environment = site, environment(folder, site, **hub)
         self.commands = [shown.arguments for block in blocks(PAGE, "sh") for shown in commands_in(block)]
-        self.done = run_all(self.commands, folder, self.environment)
+        done = run_all([*self.commands, *MORE], folder, self.environment)
+        self.done, self.more = done[: len(self.commands)], done[len(self.commands) :]
 
     def students(self, out: str) -> pd.DataFrame:
         scores = pd.read_parquet(self.folder / out / "scores.parquet")
         return scores[(scores["role"] == "student") & (scores["split"] == "test")].reset_index(drop=True)
+
+
+def four_grades() -> pd.DataFrame:
+    """Rows of four grades, and what two models say of them."""
+    rng, y = np.random.default_rng(3), np.arange(200) % 4
+    scores = {role: rng.normal(size=(200, 4)) + size * np.eye(4)[y] for role, size in {"weak": 1, "student": 2}.items()}
+    columns = {f"{role}_{k}": own[:, k] for role, own in scores.items() for k in range(4)}
+    return pd.DataFrame({"label": y, **columns})
 
 
 def predictions() -> pd.DataFrame:
@@ -245,8 +265,7 @@ def test_every_command_of_the_page_works(ran: Ran) -> None:
 def test_predictions_of_other_code_are_measured_by_the_metric_of_the_page(ran: Ran) -> None:
     from sklearn.metrics import brier_score_loss
 
-    (done,) = run_all([["score", "predictions.csv", "--metric", "brier", "--json"]], ran.folder, ran.environment)
-    (row,) = json.loads(done.out)["summary"]
+    (row,) = json.loads(ran.more[0].out)["summary"]
     table = predictions()
     for role in ("weak", "student", "ceiling"):
         p = 1 / (1 + np.exp(-table[role]))
@@ -325,24 +344,15 @@ def test_a_study_of_grades_runs_from_the_rows_to_the_report(ran: Ran) -> None:
 def test_the_metric_of_grades_takes_no_labels_without_order_unless_a_table_leaves_it_open(ran: Ran) -> None:
     from sklearn.metrics import cohen_kappa_score
 
-    rng, y = np.random.default_rng(3), np.arange(200) % 4
-    scores = {role: rng.normal(size=(200, 4)) + size * np.eye(4)[y] for role, size in {"weak": 1, "student": 2}.items()}
-    columns = {f"{role}_{k}": own[:, k] for role, own in scores.items() for k in range(4)}
-    pd.DataFrame({"label": y, **columns}).to_csv(ran.folder / "four.csv", index=False)
-    asked = ["--metric", "quadratic_kappa"]
-    commands = [
-        ["run", "small.yaml", *asked],
-        ["run", "small.yaml", "--dataset", "tiny-instrument-family", *asked],
-        ["score", "predictions.csv", *asked],
-        ["score", "four.csv", *asked, "--json"],
-    ]
-    *refused, done = run_all(commands, ran.folder, ran.environment)
+    *refused, done = ran.more[1:]
     for one, is_of in zip(refused, ("binary", "multiclass", "binary"), strict=True):
         assert one.code == 2
         assert "ordinal labels" in " ".join(one.err.split())
         assert f"are {is_of}" in " ".join(one.err.split())
     answer = json.loads(done.out)
-    expected = cohen_kappa_score(y, scores["student"].argmax(1), weights="quadratic")
+    table = four_grades()
+    says = table[[f"student_{k}" for k in range(4)]].to_numpy().argmax(1)
+    expected = cohen_kappa_score(table["label"], says, weights="quadratic")
     assert answer["summary"][0]["student_value"] == pytest.approx(expected, abs=1e-12)
     assert "the labels were taken for ordinal ones, which 'quadratic_kappa' measures" in answer["notes"]
 

@@ -66,11 +66,16 @@ def test_its_links_lead_somewhere_and_name_nothing_of_the_place_where_it_was_wri
         assert not re.search(pattern, text), pattern
 
 
+@pytest.fixture(scope="module")
+def all_given(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[list[dict[str, Any]]]]:
+    return run_alone(tmp_path_factory.mktemp("notebooks"))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
-def test_it_shows_what_it_gives(path: Path, tmp_path: Path) -> None:
+def test_it_shows_what_it_gives(path: Path, all_given: dict[str, list[list[dict[str, Any]]]]) -> None:
     shown = [cell["outputs"] for cell in code_cells(read(path))]
-    given = run_alone(path, tmp_path)
+    given = all_given[path.stem]
     assert len(given) == len(shown)
     compared = 0
     for number, (one, two) in enumerate(zip(shown, given, strict=True), start=1):

@@ -10,17 +10,33 @@ import pytest
 
 from outshine.engine import threads as waiting
 
-STUDY = (
-    "outshine.Study(datasets=['tiny-home'], weak='tiny/weak', strong='tiny/strong', "
-    "splits={'n_train': 64, 'n_val': 20, 'n_test': 20}, training={'epochs': 1}, runtime={'threads': 2})"
-)
+TWO_TURNS = """
+import sys
+import outshine; outshine.run
+from outshine.data.schema import recipes
+from outshine.data.splits import SplitSettings
+from outshine.engine.progress import Silent
+from outshine.engine.run.local import LocalExecutor
+from outshine.engine.runtime import Runtime
+from outshine.engine.store.store import Store
+from outshine.w2s.stages.prepare import Prepare
+progress = Silent()
+prepare = Prepare.of(recipes.parse("tiny-home"), SplitSettings(n_train=64, n_val=20, n_test=20))
+for turn in "ab":
+    LocalExecutor(Store(sys.argv[1] + turn), Runtime(threads=2), progress).run([prepare])
+print(*progress.notes)
+"""
 
 
-def python(code: str, **variables: str) -> subprocess.CompletedProcess[str]:
+def python(code: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """A fresh interpreter, in whose environment no policy is set but the given."""
     inherited = {name: value for name, value in os.environ.items() if name != waiting.POLICY}
     return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env={**inherited, **variables}, check=False
+        [sys.executable, "-c", code, *arguments],
+        env={**inherited, **variables},
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
@@ -50,14 +66,7 @@ def test_importing_outshine_alone_sets_nothing():
 @pytest.mark.slow
 @pytest.mark.parametrize("early", [True, False])
 def test_where_torch_was_there_first_a_note_says_so_once(early, tmp_path):
-    notes = (
-        "class Notes:\n"
-        "    def __getattr__(self, name):\n"
-        "        return lambda *args: print(*args) if name == 'note' else None\n"
-    )
-    code = f"{'import torch' if early else ''}\n{notes}import outshine\nfor turn in 'ab':\n"
-    code += f"    outshine.run({STUDY}, store={str(tmp_path)!r} + turn, progress=Notes())"
-    done = python(code)
+    done = python(f"{'import torch' if early else ''}{TWO_TURNS}", str(tmp_path))
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("set OMP_WAIT_POLICY=PASSIVE") == (1 if early else 0)
 

@@ -250,7 +250,8 @@ def test_the_folds_of_a_labelling_are_those_of_one_process(tmp_path):
 
 
 DRIVER = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background of a shell
 from numbered import Number, job_of
 from outshine.engine.progress import Silent
 from outshine.engine.run.executors import executor

@@ -129,6 +129,7 @@ def test_shares_confusion_and_aurocs_are_the_plain_ones() -> None:
     assert sum(student.class_shares) == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_what_is_claimed_is_true_in_most_files() -> None:
     held: list[list[bool]] = []
     for seed in range(12):

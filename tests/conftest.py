@@ -16,6 +16,7 @@ from remote_stores import bucket, place, remote_place, s3, s3_server  # noqa: F4
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # toy models: more threads only wait for each other
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command sets it, before torch is imported
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # tests fork; the tokenizers warn about it
+os.fsync = lambda handle: None  # nothing here need outlive a power cut, and each stage waits for a dozen
 
 # a machine that does other things too is slow now and then, which says nothing about the code
 hypothesis.settings.register_profile("no-clock", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])

@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -56,7 +55,7 @@ def resolved(
     rows = {prepare.key: _rows(prepare, store) for prepare in resolution.prepares}
     for stage in in_order(by_model(experiments)):
         if not store.has(stage.key):
-            with patch("os.fsync"), store.writing(stage.key) as folder:  # nothing here need outlive a power cut
+            with store.writing(stage.key) as folder:
                 _write(stage, store, folder, rows, signal, updates)
                 store.commit(stage.key, folder, record_of(stage, 1.0, Runtime()))
     return resolution, experiments

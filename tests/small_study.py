@@ -7,7 +7,6 @@ import pickle
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
-from unittest.mock import patch
 
 from filelock import FileLock
 
@@ -67,7 +66,7 @@ def small_study(base: Path) -> Ran:
     """The finished study, in a folder that all processes of a test run share."""
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     out, store, results = (shared / f"small-study{end}" for end in ("", "-store", ".pickle"))
-    with FileLock(shared / "small-study.lock"), patch("os.fsync"):  # nothing here need outlive a power cut
+    with FileLock(shared / "small-study.lock"):
         if not results.exists():
             results.write_bytes(pickle.dumps(outshine.run(parse_study(EVERYTHING), store=store, out=out)))
     return Ran(out, store, pickle.loads(results.read_bytes()))

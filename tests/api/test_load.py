@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -162,8 +161,7 @@ def test_predictions_are_ordinary_parquet(everything):
 def one_study(tmp_path: Path, strong: dict, weak: str = "tiny/weak") -> tuple[Path, pd.DataFrame]:
     raw = {**TINY, "datasets": "tiny-home", "weak": weak, "strong": strong, "methods": "vanilla", "loss": "xent"}
     raw["splits"] = {"n_train": 64, "n_val": 24, "n_test": 24}
-    with patch("os.fsync"):
-        return tmp_path / "store", outshine.run(parse_study(raw), store=tmp_path / "store").scores
+    return tmp_path / "store", outshine.run(parse_study(raw), store=tmp_path / "store").scores
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import pandas as pd
 import pytest
@@ -51,8 +50,7 @@ TABLES: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory) -> Path:
     store = tmp_path_factory.mktemp("odd") / "store"
-    with patch("os.fsync"):
-        outshine.run(parse_study(STUDY), store=store)
+    outshine.run(parse_study(STUDY), store=store)
     return store
 
 
@@ -102,8 +100,7 @@ def test_a_report_of_odd_artefacts_is_refused_in_one_line_or_not_harmed(
             _rewrite(file, change)
             kept = {key: value for key, value in record.items() if key not in ("format", "key", "files", "sha256")}
             done.unlink()
-            with patch("os.fsync"):
-                seal(record["key"], done.parent, kept)
+            seal(record["key"], done.parent, kept)
             changed += 1
     assert changed
     monkeypatch.setenv("COLUMNS", "400")

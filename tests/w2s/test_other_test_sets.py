@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, NamedTuple
-from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -66,8 +65,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     path = str(sentences_file(folder))
     study = outshine.Study(**STUDY, tests={"reworded": path, "pets": "tiny-pet"})
     store = Store(folder / "store")
-    with patch("os.fsync"):  # nothing here need outlive a power cut
-        results = outshine.run(study, store=store.root, out=folder / "out")
+    results = outshine.run(study, store=store.root, out=folder / "out")
     return Ran(folder, store, results, expand(resolve_study(study), store))
 
 
@@ -102,8 +100,7 @@ def test_each_test_set_is_measured_from_its_own_rows(ran: Ran) -> None:
 
 @pytest.mark.slow
 def test_the_dataset_s_own_results_are_those_without_other_test_sets(ran: Ran) -> None:
-    with patch("os.fsync"):
-        alone = outshine.run(outshine.Study(**STUDY), store=ran.folder / "alone")
+    alone = outshine.run(outshine.Study(**STUDY), store=ran.folder / "alone")
     same = [name for name in alone.summary.columns if name != "key"]
     pd.testing.assert_frame_equal(alone.summary[same], ran.results.summary[same])
     assert alone.tests.empty

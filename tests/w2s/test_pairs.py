@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, NamedTuple
-from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -47,8 +46,7 @@ class Ran(NamedTuple):
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     folder = tmp_path_factory.mktemp("pairs")
     study, store = outshine.Study(**STUDY), Store(folder / "store")
-    with patch("os.fsync"):  # nothing here need outlive a power cut
-        results = outshine.run(study, store=store.root, out=folder / "out")
+    results = outshine.run(study, store=store.root, out=folder / "out")
     return Ran(folder / "out", store, results, expand(resolve_study(study), store))
 
 

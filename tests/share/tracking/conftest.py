@@ -45,6 +45,11 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     return Ran(raw, folder / "store", results)
 
 
+@pytest.fixture(autouse=True)
+def _undrawn(undrawn: None) -> None:
+    """No test here looks at a figure."""
+
+
 @pytest.fixture
 def keeping(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Keeping]:
     """`keeping("memory")` makes a tracker of that name."""

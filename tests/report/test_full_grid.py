@@ -1,6 +1,6 @@
 """The page of the post, its datasets, twelve methods and sixty sweeps, on made-up predictions: its size.
 
-`make test` looks at four of the 25 datasets, `make test-all` at all of them.
+`make test` looks at two of the 25 datasets, `make test-all` at all of them.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def write_rows(path: Path) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
-@pytest.fixture(scope="module", params=[4, pytest.param(25, marks=pytest.mark.exhaustive)])
+@pytest.fixture(scope="module", params=[2, pytest.param(25, marks=pytest.mark.exhaustive)])
 def written(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Written:
     folder = tmp_path_factory.mktemp("grid")
     post = read_study("post")

@@ -41,7 +41,14 @@ install_import_hook(
 )
 
 SHAPES_CHECKED = {"benchmarks", "labelling", "learn", "testing", "w2s"}  # whole runs in other folders: a fifth slower
-RUN_AGAIN = {"test_lanes.py", "test_loop.py", "test_memory.py", "test_resume.py", "test_together.py"}
+RUN_AGAIN = {
+    "test_cuda_graphs.py",
+    "test_lanes.py",
+    "test_loop.py",
+    "test_memory.py",
+    "test_resume.py",
+    "test_together.py",
+}
 """Training tests in which shapes are not checked, for a third of their time: the files beside them run the same code."""
 
 

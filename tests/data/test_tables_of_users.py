@@ -85,6 +85,12 @@ def test_json_in_one_list_and_in_zipped_lines(tmp_path: Path) -> None:
     [
         ("bad.csv.gz", b"text,label\na,1\n", "is no readable gzip file"),
         ("many.csv", b"text;label\na;1\nb;c;0\n", "separated by semicolons, row 3 has 3 fields and the rows before 2"),
+        (
+            "torn.csv",
+            b'n,text,y\n1,"a film,1\n2,b,0\n3,a "good" film,1\n',
+            r"a quotation mark in row 2 joins it with the next",
+        ),
+        ("open.csv", b'text,label\na,1\n"b,0\n', r"a quotation mark in row 3 joins it with the next"),
         ("list.json", b"[1, 2]", "item 1 of .* is no JSON object"),
         ("half.json", b'[{"text": 1}', "is no JSON"),
     ],
@@ -104,6 +110,46 @@ def test_a_csv_is_written_as_it_was(tmp_path: Path, start: str, encoding: str) -
     write_with(str(path), {"p": [0.5, None]}, target)
     expected = 'Review Body;;x;x;p\r\n"a; ""b""";1,0;=1+1;;0.5\r\nseñor;007;@x;"y\r\nz";\r\n'
     assert target.read_bytes() == (start + expected).encode(encoding)
+
+
+def test_every_cell_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    """Also those with line ends of another kind than the file's, which a table program would take for the row's."""
+    rows = [["n", "text"], ["1", "a\rb"], ["2", "a\nb"], ["3", "a\r\nb"], ["4", 'say ""'], ["5", "a,b;c\td"], ["6", ""]]
+    for number, (separator, end) in enumerate((s, e) for s in ",;\t|" for e in ("\n", "\r\n", "\r")):
+        path, target = tmp_path / f"{number}.csv", tmp_path / f"{number}-new.csv"
+        with path.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file, delimiter=separator, lineterminator=end, quoting=csv.QUOTE_ALL).writerows(rows)
+        write_with(str(path), {"p": [1, 2.5, None, True, "x", "=1"]}, target)
+        text = target.read_bytes().decode()
+        assert text.startswith(f"n{separator}text{separator}p{end}")
+        read = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True))
+        assert read == [[*row, p] for row, p in zip(rows, ["p", "1", "2.5", "", "True", "x", "=1"], strict=True)]
+        assert read_table(path).rows == [dict(zip(rows[0], row, strict=True)) for row in rows[1:]]
+
+
+def test_quotation_marks_are_text_where_lines_are_whole_without_them(tmp_path: Path) -> None:
+    """Tables separated by tabs often quote nothing: read as quoted, this one has two rows of five."""
+    body = 'n\ttext\tlabel\n1\t"a film\t1\n2\tbad\t0\n3\t5" long\t1\n4\tthe end"\t0\n5\t"so" so\t1\n'
+    path, target = tmp_path / "mine.tsv", tmp_path / "new.tsv"
+    path.write_bytes(body.encode())
+    assert [row["text"] for row in read_rows(path)] == ['"a film', "bad", '5" long', 'the end"', '"so" so']
+    write_with(str(path), {"p": [0, 1, 0, 1, 0]}, target)
+    expected = [f"{line}\t{p}" for line, p in zip(body.splitlines(), ["p", 0, 1, 0, 1, 0], strict=True)]
+    assert target.read_text().splitlines() == expected
+    quoted = 'n\ttext\n1\t"a\n2\tb"\n3\t"c ""d"""\n'
+    (tmp_path / "quoted.tsv").write_bytes(quoted.replace("2\tb", "b").encode())
+    assert [row["text"] for row in read_rows(tmp_path / "quoted.tsv")] == ["a\nb", 'c "d"']
+
+
+def test_rows_that_lack_fields_are_told(tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_text("n,text,label\n1,a good\nfilm,1\n2,b,0\n")
+    table = read_table(tmp_path / "mine.csv")
+    cells = [[row[name] for name in ("n", "text", "label")] for row in table.rows]
+    assert cells == [["1", "a good", ""], ["film", "1", ""], ["2", "b", "0"]]
+    (note,) = table.notes
+    assert note.startswith("2 rows, the first of them row 1, have fewer fields than the header")
+    (tmp_path / "one.csv").write_text("n,text,label\n1,a,0\n\n2,b\n")
+    assert read_table(tmp_path / "one.csv").notes[0].startswith("row 2 has fewer fields than the header")
 
 
 def test_a_zipped_csv_and_a_list_are_written_as_such(tmp_path: Path) -> None:

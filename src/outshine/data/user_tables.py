@@ -8,7 +8,6 @@ import gzip
 import io
 import json
 import re
-import warnings
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -42,16 +41,21 @@ _SAMPLE = 65_536  # characters of a CSV by which its separator is found
 _MOST_SHARE_OF_ACCENTS = 0.15  # of the letters of a western European text; other scripts in one byte have far more
 _SHOWN = 40  # characters of a name in a message
 _LOOKED_AT = 200  # rows by which a column is guessed
+_LINE_END = re.compile("[\r\n]")
 
 
 class CsvForm(NamedTuple):
-    """How a CSV is written, so that it can be written so again. `sep_line`: its first line names the separator."""
+    """How a CSV is written, so that it can be written so again.
+
+    `sep_line`: its first line names the separator. `quoted`: quotation marks hold cells together; else they are text.
+    """
 
     separator: str = ","
     encoding: str = "utf-8"
     line_end: str = "\n"
     sep_line: bool = False
     zipped: bool = False
+    quoted: bool = True
 
 
 class CsvTable(NamedTuple):
@@ -189,21 +193,23 @@ def read_csv_table(path: Path) -> CsvTable:
     sep_line = re.match(r"sep=(.)\r?\n", text, re.IGNORECASE)
     body = text[sep_line.end() :] if sep_line else text
     separator = sep_line[1] if sep_line else _separator(body, ("\t", *SEPARATORS) if ending == ".tsv" else SEPARATORS)
-    line_end = "\r\n" if re.match(r"[^\n]*\r\n", text) else "\n"
-    form = CsvForm(separator, encoding, line_end, sep_line is not None, zipped)
-    cells = _cells(path, body, separator)
-    header = ["" if pd.isna(name) else str(name) for name in cells.iloc[0]] if len(cells) else []
-    return CsvTable(header, cells.iloc[1:].reset_index(drop=True), form, notes)
+    line_end = re.search(r"\r\n|\n|\r", text)
+    cells, quoted = _cells(path, body, separator)
+    form = CsvForm(separator, encoding, line_end[0] if line_end else "\n", sep_line is not None, zipped, quoted)
+    header, rows = (cells[0], cells[1:]) if cells else ([], [])
+    short = [number for number, row in enumerate(rows, start=1) if len(row) < len(header)]
+    if short:
+        notes = [*notes, _note_on_short(short)]
+    whole = [row + [""] * (len(header) - len(row)) for row in rows]
+    return CsvTable(header, pd.DataFrame(whole, columns=pd.RangeIndex(len(header)), dtype=object), form, notes)
 
 
 def write_csv_table(table: CsvTable, target: Path) -> None:
     """Write the cells in the form that `table` names; in UTF-8 where its encoding has no letters for them."""
     form = table.form
-    text = table.frame.to_csv(
-        index=False, header=table.header, sep=form.separator, lineterminator=form.line_end, encoding="utf-8"
-    )
-    if form.sep_line:
-        text = f"sep={form.separator}{form.line_end}{text}"
+    rows = [table.header, *table.frame.itertuples(index=False, name=None)]
+    lines = [form.separator.join(_written(cell, form) for cell in row) + form.line_end for row in rows]
+    text = "".join([f"sep={form.separator}{form.line_end}"] * form.sep_line + lines)
     try:
         data = text.encode(form.encoding)
     except UnicodeEncodeError:
@@ -308,25 +314,62 @@ def _separator(text: str, candidates: Sequence[str]) -> str:
     return max(candidates, key=first.count)  # no table at all: errors are those of reading it with this one
 
 
-def _cells(path: Path, text: str, separator: str) -> pd.DataFrame:
+def _cells(path: Path, text: str, separator: str) -> tuple[list[list[str]], bool]:
+    """The rows with the header, without blank lines, and whether quotation marks hold cells together.
+
+    In a table separated by tabs they are text where they would tear lines that are whole without. Raises DataError for
+    a row with more cells than the header, and where a quotation mark swallows the end of a row.
+    """
+    fault = ""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            return pd.read_csv(
-                io.StringIO(text, newline=""), dtype=str, keep_default_na=False, header=None, sep=separator
-            )
-    except pd.errors.EmptyDataError:
-        return pd.DataFrame()
-    except (pd.errors.ParserError, pd.errors.ParserWarning, ValueError) as error:
-        counts = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", str(error))
-        reason = str(error).strip()
-        if counts:
+        rows = _parsed(text, separator, strict=True)
+    except csv.Error as error:
+        rows, fault = _parsed(text, separator), str(error)
+    if separator == "\t" and '"' in text:
+        lines = _parsed(text, separator, quoting=csv.QUOTE_NONE)
+        if (fault or len(lines) != len(rows)) and len({len(line) for line in lines}) == 1:
+            return lines, False
+    torn = [number for number, row in enumerate(rows, start=1) if fault and any(map(_LINE_END.search, row))]
+    if torn or "end of data" in fault:
+        raise DataError(
+            f"'{path}' is no well-formed CSV: a quotation mark in row {torn[0] if torn else len(rows)} joins it with "
+            'the next; within a text in quotes each one is doubled (""), and the last one ends it'
+        )
+    for number, row in enumerate(rows, start=1):
+        if len(row) > len(rows[0]):
             name = {",": "commas", ";": "semicolons", "\t": "tabs"}.get(separator, f"'{separator}'")
-            reason = (
-                f"read as separated by {name}, row {counts[2]} has {counts[3]} fields and the rows before "
-                f"{counts[1]}; a text that holds the separator must stand in quotes"
+            raise DataError(
+                f"'{path}' is no well-formed CSV: read as separated by {name}, row {number} has {len(row)} fields and "
+                f"the rows before {len(rows[0])}; a text that holds the separator must stand in quotes, and quotation "
+                'marks in it be doubled ("")'
             )
-        raise DataError(f"'{path}' is no well-formed CSV: {reason}") from error
+    return rows, True
+
+
+def _parsed(text: str, separator: str, *, strict: bool = False, quoting: int = csv.QUOTE_MINIMAL) -> list[list[str]]:
+    limit = csv.field_size_limit(len(text) + 1)
+    try:
+        rows = list(
+            csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=strict, quoting=quoting)  # pyright: ignore[reportArgumentType] -- one of the csv module's numbers
+        )
+    finally:
+        csv.field_size_limit(limit)
+    return [row for row in rows if row and not (len(row) == 1 and row[0].isspace())]
+
+
+def _note_on_short(short: Sequence[int]) -> str:
+    what = f"row {short[0]} has" if len(short) == 1 else f"{len(short):,} rows, the first of them row {short[0]}, have"
+    return (
+        f"{what} fewer fields than the header, and the others were taken as empty; a text with a line break in it must "
+        "stand in quotes, or it becomes two rows"
+    )
+
+
+def _written(cell: Any, form: CsvForm) -> str:
+    text = "" if cell is None or cell != cell else str(cell)
+    if not form.quoted or not (form.separator in text or '"' in text or _LINE_END.search(text)):
+        return text
+    return '"{}"'.format(text.replace('"', '""'))
 
 
 def _read_csv(path: Path) -> Table:

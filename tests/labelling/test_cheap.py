@@ -217,6 +217,23 @@ def test_truth_is_written_as_the_cheap_labels_are(tmp_path: Path) -> None:
     assert read_trusted(path, COLUMNS, table).frame["truth"].tolist() == [True, False]
 
 
+@pytest.mark.parametrize(
+    ("cheap", "positive", "foreign"), [((1, 2), "2", 0), (("yes", "no"), "no", "true"), ((1, 0), "0", "positive")]
+)
+def test_truth_in_another_spelling_is_refused_where_classes_are_turned(
+    tmp_path: Path, cheap: tuple, positive: str, foreign: Any
+) -> None:
+    """Of 1 and 2, 2 is class 1: a trusted file of 0 and 1 would have nothing but class 0."""
+    own = [{**row, "cheap": cheap[row["cheap"]]} for row in ROWS]
+    table = read_labelled(jsonl(tmp_path / "mine.jsonl", own), COLUMNS.model_copy(update={"positive": positive}))
+    rows = [{"id": "r0", "label": cheap[0]}, {"id": "r1", "label": cheap[1]}]
+    assert read_trusted(jsonl(tmp_path / "t.jsonl", rows), COLUMNS, table).frame["truth"].tolist() == [False, True]
+    path = jsonl(tmp_path / "trusted.jsonl", [*rows, {"id": "r2", "label": foreign}])
+    told = f"row 3 of .* is {foreign!r}; expected {cheap[0]} or {cheap[1]}, as the cheap labels are written"
+    with pytest.raises(DataError, match=told):
+        read_trusted(path, COLUMNS, table)
+
+
 def test_a_row_trusted_twice_counts_once(tmp_path: Path) -> None:
     rows = [
         {"id": "r1", "label": 1},

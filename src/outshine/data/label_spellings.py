@@ -82,6 +82,12 @@ class WeakLabels(NamedTuple):
     meaning: Mapping[Token, float]
     words: Words = NO_WORDS
 
+    @property
+    def turned(self) -> bool:
+        """Whether a value means another class here than by itself, as 1 does where 2 is class 1."""
+        named = self.meaning.items() if self.words.name_a_class else ()
+        return any(p in (0, 1) and known_label(token) == 1 - p for token, p in named)
+
 
 def parse_weak_labels(values: Sequence[Any], where: Sequence[str], column: str, words: Words = NO_WORDS) -> WeakLabels:
     """Cheap labels: hard ones in any spelling of `known_label`, probabilities, percentages, or what `words` name.
@@ -204,8 +210,11 @@ def true_labels(values: Sequence[Any], where: Sequence[str], labels: WeakLabels)
         token = token_of(value)
         p = math.nan if token is None else _as_in(token, labels, (0.0, 1.0))
         if p is None:
-            names = f", {labels.names[0]} or {labels.names[1]}" if labels.names else ""
-            raise DataError(f"the true label of {place} is {value!r}; expected 0/1, true/false{names}")
+            names = f"{labels.names[0]} or {labels.names[1]}" if labels.names else ""
+            expected = ", ".join(("0/1", "true/false", names) if names else ("0/1", "true/false"))
+            if labels.turned:
+                expected = f"{names}, as the cheap labels are written"
+            raise DataError(f"the true label of {place} is {value!r}; expected {expected}")
         if math.isnan(p):
             raise DataError(f"{place} has no true label; every trusted row needs one")
         truth.append(p == 1)
@@ -306,11 +315,14 @@ def _read(tokens: Sequence[Token | None], meaning: Mapping[Token, float]) -> NDA
 def _as_in(token: Token, labels: WeakLabels, allowed: tuple[float, ...] = ()) -> float | None:
     """What a value means in the file of `labels`, or by itself where it is not in there; NaN: no label.
 
-    `allowed`: what it may mean; empty: anything. None: it means nothing, or something else.
+    By itself it means nothing where a value of the file means another class than by itself: where 1 and 2 stand for
+    class 0 and 1, a 0 is neither. `allowed`: what it may mean; empty: anything. None: it means nothing, or something
+    else.
     """
     p = labels.meaning.get(token)
     if p is None:
         p = math.nan if token in _tokens(labels.words.missing, {token}) else known_label(token)
+        p = None if labels.turned and p in (0, 1) else p
     return p if p is None or math.isnan(p) or not allowed or p in allowed else None
 
 

@@ -271,6 +271,19 @@ def test_ids_of_tables_with_gaps_are_the_same(tmp_path: Path) -> None:
     assert trusted(tmp_path, rows, own).frame["row"].tolist() == [4, 2, -1]
 
 
+def test_trusted_rows_whose_ids_the_file_lacks_are_found_by_their_texts(tmp_path: Path) -> None:
+    """A table program makes 7 of 0007, and the rows are none of the file's by their ids."""
+    own = [{**row, "id": f"{i:04d}"} for i, row in enumerate(ROWS)]
+    rows = [{"id": i, "label": 1, "review": own[i]["review"]} for i in (3, 1)]
+    found = trusted(tmp_path, [*rows, {"id": 5, "label": 0, "review": "new"}], own)
+    assert found.frame["row"].tolist() == [3, 1, -1]
+    assert found.notes == ("2 trusted rows found by text, since the file lacks the id",)
+    with pytest.raises(
+        DataError, match="has no text in the column 'review'; its id is '3', and the file has such as '0000'"
+    ):
+        trusted(tmp_path, [{"id": 3, "label": 1}], own)
+
+
 def test_trusted_labels_are_spelled_in_any_known_way(tmp_path: Path) -> None:
     own = [{**row, "cheap": ("spam", "ham")[row["cheap"]]} for row in ROWS]
     table = read_labelled(jsonl(tmp_path / "mine.jsonl", own), COLUMNS.model_copy(update={"positive": "spam"}))

@@ -329,7 +329,7 @@ def _spelling(values: Sequence[Any], labels: WeakLabels) -> tuple[str, str]:
 
 
 def read_trusted(path: str, columns: Columns, table: LabelledTable) -> TrustedTable:
-    """Return the trusted rows, matched with the user's table by id where both have ids, else by their whole text.
+    """Return the trusted rows, matched with the user's table by an id that it has, else by their whole text.
 
     A row of neither known id nor known text is a new one and needs a text. Two trusted rows that are one row of the
     table count once. `to_judge.csv` has the place in the table (`outshine_row`) and may be filled in part: its rows
@@ -344,9 +344,10 @@ def read_trusted(path: str, columns: Columns, table: LabelledTable) -> TrustedTa
     truth = _true_classes([row.get(columns.trusted_label) for row in rows], where, columns, table.labels)
     texts = _texts(rows, columns.text, where)
     own_labels = _by_class(_own_weak_labels(rows, where, columns, table.labels))
+    places, by_text = _places(rows, texts, where, columns, table.frame)
     frame = pd.DataFrame(
         {
-            "row": _places(rows, texts, where, columns, table.frame),
+            "row": places,
             "truth": truth,
             "text": texts,
             **dict(zip(columns.task.label_columns, own_labels, strict=True)),
@@ -354,7 +355,7 @@ def read_trusted(path: str, columns: Columns, table: LabelledTable) -> TrustedTa
             "number": range(len(rows)),
         }
     )
-    notes = _nearly_known(frame, table.frame)
+    notes = (*by_text, *_nearly_known(frame, table.frame))
     _make_new(frame, table.frame, columns.task)
     return TrustedTable(_once(frame, where), listed, notes)
 
@@ -465,30 +466,35 @@ def _named(columns: Columns) -> dict[str, str]:
 
 def _places(
     rows: Sequence[Row], texts: Sequence[str], where: Sequence[str], columns: Columns, frame: pd.DataFrame
-) -> list[int]:
-    """Return the place of each trusted row in the user's table, -1 for a new one."""
+) -> tuple[list[int], tuple[str, ...]]:
+    """Return the place of each trusted row in the user's table, -1 for a new one; and what is said about ids."""
     ids = {name: place for place, name in enumerate(frame["id"]) if isinstance(name, str)}
     by_text: dict[str, int] = {}
     for place, text in enumerate(frame["text"]):
         by_text.setdefault(text, place)
     known = frame["text"].tolist()
-    places = []
+    places: list[int] = []
+    num_by_text = 0
     for row, text, position in zip(rows, texts, where, strict=True):
         if _group(row.get(PLACE)) is not None:
             places.append(_checked_place(row, text, position, known))
             continue
         row_id = row.get(columns.id or "id")
         name = plain_id(row_id, position) if ids and _group(row_id) is not None else None
-        if name is not None:
-            place = next((ids[spelling] for spelling in id_spellings(name) if spelling in ids), -1)
-        else:
-            place = by_text.get(text, -1) if text else -1
-        if name is not None and place >= 0 and text and text != known[place]:
+        place = next((ids[spelling] for spelling in id_spellings(name or "") if spelling in ids), -1)
+        if place >= 0 and text and text != known[place]:
             raise DataError(f"{position} has the id {name!r} of a row with another text; mend the id or the text")
+        if place < 0 and text in by_text and text:
+            place = by_text[text]
+            num_by_text += name is not None
         if place < 0 and not text:
-            raise DataError(f"{position} is no row of the labelled file and has no text in the column '{columns.text}'")
+            hint = f"; its id is {name!r}, and the file has such as {next(iter(ids))!r}" if name is not None else ""
+            raise DataError(
+                f"{position} is no row of the labelled file and has no text in the column '{columns.text}'{hint}"
+            )
         places.append(place)
-    return places
+    notes = (f"{counted(num_by_text, 'trusted row')} found by text, since the file lacks the id",)
+    return places, notes if num_by_text else ()
 
 
 def _checked_place(row: Row, text: str, position: str, known: Sequence[str]) -> int:

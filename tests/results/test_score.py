@@ -167,6 +167,34 @@ def test_a_column_that_says_what_it_holds_is_believed(tmp_path: Path):
     assert only(scored)["pgr"] == pytest.approx(only(outshine.score(table.drop(columns="group")))["pgr"])
 
 
+def test_rows_of_files_are_matched_by_ids_in_any_order_and_spelling(tmp_path: Path):
+    table = binary().drop(columns=["seed", "group"]).assign(id=np.arange(N))
+    ids = {"weak": table["id"], "student": table["id"].astype(float), "ceiling": table["id"].astype(str)}
+    files = {}
+    for number, (role, own) in enumerate(ids.items()):
+        files[role] = tmp_path / f"{role}.csv"
+        part = pd.DataFrame({"id": own, "score": table[role]}).sample(frac=1, random_state=number)
+        part.to_csv(files[role], index=False)
+    scored = outshine.score(**files, labels=table[["id", "label"]])
+    assert only(scored)["student_value"] == pytest.approx(roc_auc_score(table["label"], table["student"]))
+
+
+def test_a_file_without_ids_is_not_matched_with_one_that_has_them(tmp_path: Path):
+    """Places in a file are no ids, though ids are often numbers too."""
+    table = binary().drop(columns=["seed", "group"]).assign(id=np.arange(N)[::-1])
+    files = {role: tmp_path / f"{role}.csv" for role in ("weak", "student")}
+    for role, path in files.items():
+        table[["id", role]].to_csv(path, index=False)
+    table[["student"]].to_csv(files["student"], index=False)
+    with pytest.raises(DataError, match=r"student.csv' has no column 'id' and .*weak.csv' has one"):
+        outshine.score(**files, labels=table[["id", "label"]])
+    table[["weak"]].to_csv(files["weak"], index=False)
+    table[["label"]].to_csv(tmp_path / "labels.csv", index=False)
+    scored = outshine.score(**files, labels=tmp_path / "labels.csv")
+    assert only(scored)["weak_value"] == pytest.approx(roc_auc_score(table["label"], table["weak"]))
+    assert any(note.startswith("without ids row n of ") for note in scored.notes)
+
+
 # --- roles, seeds, tests ------------------------------------------------------------------------------------------
 
 
@@ -221,10 +249,10 @@ def test_several_test_sets_are_each_by_themselves_and_told_apart():
 
 
 def test_splits_that_were_trained_on_are_left_out_with_a_note():
-    table = pd.concat([binary().assign(split=split) for split in ("test", "val", "strong_train")])
+    table = pd.concat([binary().assign(split=split) for split in ("test", "val", "strong_train", "Training")])
     scored = outshine.score(table)
     assert only(scored)["n"] == N
-    assert any(note.startswith("240 rows of val, strong_train left out") for note in scored.notes)
+    assert any(note.startswith("360 rows of val, strong_train, Training left out") for note in scored.notes)
     with pytest.raises(DataError, match="none is of a test set"):
         outshine.score(table.query("split == 'val'"))
 

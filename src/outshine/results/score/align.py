@@ -98,6 +98,7 @@ def align(predicted: Sequence[Predicted], meaning: Meaning, notes: list[str]) ->
     models = [one for one in predicted if one.model.role != "truth"]
     if not any(one.model.role == "student" for one in models):
         raise DataError("there are no predictions of a student; give a column 'student', or a file with --student")
+    _check_ids(predicted, notes)
     right = {one.kind == "correct" for one in models}
     if right == {True, False}:
         raise DataError(
@@ -128,6 +129,19 @@ def align(predicted: Sequence[Predicted], meaning: Meaning, notes: list[str]) ->
     if right == {True}:
         return Aligned(tests, outcome, "accuracy", ("accuracy",), kinds)
     return Aligned(tests, outcome, usual[outcome], None, kinds)
+
+
+def _check_ids(predicted: Sequence[Predicted], notes: list[str]) -> None:
+    """Raises DataError where some files have ids and others have none; a note where rows are matched by place."""
+    unnamed = [one for one in predicted if not one.has_ids]
+    named = [one for one in predicted if one.has_ids]
+    if unnamed and named:
+        raise DataError(
+            f"'{unnamed[0].source}' has no column 'id' and '{named[0].source}' has one; give both the "
+            "ids that their rows go by, or name the column (--id)"
+        )
+    if len(sources := list(dict.fromkeys(one.source for one in unnamed))) > 1:
+        notes.append(f"without ids row n of '{sources[0]}' was taken for row n of '{sources[1]}', and so on")
 
 
 # --- values -------------------------------------------------------------------------------------------------------

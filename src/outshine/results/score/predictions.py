@@ -13,6 +13,7 @@ import pandas as pd
 
 from outshine.data.label_spellings import token_of
 from outshine.data.user_tables import check_columns, read_table, refuse_repeated
+from outshine.data.weak_label_file import id_spellings
 from outshine.engine.errors import DataError, SettingsError
 from outshine.engine.messages import counted
 from outshine.stats.estimates import Floats
@@ -21,7 +22,7 @@ from outshine.stats.pgr import ROLES
 CONTROL = "control"
 Source = Path | str | pd.DataFrame
 
-_NOT_TESTED_ON = ("train", "val", "validation", "dev", "weak_train", "strong_train")
+_NOT_TESTED_ON = ("train", "training", "val", "valid", "validation", "dev", "weak_train", "strong_train")
 _VALUES = {  # columns of a file of one model, and what their values are
     "log_odds": "log-odds",
     "logit": "log-odds",
@@ -69,6 +70,7 @@ class Predicted(NamedTuple):
         classes: Names of the K classes; empty: they are numbers. None: the values are those of answers by their place,
             which mean another thing in every row.
         source: The file.
+        has_ids: Whether the file tells what rows are known by; else `ids` are their places.
     """
 
     model: Model
@@ -82,6 +84,7 @@ class Predicted(NamedTuple):
     kind: str | None
     classes: tuple[str, ...] | None
     source: str
+    has_ids: bool = True
 
 
 class Columns(NamedTuple):
@@ -134,7 +137,7 @@ def read_labels(source: Source, columns: Columns, notes: list[str]) -> list[Pred
     return [
         Predicted(
             *(Model("truth"), dataset, test, ""),
-            *(_ids(facts, rows), nothing[rows], *_truth(facts, rows), None, (), given.source),
+            *(_ids(facts, rows), nothing[rows], *_truth(facts, rows), None, (), given.source, facts.ids is not None),
         )
         for (dataset, test, _, _), rows in _blocks(facts)
     ]
@@ -208,7 +211,7 @@ def _without_training(splits: pd.Series, source: str, notes: list[str]) -> pd.Se
 
 
 def _names(cells: Sequence[Any] | None, num_rows: int, default: str = "") -> list[str]:
-    """Cells as texts; whole numbers are written alike, whatever their type; an empty cell is the default."""
+    """Cells as texts; whole numbers are written alike, 7.0 in a CSV too; an empty cell is the default."""
     if cells is None:
         return [default] * num_rows
     return [_name(cell) or default for cell in cells]
@@ -216,7 +219,7 @@ def _names(cells: Sequence[Any] | None, num_rows: int, default: str = "") -> lis
 
 def _name(cell: Any) -> str:
     if isinstance(cell, str):
-        return cell.strip()
+        return min(id_spellings(cell.strip()), key=len)
     if cell is None or (isinstance(cell, float) and math.isnan(cell)):
         return ""
     if isinstance(cell, float | np.floating) and float(cell).is_integer():
@@ -355,9 +358,8 @@ def _units(given: _Given, facts: _Facts, models: Mapping[Model, _ValueColumns], 
             key = (dataset, test, method, seed)
             labels, groups = (None, None) if key in told else _truth(facts, rows)
             told.add(key)
-            found.append(
-                Predicted(whose, dataset, test, seed, ids, own, labels, groups, own_columns.kind, classes, given.source)
-            )
+            told_of = (labels, groups, own_columns.kind, classes, given.source, facts.ids is not None)
+            found.append(Predicted(whose, dataset, test, seed, ids, own, *told_of))
     return found
 
 

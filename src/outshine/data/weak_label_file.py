@@ -6,7 +6,7 @@ import difflib
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ def read_weak_labels(path: str | Path, task: Task = BINARY) -> pd.DataFrame:
 
     Of two classes these are `p_weak` in [0, 1]. Of K classes they are K columns of probabilities, `p_weak_<class>` with
     each class's name or number, which are divided by their sum, or one column `p_weak` of classes' names. Equal rows
-    count once. The frame has the key, then the task's columns of labels.
+    count once. The frame has the key, the task's columns of labels, and `text` where the file has that beside ids.
 
     Raises DataError, naming the first offending row, for values that are missing, no numbers or out of range, for
     probabilities of classes whose sum is not about one, and for two values for one row.
@@ -56,6 +56,9 @@ def read_weak_labels(path: str | Path, task: Task = BINARY) -> pd.DataFrame:
             )
     frame = pd.DataFrame(list(values.values()), columns=list(task.label_columns), dtype="float64")
     frame.insert(0, key, list(values))
+    if key == "id" and "text" in table.columns:
+        texts = {plain_id(row["id"], "a row"): row.get("text") for row in reversed(table.rows)}
+        frame["text"] = [texts[name] for name in frame["id"]]
     return frame
 
 
@@ -103,18 +106,22 @@ def join_weak_labels(weak: pd.DataFrame, texts: pd.DataFrame, task: Task = BINAR
 
     `weak`: as of `read_weak_labels`; an `id` may be the one in `texts` or the one in the user's own dataset
     file. `texts`: as of `prepare`. Rows of strong_train and val must all have one, others need not.
-    Raises DataError telling how many lack one.
+    Raises DataError telling how many lack one, and where an id stands beside the text of another row.
     """
     key = "id" if "id" in weak.columns else "text"
     if task.is_pair and key == "text":
         raise DataError("weak labels of pairs are joined by id; give the dataset and the labels a column 'id'")
     columns = list(task.label_columns)
-    known = dict(zip(weak[key], weak[columns].itertuples(index=False, name=None), strict=True))
+    places = dict(zip(weak[key], range(len(weak)), strict=True))
     if key == "id":
-        spelled = [(spelling, p) for name, p in known.items() for spelling in reversed(id_spellings(name))]
-        own = {row_id(kind, spelling): p for spelling, p in spelled for kind in LOCAL_KINDS}
-        exact = {row_id(kind, name): p for name, p in known.items() for kind in LOCAL_KINDS}
-        known = own | exact | known
+        spelled = [(spelling, place) for name, place in places.items() for spelling in reversed(id_spellings(name))]
+        own = {row_id(kind, spelling): place for spelling, place in spelled for kind in LOCAL_KINDS}
+        exact = {row_id(kind, name): place for name, place in places.items() for kind in LOCAL_KINDS}
+        known = own | exact | places
+        if "text" in weak.columns and not task.is_pair:
+            _check_texts(weak, texts, known)
+    else:
+        known = places
     lacking = Counter(split for split, name in zip(texts["split"], texts[key], strict=True) if name not in known)
     sizes = Counter(texts["split"])
     shares = [f"{lacking[split]} of {sizes[split]} rows of {split}" for split in NEEDED if lacking[split]]
@@ -126,8 +133,26 @@ def join_weak_labels(weak: pd.DataFrame, texts: pd.DataFrame, task: Task = BINAR
             f"the weak labels (joined by {key}) lack {' and '.join(shares)}; give a p_weak for every row of these "
             f"splits{hint}"
         )
-    joined = [(row, *known[name]) for row, name in zip(texts["id"], texts[key], strict=True) if name in known]
+    p = list(weak[columns].itertuples(index=False, name=None))
+    joined = [(row, *p[known[name]]) for row, name in zip(texts["id"], texts[key], strict=True) if name in known]
     return pd.DataFrame(joined, columns=["id", *columns])
+
+
+def _check_texts(weak: pd.DataFrame, texts: pd.DataFrame, known: Mapping[str, int]) -> None:
+    """Raises DataError where an id stands beside the text of another row: ids of another numbering.
+
+    A text that is no row's may be the source's field, of which the dataset made a prompt.
+    """
+    given = [normal_text(text) if isinstance(text, str) else None for text in weak["text"]]
+    own = [normal_text(text) for text in texts["text"]]
+    every = set(own)
+    for name, text in zip(texts["id"], own, strict=True):
+        place = known.get(name)
+        if place is not None and (other := given[place]) != text and other in every:
+            raise DataError(
+                f"the weak labels have the id {_shown(str(weak['id'].iloc[place]))} beside {_shown(other or '')}, and "
+                f"the dataset beside {_shown(text)}: their ids are others; leave that column out to join by text"
+            )
 
 
 def id_spellings(name: str) -> tuple[str, ...]:

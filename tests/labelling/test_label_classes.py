@@ -321,6 +321,34 @@ def test_two_classes_are_a_binary_labelling(tmp_path: Path) -> None:
         assert found.frame["p"].tolist() == plain.frame["p"].tolist()
 
 
+def test_classes_are_called_as_the_file_does_it(tmp_path: Path) -> None:
+    """Codes are names: 01 is neither 1 nor 001, and 1_2 is not 12."""
+    names = ["001", "01", "1", "12", "1_2", "inf"]
+    path = write(tmp_path / "mine.jsonl", [{"text": f"text {i}", "cheap": names[i % 6]} for i in range(30)])
+    columns = resolve_classes(path, Columns(label="cheap", classes="all"))
+    assert columns.task.class_names == tuple(names)
+    found = read_labelled(path, columns)
+    assert found.labels.p.argmax(axis=1).tolist() == [i % 6 for i in range(30)]
+    whole = write(
+        tmp_path / "whole.jsonl", [{"text": f"text {i}", "cheap": ["1", 2.0, "3.0"][i % 3]} for i in range(9)]
+    )
+    assert resolve_classes(whole, Columns(label="cheap", classes="all")).task.class_names == ("1", "2", "3")
+
+
+def test_none_is_a_class_where_it_is_named_and_none_where_that_is_said(tmp_path: Path) -> None:
+    """A stance may be favor, against and none; elsewhere a program has written None for an empty cell."""
+    values = ["favor", "against", "None", "n/a"]
+    path = write(tmp_path / "mine.jsonl", [{"text": f"text {i}", "cheap": values[i % 4]} for i in range(40)])
+    with pytest.raises(
+        DataError, match=r"'none' stands in 10 rows .* \(--classes against,favor,none\); .*--missing none"
+    ):
+        resolve_classes(path, Columns(label="cheap", classes="all"))
+    named = resolve_classes(path, Columns(label="cheap", classes="favor,against,none"))
+    assert read_labelled(path, named).labels.p[:4].argmax(axis=1).tolist()[:3] == [0, 1, 2]
+    two = read_labelled(path, resolve_classes(path, Columns(label="cheap", classes="all", missing="none")))
+    assert two.labels.p[:4] == pytest.approx([1, 0, np.nan, np.nan], nan_ok=True)
+
+
 def test_probabilities_and_votes_of_several_classes(tmp_path: Path) -> None:
     rows = [
         {"text": f"text {i}", "lm_a": 0.5, "lm_b": "30 %", "lm_c": 0.2 if i else 0.201, "x": "a", "y": "abc"[i % 3]}

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic import BeforeValidator
 
 from outshine.engine.errors import DataError
+from outshine.engine.messages import counted
 
 Token = float | str
 """A label in its plainest form: a number, or a text in small letters without blanks around it."""
@@ -38,6 +39,7 @@ MISSING = frozenset(("n/a", "na", "n.a.", "<na>", "#n/a", "nan", "nat", "null", 
 _TRUTHS = {"false": 0.0, "true": 1.0}
 _KNOWN = {name: float(truth) for pair in KNOWN_PAIRS for truth, name in enumerate(pair)} | _TRUTHS
 _MARKS = " .!*\"'`"  # what stands around an answer of a language model: **Yes.**
+_NUMBER = re.compile(r"[+-]?(?!0\d)(\d+\.?\d*|\.\d+)(e[+-]?\d+)?")  # 007 and 1_2 are names
 _PERCENT = re.compile(r"([0-9.,]+)\s*%")
 _DECIMAL_COMMA = re.compile(r"[+-]?[0-9]*,[0-9]+")
 _WHOLE_BELOW = 1e15  # whole numbers up to which a float is written without a point
@@ -181,7 +183,8 @@ def class_names(classes: Spellings) -> tuple[str, ...]:
 def classes_found(values: Sequence[Any], column: str, words: Words) -> tuple[str, ...]:
     """The different labels of a column, as they are spelled most often, in the order of numbers or of the alphabet.
 
-    Raises DataError where there are fewer than two, or too many to be classes.
+    Raises DataError where there are fewer than two, or too many to be classes, and where one is `none`, which is a
+    class in some files and no label in others.
     """
     tokens = _tokens_of(values)
     missing = set(_tokens(words.missing, {token for token in tokens if token is not None})) | MISSING
@@ -191,6 +194,12 @@ def classes_found(values: Sequence[Any], column: str, words: Words) -> tuple[str
             text = text_form(token) if isinstance(token, float) else " ".join(str(value).split())
             spellings.setdefault(token, Counter())[text] += 1
     spelled = {token: counts.most_common(1)[0][0] for token, counts in spellings.items()}
+    if "none" in tokens and "none" not in _tokens(words.missing, ("none",)):
+        names = ",".join([quote(token) for token in sorted(spelled, key=text_form)][:_MOST_SHOWN])
+        raise DataError(
+            f"'none' stands in {counted(tokens.count('none'), 'row')} of the column '{column}': if it is a class, name "
+            f"all of them (--classes {names},none); if it is no label, say so (--missing none)"
+        )
     if len(spelled) > MOST_CLASSES or (len(spelled) > _MOST_CLASSES and 2 * len(spelled) > len(values)):
         raise DataError(
             f"the column '{column}' holds {len(spelled):,} different values in {len(values):,} rows: is it the column "
@@ -265,7 +274,7 @@ def known_label(token: Token) -> float | None:
 
 
 def token_of(value: Any) -> Token | None:
-    """A label as a number or a text; None: an empty cell. 85 % is .85, and 0,85 too."""
+    """A label as a number or a text; None: an empty cell. 85 % is .85, and 0,85 too; 007 and 1_2 are texts."""
     if isinstance(value, bool | int | float | np.bool_ | np.integer | np.floating):
         try:
             number = float(value)
@@ -281,8 +290,6 @@ def token_of(value: Any) -> Token | None:
     number = _number(percent[1] if percent else text)
     if number is None:
         return text or None
-    if math.isnan(number):
-        return None
     return number / 100 if percent else number
 
 
@@ -302,10 +309,8 @@ def text_form(token: Token | None) -> str:
 
 
 def _number(text: str) -> float | None:
-    try:
-        return float(text.replace(",", ".") if _DECIMAL_COMMA.fullmatch(text) else text)
-    except ValueError:
-        return None
+    plain = text.replace(",", ".") if _DECIMAL_COMMA.fullmatch(text) else text
+    return float(plain) if _NUMBER.fullmatch(plain) else None
 
 
 def _read(tokens: Sequence[Token | None], meaning: Mapping[Token, float]) -> NDArray[np.float64]:
@@ -400,7 +405,7 @@ def _other_class(
     both = words.positive is not None and words.negative is not None
     known = {token: known_label(token) for token in rest}
     others = [token for token in rest if known[token] is None or not math.isnan(known[token] or 0)]
-    if not others and len(rest) == 1:  # "none" beside "toxic" is a class
+    if not others and len(rest) == 1 and not both:  # "none" beside "toxic" is a class
         others = list(rest)
     if not both and len(others) == 1:
         left = {token: math.nan for token in rest if token not in others}

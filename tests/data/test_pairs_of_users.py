@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from outshine.data.audit.audit import audit
-from outshine.data.recipes.pairs import PairsDataset
+from outshine.data.recipes.pairs import PairsDataset, pairs_from_path
 from outshine.data.splits import PreparedSplits, SplitSettings, prepare
 from outshine.data.weak_label_file import join_weak_labels, read_weak_labels
 from outshine.engine.errors import DataError, SettingsError
@@ -89,6 +89,11 @@ def test_one_pair_written_twice_counts_once_and_contradictions_go(tmp_path: Path
     note = next(note for note in splits.notes if note.startswith("Rows left out"))
     assert "12 conflicting labels" in note
     assert "14 duplicate" in note
+
+
+def test_chosen_and_rejected_are_known_in_either_order() -> None:
+    assert pairs_from_path("x.jsonl", "rejected", "chosen") == pairs_from_path("x.jsonl", "chosen", "rejected")
+    assert pairs_from_path("x.jsonl", "rejected", "chosen").label_column is None
 
 
 def test_two_equal_texts_are_left_out(tmp_path: Path) -> None:

@@ -203,3 +203,14 @@ def test_columns_that_are_missing_are_guessed(tmp_path: Path, columns: list[str]
     frame.to_csv(tmp_path / "mine.csv", index=False)
     with pytest.raises(DataError, match=f"has no column .*; it has: .*{told}$"):
         read_table(tmp_path / "mine.csv", {"text": "--text", "label": "--label"})
+
+
+def test_options_with_several_columns_are_guessed_whole(tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_text("a,b,lm_x\n1,2,3\n")
+    for needed, told in [
+        ({"a": "--pair", "B": "--pair"}, "did you mean --pair a,b\\?"),
+        ({"a": "--votes", "nothing": "--votes"}, "say which column it is: --votes a,COLUMN"),
+        ({"lm_x": "--probs", "lm_y": "--probs"}, "it has: a, b, lm_x"),
+    ]:
+        with pytest.raises(DataError, match=f"has no column .*{told}$"):
+            read_table(tmp_path / "mine.csv", needed)

@@ -147,6 +147,7 @@ def test_the_issues_table_is_what_cleanlab_gives(tmp_path: Path) -> None:
         ({"votes": ["model", "ann"]}, "mixes probabilities|must hold"),
         ({"votes": ["ann", "bob"]}, "has no column 'bob'"),
         ({"votes": ["ann"], "combine": "mean"}, "combine"),
+        ({"label": "ann", "group": "ann"}, "groups of different texts.* one value of 'ann' too.*--group"),
     ],
 )
 def test_what_is_wrong_is_told(tmp_path: Path, columns: dict[str, Any], told: str) -> None:

@@ -158,9 +158,15 @@ def check_columns(what: str, rows: Sequence[Row], needed: Mapping[str, str], col
         if guess is not None:
             guesses[name] = guess
             free.remove(guess)
-    typed = " ".join(
-        f"{option} {quoted(guesses[name]) if name in guesses else 'COLUMN'}" for name, option in options.items()
-    )
+    typed = []
+    for option in dict.fromkeys(options.values()):
+        names = [name for name, own in needed.items() if own == option]
+        given = ["COLUMN" if name in missing and name not in guesses else guesses.get(name, name) for name in names]
+        if len(names) == 1 or option in _LISTS:  # else each name is that of a class behind what was typed
+            typed.append(f"{option} {','.join(map(quoted, given))}")
+    if not typed:
+        raise DataError(message)
+    typed = " ".join(typed)
     if len(guesses) == len(options):
         raise DataError(f"{message}; did you mean {typed}?")
     raise DataError(f"{message}; say which column it is: {typed}")
@@ -496,6 +502,7 @@ def _nearest_column(name: str, columns: Sequence[str]) -> str | None:
 
 
 _CONTENT = ("--text", "--label")
+_LISTS = ("--pair", "--votes")  # options that take several columns, comma-separated
 _LABEL_NAMES = re.compile(r"label|class|target|sent|gold|truth|answer|rating|score|toxic|spam|y$", re.IGNORECASE)
 
 

@@ -11,6 +11,7 @@ from pydantic import Field, NonNegativeInt
 from outshine.data.task import Task
 from outshine.engine.checked_reading import Columns, read_table, with_fields
 from outshine.engine.errors import DataError
+from outshine.engine.messages import counted
 from outshine.engine.rng import stream_seed
 from outshine.engine.settings import NotInKey, NotInKeyAtDefault
 from outshine.engine.stage import Context, Stage
@@ -94,10 +95,14 @@ class FoldPlan(Stage):
         in_file = rows["row"] >= 0
         num_groups = rows.loc[in_file, "group"].nunique()
         if num_groups < self.num_folds:
-            raise DataError(
-                f"'{self.path}' has {num_groups} groups of different texts, too few for {self.num_folds} folds; "
-                "rows of one group and texts that are nearly the same stay together"
+            message = (
+                f"'{self.path}' has {counted(num_groups, 'group')} of different texts, too few for {self.num_folds} "
+                "folds; texts that are nearly the same stay together"
             )
+            if table.frame["group"].notna().any():
+                column = self.columns.group or "group"
+                message += f", and rows with one value of '{column}' too: is it what rows share? Say which is (--group)"
+            raise DataError(message)
         fold_of = dict(
             zip(rows.loc[in_file, "group"], folds(rows.loc[in_file, "group"].tolist(), self.num_folds), strict=True)
         )

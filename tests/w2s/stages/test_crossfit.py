@@ -208,7 +208,7 @@ def test_one_large_group_is_told(tmp_path: Path) -> None:
     [
         (
             [{"text": f"the same words all over again {'!' * i}", "cheap": i % 2} for i in range(60)],
-            "has 1 groups of different",
+            "has 1 group of different",
         ),
         (made_rows()[:10], "would train on .* give more rows or fewer folds"),
         ([{**row, "cheap": int(i == 0)} for i, row in enumerate(made_rows())], "1 different labels"),

@@ -149,6 +149,8 @@ _WHERE, _LABEL = "\0where", "\0label"  # keys that no column can be called
 
 def pairs_from_path(path: str | Path, a_column: str, b_column: str) -> PairsDataset:
     """The pairs in two columns of a file; where they are chosen and rejected no other column says which is better."""
+    if (a_column.lower(), b_column.lower()) == ("rejected", "chosen"):  # which is shown first is drawn anyhow
+        a_column, b_column = b_column, a_column
     always_first = (a_column.lower(), b_column.lower()) == ("chosen", "rejected")
     return PairsDataset(
         path=str(path), a_column=a_column, b_column=b_column, label_column=None if always_first else "label"

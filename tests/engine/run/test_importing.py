@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import zipfile
 from pathlib import Path
 
@@ -68,6 +69,26 @@ def test_equal_studies_make_equal_archives_that_any_zip_tool_reads(exported, tmp
         stored = {info.compress_type for info in zipped.infolist() if info.filename.endswith(".bin")}
     assert stored == {zipfile.ZIP_STORED}
     assert [path.name for path in tmp_path.glob(".*")] == []
+
+
+def test_an_export_replaces_archives_alone(exported, tmp_path, monkeypatch):
+    store, archive = exported
+    carried = find_recorded("carried", store)
+    whole = archive.read_bytes()
+    export_study(carried, store, archive)
+    assert archive.read_bytes() == whole
+    mine = tmp_path / "mine.csv"
+    mine.write_text("text,label\n")
+    os.mkfifo(tmp_path / "pipe")  # as a device, it is not to be replaced by a file
+    for name in ("mine.csv", "pipe"):
+        with pytest.raises(StoreError, match=f"{name}' is there and is no archive; choose another name"):
+            export_study(carried, store, tmp_path / name)
+    assert mine.read_text() == "text,label\n"
+    assert not (tmp_path / "pipe").is_file()
+    monkeypatch.chdir(tmp_path)
+    for folder in (Path(), Path("from")):
+        with pytest.raises(StoreError, match=r"is a folder; name the archive in it: --out (from/)?carried.zip"):
+            export_study(carried, store, folder)
 
 
 def test_an_unfinished_or_damaged_study_is_not_exported(exported, tmp_path):

@@ -38,8 +38,13 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)  # of every member: equal artefacts make equal ar
 def export_study(recorded: RecordedStudy, store: Store, out: Path) -> Manifest:
     """Write the archive; it appears whole or not at all. Raises StoreError for artefacts that are missing or damaged.
 
+    What is there already is replaced where it is an archive, else refused: it may be the user's data, or a device.
     Every file is hashed while it is copied, so that a damaged one is not passed on.
     """
+    if out.is_dir():
+        raise StoreError(f"'{out}' is a folder; name the archive in it: --out {out / recorded.name}.zip")
+    if out.exists() and not (out.is_file() and zipfile.is_zipfile(out)):
+        raise StoreError(f"'{out}' is there and is no archive; choose another name with --out")
     missing = sorted(key for key in recorded.keys if not store.has(key))
     if missing or not recorded.expanded:
         raise StoreError(

@@ -18,7 +18,7 @@ from outshine.labelling.files import check_output, write_labelled
 from outshine.labelling.results import LabelResults
 from outshine.labelling.run import parse_label_settings, run_label
 from outshine.labelling.saved_student import SavedStudent, is_saved_student
-from outshine.report.write import check_writable, write_outputs, write_score
+from outshine.report.write import check_run_folder, check_writable, write_outputs, write_score
 from outshine.results.finished import StudyFailedError
 from outshine.results.results import Results
 from outshine.results.score.measure import ScoreResults, ScoreSettings, ScoreSources
@@ -116,7 +116,7 @@ def run(
     """
     with together() as processes:
         if out is not None and processes.is_main:
-            check_writable(Path(out))
+            check_run_folder(Path(out))
         opened = open_store(store)
         folder = Path(out) if out is not None else Path()
         try:

@@ -127,6 +127,20 @@ def test_an_out_folder_that_cannot_be_written_is_found_out_first(outshine, tmp_p
     assert not Path("store").exists()
 
 
+def test_files_that_no_run_and_no_labelling_wrote_are_not_written_over(outshine, rows_file):
+    path = rows_file([{"text": f"text {i}", "label": i % 2} for i in range(9)])
+    text = f"# my notes\ndatasets: [{{kind: file, path: {path}}}]\nweak: tiny/weak\nstrong: tiny/strong\n"
+    Path("study.yaml").write_text(text)
+    refused(outshine("run", "study.yaml", "--out", "."), "'study.yaml' is there, no run wrote it", "another folder")
+    assert Path("study.yaml").read_text() == text
+    mine = Path("clean") / Path(path).name
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    labelled = outshine("label", path, "--label", "label", "--strong", "tiny/strong", "--out", "clean")
+    refused(labelled, f"'{mine}' is there, and no labelling wrote it", "another folder")
+    assert mine.read_text() == "mine"
+
+
 def test_a_run_that_comes_to_nothing_leaves_no_folder_for_its_results(outshine):
     refused(outshine("run", "--dataset", "tiny-home", "--strong", "tiny/giant", "--out", "new/results"), "tiny/giant")
     assert not Path("new").exists()

@@ -161,7 +161,10 @@ def test_a_place_that_cannot_be_written_is_told(outshine, plain):
     Path("there/figures").write_text("mine")
     refused(outshine("report", "-o", "file/report.html"), "cannot write to the folder file", "choose another one")
     refused(outshine("report", "-o", "there/report.html"), "cannot write to the folder there", "File exists")
-    refused(outshine("report", "-o", "there/figures.html"), "cannot write to the folder there")
+    refused(outshine("report", "-o", "there/figures.html"), "figures.html' is no plain file", "choose another name")
+    Path("there/link").symlink_to("/dev/stdout")  # which a file in its place would take from all that write to it
+    refused(outshine("report", "--format", "md", "-o", "there/link"), "link' is no plain file")
+    Path("there/link").unlink()
     assert Path("file").read_text() == Path("there/figures").read_text() == "mine"
     assert set(files(Path("there"))) == {"figures"}  # no half page, no temporary file
     assert (plain / "report.html").exists()

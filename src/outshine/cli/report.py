@@ -63,7 +63,7 @@ def report(
     """
     from outshine.cli.terminal import console
     from outshine.engine.files import user_path
-    from outshine.report.write import check_writable, write_report, write_tables
+    from outshine.report.write import check_place, write_report, write_tables
     from outshine.results.finished import read_study
 
     places = [user_path(place) for place in dict.fromkeys(study or [DEFAULT_OUT])]
@@ -71,7 +71,7 @@ def report(
     studies = [study_at(place, opened) for place in places]
     path = out or _folder(places, studies) / FILES[form]
     finished = [read_study(built, opened) for built in studies]
-    check_writable(path.parent)
+    check_place(path)
     if form == "html":
         written = write_report(finished, opened, path)
     else:

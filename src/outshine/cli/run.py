@@ -105,12 +105,12 @@ def run_and_write(
     """
     from outshine.cli.terminal import console, progress
     from outshine.engine.progress import Silent
-    from outshine.report.write import check_writable, write_outputs
+    from outshine.report.write import check_run_folder, write_outputs
     from outshine.results.finished import StudyFailedError
     from outshine.share.tracking import run_tracked
 
     if processes.is_main:
-        check_writable(out)
+        check_run_folder(out)
     opened = open_store(store)
     failed: StudyFailedError | None = None
     with progress() if processes.is_main else nullcontext(Silent()) as shown, resumable(shown):

@@ -56,6 +56,7 @@ def new_columns(names: Sequence[str]) -> dict[str, str]:
 
 
 PREFIX = "outshine_"
+EVIDENCE = "evidence.json"
 STUDENT = "student"  # the folder with a model for new texts
 _WHOLE = re.compile(r"0|[1-9][0-9]*")
 ORDER, STRATUM, WEIGHT = "outshine_order", "outshine_stratum", "outshine_weight"  # in to_judge.csv, beside PLACE
@@ -64,8 +65,8 @@ ORDER, STRATUM, WEIGHT = "outshine_order", "outshine_stratum", "outshine_weight"
 def check_output(labeller: LabelSettings, out: Path, prefix: str = PREFIX) -> None:
     """Find out before hours of work that the result cannot be written.
 
-    Raises OutputError where the folder cannot be written, DataError where the user's file would be overwritten or has
-    columns of these names.
+    Raises OutputError where the folder cannot be written, DataError where a file of the user's would be overwritten or
+    has columns of these names.
     """
     if (out / _target_name(labeller.path)).resolve() == Path(labeller.path).resolve():
         raise DataError(f"'{out}' is the folder of the file itself; choose another one with --out")
@@ -80,6 +81,9 @@ def check_output(labeller: LabelSettings, out: Path, prefix: str = PREFIX) -> No
             "another one with --trusted-label"
         )
     check_writable(out)
+    target = out / _target_name(labeller.path)
+    if target.exists() and not (out / EVIDENCE).exists():
+        raise DataError(f"'{target}' is there, and no labelling wrote it; choose another folder with --out")
 
 
 def write_labelled(done: LabelRun, out: Path, prefix: str = PREFIX) -> list[Path]:
@@ -97,7 +101,7 @@ def write_labelled(done: LabelRun, out: Path, prefix: str = PREFIX) -> list[Path
         table: lambda path: _write_labels(str(source), columns, prefix, labeller.columns, path),
         out / "suspects.csv": lambda path: escape_formulas(_suspects(results)).to_csv(path, index=False),
         out / "issues.csv": lambda path: escape_formulas(issues_table(results)).to_csv(path, index=False),
-        out / "evidence.json": lambda path: path.write_text(_json(evidence_document(results)), encoding="utf-8"),
+        out / EVIDENCE: lambda path: path.write_text(_json(evidence_document(results)), encoding="utf-8"),
         out / "label.yaml": lambda path: path.write_text(settings, encoding="utf-8"),
     }
     try:
@@ -105,7 +109,7 @@ def write_labelled(done: LabelRun, out: Path, prefix: str = PREFIX) -> list[Path
             to_judge = judging_table(results, labeller.columns).to_csv(index=False)
             target = _free_for(to_judge, out, labeller.columns.trusted_label)
             written[target] = lambda path: path.write_text(to_judge, encoding="utf-8")
-        for path, write in written.items():
+        for path, write in reversed(written.items()):  # the user's table last: where it is, the rest is
             write_whole(path, write)
         if done.student is not None:
             done.student.save(out / STUDENT)

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from outshine.results.score.measure import ScoreResults
 
 
+STUDY_FILE = "study.yaml"  # the resolved study, in the folder of a run
+
+
 class OutputError(OutshineError):
     """A folder for results that cannot be written."""
 
@@ -49,6 +52,23 @@ def check_writable(out: Path) -> None:
                 folder.rmdir()
 
 
+def check_run_folder(out: Path) -> None:
+    """As `check_writable`; raises OutputError too where the folder has a study file that no run wrote there."""
+    check_writable(out)
+    if (out / STUDY_FILE).exists() and not (out / "scores.parquet").exists():
+        raise OutputError(
+            f"'{out / STUDY_FILE}' is there, no run wrote it, and a run would write over it; choose another folder "
+            "with --out"
+        )
+
+
+def check_place(path: Path) -> None:
+    """As `check_writable`, of one file; raises OutputError too where a device, a link or a folder is there."""
+    check_writable(path.parent)
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise OutputError(f"'{path}' is no plain file and is not replaced by one; choose another name with --out")
+
+
 def write_outputs(finished: FinishedStudy, store: Store, out: Path) -> Path:
     """Write every table (csv and parquet), `study.yaml` and `report.html`; returns the folder.
 
@@ -69,7 +89,7 @@ def write_outputs(finished: FinishedStudy, store: Store, out: Path) -> Path:
                 for ending in (".csv", ".parquet"):
                     (out / name).with_suffix(ending).unlink(missing_ok=True)
         study = study_yaml(finished.resolution.study)
-        write_whole(out / "study.yaml", lambda path: path.write_text(study, encoding="utf-8"))
+        write_whole(out / STUDY_FILE, lambda path: path.write_text(study, encoding="utf-8"))
         controls = against(results.scores).by_dataset
         if len(controls):
             write_table(out / "controls", controls)

@@ -41,10 +41,7 @@ def export_study(recorded: RecordedStudy, store: Store, out: Path) -> Manifest:
     What is there already is replaced where it is an archive, else refused: it may be the user's data, or a device.
     Every file is hashed while it is copied, so that a damaged one is not passed on.
     """
-    if out.is_dir():
-        raise StoreError(f"'{out}' is a folder; name the archive in it: --out {out / recorded.name}.zip")
-    if out.exists() and not (out.is_file() and zipfile.is_zipfile(out)):
-        raise StoreError(f"'{out}' is there and is no archive; choose another name with --out")
+    _check_place(out, recorded.name)
     missing = sorted(key for key in recorded.keys if not store.has(key))
     if missing or not recorded.expanded:
         raise StoreError(
@@ -67,6 +64,16 @@ def export_study(recorded: RecordedStudy, store: Store, out: Path) -> Manifest:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
     return manifest
+
+
+def _check_place(out: Path, name: str) -> None:
+    try:
+        if out.is_dir():
+            raise StoreError(f"'{out}' is a folder; name the archive in it: --out {out / name}.zip")
+        if out.exists() and not (out.is_file() and zipfile.is_zipfile(out)):
+            raise StoreError(f"'{out}' is there and is no archive; choose another name with --out")
+    except OSError as error:
+        raise StoreError(f"the archive {out} cannot be written: {error.strerror or error}") from error
 
 
 def _files(recorded: RecordedStudy, store: Store) -> tuple[File, ...]:

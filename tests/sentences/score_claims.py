@@ -104,6 +104,15 @@ def harness(*, written: bool = False, filters: int = 1) -> list[str]:
 
 
 @cache
+def files(*columns: str) -> list[str]:
+    """A file of the supervisor and one of the student, with the label and these columns."""
+    with tempfile.TemporaryDirectory() as folder:
+        for role in ("weak", "student"):
+            rows()[[*columns, "label", role]].to_csv(Path(folder) / f"{role}.csv", index=False)
+        return said(**{role: Path(folder) / f"{role}.csv" for role in ("weak", "student")})
+
+
+@cache
 def inspect(*, status: str = "success", logprobs: bool = False) -> list[str]:
     samples = []
     for number in range(40):
@@ -189,6 +198,7 @@ CLAIMS = [
         of(CLASSES.assign(id=range(90), label=["a", "b", "c"] * 30)),
         of(CLASSES.assign(id=range(90), label=[0, 1, 2] * 30)),
     ),
+    Claim("without ids row n of '{}' was taken for row n of '{}', and so on", files, partial(files, "id")),
     Claim("{} of {} left out, without a label", EMPTY_LABELS, ONE),
     Claim("{} of {} left out, whose label is a tie", TIES, of(rows(), pairs=True)),
     Claim("{} on {} has one seed and is taken as the same for all {}", partial(seeds, 1, 3), partial(seeds, 3, 3)),

@@ -95,14 +95,13 @@ class FoldPlan(Stage):
         in_file = rows["row"] >= 0
         num_groups = rows.loc[in_file, "group"].nunique()
         if num_groups < self.num_folds:
-            message = (
+            column = (self.columns.group or "group") if table.frame["group"].notna().any() else None
+            raise DataError(
                 f"'{self.path}' has {counted(num_groups, 'group')} of different texts, too few for {self.num_folds} "
                 "folds; texts that are nearly the same stay together"
+                + (f", and rows with one value of '{column}' too: is it what rows share? Say which is (--group)")
+                * (column is not None)
             )
-            if table.frame["group"].notna().any():
-                column = self.columns.group or "group"
-                message += f", and rows with one value of '{column}' too: is it what rows share? Say which is (--group)"
-            raise DataError(message)
         fold_of = dict(
             zip(rows.loc[in_file, "group"], folds(rows.loc[in_file, "group"].tolist(), self.num_folds), strict=True)
         )

@@ -40,6 +40,7 @@ _TRUTHS = {"false": 0.0, "true": 1.0}
 _KNOWN = {name: float(truth) for pair in KNOWN_PAIRS for truth, name in enumerate(pair)} | _TRUTHS
 _MARKS = " .!*\"'`"  # what stands around an answer of a language model: **Yes.**
 _NUMBER = re.compile(r"[+-]?(?!0\d)(\d+\.?\d*|\.\d+)(e[+-]?\d+)?")  # 007 and 1_2 are names
+_BIT = re.compile("0+[01]")  # 00 and 01, where there are two classes
 _PERCENT = re.compile(r"([0-9.,]+)\s*%")
 _DECIMAL_COMMA = re.compile(r"[+-]?[0-9]*,[0-9]+")
 _WHOLE_BELOW = 1e15  # whole numbers up to which a float is written without a point
@@ -269,7 +270,8 @@ def reads_as_label(value: Any) -> bool:
 def known_label(token: Token) -> float | None:
     """P(class 1) of a value that is understood by itself, NaN where it means no label; None: it is not understood."""
     if isinstance(token, str):
-        return math.nan if token in MISSING else _KNOWN.get(token.strip(_MARKS))
+        plain = token.strip(_MARKS)
+        return math.nan if token in MISSING else float(plain) if _BIT.fullmatch(plain) else _KNOWN.get(plain)
     return token if 0 <= token <= 1 else None
 
 

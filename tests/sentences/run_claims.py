@@ -748,9 +748,11 @@ NUMBERS = (
         pooled_reasons(one, one, families=["a", "a"]),
         pooled_reasons(one),
     ),
-    Claim("the ceiling does not exceed the weak supervisor (difference {})", reason(0.9, 0.8), reason(0.8, 0.81, 0.1)),
     Claim(
-        "the gap between ceiling and weak supervisor, {}, cannot be told from 0 ({})",
+        "the ceiling does not exceed the weak supervisor (difference {}{})", reason(0.9, 0.8), reason(0.8, 0.81, 0.1)
+    ),
+    Claim(
+        "the gap between ceiling and weak supervisor, {}{}, cannot be told from 0 ({})",
         reason(0.8, 0.81, 0.1),
         reason(0.6, 0.9),
     ),

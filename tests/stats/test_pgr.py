@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+import scipy.stats
 from simulations import closed_form
 
 from outshine.engine.errors import DataError
@@ -76,6 +77,16 @@ def test_undefined_says_why():
         assert math.isnan(result.low)
         assert math.isnan(result.high)
     assert noise.student_minus_weak == 0.02
+
+
+def test_a_pooled_reason_tells_the_mean_gap():
+    below, noise = pooled_pgr([aucs(0.9, 0.6, 0.7), aucs(0.8, 0.6, 0.7)]), pooled_pgr([aucs(0.7, 0.6, 0.7005)] * 2)
+    assert "(difference -0.1500, mean over 2 datasets)" in below.these_datasets.reason
+    assert "(difference -0.1500, mean over 2 datasets)" in below.any_datasets.reason
+    half_width = float(scipy.stats.t.ppf(0.975, 200)) * math.sqrt(2e-5 / 2)
+    limits = f"{0.0005 - half_width:.4f} to {0.0005 + half_width:.4f}"
+    gap = f"0.0005, mean over 2 datasets, cannot be told from 0 (95% interval {limits})"
+    assert gap in noise.these_datasets.reason
 
 
 def test_the_level_decides_what_is_bounded():

@@ -85,7 +85,7 @@ def pgr(aucs: Estimate, level: float = 0.95) -> PGR:
     return fieller(gaps(aucs), level)
 
 
-def fieller(ratio: Estimate, level: float = 0.95) -> PGR:
+def fieller(ratio: Estimate, level: float = 0.95, num_datasets: int = 1) -> PGR:
     """value[0] / value[1] with Fieller's confidence set {ρ : |a − ρ b| ≤ t(df(ρ)) · se(a − ρ b)} (Fieller 1954).
 
     a = student − weak, b = ceiling − weak. The degrees of freedom are Satterthwaite's for a − ρ b itself, so a
@@ -96,9 +96,10 @@ def fieller(ratio: Estimate, level: float = 0.95) -> PGR:
 
     Undefined, as a result and not an error: the variances cannot be estimated, b ≤ 0, or the set is unbounded.
     A variance of exactly 0 counts as certainty: with se(a − ρ b) = 0 for every ρ, the set is {a / b}.
+    `num_datasets`: of how many the values are sums; a reason then tells the mean over them.
     """
     student_gap, gap = float(ratio.value[0]), float(ratio.value[1])
-    if reason := _why_undefined(ratio, level):
+    if reason := _why_undefined(ratio, level, num_datasets):
         return _undefined(reason, student_gap, gap)
     value = student_gap / gap
     low = math.tan(_last_angle_inside(ratio, level, start=math.atan(value), end=-math.pi / 2))
@@ -134,7 +135,7 @@ def pooled_pgr(datasets: Sequence[Estimate], level: float = 0.95, families: Sequ
     if not pairs:
         nothing = _undefined("no dataset is left: all are saturated, or none was given", math.nan, math.nan)
         return PooledPGR(nothing, nothing, 0, exploratory)
-    these = fieller(total(pairs), level)
+    these = fieller(total(pairs), level, len(datasets))
     if len(pairs) == 1:
         several = len(datasets) > 1
         why = (
@@ -143,7 +144,7 @@ def pooled_pgr(datasets: Sequence[Estimate], level: float = 0.95, families: Sequ
         lone = _undefined(why, these.student_minus_weak, these.ceiling_minus_weak)
         return PooledPGR(these, lone, len(datasets), exploratory)
     population = _sum_over_population(np.stack([pair.value for pair in pairs]))
-    return PooledPGR(these, fieller(population, level), len(datasets), exploratory)
+    return PooledPGR(these, fieller(population, level, len(datasets)), len(datasets), exploratory)
 
 
 def median_pgr(results: Sequence[PGR]) -> MedianPGR:
@@ -185,15 +186,16 @@ def _by_family(pairs: Sequence[Estimate], families: Sequence[str] | None) -> lis
     ]
 
 
-def _why_undefined(ratio: Estimate, level: float) -> str:
-    gap = difference_interval(ratio, [0.0, 1.0], level)
+def _why_undefined(ratio: Estimate, level: float, num_datasets: int) -> str:
+    gap = difference_interval(ratio, [0.0, 1.0 / num_datasets], level)
+    mean = f", mean over {num_datasets} datasets" if num_datasets > 1 else ""
     if np.isnan(ratio.cov).any():
         return NO_VARIANCE
     if gap.value <= 0:
-        return f"the ceiling does not exceed the weak supervisor (difference {gap.value:.4f})"
+        return f"the ceiling does not exceed the weak supervisor (difference {gap.value:.4f}{mean})"
     if gap.low <= 0:
         limits = f"{level:.0%} interval {gap.low:.4f} to {gap.high:.4f}"
-        return f"the gap between ceiling and weak supervisor, {gap.value:.4f}, cannot be told from 0 ({limits})"
+        return f"the gap between ceiling and weak supervisor, {gap.value:.4f}{mean}, cannot be told from 0 ({limits})"
     return ""
 
 

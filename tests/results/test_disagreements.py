@@ -33,6 +33,24 @@ def test_the_surest_first_whoever_is_right():
     assert (found.num_rows, found.num_apart, found.num_student_right, found.one_sided) == (5, 4, 3, False)
 
 
+def test_of_several_classes_the_surest_of_its_own_class_comes_first():
+    scored = pd.DataFrame(
+        {
+            "y": [0, 1, 2, 0],
+            "weak": [0, 2, 0, 1],
+            "student": [1, 1, 1, 1],
+            "p_weak": [0.4, 0.4, 0.9, 0.4],
+            "p_student": [0.30, 0.35, 0.9, 0.99],
+        },
+        index=list("abcd"),
+    )
+    found = disagreements(scored, 9)
+    assert list(found.rows.index) == ["c", "b", "a"]
+    assert found.rows["student_right"].tolist() == [False, True, False]
+    assert found.rows["weak_right"].tolist() == [False, False, True]
+    assert (found.num_apart, found.num_student_right, found.num_weak_right) == (3, 1, 1)
+
+
 def test_equal_confidence_goes_by_id():
     scored = [("c", 1, 0.2, 0.75), ("a", 0, 0.9, 0.25), ("b", 1, 0.1, 0.75)]
     for order in (scored, scored[::-1]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -23,10 +24,11 @@ from cases import (
     training,
     two_studies,
 )
-from claim import Claim
+from claim import Claim, shown
 
-from outshine.report.dataset_section import differ_sentence
-from outshine.report.tables import splits_table
+from outshine.report.dataset_section import _differ, differ_sentence
+from outshine.report.page import _template
+from outshine.report.tables import TextTable, splits_table
 from outshine.results.controls_text import sentence
 from outshine.results.diagnostics import disagreements
 from outshine.results.other_tests import TEST_COLUMNS, disagreements_of_tests
@@ -344,6 +346,24 @@ def differ(p_weak: tuple[float, ...], p_student: tuple[float, ...]) -> Say:
     frame = pd.DataFrame({"y": [1.0, 0.0, 1.0], "p_weak": p_weak, "p_student": p_student}, index=["a", "b", "c"])
     return lambda: [differ_sentence(disagreements(frame, 3))]
 
+def part_of(class_names: list[str]) -> Say:
+    """A dataset's part of the page, with one row on which student and supervisor differ."""
+
+    def said() -> list[str]:
+        classes = {"weak": [1], "student": [0]} if len(class_names) > 2 else {}
+        frame = pd.DataFrame({"y": [0], "p_weak": [0.9], "p_student": [0.1], "text": ["a"], **classes}, index=["a"])
+        found = disagreements(frame, 1)
+        found = found._replace(rows=found.rows.assign(text="a"))
+        words = dict.fromkeys(("id", "name", "title", "pgr", "aurocs", "meaning", "source", "license", "note"), "")
+        facts = words | {"pinned": "", "curves": "", "notes": [], "findings": [], "samples": []}
+        facts |= {"splits": TextTable("", [], []), "num_passed": 1, "with_tests": False}
+        facts |= {"differ": _differ(found, SimpleNamespace(class_names=class_names))}
+        parts = _template().environment.get_template("parts.html.j2").module
+        return [shown(str(parts.dataset(facts, "vanilla", False, "")))]  # type: ignore[attr-defined]
+
+    return said
+
+
 
 def sizes_of(**facts: object) -> Say:
     """The columns of a table of splits."""
@@ -559,22 +579,23 @@ PAGE = (
     Claim(
         "The student is {}; its loss may be another than that of supervisor and ceiling, and is then not to be compared "
         "with theirs. Dashed: val ROC AUC, the student's against the labels that it was given; open mark: the update "
-        "whose weights are kept.",
+        "whose weights are kept",
         bare,
         None,
         GENERAL,
     ),
+    Claim(", one a seed at its own AUC", full, bare),
     Claim("Solid: test ROC AUC against ground truth, looked at afterwards.", full, bare),
     Claim("Where student and supervisor differ most", bare, None, COLUMN),
     Claim(
-        "Test rows on which their labels differ, those first of which the student is surest, whoever is right. P: "
-        "probability of positive",
+        "Test rows on which their labels differ, those first of which the student is surest, whoever is right. P:",
         bare,
         None,
         MEASURE,
     ),
+    Claim("the class that is called and its probability", part_of(["x", "y", "z"]), part_of(["x", "y"])),
     Claim(
-        "The first rows of both classes in turn, in the order of their ids, which are hashes: nobody picked them.",
+        "The first rows of each class in turn, in the order of their ids, which are hashes: nobody picked them.",
         bare,
         None,
         GENERAL,

@@ -108,12 +108,13 @@ def _tests(trajectories: pd.DataFrame, dataset: str, student: Contender) -> pd.D
 def _differ(differing: Disagreements, task: Task) -> dict[str, Any]:
     return {
         "sentence": differ_sentence(differing),
+        "several_classes": len(task.class_names) > 2,
         "rows": [
             {
                 "p_student": _answer(row, "student", task),
                 "p_weak": _answer(row, "weak", task),
                 "truth": task.class_names[int(row["y"])],
-                "right": bool(row["student_right"]),
+                "right": next((who for who in ("student", "weak") if row[f"{who}_right"]), ""),
                 "text": excerpt(row["text"], MOST_CHARACTERS),
             }
             for row in differing.rows.to_dict("records")

@@ -100,10 +100,11 @@ COLUMNS = ("y", "p_weak", "p_student")
 class Disagreements(NamedTuple):
     """How often student and supervisor differ on test, who is right then, and rows to read.
 
-    `rows`: index id; y, weak, student, p_weak, p_student and `student_right`, in order of falling |p_student − ½|
-    (equal ones by id), of several classes of the student's falling probability of its class. They are chosen by the
-    student's confidence alone, whoever is right. The counts are over all `num_rows`. `one_sided`: the supervisor gives
-    every row the same hard label, so that differing says little about it.
+    `rows`: index id; y, weak, student, p_weak, p_student, `student_right` and `weak_right`, in order of falling
+    |p_student − ½| (equal ones by id), of several classes of the student's falling probability of its class. They are
+    chosen by the student's confidence alone, whoever is right; of several classes neither may be. The counts are over
+    all `num_rows`. `one_sided`: the supervisor gives every row the same hard label, so that differing says little
+    about it.
     """
 
     num_rows: int
@@ -117,8 +118,8 @@ class Disagreements(NamedTuple):
 def disagreements(scored: pd.DataFrame, most: int) -> Disagreements:
     """Count rows whose classes differ, and give the `most` of them that the student is surest of.
 
-    `scored`: index row id, columns `y` (truth), `p_weak` and `p_student` (P(y = 1), or of several classes the
-    probability of the one that each calls), `weak` and `student` (the classes that they call; without: P(y = 1) > ½).
+    `scored`: index row id, columns `y` (truth), `p_weak` and `p_student`: of two classes P(y = 1). Of several they are
+    the probability of the class that each calls, which the columns `weak` and `student` tell.
     Raises DataError for a missing column, no rows, or a probability that is unknown.
     """
     require_columns(scored, COLUMNS, "the rows")
@@ -127,13 +128,14 @@ def disagreements(scored: pd.DataFrame, most: int) -> Disagreements:
     called = {name: scored[name] if name in scored else scored[f"p_{name}"] > 0.5 for name in ("weak", "student")}
     known = scored[list(COLUMNS)].assign(**called)
     weak, student, truth = (known[name] for name in ("weak", "student", "y"))
-    apart = known.assign(student_right=student == truth)[weak != student]
-    surest = apart.sort_index().assign(doubt=-(apart["p_student"] - 0.5).abs()).sort_values("doubt", kind="stable")
+    apart = known.assign(student_right=student == truth, weak_right=weak == truth)[weak != student]
+    sure = apart["p_student"] if "student" in scored else (apart["p_student"] - 0.5).abs()
+    surest = apart.sort_index().assign(doubt=-sure).sort_values("doubt", kind="stable")
     return Disagreements(
         num_rows=len(known),
         num_apart=len(apart),
         num_student_right=int(apart["student_right"].sum()),
-        num_weak_right=int((apart["weak"] == apart["y"]).sum()),
+        num_weak_right=int(apart["weak_right"].sum()),
         one_sided=bool(weak.nunique() == 1),
         rows=surest.drop(columns="doubt").head(most),
     )

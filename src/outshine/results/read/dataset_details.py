@@ -24,7 +24,7 @@ CURVE_COLUMNS = ("role", "seed", "step", "loss", "val_auroc", "chosen")
 class DatasetDetails(NamedTuple):
     """One dataset in detail, with one of its students.
 
-    `samples`: id, split, label, text of the first rows by id, both classes in turn. `curves`: CURVE_COLUMNS, an update
+    `samples`: id, split, label, text of the first rows by id, the classes in turn. `curves`: CURVE_COLUMNS, an update
     a row, of what was fine-tuned (roles weak, student, ceiling). `differ`: on test, probabilities averaged over seeds;
     its rows have a column `text`. None where the weak labels do not cover test.
     """
@@ -63,7 +63,7 @@ def _differ(runs: Sequence[tuple[Experiment, int]], reader: Reader, most: int) -
         return None
     task, columns = runs[0][0].texts.task, {}
     for name, p in (("weak", weak), ("student", student)):
-        columns |= {name: task.classes(p), f"p_{name}": p if p.ndim == 1 else p.max(axis=1)}
+        columns |= {f"p_{name}": p} if p.ndim == 1 else {name: task.classes(p), f"p_{name}": p.max(axis=1)}
     return disagreements(pd.DataFrame({"y": test["y"], **columns}), most)
 
 

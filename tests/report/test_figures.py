@@ -154,6 +154,15 @@ def test_aurocs_are_drawn_at_their_values():
     assert figure.axes[0].get_xlabel() == "test ROC AUC (0.5 = chance), with 95 % interval"
 
 
+def test_the_grey_bar_is_the_gap_wherever_the_student_is():
+    frame = auroc_rows(["boolq", "sciq"])
+    frame.loc[0, ["student_auroc", "student_low", "student_high"]] = 0.3, 0.2, 0.4
+    (axes,) = figures.auroc_by_dataset(frame).axes
+    (bars,) = (part for part in axes.collections if part.get_label() == "gap")
+    for row, path in zip(frame.to_dict("records"), bars.get_paths(), strict=True):
+        assert path.vertices[:, 0].tolist() == pytest.approx([row["weak_auroc"], row["ceiling_auroc"]])
+
+
 def test_auroc_intervals_and_unknown_weak_labels():
     frame = auroc_rows(["boolq", "sciq"])
     frame.loc[1, ["weak_auroc", "weak_low", "weak_high"]] = NAN

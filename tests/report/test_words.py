@@ -175,7 +175,7 @@ def test_what_stands_behind_the_answer():
         "Mean test AUROC over 2 datasets: supervisor .700, student .725, ceiling .925. "
         "It is higher for the student than for its supervisor on 1 of them.",
         "3 seeds: the interval covers the choice of test rows and of seeds, for these 2 datasets only.",
-        "If these datasets were drawn at random from their kind, the kind's share lies between 31 % and 55 %; "
+        "If these datasets were drawn at random from their kind, the kind's share lies between 31 % and 55 % (95 % interval); "
         "exploratory: 2 datasets are few.",
     ]
 

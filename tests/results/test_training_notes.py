@@ -81,7 +81,7 @@ def test_a_student_that_did_not_learn():
 
 def test_few_rows_of_val_leave_it_open():
     (text,) = told(UNSURE)
-    assert ".520 on 32 rows of val, .550 on 60 of test, which cannot be told from .5" in text
+    assert ".520 on 32 rows of val, .550 on 60 of test, not shown to be above .5" in text
     assert "may say no more than what happens when training fails" in text
 
 
@@ -160,9 +160,9 @@ def test_the_doubt_is_about_the_models_behind_one_number():
     other = {**FAILED, "method": "filtered", "dataset": "b"}
     found = notes({**FAILED, "dataset": "a"}, other, {**UNSURE, "role": "weak", "dataset": "c"})
     assert doubtful(found, STUDENT, ("student", "ceiling")) == {"a"}
-    assert "on 2 of 4 datasets (a, c) a model behind this number" in doubt(found, STUDENT, ["a", "b", "c", "e"])
+    assert "on 2 of 4 datasets (a, c) a model behind this answer" in doubt(found, STUDENT, ["a", "b", "c", "e"])
     assert doubt(found, STUDENT, ["b", "e"]) == ""
-    assert "here a model behind this number" in doubt(found, STUDENT, ["a"])
+    assert "here a model behind this answer" in doubt(found, STUDENT, ["a"])
 
 
 # -- the table, on made-up predictions ------------------------------------------------------------

@@ -105,9 +105,8 @@ POOLED = (
     Claim("{} seeds: the interval covers the choice of test rows and of seeds, for {} only.", ahead, one_seed),
     Claim("For other datasets nothing can be said: {}.", some_gaps, ahead),
     Claim("; exploratory: {} datasets are few", ahead, many),
-    Claim(
-        "If these datasets were drawn at random from their kind, the kind's share lies between {}{}.", ahead, some_gaps
-    ),
+    Claim("If these datasets were drawn at random from their kind, {}.", ahead, some_gaps),
+    Claim("the kind's share lies between {} (95 % interval){}", ahead, some_gaps),
 )
 
 # -- training ---------------------------------------------------------------------------------------
@@ -119,7 +118,7 @@ file_labels = training(val_auroc=0.36, val_low=0.3, test_auroc=float("nan"), tes
 
 TRAINING = (
     Claim(
-        "Mind the training: {} a model behind this number is not shown to have learned from its labels, and what is "
+        "Mind the training: {} a model behind this answer is not shown to have learned from its labels, and what is "
         "measured may be that training failed rather than weak-to-strong generalization.",
         page("bare", "nothing"),
         page("bare", "all"),
@@ -131,19 +130,19 @@ TRAINING = (
         unsure(),
     ),
     Claim(
-        "not shown to have learned its labels (AUROC against them {}, which cannot be told from .5): its PGR may say "
+        "not shown to have learned its labels (AUROC against them {}, not shown to be above .5): its PGR may say "
         "no more than what happens when training fails",
         unsure(),
         training(val_rows=32, val_auroc=0.52, val_low=0.3),  # test rows tell it from .5
     ),
     Claim(
-        "not shown to have learned its task (AUROC {}, which cannot be told from .5): its labels may say nothing about "
+        "not shown to have learned its task (AUROC {}, not shown to be above .5): its labels may say nothing about "
         "the truth, and PGR then compares with chance",
         unsure(role="weak"),
         training(role="weak"),
     ),
     Claim(
-        "not shown to have learned from ground truth (AUROC {}, which cannot be told from .5): PGR has nothing to "
+        "not shown to have learned from ground truth (AUROC {}, not shown to be above .5): PGR has nothing to "
         "measure the student against",
         unsure(role="ceiling"),
         training(role="ceiling"),
@@ -346,6 +345,7 @@ def differ(p_weak: tuple[float, ...], p_student: tuple[float, ...]) -> Say:
     frame = pd.DataFrame({"y": [1.0, 0.0, 1.0], "p_weak": p_weak, "p_student": p_student}, index=["a", "b", "c"])
     return lambda: [differ_sentence(disagreements(frame, 3))]
 
+
 def part_of(class_names: list[str]) -> Say:
     """A dataset's part of the page, with one row on which student and supervisor differ."""
 
@@ -362,7 +362,6 @@ def part_of(class_names: list[str]) -> Say:
         return [shown(str(parts.dataset(facts, "vanilla", False, "")))]  # type: ignore[attr-defined]
 
     return said
-
 
 
 def sizes_of(**facts: object) -> Say:
@@ -458,8 +457,8 @@ TABLES = (
 FIGURES = (
     Claim(
         "PGR = (student − weak) / (ceiling − weak) in test ROC AUC with 95 % intervals. 0: no better than the "
-        "supervisor, 1: as good as the ceiling. What lies outside the window is drawn at its edge with an arrow and its "
-        "value.",
+        "supervisor, 1: as good as the ceiling. A PGR outside the window is drawn at its edge with a large arrow and "
+        "its value, an interval that reaches beyond it ends there in a small arrow.",
         captions("full"),
         captions("bare"),
     ),
@@ -472,7 +471,8 @@ FIGURES = (
         "Means over {} seeds; intervals cover the choice of test rows and of seeds.", captions("full"), captions("bare")
     ),
     Claim(
-        "Test ROC AUC against ground truth. {} Rows that share a passage or question count as one group.",
+        "Test ROC AUC against ground truth; grey: the gap between supervisor and ceiling. {} Rows that share a passage or "
+        "question count as one group.",
         captions("bare"),
         None,
         GENERAL,
@@ -522,8 +522,8 @@ PAGE = (
     Claim("Why PGR is undefined ({})", page("bare", "nothing"), bare),
     Claim(
         "PGR = (student − weak) / (ceiling − weak), intervals by Fieller's theorem from the joint covariance of the "
-        "three AUCs. It is undefined where the gap between weak supervisor and ceiling cannot be told from zero, or no "
-        "variance can be estimated.",
+        "three AUCs. It is undefined where the ceiling is not shown to be above the weak supervisor, or no variance can be "
+        "estimated.",
         bare,
         None,
         MEASURE,

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 _PGR = (
     "PGR = (student − weak) / (ceiling − weak) in test ROC AUC with 95 % intervals. 0: no better than the supervisor, "
-    "1: as good as the ceiling. What lies outside the window is drawn at its edge with an arrow and its value."
+    "1: as good as the ceiling. A PGR outside the window is drawn at its edge with a large arrow and its value, an "
+    "interval that reaches beyond it ends there in a small arrow."
 )
 
 PROBE_WORDS = {"knn": "kNN", "logistic": "Logistic regression"}
@@ -55,7 +56,10 @@ def _of_aurocs(summary: pd.DataFrame, loss: str) -> Iterator[StudyFigure]:
         if seeds == 1
         else f"Means over {seeds} seeds; intervals cover the choice of test rows and of seeds."
     )
-    caption = f"Test ROC AUC against ground truth. {meaning} Rows that share a passage or question count as one group."
+    caption = (
+        f"Test ROC AUC against ground truth; grey: the gap between supervisor and ceiling. {meaning} Rows that share a "
+        "passage or question count as one group."
+    )
     chosen = series.reference(summary, loss)
     yield StudyFigure("auroc", "Weak supervisor, student and ceiling", caption, figures.auroc_by_dataset(chosen))
 

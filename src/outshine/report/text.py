@@ -230,4 +230,5 @@ def _for_others(pooled: MethodPGR) -> list[str]:
         return [f"For other datasets nothing can be said: {others.reason}."]
     hint = f"; exploratory: {record.num_datasets} datasets are few" if record.exploratory else ""
     limits = f"{100 * others.low:z.0f} % and {100 * others.high:z.0f} %"
-    return [f"If these datasets were drawn at random from their kind, the kind's share lies between {limits}{hint}."]
+    share = f"the kind's share lies between {limits} (95 % interval){hint}"
+    return [f"If these datasets were drawn at random from their kind, {share}."]

@@ -130,7 +130,7 @@ def doubt(notes: Sequence[TrainingNote], student: Contender, datasets: Sequence[
         return ""
     where = f"on {len(named)} of {len(datasets)} datasets ({', '.join(named)})" if len(datasets) > 1 else "here"
     return (
-        f"Mind the training: {where} a model behind this number is not shown to have learned from its labels, and "
+        f"Mind the training: {where} a model behind this answer is not shown to have learned from its labels, and "
         "what is measured may be that training failed rather than weak-to-strong generalization."
     )
 
@@ -163,7 +163,7 @@ def _student_learned(row: Row) -> Statement:
             "happens when training fails, nothing about weak-to-strong generalization"
         ), values
     return (
-        f"not shown to have learned its labels (AUROC against them {where}, which cannot be told from .5): its PGR may "
+        f"not shown to have learned its labels (AUROC against them {where}, not shown to be above .5): its PGR may "
         "say no more than what happens when training fails"
     ), values
 
@@ -171,7 +171,7 @@ def _student_learned(row: Row) -> Statement:
 def _weak_learned(row: Row) -> Statement:
     where, values = _where(row)
     return (
-        f"not shown to have learned its task (AUROC {where}, which cannot be told from .5): its labels may say nothing "
+        f"not shown to have learned its task (AUROC {where}, not shown to be above .5): its labels may say nothing "
         "about the truth, and PGR then compares with chance"
     ), values
 
@@ -179,7 +179,7 @@ def _weak_learned(row: Row) -> Statement:
 def _ceiling_learned(row: Row) -> Statement:
     where, values = _where(row)
     return (
-        f"not shown to have learned from ground truth (AUROC {where}, which cannot be told from .5): PGR has nothing "
+        f"not shown to have learned from ground truth (AUROC {where}, not shown to be above .5): PGR has nothing "
         "to measure the student against"
     ), values
 

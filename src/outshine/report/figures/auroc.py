@@ -29,7 +29,7 @@ ROLE_NAMES = {"weak": "weak supervisor", "student": "strong student", "ceiling":
 
 @house_style()
 def auroc_by_dataset(summary: pd.DataFrame) -> Figure:
-    """Test ROC AUC of weak supervisor, student and ceiling with 95 % intervals, a row a dataset.
+    """Test ROC AUC of weak supervisor, student and ceiling with 95 % intervals, a row a dataset; the gap in grey.
 
     `summary`: one row a dataset, as `select.reference` gives; columns dataset and {weak, student, ceiling}_{auroc,
     low, high}; where there is a column `label` of one value, it names the student. A role whose AUC is not known
@@ -40,8 +40,9 @@ def auroc_by_dataset(summary: pd.DataFrame) -> Figure:
     by_dataset = summary.set_index("dataset")
     for axes, datasets in rows.columns:
         part = by_dataset.loc[datasets]
-        aucs = part[[f"{role}_auroc" for role in ROLES]]
-        axes.hlines(range(len(part)), aucs.min(axis=1), aucs.max(axis=1), color="#d0d0d0", linewidth=5, zorder=1)
+        gaps = part.assign(row=range(len(part))).dropna(subset=["weak_auroc", "ceiling_auroc"])
+        ends = gaps["weak_auroc"], gaps["ceiling_auroc"]
+        axes.hlines(gaps["row"], *ends, color="#d0d0d0", linewidth=5, zorder=1, label="gap")
         for (role, look), offset in zip(ROLES.items(), offsets(len(ROLES)), strict=True):
             _draw_role(axes, part, role, look, offset)
         axes.axvline(0.5, color=SOFT, linewidth=0.8, linestyle=":")

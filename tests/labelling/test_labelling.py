@@ -18,10 +18,10 @@ from outshine.engine.store.store import Store
 from outshine.labelling.evidence import evidence
 from outshine.labelling.files import evidence_document
 from outshine.labelling.folds import EVERY
-from outshine.labelling.gains import gain_by_disagreements, needed_accuracy
+from outshine.labelling.gains import RowsNeeded, gain_by_disagreements, needed_accuracy
 from outshine.labelling.results import COLUMNS, LabelResults, StudentPredictions, out_of_fold, read_label_results
 from outshine.labelling.run import parse_label_settings, resolve_label_settings
-from outshine.labelling.text import evidence_sentences, sentences
+from outshine.labelling.text import _need, evidence_sentences, sentences
 from outshine.stats.auroc import auroc, soft_auroc
 from outshine.stats.intervals import share_of_file
 
@@ -190,7 +190,7 @@ def test_the_verdict_follows_the_primary_interval(tmp_path: Path) -> None:
     assert few.evidence[0].verdict == "open"
     told = " ".join(evidence_sentences(few.evidence[0]))
     assert "Not settled" in told
-    assert "Of 12 rows it can hardly be seen whether they were picked" in told
+    assert "Of 12 rows it can hardly be seen whether picked ones are among them" in told
     assert "What would settle it" in told
     worse = WORLD.read(tmp_path / "worse", [{"id": f"r{i}", "label": int(WORLD.label[i])} for i in range(300)])
     assert worse.evidence[0].verdict == "worse"
@@ -200,7 +200,7 @@ def test_rows_drawn_by_disagreement_give_no_levels(tmp_path: Path) -> None:
     """The gain stands, and nothing else is claimed."""
     apart = np.flatnonzero((WORLD.z > 0) != (WORLD.label > 0.5))
     some = WORLD.read(tmp_path / "some", WORLD.trusted(apart[::2])).evidence[0]
-    assert any("were drawn by disagreement" in note for note in some.notes)
+    assert any("taken to be drawn by disagreement" in note for note in some.notes)
     assert (some.student_accuracy, some.auroc_gain) == (None, None)
     (one,) = WORLD.read(tmp_path, WORLD.trusted(apart)).evidence
     assert one.auroc_gain is None
@@ -283,6 +283,14 @@ def test_how_many_rows_are_needed() -> None:
     assert needed_accuracy(0.0) == ()
 
 
+def test_what_is_lacking_of_disagreements_is_lacking_of_random_rows() -> None:
+    """40 random rows of which the two disagree on 2 only: 4 disagreements more are 16 rows more, not none."""
+    need = RowsNeeded(0.25, 1.0, 24, 6, True)
+    assert "4 more disagreements, or 16 more random rows" in _need(need, 40, 2)
+    assert "6 disagreements, or 24 random rows" in _need(need, 0, 0)
+    assert "0 more disagreements, or 0 more random rows" in _need(need, 40, 9)
+
+
 def test_trusted_rows_of_one_class_give_no_auc() -> None:
     frame = pd.DataFrame(
         {"truth": [True] * 30, "label": [0.0, 1.0, 1.0] * 10, "log_odds": [1.0, 2.0] * 15, "group": range(30)}
@@ -290,5 +298,6 @@ def test_trusted_rows_of_one_class_give_no_auc() -> None:
     one = evidence(frame.assign(group=frame["group"].astype(str)), hard=True, one_sided=False)
     assert one.auroc_gain is None
     assert any("not of both classes" in note for note in one.notes)
+    assert one.one_class
     assert one.accuracy_gain is not None
     assert one.accuracy_gain.value == pytest.approx(1 / 3)

@@ -318,8 +318,8 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim("On {} the gain in {} cannot be estimated.", words(UNLABELLED), words(NEW)),
     Claim(
-        "Not settled: on none of the {} trusted rows do student and cheap labels disagree, and only such rows tell "
-        "whether the student is better, on {}.",
+        "Not settled: student and cheap labels disagree on none of {}, and only such rows tell whether the student is "
+        "better, on {}.",
         words(AGREED),
         words(OPEN),
     ),
@@ -338,12 +338,21 @@ CLAIMS: tuple[Claim, ...] = (
         words(DRAWN),
     ),
     Claim(
-        "The interval supposes that these {}, or the disagreements among them, were drawn at random. Nothing that "
-        "outshine sees speaks against it; it does not see everything.",
+        "The interval supposes that these {}, or the disagreements among them, were drawn at random.",
         words(OPEN),
         words(DRAWN),
     ),
-    Claim("Of {} rows it can hardly be seen whether they were picked.", words(judged(RANDOM[:12])), words(OPEN)),
+    Claim(
+        "Nothing that outshine sees speaks against it; it does not see everything.",
+        words(OPEN),
+        words(OPEN._replace(one_class=True)),
+    ),
+    Claim(
+        "All {} are of one class, which speaks against it, unless nearly all of the file's are.",
+        words(OPEN._replace(one_class=True)),
+        words(OPEN),
+    ),
+    Claim("Of {} it can hardly be seen whether picked ones are among them.", words(judged(RANDOM[:12])), words(OPEN)),
     Claim(
         "The interval supposes that the {} to come are like these, drawn at random from the same source.",
         words(NEW),
@@ -366,11 +375,6 @@ CLAIMS: tuple[Claim, ...] = (
         lambda: unknown_sentences(SIGNS, False),
     ),
     Claim(
-        "; {} of them are filled in already",
-        lambda: judging_sentences(labelling(known=30)),
-        lambda: judging_sentences(labelling()),
-    ),
-    Claim(
         "Two files: suspects.csv is for finding errors, and gives no verdict when it is handed back, since its rows "
         "were picked. to_judge.csv is for the verdict: {}, drawn at random{}. Write {} into its column '{}', from the top "
         "and leaving none out, and give the file with --trusted.",
@@ -390,8 +394,8 @@ CLAIMS: tuple[Claim, ...] = (
         signs(),
     ),
     Claim(
-        "{} labels contradict those of rows that are nearly the same: at least so many are wrong, unless what little "
-        "differs decides, or the text does not.",
+        "Labels that contradict those of rows which are nearly the same: {}. At least so many are wrong, unless the little "
+        "that differs decides the label, or the text does not decide it.",
         signs(),
         signs(num_conflicts=0),
     ),
@@ -514,12 +518,12 @@ CLAIMS: tuple[Claim, ...] = (
         words(OPEN),
     ),
     Claim(
-        "student and label disagree on {} of the {} trusted rows and on {} of all {}: the rows were drawn by "
+        "student and label disagree on {} of the {} trusted rows and on {} of all {}: the rows are taken to be drawn by "
         "disagreement, so that only the gain in accuracy is estimated",
         words(BY_DISAGREEMENT),
         words(OPEN),
     ),
-    Claim("the {} trusted rows are not of both classes: no AUC", words(ONE_CLASS), words(SOFT)),
+    Claim("no AUC: the trusted rows ({}) are not of both classes", words(ONE_CLASS), words(SOFT)),
     Claim(
         "interrupted; finished stages are kept: run the same command again to go on",
         lambda: run_of_the_command(KeyboardInterrupt()),

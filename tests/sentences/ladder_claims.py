@@ -130,7 +130,12 @@ CLAIMS: tuple[Claim, ...] = (
         said(),
     ),
     Claim("What would settle it (with a chance of 80 %): {}.", said(**OPEN), said()),
-    Claim("for a gain of {}{}: {} more random trusted rows", said(**OPEN), said(**OPEN, needed=())),
+    Claim("for {}: {} more random trusted rows", said(**OPEN), said(**OPEN, needed=())),
+    Claim(
+        "about the gain that was seen",
+        said(**OPEN),
+        said(**OPEN, needed=(RowsNeeded(0.05, 0.6, 600, 100, False),)),
+    ),
     Claim(
         "The trusted rows are of too few groups for a verdict: rows of one group are alike.",
         said(few_groups=True),
@@ -180,8 +185,8 @@ CLAIMS: tuple[Claim, ...] = (
         said(**of_classes(6)),
     ),
     Claim(
-        "Trusted rows were drawn by whether student and cheap label disagree: each counts for as many rows of the file "
-        "as it stands for.",
+        "Trusted rows are taken to be drawn by whether student and cheap label disagree: each counts for as many rows of "
+        "the file as it stands for.",
         said(drawn_by_disagreement=True),
         said(),
     ),

@@ -34,6 +34,7 @@ from outshine.stats.auc_covariance import combine_seeds
 from outshine.stats.intervals import EffectiveSize, Interval, auroc_interval, effective_size, exact_share, share_of_file
 from outshine.stats.random_sample_tests import hypergeometric_p, random_sample_tests
 
+ENOUGH_FOR_BOTH = 10  # rows from which it is odd that a random draw holds one class alone
 FEWEST_GROUPS = 10  # of equal size, below which an interval from groups is too uncertain for a verdict
 
 Primary = Literal["accuracy", "auroc"]
@@ -68,6 +69,7 @@ class Evidence(NamedTuple):
         notes: What could not be estimated, and why.
         by_disagreement: Whether disagreements were drawn more, or less, often than agreements.
         used: Places in the file, from 0, of the rows that the estimates rest on.
+        one_class: Whether the trusted rows, enough to tell, are all of one class.
     """
 
     of: Literal["file", "new"]
@@ -92,6 +94,7 @@ class Evidence(NamedTuple):
     notes: tuple[str, ...] = ()
     by_disagreement: bool = False
     used: tuple[int, ...] = ()
+    one_class: bool = False
 
     @property
     def gain(self) -> Interval | None:
@@ -246,6 +249,7 @@ def _counts(trusted: _Trusted, hard: bool, share: float) -> Evidence:
         num_wrong=int((trusted.apart & trusted.label_right).sum()),
         num_empty=0,
         share=share,
+        one_class=len(trusted.truth) >= ENOUGH_FOR_BOTH and len(set(trusted.truth)) == 1,
     )
 
 
@@ -482,8 +486,8 @@ def _seems_drawn(counts: Evidence, file: _File, taken: np.ndarray | None, notes:
         return True
     notes.append(
         f"student and label disagree on {counts.num_judged} of the {counts.num_rows} trusted rows and on "
-        f"{file.num_apart} of all {file.num_rows}: the rows were drawn by disagreement, so that only the gain in "
-        "accuracy is estimated"
+        f"{file.num_apart} of all {file.num_rows}: the rows are taken to be drawn by disagreement, so that only the "
+        "gain in accuracy is estimated"
     )
     return False
 
@@ -492,7 +496,7 @@ def _aurocs(trusted: _Trusted, notes: list[str]) -> _Measured:
     """Estimate the AUCs and the gain; nothing where the trusted rows are of one class."""
     truth, student, label = trusted.truth, trusted.log_odds, trusted.label
     if not len(truth) or truth.all() or not truth.any():
-        notes.append(f"the {len(truth)} trusted rows are not of both classes: no AUC")
+        notes.append(f"no AUC: the trusted rows ({len(truth)}) are not of both classes")
         return _Measured()
     groups = trusted.group.tolist()
     both = combine_seeds(truth, np.stack([student, label])[None], groups)

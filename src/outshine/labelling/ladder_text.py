@@ -35,8 +35,8 @@ def ladder_sentences(ladder: Ladder, names: Sequence[str] = ("class 0", "class 1
     lines += [*_class_shares(ladder, names), _confusion(ladder.confusion, names)]
     if ladder.drawn_by_disagreement:
         lines.append(
-            "Trusted rows were drawn by whether student and cheap label disagree: each counts for as many rows of the "
-            "file as it stands for."
+            "Trusted rows are taken to be drawn by whether student and cheap label disagree: each counts for as many "
+            "rows of the file as it stands for."
         )
     return lines
 
@@ -99,8 +99,8 @@ def _openness(ladder: Ladder) -> list[str]:
 
 
 def _need(need: RowsNeeded, ladder: Ladder) -> str:
-    seen = ", as seen" if need.seen else ""
-    return f"for a gain of {signed(need.gain)}{seen}: {need.rows - ladder.num_rows:,} more random trusted rows"
+    gain = "about the gain that was seen" if need.seen else f"a gain of {signed(need.gain)}"
+    return f"for {gain}: {need.rows - ladder.num_rows:,} more random trusted rows"
 
 
 def _worth(worth: Worth) -> str:

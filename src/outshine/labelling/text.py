@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from outshine.engine.messages import counted
 from outshine.labelling.annotation_sample import AGREE, ALL, DISAGREE
 from outshine.labelling.evidence import FEWEST_GROUPS, Evidence
 from outshine.labelling.gains import RowsNeeded, needed_accuracy
@@ -115,8 +116,8 @@ def _headline(evidence: Evidence) -> str:
         return f"On {where} the gain in {unit} cannot be estimated."
     if math.isnan(gain.value):
         return (
-            f"Not settled: on none of the {evidence.num_rows} trusted rows do student and cheap labels disagree, and "
-            f"only such rows tell whether the student is better, on {where}."
+            f"Not settled: student and cheap labels disagree on none of {counted(evidence.num_rows, 'trusted row')}, "
+            f"and only such rows tell whether the student is better, on {where}."
         )
     if evidence.verdict == "equal":
         return f"{_VERDICTS['equal']}, on {where}: the gain in {unit} is 0 for these students."
@@ -161,12 +162,16 @@ def _supposed(evidence: Evidence) -> list[str]:
         return lines
     unit = "groups" if evidence.by == "groups" else "rows"
     if evidence.of == "file":
-        lines.append(
-            f"The interval supposes that these {unit}, or the disagreements among them, were drawn at random. Nothing "
-            "that outshine sees speaks against it; it does not see everything."
+        supposed = f"The interval supposes that these {unit}, or the disagreements among them, were drawn at random."
+        seen = (
+            f"All {evidence.num_rows} are of one class, which speaks against it, unless nearly all of the file's are."
+            if evidence.one_class
+            else "Nothing that outshine sees speaks against it; it does not see everything."
         )
+        lines.append(f"{supposed} {seen}")
         if evidence.num_rows < FEW:
-            lines.append(f"Of {evidence.num_rows} rows it can hardly be seen whether they were picked.")
+            rows = counted(evidence.num_rows, "row")
+            lines.append(f"Of {rows} it can hardly be seen whether picked ones are among them.")
     else:
         lines.append(
             f"The interval supposes that the {unit} to come are like these, drawn at random from the same source."
@@ -201,7 +206,7 @@ def judging_sentences(result: LabelResults) -> list[str]:
         if num
     ]
     known = len(listed.rows) - listed.num_open
-    filled = f"; {known:,} of them are filled in already" if known else ""
+    filled = f"; already filled in: {known:,}" if known else ""
     return [
         "Two files: suspects.csv is for finding errors, and gives no verdict when it is handed back, since its rows "
         f"were picked. to_judge.csv is for the verdict: {' and '.join(parts)}, drawn at random{filled}. Write "
@@ -224,8 +229,8 @@ def sign_sentences(signs: AgreementSummary) -> list[str]:
         )
     if signs.num_conflicts:
         lines.append(
-            f"{signs.num_conflicts} labels contradict those of rows that are nearly the same: at least so many are "
-            "wrong, unless what little differs decides, or the text does not."
+            f"Labels that contradict those of rows which are nearly the same: {signs.num_conflicts}. At least so many "
+            "are wrong, unless the little that differs decides the label, or the text does not decide it."
         )
     if signs.one_sided and len(signs.label_shares) > 2:
         lines.append("All labels, or all predictions, are likeliest of one class: read ranks and AUCs, not classes.")
@@ -310,14 +315,20 @@ def _settling(evidence: Evidence) -> list[str]:
 
 
 def _need(need: RowsNeeded, num_rows: int, num_judged: int, by: str = "rows") -> str:
-    """Write `if it is right on 67 % of disagreements (gain +.061): 69 disagreements, or 380 random rows`."""
+    """Write `if it is right on 67 % of disagreements (gain +.061): 69 disagreements, or 380 random rows`.
+
+    Of random rows those tell on which the two disagree: what is lacking of these is lacking of random rows in
+    proportion, however many rows there are on which the two agree.
+    """
     right = f"{need.right:.0%}" if need.right is not None else ""
     seen = ", as seen" if need.seen else ""
+    judged = need.judged or 0
     text = (
         f"if it is right on {right} of disagreements{seen} (gain {signed(need.gain)}): "
-        f"{_more(need.judged or 0, num_judged)} disagreements"
+        f"{_more(judged, num_judged)} disagreements"
     )
-    return text if by == "draw" else f"{text}, or {_more(need.rows, num_rows)} random rows{_of_groups(need)}"
+    rows = math.ceil(need.rows * max(judged - num_judged, 0) / judged) if judged else 0
+    return text if by == "draw" else f"{text}, or {rows:,}{' more' if num_rows else ''} random rows{_of_groups(need)}"
 
 
 def _of_groups(need: RowsNeeded) -> str:

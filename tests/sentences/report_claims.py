@@ -682,12 +682,9 @@ CARD = (
         None,
         COLUMN,
     ),
-    Claim(
-        "Intervals are for the choice of test rows{}",
-        pushed("bare"),
-        None,
-        GENERAL,
-    ),
+    Claim("Intervals are for the choice of test rows", pushed("bare"), None, GENERAL),
+    Claim(", those of this model alone for the choice of rows", pushed("full", "student"), pushed("bare", "student")),
+    Claim(", given these trained models", pushed("bare"), pushed("full")),
     Claim(
         "; those of controls are over datasets",
         pushed("full"),
@@ -746,7 +743,7 @@ CARD = (
         pushed("unbalanced"),
     ),
     Claim(
-        "No text of any dataset is in this repository. `predictions.parquet` has the columns `id`, `split`, `log_odds` and `p`, for `strong_train`, `val` and `test`; an `id` is the beginning of a hash of the row, so that whoever has the rows can join them.",
+        "No text of any dataset is in this repository. `predictions.parquet` has the columns `id`, `split`, `log_odds` and `p` (of three classes and more `log_p_0`, `log_p_1` … and `p_0`, `p_1` …), for `strong_train`, `val` and `test`; an `id` is the beginning of a hash of the row, so that whoever has the rows can join them.",
         pushed("bare"),
         None,
         GENERAL,
@@ -762,7 +759,7 @@ CARD = (
         pushed("bare", "student"),
     ),
     Claim(
-        "`text` is a row as outshine formats it (`outshine datasets show NAME` prints ten). Where a text was too long, outshine shortened a marked part of it, such as a passage, before its end.",
+        "`text` is worded as outshine formats it (`outshine datasets show NAME` prints ten). Where a text was too long, outshine shortened a marked part of it, such as a passage, before its end.",
         pushed("bare", "student"),
         pushed("full", "probe"),
     ),

@@ -193,6 +193,7 @@ def _dataset(prepare: Prepare, store: Store) -> dict[str, Any]:
         "license": recipe.license,
         "note": recipe.note,
         "meaning": recipe.meaning,
+        "balanced": prepare.task.is_balanced,
         "splits": ", ".join(f"{name} {facts['rows']:,}" for name, facts in report["splits"].items()),
         "findings": [
             f"{finding.severity}, {finding.check}" for finding in findings if finding.severity in ("leak", "warning")
@@ -204,9 +205,11 @@ def _loading(model: PublishedModel, subject: Publication) -> dict[str, Any]:
     """What the code that loads a model needs to know of it."""
     assert isinstance(model.stage, Finetune)
     spec: ClassifierSpec = model.stage.classifier
-    identity = spec.model.identity
+    identity, task = spec.model.identity, model.run.prepare.task
     return {
         "base": spec.model.name,
+        "several_classes": task.outcome == "multiclass",
+        "is_pair": task.is_pair,
         "embedded": spec.model.name in TINY_MODELS,
         "revision": identity.rpartition("@")[2] if identity.startswith("hub:") else None,
         "local": spec.model.folder is not None and spec.model.name not in TINY_MODELS,

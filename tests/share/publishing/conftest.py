@@ -61,6 +61,14 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     return Ran(folder, Store(folder / "store"), results)
 
 
+@pytest.fixture(scope="session")
+def other_tasks(tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    """Models of four classes and of pairs."""
+    folder = tmp_path_factory.mktemp("other-tasks")
+    study = parse_study({**STUDY, "datasets": ["tiny-instrument-family", "tiny-food-answers"], "controls": []})
+    return Ran(folder, Store(folder / "store"), outshine.run(study, store=folder / "store"))
+
+
 @pytest.fixture
 def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     """The hub's client with an empty cache of its own and a token that may write; closed afterwards."""

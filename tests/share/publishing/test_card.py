@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 import yaml
 
+import outshine
 from outshine.data.audit.findings import Finding
 from outshine.report.text import auroc_text
 from outshine.share.card import Verbatim, _loading, _metadata, card, code, inert, table
@@ -93,6 +95,29 @@ def test_its_code_gives_the_predictions(ran, hub, push, monkeypatch):
         assert len(rows) == 8
         for row in rows.itertuples():
             assert space["log_odds"](row.text) == pytest.approx(predicted[row.id], abs=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")  # PEFT's use of transformers
+@pytest.mark.parametrize("dataset", ["tiny-instrument-family", "tiny-food-answers"])
+def test_its_code_gives_the_predictions_of_classes_and_pairs(dataset, other_tasks, tmp_path, monkeypatch):
+    pytest.importorskip("peft", reason="peft is not installed: the card's code is not run")
+    store, key = other_tasks.store, other_tasks.key(dataset, "student", "vanilla")
+    text, loaded = card(of_key(key, store), store, str(tmp_path), None), outshine.load(key, store=store.root)
+    loaded.save_pretrained(tmp_path)
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda repo, name: f"{repo}/{name}")
+    space: dict = {}
+    exec(compile(python_of(text), "card", "exec"), space)
+    predicted, of_pairs = loaded.predictions.set_index("id"), dataset == "tiny-food-answers"
+    for row in loaded.texts[loaded.texts["id"].isin(predicted.index)].head(6).itertuples():
+        stored = predicted.loc[row.id]
+        if of_pairs:
+            found, expected = space["reward"](row.text) - space["reward"](row.text_b), stored["log_odds"]
+        else:
+            found, expected = space["probabilities"](row.text), [stored[f"p_{number}"] for number in range(4)]
+        assert found == pytest.approx(expected, abs=1e-4)
+    assert ("were balanced by their ground truth" in text) == of_pairs
+    (call,) = re.findall(r"predict_proba\((.*)\)\n", text)
+    assert len(loaded.predict_proba(ast.literal_eval(call))) == (1 if of_pairs else 2)
 
 
 def test_a_model_of_the_hub_is_named_with_its_commit(ran):

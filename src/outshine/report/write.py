@@ -82,23 +82,25 @@ def write_outputs(finished: FinishedStudy, store: Store, out: Path) -> Path:
     always = ("scores", "pgr", "summary", "diagnostics")
     try:
         for name, table in results.tables().items():
-            if len(table) or name in always:
-                write_table(out / name, table)
-        for name in ("failed", "metrics", "tests"):  # what an earlier run into this folder lacked, or was asked for
-            if results.tables()[name].empty:
-                for ending in (".csv", ".parquet"):
-                    (out / name).with_suffix(ending).unlink(missing_ok=True)
+            _write_or_remove(out / name, table, always=name in always)
         study = study_yaml(finished.resolution.study)
         write_whole(out / STUDY_FILE, lambda path: path.write_text(study, encoding="utf-8"))
-        controls = against(results.scores).by_dataset
-        if len(controls):
-            write_table(out / "controls", controls)
+        _write_or_remove(out / "controls", against(results.scores).by_dataset)
         _write_page([finished], store, out / "report.html")
     except OSError as error:
         raise _cannot_write(out, error) from error
     except OutshineError as error:
         raise OutputError(f"{error}; the tables of the run are in {out}") from error
     return out
+
+
+def _write_or_remove(stem: Path, table: pd.DataFrame, *, always: bool = False) -> None:
+    """Write a table; one without rows goes, which an earlier run into this folder may have left."""
+    if len(table) or always:
+        write_table(stem, table)
+        return
+    for ending in (".csv", ".parquet"):
+        stem.with_suffix(ending).unlink(missing_ok=True)
 
 
 def write_report(several: Sequence[FinishedStudy], store: Store, page: Path) -> list[Path]:

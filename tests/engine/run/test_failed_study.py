@@ -124,8 +124,12 @@ def test_what_is_finished_is_shown_and_the_rest_named(case, world, monkeypatch, 
 def test_the_next_run_takes_the_list_away(world, monkeypatch, tmp_path):
     write_outputs(without(world, CASES["a method"][0], monkeypatch), world.store, tmp_path)
     assert (tmp_path / "failed.csv").is_file()
+    stale = [tmp_path / f"{name}.csv" for name in (*world.finished.results.tables(), "controls")]
+    for path in stale:
+        path.write_text("of an earlier run\n", encoding="utf-8")
     write_outputs(world.finished, world.store, tmp_path)
     assert not list(tmp_path.glob("failed.*"))
+    assert not [path for path in stale if path.exists() and "earlier" in path.read_text(encoding="utf-8")]
     assert "Not finished" not in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 

@@ -163,6 +163,12 @@ def test_empty_texts_are_dropped_and_counted(tmp_path: Path) -> None:
     assert "3 empty text" in " ".join(prepared.notes)
 
 
+def test_the_row_that_is_named_has_the_value_that_is_quoted(tmp_path: Path) -> None:
+    rows = [{**row, "label": "ba"[i % 2]} for i, row in enumerate(ROWS)]
+    with pytest.raises(DataError, match=r"row 1 of .* has b in the column 'label'; it holds a, b"):
+        prepared_from(write(tmp_path / "mine.jsonl", rows))
+
+
 @pytest.mark.parametrize(
     ("changed", "told"),
     [

@@ -359,8 +359,10 @@ def _meanings(
     soft = [token for token, p in meaning.items() if p not in (0, 1) and not math.isnan(p)]
     unknown = [token for token in counts if token not in meaning or (hard and token in soft)]
     if unknown:
-        first = next(place for place, token in zip(where, tokens, strict=True) if token in unknown)
-        raise DataError(_not_understood(unknown, first, meaning, counts, column, hard))
+        pairs = zip(where, tokens, strict=True)
+        place, example = next((place, token) for place, token in pairs if token is not None and token in unknown)
+        start = f"{place} has {quote(example)} in the column '{column}'"
+        raise DataError(_not_understood(unknown, start, meaning, counts, hard))
     names = [token for token in meaning if isinstance(token, str) and not math.isnan(meaning[token])]
     if soft and names:
         places = [
@@ -432,16 +434,16 @@ def _cure(unclear: Sequence[Token], words: Words) -> str:
 
 def _not_understood(
     unknown: Sequence[Token],
-    first: str,
+    start: str,
     meaning: Mapping[Token, float],
     counts: Mapping[Token, int],
-    column: str,
     hard: bool,
 ) -> str:
-    """The message about values that mean nothing by themselves, with the options that would give them a meaning."""
+    """The message about values that mean nothing by themselves, with the options that would give them a meaning.
+
+    `start`: what it begins with, a row that has one of them.
+    """
     classes = {p for p in meaning.values() if p in (0, 1)}
-    example = quote(sorted(unknown, key=text_form)[0])
-    start = f"{first} has {example} in the column '{column}'"
     numbers = [token for token in counts if isinstance(token, float)]
     if all(token in numbers for token in unknown) and not (
         len(counts) <= _MOST_CLASSES and all(token.is_integer() for token in numbers)

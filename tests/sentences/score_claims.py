@@ -200,6 +200,11 @@ CLAIMS = [
     ),
     Claim("without ids row n of '{}' was taken for row n of '{}', and so on", files, partial(files, "id")),
     Claim("{} of {} left out, without a label", EMPTY_LABELS, ONE),
+    Claim(
+        "no row of {} is of class {}: means over classes are over the others",
+        of(CLASSES.assign(id=range(90), label=[0, 1] * 45)),
+        of(CLASSES.assign(id=range(90), label=[0, 1, 2] * 30)),
+    ),
     Claim("{} of {} left out, whose label is a tie", TIES, of(rows(), pairs=True)),
     Claim("{} on {} has one seed and is taken as the same for all {}", partial(seeds, 1, 3), partial(seeds, 3, 3)),
     Claim("{} on {}: seed {} left out, which other models do not have", partial(seeds, 2, 3), partial(seeds, 3, 3)),

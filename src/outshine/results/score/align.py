@@ -125,6 +125,8 @@ def align(predicted: Sequence[Predicted], meaning: Meaning, notes: list[str]) ->
     if classes is not None:
         tests = _measurable(tests, notes)
     by_place = any(one.classes is None for one in models) and width > 2
+    if classes is not None and width > 2 and not by_place:
+        _tell_absent(tests, names or [str(number) for number in range(width)], notes)
     usual = {"binary": "auroc", "multiclass": "accuracy" if by_place else "macro_auroc", "pairwise": "pair_accuracy"}
     if right == {True}:
         return Aligned(tests, outcome, "accuracy", ("accuracy",), kinds)
@@ -420,6 +422,15 @@ def _measurable(tests: Sequence[AlignedRows], notes: list[str]) -> list[AlignedR
         scores = {model: {seed: own[kept] for seed, own in seeds.items()} for model, seeds in test.scores.items()}
         found.append(test._replace(y=test.y[kept].astype(np.int64), groups=groups, scores=scores))
     return found
+
+
+def _tell_absent(tests: Sequence[AlignedRows], names: Sequence[str], notes: list[str]) -> None:
+    """Note the classes that no row of a test set is of."""
+    for test in tests:
+        absent = [name for number, name in enumerate(names) if number not in test.y]
+        if absent:
+            where = _where((test.dataset, test.test))
+            notes.append(f"no row of {where} is of class {', '.join(absent)}: means over classes are over the others")
 
 
 # --- seeds --------------------------------------------------------------------------------------------------------

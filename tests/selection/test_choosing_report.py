@@ -24,7 +24,7 @@ def told(frame: pd.DataFrame, kind: str = "method") -> list[str]:
 
 def test_the_plain_sentence_comes_first():
     first, losses, settled, flattered, oracle = told(rows(THREE))
-    worth = f"the best label-free rule, {RULE}, is worth between 10 and 20 trusted labels by mean regret"
+    worth = f"the best label-free rule, {RULE}, is by mean regret worth between 10 and 20 trusted labels"
     assert first == f"To choose among methods, {worth}."
     assert losses == (
         "It loses .030 [.005, .055] AUROC to the oracle over 3 datasets; 10 trusted labels lose .033 [.000, .071], "
@@ -47,8 +47,8 @@ def test_the_plain_sentence_comes_first():
 )
 def test_where_the_budgets_end(budgets, worth):
     first, _, settled, *_ = told(rows({"d": {"last": 0.02, "random": 0.04, **budgets}}, "checkpoint"), "checkpoint")
-    named = "checkpoints of a student, the best label-free rule, the last checkpoint, is worth"
-    assert first == f"To choose among {named} {worth} by mean regret."
+    named = "checkpoints of a student, the best label-free rule, the last checkpoint, is by mean regret worth"
+    assert first == f"To choose among {named} {worth}."
     assert settled == "One dataset and one seed give no interval: run more of either."
 
 

@@ -112,7 +112,7 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim("an unknown amount (test is too small to be halved)", halved, three),
     Claim("the best label-free rule, {}", three, saturated),
-    Claim("To choose among {}, {}, is worth {} by mean regret.", three, saturated),
+    Claim("To choose among {}, {}, is by mean regret worth {}.", three, saturated),
     Claim("It is the best of {} rules on these same results, which flatters it.", three, lone),
     Claim("No label-free rule loses less on average than a random choice here.", poor, three),
     Claim("more than {} trusted labels, the most that could be tried", most, fewest),

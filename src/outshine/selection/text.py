@@ -42,7 +42,7 @@ def choosing_sentences(regrets: pd.DataFrame, pooled: pd.DataFrame, kind: Kind) 
         nested = amount_text(*(rule[f"nested_regret{end}"] for end in ("", "_low", "_high")))
     best = f"the best label-free rule, {TITLES[worth.rule]}"
     sentences = [
-        f"To choose among {_CANDIDATES[kind]}, {best}, is worth {_worth(worth)} by mean regret.",
+        f"To choose among {_CANDIDATES[kind]}, {best}, is by mean regret worth {_worth(worth)}.",
         _losses(worth, rows),
         _settled(worth),
         f"It is the best of {len(free)} rules on these same results, which flatters it." if len(free) > 1 else "",

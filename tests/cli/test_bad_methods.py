@@ -113,6 +113,8 @@ def test_pgr_that_is_undefined_for_every_dataset(outshine):
     for dataset in ("tiny-home", "tiny-sport"):  # one line a dataset, not one a method
         assert outcome.out.count(f"{dataset}: PGR undefined, the ceiling does not exceed the weak supervisor") == 1
     assert len(re.findall(r"│ +2 │ +undefined │ +undefined │", outcome.out)) == 2  # pooled, a line a method
+    pooled = "these datasets and such datasets: pooled PGR undefined, the ceiling does not exceed the weak supervisor"
+    assert outcome.out.count(pooled) == 1  # and one reason
     assert "nan" not in outcome.out
     summary = pd.read_parquet("undefined/summary.parquet")
     assert len(summary) == 4

@@ -160,6 +160,16 @@ def print_results(results: Results, loss: str, screen: Console) -> None:
         screen.print(report_table(tables.results_table(methods)))
     if len(results.pooled) > 1:
         screen.print(report_table(tables.pooled_table(results.pooled, methods)))
+        why: dict[str, dict[str, None]] = {}  # reason -> columns of the table
+        for method in results.pooled:
+            for where, pgr in (
+                ("these datasets", method.pooled.these_datasets),
+                ("such datasets", method.pooled.any_datasets),
+            ):
+                if not pgr.defined:
+                    why.setdefault(pgr.reason, {})[where] = None
+        for reason, columns in why.items():
+            screen.print(f"{' and '.join(columns)}: pooled PGR undefined, {reason}", markup=False)
     else:
         screen.print(pooled_sentence(results.pooled[0], methods), markup=False)
     if len(methods) > MOST_ROWS:

@@ -109,6 +109,7 @@ def _differ(differing: Disagreements, task: Task) -> dict[str, Any]:
     return {
         "sentence": differ_sentence(differing),
         "several_classes": len(task.class_names) > 2,
+        "second_class": task.class_names[1],
         "rows": [
             {
                 "p_student": _answer(row, "student", task),

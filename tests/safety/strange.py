@@ -15,7 +15,7 @@ from hostile import MARKUP, PATHS
 from hypothesis import strategies as st
 
 from outshine.data.schema import recipes
-from outshine.engine.settings import setting_names
+from outshine.engine.settings import setting_paths
 from outshine.learn.filters import filters
 from outshine.learn.losses import losses
 from outshine.learn.probes import probes
@@ -28,7 +28,7 @@ KINDS = sorted(
     {name for registry in REGISTRIES for name in registry.names()} | {"lora", "full", "head", "file", "supervisor"}
 )
 FIELDS = sorted(
-    setting_names(Study)
+    {path.rpartition(".")[2] for path in setting_paths(Study)}
     | {field for registry in REGISTRIES for _, plugin in registry for field in plugin.model_fields}
     | {"kind", "grid", "lora", "<<", "datasets.0", "__class__", "model_config", "self", "cls", "raw"}
 )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
 from outshine.engine.errors import SettingsError
+
+_MOST_PLACES = 3  # at which a setting stands that a message names
 
 
 class Settings(BaseModel):
@@ -46,15 +48,16 @@ class NotInKeyAtDefault:
 def explain(error: ValidationError, where: str = "", known: Iterable[str] = ()) -> SettingsError:
     """Turn pydantic's report into one line that names the field, what was given and what was expected.
 
-    `known`: names of settings from which the nearest is offered for a misspelt one.
+    `known`: settings, each with its path (`strong.tuning.rank`), of which the nearest is offered for a misspelt one, or
+    the places at which there is one of that name.
     """
     lines = []
     for item in error.errors():
         path = ".".join(str(part) for part in item["loc"])
         value = item.get("input")
         if item["type"] == "extra_forbidden":
-            close = difflib.get_close_matches(str(item["loc"][-1]), list(known), n=1)
-            lines.append(f"unknown setting '{path}'" + (f"; did you mean '{close[0]}'?" if close else ""))
+            near = _nearest(path, list(known))
+            lines.append(f"unknown setting '{path}'" + (f"; did you mean {' or '.join(near)}?" if near else ""))
         elif item["type"] == "missing":
             lines.append(f"'{path}' is missing")
         else:
@@ -62,16 +65,26 @@ def explain(error: ValidationError, where: str = "", known: Iterable[str] = ()) 
     return SettingsError((f"{where}: " if where else "") + "; ".join(lines))
 
 
-def setting_names(model: type[BaseModel]) -> set[str]:
-    """All names of settings, at any depth."""
-    names: set[str] = set()
-    pending: list[type[BaseModel]] = [model]
-    while pending:
-        for name, field in pending.pop().model_fields.items():
-            if name not in names:
-                names.add(name)
-                pending += [part for part in _models_in(field.annotation) if issubclass(part, BaseModel)]
-    return names
+def _nearest(path: str, known: Sequence[str]) -> list[str]:
+    """Return the name nearest to that of an unknown setting, or the paths of that name where it stands elsewhere."""
+    parent, _, name = path.rpartition(".")
+    places = [one.rpartition(".") for one in known]
+    close = difflib.get_close_matches(name, [last for _, _, last in places], n=1)
+    if not close or any(where == parent for where, _, last in places if last == close[0]):
+        return [f"'{found}'" for found in close]
+    elsewhere = [one for one, (_, _, last) in zip(known, places, strict=True) if last == close[0]]
+    near = [one for one in elsewhere if one.partition(".")[0] == path.partition(".")[0]]
+    return [f"'{one}'" for one in (near or elsewhere)[:_MOST_PLACES]]
+
+
+def setting_paths(model: type[BaseModel], parent: str = "") -> list[str]:
+    """Return all settings by their paths, `strong.tuning.rank`, those of a model after those beside it."""
+    paths = [f"{parent}{name}" for name in model.model_fields]
+    for name, field in model.model_fields.items():
+        for part in _models_in(field.annotation):
+            if issubclass(part, BaseModel) and part is not model:
+                paths += setting_paths(part, f"{parent}{name}.")
+    return list(dict.fromkeys(paths))
 
 
 def _models_in(annotation: Any) -> Iterable[type]:

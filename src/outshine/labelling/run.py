@@ -21,7 +21,7 @@ from outshine.engine.run.executors import LocalWorkers, Workers, executor
 from outshine.engine.run.local import LocalExecutor
 from outshine.engine.run.worker_process import WorkerJob
 from outshine.engine.runtime import Runtime
-from outshine.engine.settings import Settings, explain, setting_names
+from outshine.engine.settings import Settings, explain, setting_paths
 from outshine.engine.stage import Cost, Stage, in_order
 from outshine.engine.store.recorded_studies import record_study
 from outshine.engine.store.store import Store
@@ -140,7 +140,7 @@ def parse_label_settings(raw: dict[str, Any]) -> LabelSettings:
     try:
         return LabelSettings(**named)
     except ValidationError as error:
-        raise explain(error, "label", known=setting_names(LabelSettings)) from None
+        raise explain(error, "label", known=setting_paths(LabelSettings)) from None
 
 
 def default_name(path: str) -> str:

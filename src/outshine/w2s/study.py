@@ -26,7 +26,7 @@ from outshine.data.user_datasets import ARRAYS_KIND, HUB_KIND, own_source
 from outshine.engine.errors import SettingsError, UnknownNameError
 from outshine.engine.run.executors import LocalWorkers, Workers
 from outshine.engine.runtime import Runtime
-from outshine.engine.settings import Plugin, Settings, explain, setting_names
+from outshine.engine.settings import Plugin, Settings, explain, setting_paths
 from outshine.learn.losses.logconf import LogConf
 from outshine.learn.losses.xent import Xent
 from outshine.learn.settings import TrainingSettings
@@ -153,7 +153,7 @@ class Study(Settings):
             try:
                 super().__init__(**settings)
             except ValidationError as error:
-                raise explain(error, "study", known=setting_names(type(self))) from None
+                raise explain(error, "study", known=setting_paths(type(self))) from None
 
     @field_validator("weak", "strong", mode="before")
     @classmethod

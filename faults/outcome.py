@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from faults.study import Driver, committed, leftovers, orphans, outshine, tables, unfinished
+from faults.study import Driver, committed, leftovers, orphans, outshine, own_places, tables, unfinished
 
 AGE = 2 * 86400.0  # seconds after which what was left unfinished is surely nobody's
 
@@ -48,12 +48,18 @@ def finish(
 
 
 def _clean(folder: Path) -> None:
-    """Have `gc` remove what nobody but it ever looks at again: small files that a killed process was writing."""
-    left = unfinished(folder)
+    """Have `gc` remove what nobody but it ever looks at again.
+
+    Small files that a killed process was writing, and the leases of stages that it had just committed.
+    """
+    left, store = unfinished(folder), folder / "store"
     for path in left:
         os.utime(path, (time.time() - AGE, time.time() - AGE))
-    if left:
-        outshine("gc", "--yes", "--store", str(folder / "store"))
+    leases = (path.name for path in (store / "leases").glob("*"))
+    if left or any((store / "artefacts" / key / "DONE.json").exists() for key in leases):
+        below_url = (store / "files").is_dir()  # of that layout alone
+        where = store.as_uri() if below_url else str(store)
+        outshine("gc", "--yes", "--store", where, environment=own_places(folder))
 
 
 def unlike(folder: Path, reference: Mapping[str, str]) -> list[str]:

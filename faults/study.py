@@ -63,12 +63,11 @@ class Driver:
         path.write_text(yaml.safe_dump(study or STUDY), encoding="utf-8")
         store = folder / "store"
         places = ["--store", store.as_uri() if below_url else str(store), "--out", str(folder / "out")]
-        own = {"OUTSHINE_CACHE": str(folder / "copies"), "OUTSHINE_LEASE_SECONDS": str(LEASE)}
         command = [sys.executable, "-m", "outshine", "run", str(path), "--allow-leaks", *places, *options]
         self._errors = (folder / "errors.txt").open("ab")
         self.process = subprocess.Popen(  # noqa: S603
             [*before, *command], stdout=subprocess.DEVNULL, stderr=self._errors, start_new_session=True,
-            env={**os.environ, **surroundings(), **own, **(environment or {})},
+            env={**os.environ, **surroundings(), **own_places(folder), **(environment or {})},
         )  # fmt: skip
 
     @property
@@ -90,6 +89,11 @@ def outshine(*arguments: str, environment: Mapping[str, str] | None = None) -> s
     command = [sys.executable, "-m", "outshine", *arguments]
     own = {**os.environ, **surroundings(), **(environment or {})}
     return subprocess.run(command, check=False, capture_output=True, text=True, env=own, cwd=ROOT)  # noqa: S603
+
+
+def own_places(folder: Path) -> dict[str, str]:
+    """Where a run in this folder keeps local copies, and how long its leases live."""
+    return {"OUTSHINE_CACHE": str(folder / "copies"), "OUTSHINE_LEASE_SECONDS": str(LEASE)}
 
 
 def surroundings() -> dict[str, str]:

@@ -187,6 +187,13 @@ def is_left_behind(path: Path) -> bool:
     return path.name not in _IN_USE if process == os.getpid() else not _is_alive(process)
 
 
+def remove_of_dead(folder: Path) -> None:
+    """Remove what lies in a folder of scratch and names an owner who is dead, whichever key it is of."""
+    for path in named(folder):
+        if _OWNED.fullmatch(path.name) and is_left_behind(path):
+            remove(path)
+
+
 def owner_lives(path: Path) -> bool:
     """Whether something unfinished names an owner who may still be at it."""
     return bool(_OWNED.fullmatch(path.name)) and not is_left_behind(path)

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 from outshine.engine.checked_reading import parse_json
 from outshine.engine.errors import StoreError
-from outshine.engine.files import absolute_path
+from outshine.engine.files import absolute_path, remove_of_dead
 from outshine.engine.key import KEY
 from outshine.engine.store.backend import Backend, Leftover, Pending, Record
 from outshine.engine.store.buckets import open_objects
@@ -78,6 +78,7 @@ class UrlBackend(Backend):
         with self.writing():
             for name in ("work", "tmp"):
                 (self.root / name).mkdir(parents=True, exist_ok=True)
+            remove_of_dead(self.root / "tmp")  # what they had sent needs no copy, nor does the rest
         if self.objects.read(_FORMAT_NAME) is None:
             self.objects.create(_FORMAT_NAME, _format_text())
         if self.objects.create(_FORMAT_NAME, _format_text()):
